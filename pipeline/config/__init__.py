@@ -1,0 +1,34 @@
+"""YAML -> a frozen Config, or a message naming file, line and key for everything that is wrong."""
+
+from pipeline.config.endpoint import ModelSettings, PriceSettings
+from pipeline.config.load import load_config
+from pipeline.config.models import (
+    ColumnsSettings,
+    Config,
+    CsvSettings,
+    InputSettings,
+    LimitSettings,
+    OutputSettings,
+    StateSettings,
+)
+from pipeline.config.schema import json_schema
+from pipeline.config.task import ExampleSettings, LabelSettings, TaskSettings
+from pipeline.config.values import FailureAllowance
+
+__all__ = [
+    "ColumnsSettings",
+    "Config",
+    "CsvSettings",
+    "ExampleSettings",
+    "FailureAllowance",
+    "InputSettings",
+    "LabelSettings",
+    "LimitSettings",
+    "ModelSettings",
+    "OutputSettings",
+    "PriceSettings",
+    "StateSettings",
+    "TaskSettings",
+    "json_schema",
+    "load_config",
+]

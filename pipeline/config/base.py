@@ -1,0 +1,23 @@
+"""What all sections of the config have in common."""
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, model_validator
+
+
+class Settings(BaseModel):
+    """A section of the config: an unknown key is an error, nothing changes after loading.
+
+    pydantic's own error texts leave the input out, which may hold a secret.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _drop_empty_sections(cls, data: Any) -> Any:
+        # `limits:` with every key below it commented out is a null to YAML, and a section left out to a reader.
+        if not isinstance(data, dict):
+            return data
+        made = {name for name, about in cls.model_fields.items() if about.default_factory is not None}
+        return {key: value for key, value in data.items() if not (value is None and key in made)}

@@ -1,0 +1,44 @@
+"""`${NAME}`, `${NAME:-default}` and `${now:%Y-%m-%d}` in the config's scalars."""
+
+import re
+from collections.abc import Mapping
+from datetime import datetime
+
+_FIELD = re.compile(r"\$\{([^{}]*)\}")
+_VARIABLE = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)(?::-(.*))?", re.DOTALL)
+
+
+def fill(text: str, env: Mapping[str, str], now: datetime) -> str:
+    """Fill in a scalar, once: what comes out of the environment is not filled in again.
+
+    As in a shell, the default also stands in for a variable that is empty.
+
+    Raises:
+        ValueError: A variable is not set, or `${` begins something else. The sentence never holds a
+            variable's value.
+    """
+    if "${" in _FIELD.sub("", text):
+        raise ValueError("has a ${ without its }; write ${NAME} or ${NAME:-default}")
+    return _FIELD.sub(lambda field: _value(field[1], env, now), text)
+
+
+def _value(field: str, env: Mapping[str, str], now: datetime) -> str:
+    if field.startswith("now:"):
+        return _time(field.removeprefix("now:"), now)
+    variable = _VARIABLE.fullmatch(field)
+    if variable is None:
+        raise ValueError("has a ${...} that is no name; write ${NAME}, ${NAME:-default} or ${now:%Y-%m-%d}")
+    name, default = variable.groups()
+    value = env.get(name)
+    if value is None and default is None:
+        raise ValueError(
+            f"needs the environment variable {name}, which is not set; set it, or write ${{{name}:-default}}"
+        )
+    return value or default or ""
+
+
+def _time(pattern: str, now: datetime) -> str:
+    try:
+        return now.strftime(pattern)
+    except ValueError:
+        raise ValueError("has a time format that does not work; write for example ${now:%Y-%m-%d}") from None

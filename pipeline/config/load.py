@@ -1,0 +1,214 @@
+"""From a YAML file to a checked Config, or to everything that is wrong with it at once."""
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+from typing import TypeAlias
+
+from pydantic import ValidationError
+
+from pipeline.config.document import Loc, Node, Problem, Scalar, Value, parse_document, parse_value
+from pipeline.config.endpoint import OF_ONE_ENDPOINT
+from pipeline.config.environment import fill
+from pipeline.config.models import Config
+from pipeline.config.paths import default_state_folder
+from pipeline.config.problems import guessed_labels, lines, one_line, refusals, secrets_written_out
+from pipeline.errors import ConfigError, NoInputError
+
+Filler: TypeAlias = Callable[[str], str]
+Plain: TypeAlias = "dict[str, Plain] | list[Plain] | Value"
+
+# A config of 1000 long labels has a few hundred kilobytes; a data file given by mistake has more.
+_LARGEST_BYTES = 4 << 20
+
+
+def load_config(
+    path: str | Path,
+    *,
+    overrides: Sequence[str] = (),
+    provider: str | None = None,
+    env: Mapping[str, str] | None = None,
+    now: datetime | None = None,
+) -> Config:
+    """Read and check a config file.
+
+    Args:
+        path: The YAML file; relative paths in it are relative to its folder.
+        overrides: `section.key=VALUE` each, stronger than the file; VALUE is a YAML scalar, `[...]` or `{...}`.
+        provider: Stronger than `model.provider`; if it is another one, the file's keys that belong to the
+            other endpoint (base_url, api_key_env, api_key_file, headers, price) are dropped.
+        env: What `${NAME}` is filled from; by default the process's environment.
+        now: What `${now:...}` is filled from; by default the local time.
+
+    Raises:
+        ConfigError: With one problem for everything that is wrong; none holds a secret.
+        NoInputError: The file is not there, is a directory or cannot be read.
+    """
+    filler = partial(
+        fill,
+        env=os.environ if env is None else env,
+        now=datetime.now().astimezone() if now is None else now,
+    )
+    draft = _Draft(*parse_document(_read(path), one_line(str(path))))
+    if provider is not None:
+        draft.switch_provider(provider, filler)
+    for override in overrides:
+        draft.override(override)
+    return draft.checked(Path(os.path.normpath(Path(path).absolute())), filler)
+
+
+@dataclass(slots=True)
+class _Draft:
+    """A config on its way: its tree, and what was found wrong so far."""
+
+    root: Node
+    problems: list[Problem]
+    misused: list[str] = field(default_factory=list)
+
+    def switch_provider(self, name: str, filler: Filler) -> None:
+        """Ask somebody else than the file says."""
+        node, there = self.root.at(("model", "provider"))
+        configured = _Filling(filler).fill(node, ()) if there else "oxen"
+        for key in OF_ONE_ENDPOINT if name != configured else ():
+            self.root = _without(self.root, ("model", key))
+        self._put(("model", "provider"), Node(Scalar(name, plain=False), "--provider", 0))
+
+    def override(self, text: str) -> None:
+        """Put the value of one `--set` in its place."""
+        name, equals, written = text.partition("=")
+        loc = tuple(name.strip().split("."))
+        if not equals or not all(loc):
+            self.misused.append(
+                "--set: is no section.key=VALUE; write for example --set limits.max_concurrency=8"
+            )
+            return
+        try:
+            value, problems = parse_value(written, "--set")
+        except ConfigError:
+            self.misused.append(f"--set: {one_line(name)}: the value is no YAML; put it in quotes as a whole")
+            return
+        self.problems += [Problem((*loc, *problem.loc), problem.sentence) for problem in problems]
+        self._put(loc, value)
+
+    def _put(self, loc: tuple[str, ...], value: Node) -> None:
+        try:
+            self.root = _with(self.root, loc, value)
+        except TypeError:
+            key = one_line(".".join(loc))
+            self.misused.append(
+                f"{value.file}: {key}: there is no mapping to put it in; set the whole value above it"
+            )
+
+    def checked(self, path: Path, filler: Filler) -> Config:
+        """Make the Config, or raise everything that is wrong."""
+        scanned = [*secrets_written_out(self.root), *guessed_labels(self.root)]
+        filling = _Filling(filler, as_written=[problem.loc for problem in scanned])
+        values = filling.sections(self.root)
+        scanned += filling.problems
+        if "path" in values:
+            self.problems.append(
+                Problem(("path",), "is an unknown key; did you mean input.path or output.path?")
+            )
+        context = {"folder": path.parent, "state": default_state_folder(path)}
+        refused: list[Problem] = []
+        try:
+            config = Config.model_validate({**values, "path": path}, context=context)
+        except ValidationError as error:
+            refused = [problem for problem in refusals(error, self.root) if not _is_known(problem, scanned)]
+        if self.misused or self.problems or scanned or refused:
+            raise ConfigError(*self.misused, *lines([*self.problems, *scanned, *refused], self.root))
+        return config
+
+
+@dataclass(slots=True)
+class _Filling:
+    """Turns a tree into plain values, with `${...}` filled in outside the section `task`."""
+
+    filler: Filler
+    as_written: Sequence[Loc] = ()
+    problems: list[Problem] = field(default_factory=list)
+
+    def sections(self, root: Node) -> dict[str, Plain]:
+        """The values of a whole document."""
+        content = root.content
+        return (
+            {key: self.fill(child, (key,)) for key, child in content.items()}
+            if isinstance(content, dict)
+            else {}
+        )
+
+    def fill(self, node: Node, loc: Loc) -> Plain:
+        """The values of a tree at a path; a scalar that cannot be filled in stays as it is written."""
+        content = node.content
+        if isinstance(content, dict):
+            return {key: self.fill(child, (*loc, key)) for key, child in content.items()}
+        if isinstance(content, list):
+            return [self.fill(child, (*loc, index)) for index, child in enumerate(content)]
+        return content.source if loc in self.as_written else self._scalar(content, loc)
+
+    def _scalar(self, scalar: Scalar, loc: Loc) -> Value:
+        value = scalar.value
+        if not isinstance(value, str):
+            return value
+        try:
+            filled = value if loc[:1] == ("task",) or "${" not in value else self.filler(value)
+            filled.encode()
+        except UnicodeEncodeError:
+            self.problems.append(
+                Problem(loc, "holds half a character (a lone surrogate); write the whole one")
+            )
+        except ValueError as error:
+            self.problems.append(Problem(loc, str(error)))
+        else:
+            return filled
+        return value
+
+
+def _is_known(problem: Problem, scanned: Sequence[Problem]) -> bool:
+    """Whether a scan has already said what is wrong here, or around here."""
+    return any(problem.loc[: len(known.loc)] == known.loc for known in scanned)
+
+
+def _with(node: Node, loc: tuple[str, ...], value: Node) -> Node:
+    if not loc:
+        return value
+    content = node.content
+    if isinstance(content, Scalar) and content.value is None:
+        content = {}
+    if not isinstance(content, dict):
+        raise TypeError
+    child = content.get(loc[0], Node({}, value.file, 0))
+    return replace(node, content={**content, loc[0]: _with(child, loc[1:], value)})
+
+
+def _without(node: Node, loc: tuple[str, ...]) -> Node:
+    content = node.content
+    if not isinstance(content, dict) or loc[0] not in content:
+        return node
+    others = {key: child for key, child in content.items() if key != loc[0]}
+    if len(loc) > 1:
+        others = {**content, loc[0]: _without(content[loc[0]], loc[1:])}
+    return replace(node, content=others)
+
+
+def _read(path: str | Path) -> str:
+    name = one_line(str(path))
+    try:
+        with open(path, "rb") as file:  # noqa: PTH123 - a str path may hold a NUL, which only this refuses with ValueError
+            content = file.read(_LARGEST_BYTES + 1)
+    except IsADirectoryError:
+        raise NoInputError(f"{name}: is a directory; name the YAML file in it") from None
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        raise NoInputError(f"{name}: is not there; check the path of the config file") from None
+    except OSError as error:
+        raise NoInputError(f"{name}: cannot be read ({error.strerror}); check its permissions") from None
+    if len(content) > _LARGEST_BYTES:
+        raise ConfigError(f"{name}:1: is larger than {_LARGEST_BYTES} bytes; name a config file, not data")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise ConfigError(f"{name}:{line}: byte {error.start} is not UTF-8; save the file as UTF-8") from None

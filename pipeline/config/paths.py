@@ -1,0 +1,153 @@
+"""Paths of the config: made absolute, and kept from overwriting each other.
+
+Where a path holds no `*`, `?` or `[`, or exists as it is written, it is a file or a folder; otherwise it is
+a pattern as in `glob`, with `**` for any number of folders.
+"""
+
+import glob
+import os
+import re
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Annotated, TypeAlias
+
+from pydantic import AfterValidator, BeforeValidator, WithJsonSchema
+from pydantic_core.core_schema import ValidationInfo
+
+from pipeline.config.values import CONTROL, wrong
+
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+# A folder may be called 2026.11.23; a suffix begins with a letter.
+_SUFFIX = re.compile(r"\.[A-Za-z]\w*$")
+
+
+def is_url(path: str) -> bool:
+    """Whether a path is a URL with a scheme."""
+    return _URL.match(path) is not None
+
+
+def default_state_folder(config: Path) -> Path:
+    """Where a config that does not say so keeps its ledger: out of the folder `configs` if it is there."""
+    folder = config.parent.parent if config.parent.name == "configs" else config.parent
+    return folder / ".pipeline" / config.stem
+
+
+def output_clash(source: str, output: Path) -> str | None:
+    """What is wrong with an output path beside its input, as a sentence; None if nothing is."""
+    if is_url(source):
+        return _suffix_clash(output, many=glob.has_magic(source))
+    many = _is_many(source)
+    if _is_same(source, output):
+        return "is the input itself; write the output to another path"
+    if _is_within(source, output) if many else _is_inside(Path(source), output):
+        return "lies within the input, and the next run would read it; write the output to another folder"
+    return _suffix_clash(output, many=many)
+
+
+def state_clash(source: str, output: Path, state: Path) -> str | None:
+    """What is wrong with the state folder beside input and output, as a sentence; None if nothing is."""
+    if _is_inside(output, state):
+        return "lies within the output, which is replaced as a whole; keep the state in another folder"
+    if not is_url(source) and _is_inside(Path(source), state):
+        return "lies within the input; keep the state in another folder"
+    return None
+
+
+def _suffix_clash(output: Path, *, many: bool | None) -> str | None:
+    suffix = _SUFFIX.search(output.name)
+    if many and suffix:
+        return "looks like a file, but many input files give a folder of files; leave the suffix out"
+    if suffix and suffix[0] != ".parquet":
+        return "is not a Parquet file; let it end in .parquet"
+    if many is False and not suffix:
+        return "is not the name of a file; let it end in .parquet"
+    return None
+
+
+def _is_many(source: str) -> bool | None:
+    """Whether the input is a folder or a pattern; None if that cannot be told as it is not there."""
+    if os.path.lexists(source):
+        return Path(source).is_dir()
+    if glob.has_magic(source):
+        return True
+    return False if _SUFFIX.search(source) else None
+
+
+def _is_same(source: str, output: Path) -> bool:
+    try:
+        return output.samefile(source)
+    except OSError:
+        return os.path.realpath(source) == os.path.realpath(output)
+
+
+def _is_inside(folder: Path, path: Path) -> bool:
+    return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder))
+
+
+def _is_within(source: str, output: Path) -> bool:
+    """Whether the output, or what is written into it, would be found as input."""
+    if os.path.lexists(source):
+        return _is_inside(Path(source), output)
+    pattern = _real_pattern(source)
+    found = Path(os.path.realpath(output)).parts
+    return _matches(found, pattern) or _matches(found, pattern[:-1])
+
+
+def _real_pattern(source: str) -> tuple[str, ...]:
+    parts = Path(source).parts
+    plain = next((index for index, part in enumerate(parts) if glob.has_magic(part)), len(parts))
+    return (*Path(os.path.realpath(Path(*parts[:plain]))).parts, *parts[plain:])
+
+
+def _matches(parts: tuple[str, ...], pattern: tuple[str, ...]) -> bool:
+    if not pattern:
+        return not parts
+    if pattern[0] == "**":
+        return any(_matches(parts[start:], pattern[1:]) for start in range(len(parts) + 1))
+    return bool(parts) and fnmatchcase(parts[0], pattern[0]) and _matches(parts[1:], pattern[1:])
+
+
+def _checked(value: str) -> str:
+    if not value.strip():
+        raise wrong("is empty; write a path")
+    if CONTROL.search(value):
+        raise wrong("has a line break or a control character; write another path")
+    if value.startswith("~"):
+        raise wrong("begins with ~, which only a shell knows; write ${HOME} instead")
+    return value
+
+
+def _folder(info: ValidationInfo) -> Path:
+    folder = (info.context or {}).get("folder")
+    return folder if isinstance(folder, Path) else Path.cwd()
+
+
+def _absolute(value: object, info: ValidationInfo) -> object:
+    if not isinstance(value, str):
+        return value
+    if is_url(_checked(value)):
+        raise wrong("is a URL; write a path on this machine")
+    return os.path.normpath(_folder(info) / value)
+
+
+def _absolute_source(value: str, info: ValidationInfo) -> str:
+    if is_url(_checked(value)):
+        return value
+    folder = str(_folder(info))
+    # A * in the name of the config's own folder is no pattern.
+    if glob.has_magic(value) and not os.path.lexists(Path(folder, value)):
+        folder = glob.escape(folder)
+    return os.path.normpath(Path(folder, value))
+
+
+def _absolute_state(value: object, info: ValidationInfo) -> object:
+    if value is None and "state" in (info.context or {}):
+        return (info.context or {})["state"]
+    return _absolute(value, info)
+
+
+LocalPath: TypeAlias = Annotated[Path, BeforeValidator(_absolute), WithJsonSchema({"type": "string"})]
+StatePath: TypeAlias = Annotated[
+    Path, BeforeValidator(_absolute_state), WithJsonSchema({"type": ["string", "null"]})
+]
+SourcePath: TypeAlias = Annotated[str, AfterValidator(_absolute_source)]

@@ -1,0 +1,220 @@
+"""From what is wrong to lines that a user can act on: `<file>:<line>: <key>: <what>; <fix>`.
+
+A line is one line whatever the config holds, and it never holds a secret: a value is shown as it is written
+in the file, so `${NAME}` stays `${NAME}`, and not at all where a key may stand.
+"""
+
+import difflib
+import json
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any, get_args
+
+from pydantic import BaseModel, ValidationError
+
+from pipeline.config.document import Loc, Node, Problem, Scalar, dotted
+from pipeline.config.models import Config
+
+_LONGEST_SHOWN = 60
+# What keys of known services begin with, and an authorization header's value.
+_KEY_VALUE = re.compile(r"sk-|(?:bearer |gsk_|hf_|xai-|AIza)[^\s$]{16,}", re.IGNORECASE)
+_KEY_NAME = re.compile(r"(?:.*_)?(?:api_?key|secret|password)|key|token|(?:access|auth|bearer)_token")
+_SECRET_HEADER = re.compile(r"authorization|cookie|.*(?:key|token|secret).*", re.IGNORECASE)
+_TOKEN_LIKE = re.compile(r"\S{20,}")
+_USE_VARIABLE = "; use api_key_env with the name of the variable that holds it"
+
+
+def secrets_written_out(root: Node) -> list[Problem]:
+    """Find API keys in the section `model`; they belong into the environment or a file of their own."""
+    return [_secret(loc) for loc, scalar in _scalars(root, "model") if _is_secret(loc, scalar.source)]
+
+
+def guessed_labels(root: Node) -> list[Problem]:
+    """Find labels without quotes that YAML tools read as a boolean, a number, a date or nothing."""
+    return [
+        Problem(loc, f"is {_kind(scalar)} to YAML; quote it", shown=True)
+        for loc, scalar in _scalars(root, "task")
+        if scalar.is_guessed and _is_label(loc)
+    ]
+
+
+def refusals(error: ValidationError, root: Node) -> list[Problem]:
+    """Word what pydantic found wrong."""
+    found: list[Problem] = []
+    for item in error.errors(include_url=False, include_input=False):
+        loc, context = item["loc"], item.get("ctx", {})
+        if item["type"] == "wrong":
+            found += [
+                Problem((*loc, *within), sentence, shown=True) for within, sentence in context["problems"]
+            ]
+        else:
+            found.append(_refusal(item["type"], loc, context, root))
+    return found
+
+
+def lines(problems: Iterable[Problem], root: Node) -> list[str]:
+    """Render problems, sorted as they stand in the file, without doubles."""
+    placed = sorted(
+        ((root.at(problem.loc)[0].line, _line(problem, root)) for problem in problems), key=_by_line
+    )
+    return list(dict.fromkeys(line for _, line in placed))
+
+
+def one_line(text: str) -> str:
+    """Escape line breaks and whatever else a terminal would act on."""
+    return "".join(
+        character if character.isprintable() else character.encode("unicode_escape").decode()
+        for character in text
+    )
+
+
+def close_to(name: str, names: Iterable[str]) -> str:
+    """The hint for an unknown name."""
+    known = list(names)
+    close = difflib.get_close_matches(name, known, n=1)
+    return f"did you mean {close[0]}?" if close else f"write {'one of ' * (len(known) > 1)}{', '.join(known)}"
+
+
+def _by_line(placed: tuple[int, str]) -> int:
+    return placed[0]
+
+
+def _line(problem: Problem, root: Node) -> str:
+    node, there = root.at(problem.loc)
+    place = f"{node.file}:{node.line}" if node.line else node.file
+    value = _shown(problem.loc, node) if problem.shown and there else ""
+    key = f"{dotted(problem.loc)}: " if problem.loc else ""
+    return one_line(f"{place}: {key}{value}{problem.sentence}")
+
+
+def _shown(loc: Loc, node: Node) -> str:
+    if not isinstance(node.content, Scalar) or not node.content.source:
+        return ""
+    text = node.content.source
+    if loc[0] == "model" and _may_be_secret(loc, text):
+        return ""
+    short = text if len(text) <= _LONGEST_SHOWN else text[: _LONGEST_SHOWN - 1] + "…"
+    return (short if node.content.plain else json.dumps(short, ensure_ascii=False)) + " "
+
+
+def _may_be_secret(loc: Loc, text: str) -> bool:
+    if loc[1:] == ("base_url",):
+        return any(mark in text for mark in "@?#")
+    return loc[1:2] in {("headers",), ("api_key_env",), ("api_key_file",)} or _TOKEN_LIKE.search(text) is not None
+
+
+def _is_secret(loc: Loc, source: str) -> bool:
+    if loc[1:2] == ("headers",) and _SECRET_HEADER.fullmatch(str(loc[-1])):
+        return "${" not in source
+    return _KEY_VALUE.match(source.strip()) is not None
+
+
+def _is_label(loc: Loc) -> bool:
+    if loc[1:2] == ("labels",):
+        return isinstance(loc[-1], int) or loc[-1] == "name"
+    return loc[1:2] == ("examples",) and not {"label", "labels"}.isdisjoint(loc[3:])
+
+
+def _kind(scalar: Scalar) -> str:
+    value = scalar.value
+    if value is None:
+        return "nothing"
+    if isinstance(value, bool) or scalar.source[:1].isalpha():
+        return "true or false"
+    return "a date" if re.match(r"[0-9]{4}-", scalar.source) else "a number"
+
+
+def _secret(loc: Loc) -> Problem:
+    if loc[1:2] == ("headers",):
+        return Problem(
+            loc, "holds a secret, which does not belong in the config; write ${NAME} and set that variable"
+        )
+    return Problem(loc, "looks like an API key, which does not belong in the config" + _USE_VARIABLE)
+
+
+def _scalars(root: Node, section: str) -> Iterable[tuple[Loc, Scalar]]:
+    node, there = root.at((section,))
+    return _scalars_below(node, (section,)) if there else ()
+
+
+def _scalars_below(node: Node, loc: Loc) -> Iterable[tuple[Loc, Scalar]]:
+    if isinstance(node.content, Scalar):
+        yield loc, node.content
+        return
+    children: Iterable[tuple[str | int, Node]] = (
+        node.content.items() if isinstance(node.content, dict) else enumerate(node.content)
+    )
+    for step, child in children:
+        yield from _scalars_below(child, (*loc, step))
+
+
+def _refusal(kind: str, loc: Loc, context: Mapping[str, Any], root: Node) -> Problem:
+    if kind == "extra_forbidden":
+        return Problem(loc, _unknown_key(loc))
+    if kind == "missing":
+        return Problem(loc, f"is missing; add it ({_description(loc)})")
+    node, _ = root.at(loc)
+    if kind == "literal_error":
+        hint = close_to(
+            node.content.source if isinstance(node.content, Scalar) else "", _choices(context["expected"])
+        )
+        return Problem(loc, f"is not known; {hint}", shown=True)
+    wanted = _WANTED.get(kind)
+    if wanted is None:
+        return Problem(loc, f"cannot be used ({kind}); see the schema command")
+    return Problem(loc, f"is {_what(node)}; write {wanted}", shown=False)
+
+
+_WANTED = {
+    "string_type": "text, in quotes if YAML reads it as something else",
+    "path_type": "a path, in quotes if YAML reads it as something else",
+    "model_type": "a mapping with its keys below it",
+    "model_attributes_type": "a mapping with its keys below it",
+    "dict_type": "a mapping with its keys below it",
+    "tuple_type": "a list, such as [one, two]",
+}
+
+
+def _what(node: Node) -> str:
+    if isinstance(node.content, Scalar):
+        value = node.content.value
+        names = {bool: "true or false", int: "a number", float: "a number", str: "text", type(None): "empty"}
+        return names[type(value)]
+    return "a mapping" if isinstance(node.content, dict) else "a list"
+
+
+def _choices(expected: str) -> list[str]:
+    return re.findall(r"'([^']*)'", expected) or [expected]
+
+
+def _unknown_key(loc: Loc) -> str:
+    key = str(loc[-1])
+    if _KEY_NAME.fullmatch(key.lower().replace("-", "_")):
+        return "does not belong in the config" + _USE_VARIABLE
+    model = _model_at(loc[:-1])
+    names = [name for name, about in model.model_fields.items() if about.description] if model else []
+    return f"is an unknown key; {close_to(key, names)}"
+
+
+def _description(loc: Loc) -> str:
+    model = _model_at(loc[:-1])
+    field = model.model_fields.get(str(loc[-1])) if model else None
+    text = (field.description if field else None) or "it is needed"
+    starts_with_a_word = text[1:2].islower()
+    return (text[0].lower() if starts_with_a_word else text[0]) + text[1:].rstrip(".")
+
+
+def _model_at(loc: Loc) -> type[BaseModel] | None:
+    model: type[BaseModel] | None = Config
+    for step in loc:
+        if isinstance(step, int) or model is None:
+            continue
+        field = model.model_fields.get(step)
+        model = _model_in(field.annotation) if field else None
+    return model
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((found for part in get_args(annotation) if (found := _model_in(part))), None)

@@ -1,0 +1,34 @@
+"""The JSON Schema of the config, for editors."""
+
+from typing import Any
+
+from pipeline.config.models import Config
+
+_DIALECT = "https://json-schema.org/draft/2020-12/schema"
+_FILLED_IN = {"type": "string", "pattern": r"\$\{"}
+# `${NAME}` is filled in everywhere but in the task.
+_NOT_FILLED_IN = ("TaskSettings", "LabelSettings", "ExampleSettings")
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON Schema (draft 2020-12) of a config file, with descriptions and defaults."""
+    schema = Config.model_json_schema()
+    for name, section in schema["$defs"].items():
+        if name not in _NOT_FILLED_IN:
+            section["properties"] = {
+                key: _or_filled_in(value) for key, value in section["properties"].items()
+            }
+    return {
+        "$schema": _DIALECT,
+        "title": "pipeline config",
+        **{k: v for k, v in schema.items() if k != "title"},
+    }
+
+
+def _or_filled_in(value: dict[str, Any]) -> dict[str, Any]:
+    """A property's schema that also takes `${NAME}`; sections, lists and texts are left as they are."""
+    if "$ref" in value or value.get("type") in {"string", "object", "array"}:
+        return value
+    about: dict[str, Any] = {key: value[key] for key in ("title", "description", "default") if key in value}
+    rule = {key: value[key] for key in value if key not in about}
+    return {**about, "anyOf": [*rule.get("anyOf", [rule]), _FILLED_IN]}

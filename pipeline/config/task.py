@@ -1,0 +1,202 @@
+"""The section `task`: what is asked about a row."""
+
+import difflib
+import unicodedata
+from collections.abc import Iterable, Sequence
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, Field, GetJsonSchemaHandler, field_validator, model_validator
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
+from pydantic_core.core_schema import ValidationInfo
+
+from pipeline.config.base import Settings
+from pipeline.config.values import CONTROL, Count, Within, all_wrong, wrong
+from pipeline.tasks.template import column_names, parse_template
+
+_FEWEST_LABELS = 2
+# OpenAI's bound on the enum values of one JSON schema.
+_MOST_LABELS = 1_000
+_LONGEST_LABEL = 200
+_DEFAULT_MAX_TEXT_TOKENS = 2_000
+
+
+def _filled(value: str) -> str:
+    if not value.strip():
+        raise wrong("is empty; write a text")
+    return value
+
+
+class LabelSettings(Settings):
+    """A label; a plain text in the list is short for a label with only a name."""
+
+    name: str = Field(description="The label as it stands in the output.")
+    description: str = Field(
+        default="", description="What belongs to it, in a few words; the model reads it."
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_text(cls, value: Any) -> Any:
+        return {"name": value} if isinstance(value, str) else value
+
+    @field_validator("name")
+    @classmethod
+    def _is_one_short_line(cls, name: str) -> str:
+        if not name.strip():
+            raise wrong("is an empty label; write its name")
+        if CONTROL.search(name):
+            raise wrong("has a line break or a control character; write the label on one line")
+        if name != name.strip():
+            raise wrong("has blanks around it; take them away")
+        if len(name) > _LONGEST_LABEL:
+            raise wrong(
+                f"is {len(name)} characters long; write at most {_LONGEST_LABEL}, the rest belongs into description"
+            )
+        return name
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        schema = handler.resolve_ref_schema(handler(core_schema))
+        text = {"type": "string", "minLength": 1, "maxLength": _LONGEST_LABEL}
+        whole = dict(schema)
+        schema.clear()
+        schema.update({"anyOf": [text, whole]})
+        return schema
+
+
+class ExampleSettings(Settings):
+    """A text with its right answer, shown to the model before every row."""
+
+    text: Annotated[str, AfterValidator(_filled)] = Field(
+        description="The text, as the template would render it."
+    )
+    label: str | None = Field(default=None, description="Its label, for kind single.")
+    labels: tuple[str, ...] | None = Field(
+        default=None, description="Its labels, perhaps none, for kind multi."
+    )
+
+
+class TaskSettings(Settings):
+    """What is asked: instructions, labels, examples and the template of a row's text."""
+
+    kind: Literal["single", "multi"] = Field(
+        default="single", description="single: exactly one label a row; multi: any number of them."
+    )
+    instructions: Annotated[str, AfterValidator(_filled)] = Field(description="What the model has to do.")
+    text: str = Field(
+        description="What it reads about a row: text with plain {column} names; {{ and }} for braces."
+    )
+    max_text_tokens: Count = Field(
+        default=_DEFAULT_MAX_TEXT_TOKENS, description="Longer text is cut at the end, and the row says so."
+    )
+    labels: tuple[LabelSettings, ...] = Field(
+        description="The labels to choose from: 2 to 1000, in quotes if in doubt."
+    )
+    max_labels: Count | None = Field(
+        default=None, description="At most so many labels a row, for kind multi."
+    )
+    examples: tuple[ExampleSettings, ...] = Field(
+        default_factory=tuple, description="Texts with their right answers."
+    )
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns that the template uses, each once, in the order of their first use."""
+        return column_names(parse_template(self.text))
+
+    @field_validator("text")
+    @classmethod
+    def _is_a_template(cls, text: str) -> str:
+        try:
+            parse_template(text)
+        except ValueError as error:
+            raise wrong(str(error)) from None
+        return text
+
+    @field_validator("labels")
+    @classmethod
+    def _labels_differ(cls, labels: tuple[LabelSettings, ...]) -> tuple[LabelSettings, ...]:
+        if len(labels) < _FEWEST_LABELS:
+            raise wrong(f"has {len(labels) or 'no'} label to choose from; write at least {_FEWEST_LABELS}")
+        if len(labels) > _MOST_LABELS:
+            raise wrong(f"has {len(labels)} labels; write at most {_MOST_LABELS}")
+        problems = list(_doubles(labels))
+        if problems:
+            raise all_wrong(problems)
+        return labels
+
+    @field_validator("max_labels")
+    @classmethod
+    def _max_labels_is_for_multi(cls, bound: int | None, info: ValidationInfo) -> int | None:
+        if bound is not None and info.data.get("kind") == "single":
+            raise wrong("is given, but kind single always gives one label; leave it out or set kind: multi")
+        return bound
+
+    @field_validator("examples")
+    @classmethod
+    def _examples_answer_the_task(
+        cls, examples: tuple[ExampleSettings, ...], info: ValidationInfo
+    ) -> tuple[ExampleSettings, ...]:
+        known = {"kind", "labels", "max_labels"} & info.data.keys()
+        if len(known) < 3:  # noqa: PLR2004 - one of them is wrong itself
+            return examples
+        names = [label.name for label in info.data["labels"]]
+        problems: list[tuple[Within, str]] = []
+        for index, example in enumerate(examples):
+            found = (
+                _single_problems(example, names)
+                if info.data["kind"] == "single"
+                else _multi_problems(example, names)
+            )
+            problems += [((index, *within), sentence) for within, sentence in found]
+            if example.labels is not None and len(example.labels) > (info.data["max_labels"] or len(names)):
+                problems.append(((index, "labels"), "has more labels than max_labels; take some away"))
+        if problems:
+            raise all_wrong(problems)
+        return examples
+
+
+def _folded(name: str) -> str:
+    return "".join(unicodedata.normalize("NFKC", name).casefold().split())
+
+
+def _doubles(labels: Iterable[LabelSettings]) -> Iterable[tuple[Within, str]]:
+    first: dict[str, str] = {}
+    for index, label in enumerate(labels):
+        folded = _folded(label.name)
+        if folded in first:
+            yield (
+                (index, "name"),
+                f'is the same as "{first[folded]}", capitals and blanks apart; keep one of them',
+            )
+        first.setdefault(folded, label.name)
+
+
+def _single_problems(example: ExampleSettings, names: Sequence[str]) -> Iterable[tuple[Within, str]]:
+    if example.labels is not None:
+        yield ("labels",), "is for kind multi; write label: with one label"
+    elif example.label is None:
+        yield (), "has no label; add label: with one label"
+    elif example.label not in names:
+        yield ("label",), _unknown(example.label, names)
+
+
+def _multi_problems(example: ExampleSettings, names: Sequence[str]) -> Iterable[tuple[Within, str]]:
+    if example.label is not None:
+        yield ("label",), "is for kind single; write labels: with a list"
+    elif example.labels is None:
+        yield (), "has no labels; add labels: with a list, which may be empty"
+    for index, name in enumerate(example.labels or ()):
+        if name not in names:
+            yield ("labels", index), _unknown(name, names)
+        elif name in (example.labels or ())[:index]:
+            yield ("labels", index), "is there twice; keep one of them"
+
+
+def _unknown(name: str, names: Sequence[str]) -> str:
+    close = difflib.get_close_matches(name, names, n=1)
+    hint = f'did you mean "{close[0]}"?' if close else "write one of them"
+    return f"is not one of task.labels; {hint}"

@@ -1,0 +1,120 @@
+"""Where prompts meet answers: from the ledger, from another chunk that asks the same, or from the model.
+
+The look-up by key is all there is to resume, reuse, deduplication and "only changed rows".
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+
+from pipeline.ledger import Ledger
+from pipeline.llm.asker import Asker
+from pipeline.outputs.columns import Answered
+from pipeline.records import Answer, Outcome, Prompt, Status
+from pipeline.tasks.parse import Parser
+
+
+@dataclass(slots=True)
+class _Waiting:
+    """A chunk that waits for its answers."""
+
+    missing: int
+    done: asyncio.Future[None]
+    answered: dict[bytes, tuple[Answer, Outcome]] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class _Pending:
+    """A key that somebody is looking up or asking; whoever else needs it waits along."""
+
+    prompt: Prompt
+    waiting: list[_Waiting]
+
+
+class Desk:
+    """Knows which answers are on their way, so that no key is asked twice."""
+
+    def __init__(
+        self, parser: Parser, run: str, *, retry: Iterable[Status], asker: Callable[[], Awaitable[Asker]]
+    ) -> None:
+        """Make one.
+
+        Args:
+            parser: Tells what an answer means.
+            run: The run's id.
+            retry: Statuses whose stored answers do not count, unless this run paid for them.
+            asker: Opens the way to the endpoint when it is first needed.
+        """
+        self._parser = parser
+        self._run = run
+        self._retry = frozenset(retry)
+        self._open_asker = asker
+        self._asker: Asker | None = None
+        self._pending: dict[bytes, _Pending] = {}
+        self.reused = 0
+        self.ledger: Ledger
+
+    async def answers(self, prompts: Sequence[Prompt | None]) -> Answered:
+        """Return the answer to each key among *prompts*, asking for those that nobody has asked before."""
+        unique = {prompt.key: prompt for prompt in prompts if prompt is not None}
+        waiting = _Waiting(len(unique), asyncio.get_running_loop().create_future())
+        mine = self._claim(unique, waiting)
+        known = await self.ledger.look_up(mine)
+        self._settle_known(mine, known)
+        missing = [key for key in mine if key in self._pending]
+        if missing:
+            asker = self._asker = self._asker or await self._open_asker()
+            for key in missing:
+                previous = known.get(key)
+                again = previous is not None and not self._retried(previous)
+                asker.ask(unique[key], previous if again else None)
+        if waiting.missing:
+            await waiting.done
+        return waiting.answered
+
+    def durable(self, answers: Sequence[Answer]) -> None:
+        """Take answers that have become durable: pass them on, or have them asked once more."""
+        for answer in answers:
+            outcome = self._parser.outcome(answer)
+            if self._parser.settled(answer, outcome) or self._asker is None:
+                self._pass_on(answer, outcome)
+            else:
+                self._asker.ask(self._pending[answer.key].prompt, answer)
+
+    def _claim(self, unique: dict[bytes, Prompt], waiting: _Waiting) -> list[bytes]:
+        """Return the keys that nobody is after yet; they are ours from now on.
+
+        Claimed before they are looked up, so that no answer slips in between look-up and claim.
+        """
+        mine = []
+        for key, prompt in unique.items():
+            pending = self._pending.get(key)
+            if pending is None:
+                self._pending[key] = _Pending(prompt, [waiting])
+                mine.append(key)
+            else:
+                pending.waiting.append(waiting)
+        return mine
+
+    def _settle_known(self, mine: Sequence[bytes], known: dict[bytes, Answer]) -> None:
+        for key in mine:
+            answer = known.get(key)
+            if answer is None:
+                continue
+            outcome = self._parser.outcome(answer)
+            if self._parser.settled(answer, outcome) and not self._is_retried(answer, outcome):
+                self.reused += answer.run != self._run
+                self._pass_on(answer, outcome)
+
+    def _retried(self, answer: Answer) -> bool:
+        return self._is_retried(answer, self._parser.outcome(answer))
+
+    def _is_retried(self, answer: Answer, outcome: Outcome) -> bool:
+        return outcome.status in self._retry and answer.run != self._run
+
+    def _pass_on(self, answer: Answer, outcome: Outcome) -> None:
+        for waiting in self._pending.pop(answer.key).waiting:
+            waiting.answered[answer.key] = (answer, outcome)
+            waiting.missing -= 1
+            if not waiting.missing and not waiting.done.done():
+                waiting.done.set_result(None)

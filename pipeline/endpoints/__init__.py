@@ -1,0 +1,1 @@
+"""Servers of our own on loopback: the embedded model and the simulator."""

@@ -1,0 +1,178 @@
+"""From the bytes of a chat completion request to a question that an embedding model can answer.
+
+Pure: bytes in, a value or an error out. The request is the one that a run sends to every provider, so what
+is read here is the public shape of it: a JSON schema with the labels, a system message that describes them,
+and a user message whose last line is the row's text as a JSON string.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import orjson
+
+MODEL = "multilingual-e5-small"
+
+MAX_TEXT_BYTES = 65_536
+"""Longest text of a row, in UTF-8 bytes: about 16,000 tokens, which take some ten seconds on two cores.
+
+The model's window is 512 tokens; of a longer text it reads every window and takes the mean.
+"""
+
+MAX_LABELS = 1000
+"""Most labels of a schema, as in OpenAI's structured outputs."""
+
+
+class BadRequestError(Exception):
+    """A request that gets no answer; the fields are those of OpenAI's error object."""
+
+    def __init__(
+        self, message: str, *, param: str | None = None, code: str | None = None, status: int = 400
+    ) -> None:
+        super().__init__(message)
+        self.param = param
+        self.code = code
+        self.status = status
+
+
+@dataclass(frozen=True, slots=True)
+class Choices:
+    """What there is to choose from: the same for all rows of a task, and hashable.
+
+    Attributes:
+        system: The system message, which describes the labels.
+        field: `label` where one is asked for, `labels` where several may fit.
+        names: The labels.
+        most: Most labels in an answer.
+    """
+
+    system: str
+    field: str
+    names: tuple[str, ...]
+    most: int
+
+    @property
+    def descriptions(self) -> list[str]:
+        """For each label its line in the system message, `name: description`; the bare name if it has none."""
+        listed = ("\n" + self.system).rpartition("\nLabels:\n")[2]
+        lines = [line[2:] for line in listed.split("\n") if line.startswith("- ")]
+        return [next((line for line in lines if line.startswith(f"{name}: ")), name) for name in self.names]
+
+    @property
+    def examples(self) -> list[tuple[str, Sequence[str]]]:
+        """The texts in the system message that stand with their labels; an unreadable pair is left out."""
+        lines = self.system.split("\n")  # not splitlines: JSON strings may hold U+2028 as it is
+        pairs = pairwise(lines)
+        found = [_example(text, answer, self.field) for text, answer in pairs if text.startswith("Text: ")]
+        return [example for example in found if example is not None]
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One row to be labelled.
+
+    Attributes:
+        choices: What to choose from.
+        text: The row's text.
+        logprobs: Whether the answer shall tell how sure it is.
+    """
+
+    choices: Choices
+    text: str
+    logprobs: bool
+
+
+def read_question(body: bytes) -> Question:
+    """Return the question in *body*.
+
+    Raises:
+        BadRequestError: The body is not a request that this endpoint answers.
+    """
+    request = _request(body)
+    if request.get("model") != MODEL:
+        raise unknown_model(request.get("model"))
+    if request.get("stream"):
+        raise BadRequestError("stream is not supported; leave it out", param="stream")
+    field, names, most = _labels(request.get("response_format"))
+    choices = Choices(_content(request, "system", ""), field, names, most)
+    return Question(choices, _text(_content(request, "user")), request.get("logprobs") is True)
+
+
+def unknown_model(name: object) -> BadRequestError:
+    """Return the error for a model that is not here."""
+    message = f"the model {str(name)[:80]!r} does not exist; this endpoint has {MODEL!r}"
+    return BadRequestError(message, param="model", code="model_not_found", status=404)
+
+
+def _request(body: bytes) -> dict[str, Any]:
+    try:
+        request = orjson.loads(body)
+    except ValueError as error:
+        raise BadRequestError(f"the body is not JSON: {error}") from None
+    if not isinstance(request, dict):
+        raise BadRequestError("the body is not a JSON object")
+    return request
+
+
+def _labels(response_format: Any) -> tuple[str, tuple[str, ...], int]:
+    """Return the answer's field, its labels and how many of them an answer may have."""
+    try:
+        [(field, value)] = response_format["json_schema"]["schema"]["properties"].items()
+        names = value["enum"] if field == "label" else value["items"]["enum"]
+        most = 1 if field == "label" else value.get("maxItems", len(names))
+        names = tuple(names)
+    except (KeyError, TypeError, ValueError, AttributeError):
+        field, names, most = "", (), None
+    if field in {"label", "labels"} and type(most) is int and _are_labels(names):
+        return field, names, most
+    raise BadRequestError(
+        "response_format must be a json_schema of an object whose only property is `label` with an enum, "
+        f"or `labels`, an array of such items, of 1 to {MAX_LABELS} strings",
+        param="response_format",
+    )
+
+
+def _are_labels(names: tuple[Any, ...]) -> bool:
+    return 1 <= len(names) <= MAX_LABELS and all(isinstance(name, str) for name in names)
+
+
+def _content(request: dict[str, Any], role: str, default: str | None = None) -> str:
+    """Return the content of the last message of *role*."""
+    messages = request.get("messages")
+    if not isinstance(messages, list) or not all(isinstance(message, dict) for message in messages):
+        raise BadRequestError("messages must be a list of objects", param="messages")
+    contents = [message.get("content") for message in messages if message.get("role") == role]
+    content = contents[-1] if contents else default
+    if not isinstance(content, str):
+        raise BadRequestError(
+            f"there must be a message of role {role!r} whose content is a string", param="messages"
+        )
+    return content
+
+
+def _text(user: str) -> str:
+    last = user.rstrip("\n").rpartition("\n")[2]
+    try:
+        text = orjson.loads(last)
+    except ValueError:
+        text = None
+    if not isinstance(text, str):
+        raise BadRequestError(
+            "the user message must end with a line that is the text as JSON string", param="messages"
+        )
+    size = len(text.encode())
+    if size > MAX_TEXT_BYTES:
+        message = f"the text has {size} bytes, above this model's context length of {MAX_TEXT_BYTES}; cut it"
+        raise BadRequestError(message, param="messages", code="context_length_exceeded")
+    return text
+
+
+def _example(text_line: str, answer_line: str, field: str) -> tuple[str, Sequence[str]] | None:
+    """Return the text and the labels of an example that stands on two lines, or None."""
+    try:
+        text = orjson.loads(text_line.removeprefix("Text: "))
+        labels = orjson.loads(answer_line.removeprefix("Answer: "))[field]
+    except (ValueError, KeyError, TypeError):
+        return None
+    return (text, [labels] if isinstance(labels, str) else labels) if isinstance(text, str) else None

@@ -1,0 +1,196 @@
+"""One pass over a CSV file before anything is sent: header, shape of every record, encoding, number of rows."""
+
+import csv
+import re
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from io import StringIO
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.csv as pa_csv
+
+from pipeline.config import CsvSettings
+from pipeline.errors import InputDataError
+from pipeline.inputs.csv_grammar import Dialect, Grammar, fault, grammar, other_delimiter
+from pipeline.inputs.source import Block, Contents
+from pipeline.inputs.streams import BadByteError, TextStream, open_text
+
+BOM = b"\xef\xbb\xbf"
+_BLOCK_BYTES = 2 << 20  # of whole records, parsed at once; smaller is slower, larger stays in no cache
+_RECORD_BYTES = 256 << 20  # the longest record; memory while it is read is a few times this
+
+
+def inspect(path: Path, settings: CsvSettings) -> Contents:
+    """Check a whole file; see `Format`. Raises ConfigError for a delimiter, quote or encoding that cannot be."""
+    dialect = Dialect.of(path, settings)
+    try:
+        stream = open_text(path, dialect.encoding)
+        try:
+            return _Scan(path, dialect, stream).contents()
+        finally:
+            stream.close()
+    except (EOFError, zlib.error, OSError) as error:
+        raise InputDataError(
+            f"{path}: cannot be read to its end ({error}); write or copy it again"
+        ) from error
+
+
+def parse(data: bytes, dialect: Dialect, width: int, columns: list[int] | None = None) -> pa.Table:
+    """Whole records as a table whose columns are named by their numbers, all strings.
+
+    An empty cell is a null, a quoted empty cell an empty string. Raises pa.ArrowInvalid where the records have
+    another width or are no UTF-8.
+    """
+    names = [str(number) for number in range(width)]
+    # pyarrow takes these bytes off the front of whatever it parses, also where they are text.
+    source = BOM + data if data.startswith(BOM) else data
+    return pa_csv.read_csv(
+        pa.BufferReader(source),
+        pa_csv.ReadOptions(use_threads=False, block_size=len(source) + 1, column_names=names),
+        pa_csv.ParseOptions(
+            delimiter=dialect.delimiter.decode(),
+            quote_char=dialect.quote.decode(),
+            newlines_in_values=True,
+            ignore_empty_lines=width > 1,
+        ),
+        pa_csv.ConvertOptions(
+            column_types=dict.fromkeys(names, pa.string()),
+            include_columns=None if columns is None else [str(number) for number in columns],
+            null_values=[""],
+            strings_can_be_null=True,
+            quoted_strings_can_be_null=False,
+        ),
+    )
+
+
+@dataclass(slots=True)
+class _Scan:
+    """The pass over one file; knows how far it is, for the messages."""
+
+    path: Path
+    dialect: Dialect
+    stream: TextStream
+    rest: bytes = b""
+    offset: int = 0  # of `rest` in the stream
+    line: int = 1  # of the first byte of `rest`
+    rows: int = 0
+
+    def contents(self) -> Contents:
+        names = self._header()
+        rules = grammar(self.dialect, len(names))
+        try:
+            blocks = tuple(self._block(data, len(names)) for data in self._whole_records(rules))
+        except InputDataError as error:
+            if hint := other_delimiter(names):
+                raise InputDataError(f"{error}; {hint}") from error
+            raise
+        schema = pa.schema([(name, pa.string()) for name in names])
+        return Contents(schema, tuple(block for block in blocks if block.rows), repr(self.dialect))
+
+    def _read(self, size: int) -> bool:
+        """Add to `rest`; whether there was anything."""
+        try:
+            data = self.stream.read(size)
+            if data.endswith(b"\r"):
+                data += self.stream.read(1)  # never between \r and \n
+        except BadByteError as error:
+            what = f"{error} is not in {self.dialect.encoding}; {_OTHER_ENCODING}"
+            raise self._bad(f"row {self.rows}: ", self.rest.count(b"\n"), what) from error
+        self.rest += data
+        return bool(data)
+
+    def _take(self, size: int) -> bytes:
+        """Cut off the front of `rest`."""
+        taken, self.rest = self.rest[:size], self.rest[size:]
+        self.offset += size
+        self.line += taken.count(b"\n") or taken.count(b"\r")
+        return taken
+
+    def _header(self) -> list[str]:
+        self._read(_BLOCK_BYTES)
+        if self.rest.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in self.rest[:64]:
+            raise InputDataError(f"{self.path}: looks like UTF-16; set csv.encoding to utf-16")
+        self._take(len(BOM) if self.rest.startswith(BOM) else 0)
+        self._take(len(self.rest) - len(self.rest.lstrip(b"\r\n")))
+        cell = grammar(self.dialect, 1).cell
+        end = 0
+        while (found := cell.match(self.rest, end)) and self.rest[
+            found.end() : found.end() + 1
+        ] == self.dialect.delimiter:
+            end = found.end() + 1
+        if not self.rest or not found:
+            raise self._bad(
+                "header: ", 0, "there is none, or it does not end; the first line names the columns"
+            )
+        if self.rest[found.end() : found.end() + 1] not in (b"", b"\r", b"\n"):
+            raise self._bad(
+                "header: ", 0, "a name goes on behind its closing quote; close it or set csv.quote"
+            )
+        return self._names(self._take(found.end()))
+
+    def _names(self, header: bytes) -> list[str]:
+        self._take(2 if self.rest.startswith(b"\r\n") else min(1, len(self.rest)))
+        try:
+            text = header.decode()
+        except UnicodeDecodeError as error:
+            what = f"byte 0x{header[error.start]:02X} is no UTF-8; {_OTHER_ENCODING}"
+            raise self._bad("header: ", -1, what) from error
+        delimiter, quote = self.dialect.delimiter.decode(), self.dialect.quote.decode()
+        try:
+            return next(csv.reader(StringIO(text, newline=""), delimiter=delimiter, quotechar=quote))
+        except csv.Error as error:
+            raise self._bad("header: ", -1, f"{error}; the first line names the columns") from error
+
+    def _whole_records(self, rules: Grammar) -> Iterator[bytes]:
+        """The records in pieces of about `_BLOCK_BYTES`."""
+        more = True
+        while more:
+            # As much again as there is: a long record is looked at a few times only.
+            more = self._read(max(_BLOCK_BYTES, len(self.rest)))
+            if not more and self.rest and not self.rest.endswith((b"\n", b"\r")):
+                self.rest += b"\n"
+            if end := _end(rules.records, self.rest):
+                yield self._take(end)
+            if self.rest and not (more and rules.beginning.fullmatch(self.rest)):
+                raise self._bad("", *fault(self.rest, rules, self.dialect))
+            if len(self.rest) > _RECORD_BYTES:
+                raise self._bad(
+                    "", 0, f"the record is longer than {_RECORD_BYTES >> 20} MiB; is a quote left open?"
+                )
+
+    def _block(self, data: bytes, width: int) -> Block:
+        """Parse records for their number, and so that pyarrow's refusals come now."""
+        offset = self.offset - len(data)
+        try:
+            rows = parse(data, self.dialect, width).num_rows
+        except pa.ArrowInvalid as error:
+            raise self._refused(data, offset, width, error) from error
+        self.rows += rows
+        return Block(self.rows - rows, rows, offset, len(data))
+
+    def _refused(self, data: bytes, offset: int, width: int, error: pa.ArrowInvalid) -> InputDataError:
+        """Find the row whose bytes are no UTF-8."""
+        self.line -= data.count(b"\n") or data.count(b"\r")
+        try:
+            data.decode()
+        except UnicodeDecodeError as bad:
+            before = data[: bad.start]
+            rules = grammar(self.dialect, width)
+            whole = before[: _end(rules.records, before)]
+            self.rows += parse(whole, self.dialect, width).num_rows if whole else 0
+            what = f"byte 0x{data[bad.start]:02X} at {offset + bad.start} is no UTF-8"
+            return self._bad(f"row {self.rows}: ", before.count(b"\n"), f"{what}; {_OTHER_ENCODING}")
+        return self._bad("", 0, f"cannot be parsed ({' '.join(str(error).split())}); write the file again")
+
+    def _bad(self, where: str, lines: int, what: str) -> InputDataError:
+        return InputDataError(f"{self.path}:{self.line + lines}: {where}{what}")
+
+
+_OTHER_ENCODING = "set csv.encoding (latin-1, cp1252, utf-16), or write the file again as UTF-8"
+
+
+def _end(pattern: re.Pattern[bytes], data: bytes) -> int:
+    found = pattern.match(data)
+    return found.end() if found else 0

@@ -1,0 +1,182 @@
+"""Parquet files: the footer is checked against the file, then row groups are streamed a batch at a time."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipeline.config import CsvSettings
+from pipeline.errors import InputDataError
+from pipeline.inputs.source import Block, Contents, Table
+
+_TAIL_BYTES = 8  # the footer's length (4 bytes, little endian), then its magic number
+_READ_BYTES = 1 << 20
+
+# A row group this large that shrank this much is no text that anybody wrote. Real text shrinks 2 to 20 times,
+# dictionaries do not count (their declared size is the encoded one), and one cell of 100 MB still passes.
+_SUSPECT_BYTES = 128 << 20
+_SUSPECT_RATIO = 200
+# One run of equal values costs some 50 bytes of page, and writers begin a new page after a million rows or fewer.
+_ROWS_PER_BYTE = 1_000_000
+
+
+class ParquetTable:
+    """An open Parquet file."""
+
+    def __init__(self, file: pq.ParquetFile) -> None:
+        self._file = file
+
+    def batches(
+        self, block: Block, columns: Sequence[str] | None, *, max_rows: int, max_bytes: int
+    ) -> Iterator[pa.RecordBatch]:
+        """The rows of a row group in order; see `Table`."""
+        decoded = _decoded_bytes(self._file.metadata.row_group(block.offset), columns)
+        rows = max(1, min(max_rows, block.rows * max_bytes // max(1, decoded)))
+        found: Iterator[pa.RecordBatch] = self._file.iter_batches(
+            rows, [block.offset], columns=columns and list(dict.fromkeys(columns)), use_threads=False
+        )
+        return found
+
+
+@contextmanager
+def open_table(path: Path, settings: CsvSettings, names: Sequence[str]) -> Iterator[Table]:
+    """Open a file; raises OSError or pa.ArrowException where that fails."""
+    del settings, names  # a Parquet file knows both
+    with _open(path) as file:
+        yield ParquetTable(file)
+
+
+def inspect(path: Path, settings: CsvSettings) -> Contents:
+    """Check the footer and read the first row; see `Format`."""
+    del settings
+    digest = _footer_digest(path)
+    try:
+        with _open(path) as file:
+            contents = Contents(file.schema_arrow, tuple(_blocks(file.metadata)), digest)
+            _refuse_groups_that_lie(path, file.metadata)
+            _try_first_row(file, contents.blocks)
+            _refuse_columns_that_lie(path, file.metadata)
+    except (OSError, pa.ArrowException) as error:
+        raise InputDataError(f"{path}: {_reason(error)}") from error
+    return contents
+
+
+def _open(path: Path) -> pq.ParquetFile:
+    # No memory map: a file that is cut short while mapped kills the process. No pre-buffering: it holds whole row groups.
+    return pq.ParquetFile(
+        path, memory_map=False, pre_buffer=False, buffer_size=_READ_BYTES, page_checksum_verification=True
+    )
+
+
+def _blocks(footer: pq.FileMetaData) -> Iterator[Block]:
+    first = 0
+    for number in range(footer.num_row_groups):
+        group = footer.row_group(number)
+        if group.num_rows:
+            yield Block(first, group.num_rows, number, group.total_byte_size)
+        first += group.num_rows
+
+
+def _columns(group: pq.RowGroupMetaData) -> Iterator[Any]:
+    # On metadata that it cannot read, pyarrow ends the whole process: ask an encrypted column for nothing
+    # (so read a row first), and no column for its `compression` (the codec may be unknown).
+    return (group.column(number) for number in range(group.num_columns))
+
+
+def _decoded_bytes(group: pq.RowGroupMetaData, columns: Sequence[str] | None) -> int:
+    if columns is None:
+        return int(group.total_byte_size)
+    return sum(
+        column.total_uncompressed_size
+        for column in _columns(group)
+        if any(
+            column.path_in_schema == name or column.path_in_schema.startswith(f"{name}.") for name in columns
+        )
+    )
+
+
+def _footer_digest(path: Path) -> str:
+    """Hash of the footer, which holds the size and the place of every page."""
+    with path.open("rb") as file:
+        size = file.seek(0, 2)
+        file.seek(max(0, size - _TAIL_BYTES))
+        tail = file.read()
+        if tail[4:] != b"PAR1":
+            raise InputDataError(f"{path}: {_bad_end(tail)}")
+        footer_bytes = min(size, int.from_bytes(tail[:4], "little") + _TAIL_BYTES)
+        file.seek(size - footer_bytes)
+        return blake2b(file.read(footer_bytes), digest_size=16).hexdigest()
+
+
+def _bad_end(tail: bytes) -> str:
+    if tail[4:] == b"PARE":
+        return "is an encrypted Parquet file; decrypt it first"
+    return "is a Parquet file that was cut short: its footer is missing; write or copy it again"
+
+
+def _refuse_groups_that_lie(path: Path, footer: pq.FileMetaData) -> None:
+    """Raise InputDataError where the row groups declare what a file of this size cannot hold."""
+    stored = path.stat().st_size
+    groups = [footer.row_group(number) for number in range(footer.num_row_groups)]
+    if footer.num_rows != sum(group.num_rows for group in groups):
+        raise InputDataError(
+            f"{path}: declares {footer.num_rows} rows, its row groups other numbers; write it again"
+        )
+    for number, group in enumerate(groups):
+        if lie := _lie(group.num_rows, group.total_byte_size, stored):
+            raise InputDataError(f"{path}: row group {number}: {lie}")
+
+
+def _refuse_columns_that_lie(path: Path, footer: pq.FileMetaData) -> None:
+    """The same for each column of each row group; only after a first row was read, see `_columns`."""
+    size = path.stat().st_size
+    flat = [footer.schema.column(number).max_repetition_level == 0 for number in range(footer.num_columns)]
+    for number in range(footer.num_row_groups):
+        group = footer.row_group(number)
+        for column, is_flat in zip(_columns(group), flat, strict=True):
+            stored, declared = column.total_compressed_size, column.total_uncompressed_size
+            lie = _lie(group.num_rows, declared, stored)
+            if not 0 <= stored <= size - column.data_page_offset + declared:
+                lie = "lies outside of the file, which is damaged; write it again"
+            elif is_flat and column.num_values != group.num_rows:
+                lie = f"declares {column.num_values} values for {group.num_rows} rows; write the file again"
+            if lie:
+                raise InputDataError(f"{path}: row group {number}, column {column.path_in_schema!r}: {lie}")
+
+
+def _lie(rows: int, declared: int, stored: int) -> str | None:
+    """Why `stored` bytes cannot hold that many rows or decoded bytes, or None where they may."""
+    if min(rows, declared) < 0 or rows > stored * _ROWS_PER_BYTE:
+        return f"declares {rows} rows in {stored} bytes; write the file again"
+    if declared > _SUSPECT_BYTES and declared > stored * _SUSPECT_RATIO:
+        return (
+            f"declares {declared} bytes in {stored} stored ones, far more than text can shrink; "
+            "if it is real, write it again with smaller row groups"
+        )
+    return None
+
+
+def _try_first_row(file: pq.ParquetFile, blocks: Sequence[Block]) -> None:
+    """Decode one page of every column: an unknown codec or an encrypted column shows itself here."""
+    if blocks:
+        next(file.iter_batches(1, [blocks[0].offset], use_threads=False))
+
+
+def _reason(error: Exception) -> str:
+    """What pyarrow found, in one line with its remedy."""
+    found = " ".join(str(error).split())
+    for word, meaning in _MEANINGS.items():
+        if word in found.lower():
+            return f"{meaning} ({found})"
+    return f"is no Parquet file that can be read ({found}); write it again"
+
+
+_MEANINGS = {
+    "decrypt": "is encrypted; decrypt it first",
+    "encrypt": "is encrypted; decrypt it first",
+    "compress": "is compressed by a codec that is not known here; write it again with zstd or snappy",
+}

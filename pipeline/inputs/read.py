@@ -1,0 +1,182 @@
+"""Spans of rows become chunks of text; whole files become batches for publishing."""
+
+import zlib
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import groupby
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipeline.errors import InputDataError
+from pipeline.inputs.formats import FORMATS
+from pipeline.inputs.source import Block, InputFile, Source, Table
+from pipeline.inputs.text import as_text, byte_lengths, cells
+from pipeline.records import Chunk, Span
+
+# Small, because a batch stays in the processor's cache, and because a value that repeats is stored once and decoded
+# into every row that has it.
+_TEXT = {"max_rows": 512, "max_bytes": 4 << 20}
+_PUBLISH = {"max_rows": 8192, "max_bytes": 16 << 20}
+
+
+def read_chunks(
+    source: Source,
+    columns: Sequence[str],
+    spans: Iterable[Span],
+    *,
+    max_rows: int = 4096,
+    max_bytes: int = 16 << 20,
+) -> Iterator[Chunk]:
+    """The rows of `spans` as chunks, in order, decoding nothing but `columns`.
+
+    `spans` are in row order and do not overlap. A chunk lies within one span, has at most `max_rows` rows and at most
+    `max_bytes` bytes of text, but at least one row; where chunks end follows from the rows and the arguments alone.
+    Raises InputDataError naming file and rows where the file cannot be read as the survey found it.
+    """
+    names = tuple(dict.fromkeys(columns))
+    for number, of_file in groupby(spans, key=lambda span: span.file):
+        file, wanted = source.files[number], list(of_file)
+        packer = _Packer(names, max_rows, max_bytes)
+        with _opened(source, file) as table:
+            for row, batch in _needed(table, file, names, wanted, _TEXT):
+                yield from packer.add(row, batch, wanted)
+        yield from packer.flush()
+
+
+def read_batches(
+    source: Source, file: InputFile, columns: Sequence[str] | None = None
+) -> Iterator[pa.RecordBatch]:
+    """All rows of a file in order with their own types; `columns` None means all columns.
+
+    A batch has some 16 MiB, or one row that is larger. Raises InputDataError as `read_chunks` does.
+    """
+    everything = [Span(0, 0, file.rows, file.first_row)]
+    with _opened(source, file) as table:
+        for _, batch in _needed(table, file, columns, everything, _PUBLISH):
+            yield batch
+
+
+@contextmanager
+def _opened(source: Source, file: InputFile) -> Iterator[Table]:
+    try:
+        with FORMATS[file.format].open_table(file.path, source.csv, source.schema.names) as table:
+            yield table
+    except (OSError, pa.ArrowException) as error:
+        raise _unreadable(file, 0, file.rows, error) from error
+
+
+def _needed(
+    table: Table,
+    file: InputFile,
+    columns: Sequence[str] | None,
+    wanted: Sequence[Span],
+    at_once: dict[str, int],
+) -> Iterator[tuple[int, pa.RecordBatch]]:
+    """The batches that hold wanted rows, each with the number of its first row in the file."""
+    for block in file.blocks:
+        inside = _overlapping(wanted, block.first, block.stop)
+        if not inside:
+            continue
+        row, last = block.first, min(block.stop, inside[-1].stop)
+        batches = table.batches(block, columns, **at_once)
+        while row < last:
+            batch = _next(batches, file, block, row)
+            yield row, batch
+            row += batch.num_rows
+
+
+def _next(batches: Iterator[pa.RecordBatch], file: InputFile, block: Block, row: int) -> pa.RecordBatch:
+    try:
+        batch = next(batches, None)
+    except (OSError, EOFError, zlib.error, ValueError, pa.ArrowException) as error:
+        raise _unreadable(file, row, block.stop, error) from error
+    if batch is None or row + batch.num_rows > block.stop:
+        raise _unreadable(file, row, block.stop, "it holds another number of rows than it declares")
+    return batch
+
+
+def _unreadable(file: InputFile, start: int, stop: int, why: object) -> InputDataError:
+    reason = " ".join(str(why).split())
+    return InputDataError(
+        f"{file.path}: rows {start} to {stop - 1} cannot be read ({reason}); write or copy the file again"
+    )
+
+
+def _overlapping(spans: Sequence[Span], start: int, stop: int) -> Sequence[Span]:
+    first = bisect_right(spans, start, key=lambda span: span.stop)
+    return spans[first : bisect_left(spans, stop, key=lambda span: span.start)]
+
+
+@dataclass(slots=True)
+class _Packer:
+    """Collects rows of one span until a chunk is full."""
+
+    columns: tuple[str, ...]
+    max_rows: int
+    max_bytes: int
+    _span: Span | None = None
+    _start: int = 0  # row in the file
+    _rows: int = 0
+    _bytes: int = 0
+    _texts: list[list[pa.Array]] = field(default_factory=list)
+
+    def add(self, row: int, batch: pa.RecordBatch, spans: Sequence[Span]) -> Iterator[Chunk]:
+        """Take the rows of `batch`, which begins at `row`, that are in one of `spans`."""
+        texts = [as_text(batch.column(name)) for name in self.columns]
+        lengths = _row_lengths(texts, batch.num_rows)
+        for span in _overlapping(spans, row, row + batch.num_rows):
+            if span is not self._span:
+                yield from self.flush()
+                self._span = span
+            start, stop = max(row, span.start), min(row + batch.num_rows, span.stop)
+            yield from self._fill(texts, lengths, row, start, stop)
+
+    def flush(self) -> Iterator[Chunk]:
+        """What was collected, if anything, as a chunk."""
+        if self._rows and self._span:
+            stop = self._start + self._rows
+            first_row = self._span.first_row + self._start - self._span.start
+            columns = zip(self.columns, zip(*self._texts, strict=True), strict=True)
+            yield Chunk(
+                Span(self._span.file, self._start, stop, first_row),
+                {name: [cell for part in parts for cell in cells(part)] for name, parts in columns},
+            )
+        self._rows, self._bytes, self._texts = 0, 0, []
+
+    def _fill(
+        self, texts: Sequence[pa.Array], lengths: pa.Array, row: int, start: int, stop: int
+    ) -> Iterator[Chunk]:
+        while start < stop:
+            room = min(stop - start, self.max_rows - self._rows)
+            count, size = _fitting(lengths.slice(start - row, room), self.max_bytes - self._bytes)
+            if not count and self._rows:
+                yield from self.flush()
+                continue
+            taken = max(1, count)
+            if not self._rows:
+                self._start = start
+            self._texts.append([text.slice(start - row, taken) for text in texts])
+            self._rows, self._bytes, start = self._rows + taken, self._bytes + size, start + taken
+            if count < room or self._rows == self.max_rows:
+                yield from self.flush()
+
+
+def _row_lengths(texts: Sequence[pa.Array], rows: int) -> pa.Array:
+    """Bytes of text in each row."""
+    total = pa.repeat(pa.scalar(0, pa.int64()), rows)
+    for text in texts:
+        total = pc.add(total, byte_lengths(text))
+    return total
+
+
+def _fitting(lengths: pa.Array, room: int) -> tuple[int, int]:
+    """How many of the first rows have at most `room` bytes together, and how many bytes they have."""
+    total = pc.sum(lengths).as_py() or 0
+    if total <= room:
+        return len(lengths), total
+    ends = pc.cumulative_sum(lengths)
+    count = pc.sum(pc.less_equal(ends, room)).as_py()
+    return count, ends[count - 1].as_py() if count else 0

@@ -1,0 +1,152 @@
+"""Everything that can be wrong with the input is found here, before the first request."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+from pathlib import Path
+
+import pyarrow as pa
+
+from pipeline.config import CsvSettings, InputSettings
+from pipeline.errors import ConfigError, InputDataError, PipelineError
+from pipeline.inputs.csv_grammar import other_delimiter
+from pipeline.inputs.discover import Found, discover, refuse_impostor
+from pipeline.inputs.formats import FORMATS
+from pipeline.inputs.memory import Memory
+from pipeline.inputs.source import Contents, InputFile, Source, Stamp, fingerprint
+from pipeline.inputs.text import has_text
+
+_NAMES_SHOWN = 50
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """A file and what it holds."""
+
+    found: Found
+    stamp: Stamp
+    contents: Contents
+
+    @property
+    def rows(self) -> int:
+        return sum(block.rows for block in self.contents.blocks)
+
+
+def survey(settings: InputSettings, used: Sequence[str], *, cache: Path | None = None) -> Source:
+    """Find the files of the input and check them all; nothing of them stays in memory.
+
+    `used` are the columns whose text is needed: each must be there once and have a text. Parquet costs its footers
+    and one page per column, CSV one pass over the file; `cache` names a JSON file that remembers that pass for files
+    that have not changed since.
+
+    Raises, with a line for each problem of each file: NoInputError where there is nothing to read, InputDataError for
+    files that cannot be used, ConfigError for a column or a setting that does not fit them.
+    """
+    found, single = discover(settings.path)
+    memory = Memory.load(cache, settings.csv)
+    seen, problems = _look(found, settings.csv, memory)
+    memory.save()
+    if seen:
+        problems += _used_problems(settings.path, seen[0], used)
+        problems += [problem for other in seen[1:] for problem in _differences(seen[0], other)]
+    if problems:
+        lines = [line for problem in problems for line in problem.problems]
+        raise type(problems[0])(*lines)
+    return _source(seen, settings.csv, single=single)
+
+
+def _look(
+    found: Sequence[Found], csv: CsvSettings, memory: Memory
+) -> tuple[list[_Seen], list[PipelineError]]:
+    seen: list[_Seen] = []
+    problems: list[PipelineError] = []
+    for file in found:
+        try:
+            refuse_impostor(file)
+            stamp = Stamp.of(file.path)
+            contents = memory.recall(file.path, stamp)
+            if contents is None:
+                contents = FORMATS[file.format].inspect(file.path, csv)
+                memory.note(file.path, stamp, contents)
+        except PipelineError as problem:
+            problems.append(problem)
+        else:
+            seen.append(_Seen(file, stamp, contents))
+    return seen, problems
+
+
+def _source(seen: Sequence[_Seen], csv: CsvSettings, *, single: bool) -> Source:
+    firsts = accumulate((file.rows for file in seen), initial=0)
+    files = tuple(
+        InputFile(
+            path=file.found.path,
+            name=file.found.name,
+            format=file.found.format,
+            rows=file.rows,
+            fingerprint=fingerprint(file.stamp, file.contents.digest),
+            first_row=first,
+            blocks=file.contents.blocks,
+            stamp=file.stamp,
+        )
+        for file, first in zip(seen, firsts, strict=False)
+    )
+    return Source(
+        files=files,
+        schema=seen[0].contents.schema,
+        rows=sum(file.rows for file in files),
+        single=single,
+        fingerprint=fingerprint(*(file.fingerprint for file in files)),
+        csv=csv,
+    )
+
+
+def _used_problems(path: str, first: _Seen, used: Sequence[str]) -> Iterator[PipelineError]:
+    """What keeps the used columns from being used."""
+    schema = first.contents.schema
+    names: list[str] = schema.names
+    if first.found.format == "csv" and not set(used) <= set(names) and (hint := other_delimiter(names)):
+        yield InputDataError(f"{first.found.path}:1: {hint}")
+        return
+    for name in dict.fromkeys(used):
+        if (count := names.count(name)) == 0:
+            yield ConfigError(f"{path}: has no column {name!r}; its columns are {_shown(names)}")
+        elif count > 1:
+            yield InputDataError(f"{path}: has {count} columns named {name!r}; rename all but one")
+        elif not name:
+            yield InputDataError(f"{path}: the column used has no name; give it one")
+        elif not has_text(kind := schema.field(name).type):
+            yield InputDataError(
+                f"{path}: column {name!r} is {kind}, which has no text; use a column of text or numbers"
+            )
+
+
+def _differences(first: _Seen, other: _Seen) -> Iterator[PipelineError]:
+    """How the columns of a file differ from those of the first one."""
+    expected, found = _types(first.contents.schema), _types(other.contents.schema)
+    where, there = other.found.path, first.found.name
+    for name in [name for name in expected if name not in found]:
+        yield InputDataError(f"{where}: has no column {name!r}, {there} has one; give files of one schema")
+    for name, kind in found.items():
+        if name not in expected:
+            yield InputDataError(
+                f"{where}: has a column {name!r}, {there} has none; give files of one schema"
+            )
+        elif kind != expected[name]:
+            yield InputDataError(
+                f"{where}: column {name!r} is {kind}, in {there} it is {expected[name]}; give files of one schema"
+            )
+    names, others = first.contents.schema.names, other.contents.schema.names
+    if sorted(names) == sorted(others) and names != others:
+        name = next(name for name, usual in zip(others, names, strict=True) if name != usual)
+        yield InputDataError(
+            f"{where}: column {name!r} is in another place than in {there}; give files of one schema"
+        )
+
+
+def _types(schema: pa.Schema) -> dict[str, pa.DataType]:
+    return dict(zip(schema.names, schema.types, strict=True))
+
+
+def _shown(names: Sequence[str]) -> str:
+    more = [f"and {len(names) - _NAMES_SHOWN} more"] if len(names) > _NAMES_SHOWN else []
+    return ", ".join([*map(repr, names[:_NAMES_SHOWN]), *more])

@@ -1,0 +1,176 @@
+"""The durable store of all answers ever paid for, seen from the event loop.
+
+The loop never touches the disk: one thread does, in sets. Answers gather for at most COMMIT_SECONDS or
+COMMIT_ANSWERS and become durable together; only then does anybody hear of them.
+"""
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TypeVar
+
+from pipeline.errors import CannotCreateError, DiskError
+from pipeline.ledger import rescue
+from pipeline.ledger.store import Store
+from pipeline.records import Answer
+
+COMMIT_SECONDS = 0.05
+COMMIT_ANSWERS = 500
+MAX_UNCOMMITTED = 5_000
+"""Above it the workers wait: a disk that is slower than the endpoint must not fill the memory."""
+
+FILE = "ledger.sqlite"
+
+T = TypeVar("T")
+Durable = Callable[[Sequence[Answer]], None]
+
+
+class Ledger:
+    """An open ledger. Make one with `Ledger.open`; use it from one event loop."""
+
+    def __init__(self, store: Store, folder: Path, on_durable: Durable, on_failure: Callable[[DiskError], None]) -> None:
+        self._store = store
+        self._folder = folder
+        self._on_durable = on_durable
+        self._on_failure = on_failure
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="ledger")
+        self._gathering: list[Answer] = []
+        self._uncommitted: dict[asyncio.Task[None], list[Answer]] = {}
+        self._timer: asyncio.TimerHandle | None = None
+        self._room = asyncio.Event()
+        self._room.set()
+        self.failure: DiskError | None = None
+
+    @classmethod
+    @asynccontextmanager
+    async def open(
+        cls, folder: Path, *, on_durable: Durable, on_failure: Callable[[DiskError], None]
+    ) -> "AsyncIterator[Ledger]":
+        """Open the ledger in *folder*; what is still in hand at the end is made durable.
+
+        Args:
+            folder: The state directory.
+            on_durable: Called on the loop with each group of answers once they are durable.
+            on_failure: Called on the loop when the disk fails; no answer is lost by that.
+
+        Raises:
+            CannotCreateError: If the file cannot be made or is no ledger.
+            DiskError: When leaving, if something could only be saved to the spill file, or not at all.
+        """
+        ledger = cls(open_store(folder), folder, on_durable, on_failure)
+        try:
+            await ledger.look_up([])
+            yield ledger
+        finally:
+            await ledger._close()
+
+    async def append(self, answer: Answer) -> None:
+        """Hand over a paid answer; waits only if the disk is far behind."""
+        self._gathering.append(answer)
+        if len(self._gathering) >= COMMIT_ANSWERS:
+            self._commit()
+        elif self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(COMMIT_SECONDS, self._commit)
+        if not self._room.is_set():
+            await self._room.wait()
+
+    async def look_up(self, keys: Sequence[bytes]) -> dict[bytes, Answer]:
+        """Return the newest durable answer of each of *keys* that has one.
+
+        Raises:
+            DiskError: If the file cannot be read.
+        """
+        return await self._in_thread(self._store.look_up, keys)
+
+    async def spent(self, run: str) -> float:
+        """Return the US dollars that *run* has paid so far."""
+        return await self._in_thread(self._store.spent, run)
+
+    async def flush(self) -> None:
+        """Wait until everything handed over is durable, or has failed to be."""
+        self._commit()
+        while self._uncommitted:
+            await asyncio.wait(self._uncommitted)
+
+    @property
+    def damaged(self) -> int:
+        """Number of stored answers that were found damaged and count as absent."""
+        return self._store.damaged
+
+    def _commit(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if not self._gathering or self.failure is not None:
+            return
+        group, self._gathering = self._gathering, []
+        task = asyncio.get_running_loop().create_task(self._make_durable(group))
+        self._uncommitted[task] = group
+        task.add_done_callback(self._committed)
+        self._measure_room()
+
+    async def _make_durable(self, group: list[Answer]) -> None:
+        try:
+            await self._in_thread(self._append, group)
+        except DiskError as error:
+            self._gathering = group + self._gathering
+            if self.failure is None:
+                self.failure = error
+                self._on_failure(error)
+        else:
+            self._on_durable(group)
+
+    def _append(self, group: list[Answer]) -> None:
+        """Append; on a full disk, once more with the ballast thrown out."""
+        try:
+            self._store.append(group)
+        except sqlite3.Error as error:
+            if "full" not in str(error) or not rescue.drop_ballast(self._folder):
+                raise
+            self._store.append(group)
+
+    def _committed(self, task: asyncio.Task[None]) -> None:
+        del self._uncommitted[task]
+        self._measure_room()
+
+    def _measure_room(self) -> None:
+        if sum(map(len, self._uncommitted.values())) > MAX_UNCOMMITTED:
+            self._room.clear()
+        else:
+            self._room.set()
+
+    async def _in_thread(self, function: Callable[..., T], *args: object) -> T:
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._thread, function, *args)
+        except (sqlite3.Error, OSError) as error:
+            raise DiskError(f"{self._folder / FILE}: {error}; make room or repair the disk, then run again") from error
+
+    async def _close(self) -> None:
+        try:
+            await self.flush()
+            if self._gathering:
+                saved = rescue.spill(self._folder, self._gathering)
+                raise DiskError(*(self.failure.problems if self.failure else ()), saved)
+        finally:
+            self._thread.shutdown()
+            self._store.close()
+
+
+def open_store(folder: Path) -> Store:
+    """Open the ledger file in *folder*, take in what an earlier run had to spill, and renew the ballast.
+
+    Raises:
+        CannotCreateError: If the file cannot be made or is no ledger.
+    """
+    path = folder / FILE
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        store = Store(path)
+    except (sqlite3.Error, OSError) as error:
+        raise CannotCreateError(f"{path}: cannot be opened as a ledger: {error}; check state.dir") from error
+    rescue.take_in(folder, store)
+    rescue.renew_ballast(folder)
+    return store

@@ -1,0 +1,1 @@
+"""A request is built, paced, sent, retried and read."""

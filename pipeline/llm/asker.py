@@ -1,0 +1,262 @@
+"""The workers: each takes a request, waits for its turn, sends it, and hands the answer over or tries again."""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import replace
+
+from pipeline.clock import Clock
+from pipeline.config import Config
+from pipeline.errors import ConfigError
+from pipeline.llm.billing import Billing
+from pipeline.llm.client import Client
+from pipeline.llm.estimate import TokenEstimate
+from pipeline.llm.health import Health, Patience
+from pipeline.llm.limits import Budget, Concurrency, Pause, Quota
+from pipeline.llm.providers.body import BodyTemplate, first_form, weaker
+from pipeline.llm.replies import Failure, Kind, Reply
+from pipeline.llm.request import Counters, Request, answer_from_failure, answer_from_reply
+from pipeline.llm.retry import Policy
+from pipeline.records import Answer, Prompt
+from pipeline.tasks.prompt import Task
+
+log = logging.getLogger(__name__)
+
+CONFIRM_SECONDS = 0.5
+"""Wait before a request goes out again whose failure needs to be confirmed."""
+
+
+class Asker:
+    """Asks the endpoint, as fast as it and the limits allow, until drained."""
+
+    def __init__(
+        self,
+        client: Client,
+        task: Task,
+        config: Config,
+        run: str,
+        *,
+        deliver: Callable[[Answer], Awaitable[None]],
+        stop: Callable[[BaseException], None],
+        clock: Clock,
+        spent_usd: float = 0.0,
+        policy: Policy = Policy(),  # noqa: B008 - frozen
+    ) -> None:
+        """Make one for *task*.
+
+        Args:
+            client: The open client.
+            task: What is asked.
+            config: The run's config: model and limits.
+            run: The run's id, for the answers.
+            deliver: Takes each paid answer; waits when the disk is behind.
+            stop: Called with what must end the run.
+            clock: Time and chance.
+            spent_usd: What earlier executions of the run have spent.
+            policy: How patient to be.
+        """
+        limits = config.limits
+        self.counters = Counters()
+        self.concurrency = Concurrency(limits.max_concurrency, clock)
+        self.budget = Budget(limits.max_cost_usd, spent_usd)
+        self.billing = Billing(config.model, capped=limits.max_cost_usd is not None)
+        self.health = Health(clock, limits.max_outage)
+        self._client, self._task, self._model, self._run = client, task, config.model, run
+        self._deliver, self._stop, self._clock, self._policy = deliver, stop, clock, policy
+        self._template = BodyTemplate(task, config.model, first_form(config.model))
+        self._estimate = TokenEstimate(task.system, config.model.max_tokens)
+        self._patience = Patience(None if limits.request_timeout == "auto" else limits.request_timeout)
+        self._pause = Pause(clock)
+        self._episodes = 0
+        self._requests = Quota(limits.requests_per_minute) if limits.requests_per_minute else None
+        self._tokens = Quota(limits.tokens_per_minute) if limits.tokens_per_minute else None
+        self._backlog: deque[Request] = deque()
+        self._hungry: deque[asyncio.Future[None]] = deque()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._sending: set[asyncio.Task[None]] = set()
+        self._workers = limits.max_concurrency
+        self._draining = False
+
+    async def start(self) -> None:
+        """Learn what the endpoint tells about the model, and start the workers."""
+        self.billing.learn(await self._client.model(self._model.name))
+        for _ in range(self._workers):
+            self._spawn(self._work())
+
+    def ask(self, prompt: Prompt, previous: Answer | None = None) -> None:
+        """Have *prompt* asked; *previous* is its invalid answer, if this is the second ask."""
+        self._push(Request(prompt, previous), first=previous is not None)
+
+    async def drain(self, seconds: float) -> None:
+        """Send nothing more; wait up to *seconds* for what is in flight, and give up the rest."""
+        self._draining = True
+        for task in self._tasks - self._sending:
+            task.cancel()
+        if self._sending and seconds > 0:
+            await asyncio.wait(set(self._sending), timeout=seconds)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _spawn(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        self._sending.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._stop(error)
+
+    def _push(self, request: Request, *, first: bool) -> None:
+        if first:
+            self._backlog.appendleft(request)  # its chunk is the oldest
+        else:
+            self._backlog.append(request)
+        while self._hungry:
+            waiter = self._hungry.popleft()
+            if not waiter.done():
+                waiter.set_result(None)
+                break
+
+    async def _next(self) -> Request:
+        while not self._backlog:
+            waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._hungry.append(waiter)
+            await waiter
+        return self._backlog.popleft()
+
+    async def _work(self) -> None:
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101 - for the type checker
+        while not self._draining:
+            await self.concurrency.enter()
+            try:
+                await self._serve(await self._next(), task)
+            finally:
+                self.concurrency.leave()
+
+    async def _serve(self, request: Request, task: asyncio.Task[None]) -> None:
+        probing = await self.health.admit()
+        try:
+            tokens = await self._turn(request)
+            self._sending.add(task)  # from here on there may be something to pay for
+            outcome = await self._send(request, tokens)
+            if isinstance(outcome, Reply):
+                await self._answered(request, outcome)
+            else:
+                await self._failed(request, outcome)
+            self._sending.discard(task)
+        finally:
+            if probing:
+                self.health.probed()
+
+    async def _turn(self, request: Request) -> int:
+        """Wait until the limits let *request* through; returns its estimated prompt tokens."""
+        await self._pause.wait()
+        tokens = self._estimate.prompt(request.prompt.text)
+        if self._requests is not None:
+            await self._requests.take(1)
+        if self._tokens is not None:
+            await self._tokens.take(self._estimate.quota(tokens))
+        await self._pause.wait()
+        return tokens
+
+    async def _send(self, request: Request, tokens: int) -> Reply | Failure:
+        """Send once; tell everything that learns from calls how it went."""
+        estimate_usd = self.billing.estimate(tokens, self._estimate.completion)
+        self.budget.reserve(estimate_usd)
+        body = self._template.body(request.prompt.text, again=request.previous is not None)
+        self.counters.requests += 1
+        sent_at = self.concurrency.sent()
+        outcome: Reply | Failure | None = None
+        try:
+            outcome, window = await self._client.ask(body, self._patience.seconds)
+        finally:
+            failed = not isinstance(outcome, Reply)
+            congested = isinstance(outcome, Failure) and outcome.congested
+            self.concurrency.learn(sent_at, congested=congested, success=not failed)
+            cost = self.billing.cost(outcome.usage) if isinstance(outcome, Reply) else None
+            self.budget.settle(estimate_usd, cost)
+        if window is not None:
+            self._pause.extend(window.wait_seconds)
+        if isinstance(outcome, Reply):
+            self.health.good()
+            self._patience.learn(self._clock.now() - sent_at)
+            self._estimate.learn(tokens, outcome.usage)
+        return outcome
+
+    async def _answered(self, request: Request, reply: Reply) -> None:
+        cost = self.billing.cost(reply.usage)
+        answer = answer_from_reply(request, reply, cost, self._run, self._clock.wall())
+        self._episodes = 0
+        self._count(reply)
+        await self._deliver(answer)
+        self.billing.ensure_capped(cost)
+
+    def _count(self, reply: Reply) -> None:
+        counters, usage = self.counters, reply.usage
+        counters.answers += 1
+        counters.prompt_tokens += usage.prompt_tokens or 0
+        counters.cached_tokens += usage.cached_tokens or 0
+        counters.completion_tokens += usage.completion_tokens or 0
+
+    async def _failed(self, request: Request, failure: Failure) -> None:
+        fatal = self.health.bad(failure)
+        if fatal is not None:
+            raise fatal
+        match failure.kind:
+            case Kind.UNSUPPORTED if self._weaken(failure):
+                self._again(request, failure, 0.0)
+            case Kind.ROW | Kind.UNSUPPORTED:
+                await self._give_up(request, failure)
+            case Kind.THROTTLED:
+                self._throttled(failure)
+                self._again(request, failure, 0.0)
+            case Kind.DENIED | Kind.UNTRUSTED:
+                self._client.refresh()
+                self._again(request, failure, CONFIRM_SECONDS)
+            case _:
+                await self._try_again(request, failure)
+
+    def _throttled(self, failure: Failure) -> None:
+        self.counters.throttled += 1
+        self._episodes += 1
+        self._pause.extend(self._policy.pause(failure, self._episodes, self._clock))
+
+    async def _try_again(self, request: Request, failure: Failure) -> None:
+        tries = request.tries.after(failure, others_succeed=self.health.others_succeed)
+        seconds = self._clock.now() - (request.since or self._clock.now())
+        if self._policy.exhausted(failure, tries, seconds, self.health.garbled_share):
+            await self._give_up(request, failure)
+        else:
+            self._again(request, failure, self._policy.delay(failure, max(1, tries.own), self._clock))
+
+    async def _give_up(self, request: Request, failure: Failure) -> None:
+        await self._deliver(answer_from_failure(request, failure, self._run, self._clock.wall()))
+
+    def _again(self, request: Request, failure: Failure, seconds: float) -> None:
+        self.counters.retries += 1
+        tries = request.tries.after(failure, others_succeed=self.health.others_succeed)
+        retried = replace(request, tries=tries, since=request.since or self._clock.now())
+        if seconds > 0:
+            self._spawn(self._later(retried, seconds))
+        else:
+            self._push(retried, first=True)
+
+    async def _later(self, request: Request, seconds: float) -> None:
+        await self._clock.sleep(seconds)
+        self._push(request, first=True)
+
+    def _weaken(self, failure: Failure) -> bool:
+        """Ask in a weaker form from now on, if the endpoint refuses this one and never answered in it."""
+        form = weaker(self._template.form, self._model, failure.message)
+        if self.health.succeeded:
+            return False
+        if form is None:
+            raise ConfigError(f"{failure.message}; set model.structured_output and model.logprobs to auto")
+        log.warning("the endpoint refuses %s; asking for %s", self._template.form, form)
+        self._template = BodyTemplate(self._task, self._model, form)
+        return True

@@ -1,0 +1,170 @@
+"""The only place that talks to the network: one call in, one reply or failure out."""
+
+import asyncio
+import ssl
+import zlib
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from types import TracebackType
+from typing import Any
+from urllib.parse import quote
+
+import aiohttp
+import orjson
+
+from pipeline.errors import ConfigError
+from pipeline.llm.providers.headers import window
+from pipeline.llm.providers.read import read
+from pipeline.llm.replies import Failure, Kind, Reply, Window
+
+MAX_BODY_BYTES = 1 << 20
+"""A chat completion of a few labels is a few kilobytes, with log-probabilities a few dozen."""
+
+MAX_FIELD_BYTES = 16 << 10
+CONNECT_SECONDS = 10.0
+MODEL_SECONDS = 30.0
+KEEP_ALIVE_SECONDS = 15.0
+"""Idle connections are given up before a usual load balancer gives them up (60 s) or a plain server does."""
+
+UNZIP = {"gzip": 16 + zlib.MAX_WBITS, "deflate": zlib.MAX_WBITS}
+"""zlib's window bits for each content encoding."""
+
+
+Headers = Callable[[], Mapping[str, str]]
+
+
+class Client:
+    """An open connection pool to one endpoint.
+
+    Make one with `Client.open`. The key is put into the header at send time and nowhere else.
+    """
+
+    def __init__(self, session: aiohttp.ClientSession, base_url: str, headers: Headers) -> None:
+        self._session = session
+        self._make_headers = headers
+        self._headers: Mapping[str, str] = {}
+        self.refresh()
+        self._base_url = base_url
+        self._completions = f"{base_url}/chat/completions"
+        self._timeouts: dict[float, aiohttp.ClientTimeout] = {}
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, base_url: str, headers: Headers) -> "AsyncIterator[Client]":
+        """Open a client for the endpoint at *base_url*; what *headers* returns goes with each request."""
+        connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEP_ALIVE_SECONDS, ttl_dns_cache=60)
+        async with aiohttp.ClientSession(
+            connector=connector,
+            auto_decompress=False,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            max_field_size=MAX_FIELD_BYTES,
+            max_line_size=MAX_FIELD_BYTES,
+        ) as session:
+            yield cls(session, base_url, headers)
+
+    def refresh(self) -> None:
+        """Read the headers anew: a key that was refused may have been rotated."""
+        self._headers = {**self._make_headers(), "Content-Type": "application/json"}
+
+    async def ask(self, body: bytes, timeout_seconds: float) -> tuple[Reply | Failure, Window | None]:
+        """Send one chat completion request; whatever goes wrong on the way comes back as a failure."""
+        try:
+            response = await self._session.post(
+                self._completions,
+                data=body,
+                headers=self._headers,
+                allow_redirects=False,
+                timeout=self._timeout(timeout_seconds),
+            )
+            async with _Closing(response):
+                content = await _capped(response)
+                headers = response.headers
+                if content is None:
+                    return _too_big(), None
+                return read(response.status, headers, content), window(headers)
+        except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
+            return _failure(error, timeout_seconds), None
+
+    async def model(self, name: str) -> Mapping[str, Any] | Failure:
+        """Return the endpoint's object about the model *name*, or why there is none."""
+        url = f"{self._base_url}/models/{quote(name, safe='')}"
+        try:
+            response = await self._session.get(
+                url, headers=self._headers, allow_redirects=False, timeout=self._timeout(MODEL_SECONDS)
+            )
+            async with _Closing(response):
+                content = await _capped(response)
+                return _model_object(response.status, response.headers, content)
+        except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
+            return _failure(error, MODEL_SECONDS)
+
+    def _timeout(self, seconds: float) -> aiohttp.ClientTimeout:
+        if seconds not in self._timeouts:
+            self._timeouts[seconds] = aiohttp.ClientTimeout(total=seconds, sock_connect=CONNECT_SECONDS)
+        return self._timeouts[seconds]
+
+
+class _Closing:
+    """Gives a response's connection back if it was read to its end, and closes it otherwise."""
+
+    def __init__(self, response: aiohttp.ClientResponse) -> None:
+        self._response = response
+
+    async def __aenter__(self) -> None:
+        pass
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if not self._response.content.at_eof():
+            self._response.close()
+        else:
+            self._response.release()
+
+
+async def _capped(response: aiohttp.ClientResponse) -> bytes | None:
+    """Read the whole body, inflated; None if it is larger than MAX_BODY_BYTES."""
+    encoding = response.headers.get("Content-Encoding", "").lower()
+    inflate = zlib.decompressobj(UNZIP[encoding]) if encoding in UNZIP else None
+    parts: list[bytes] = []
+    size = 0
+    async for part in response.content.iter_any():
+        try:
+            data = part if inflate is None else inflate.decompress(part, MAX_BODY_BYTES + 1)
+        except zlib.error as error:
+            raise ValueError("the body is not what its Content-Encoding says") from error
+        size += len(data)
+        if size > MAX_BODY_BYTES:
+            return None
+        parts.append(data)
+    return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+def _too_big() -> Failure:
+    return Failure(Kind.GARBLED, f"the endpoint's reply is larger than {MAX_BODY_BYTES >> 20} MiB")
+
+
+def _failure(error: Exception, timeout_seconds: float) -> Failure:
+    match error:
+        case aiohttp.ClientConnectorCertificateError() | ssl.SSLCertVerificationError():
+            return Failure(Kind.UNTRUSTED, f"the endpoint's certificate is not valid: {error}")
+        case aiohttp.ConnectionTimeoutError() | aiohttp.ClientConnectorError():
+            return Failure(Kind.UNREACHABLE, f"no connection to the endpoint: {error or 'timed out'}")
+        case asyncio.TimeoutError():
+            return Failure(Kind.TRANSIENT, f"no whole reply within {timeout_seconds:g} s", timed_out=True)
+        case aiohttp.InvalidURL():
+            raise ConfigError(f"model.base_url is no valid URL: {error}") from error
+        case _:
+            return Failure(Kind.TRANSIENT, f"the connection broke: {type(error).__name__}: {str(error)[:200]}")
+
+
+def _model_object(status: int, headers: Mapping[str, str], content: bytes | None) -> Mapping[str, Any] | Failure:
+    if content is not None and status == 200:  # noqa: PLR2004
+        try:
+            found = orjson.loads(content)
+        except ValueError:
+            found = None
+        if isinstance(found, dict):
+            return found
+    outcome = read(status, headers, content or b"")
+    return outcome if isinstance(outcome, Failure) else Failure(Kind.GARBLED, "not a model object", status)

@@ -1,0 +1,195 @@
+"""How the endpoint is doing: is it there, is it well, and how long does it take."""
+
+import asyncio
+from collections import deque
+from dataclasses import dataclass
+
+from pipeline.clock import Clock
+from pipeline.errors import ConfigError, KeyRefusedError, PipelineError, ProviderUnavailableError
+from pipeline.llm.replies import Failure, Kind
+
+WINDOW_SECONDS = 10
+OPEN_SHARE = 0.9
+OPEN_SAMPLES = 20
+OPEN_REFUSALS = 10
+PROBE_FIRST = 5.0
+PROBE_CEILING = 30.0
+CONFIRMATIONS = 3
+FIRST_REQUESTS = 20
+SHARE_WEIGHT = 0.02
+"""Weight of one reply in the moving share of garbled ones: it looks back over about 50."""
+
+OUTAGE_KINDS = frozenset({Kind.TRANSIENT, Kind.UNREACHABLE, Kind.GARBLED})
+
+
+@dataclass(slots=True)
+class _Second:
+    """What happened within one second."""
+
+    at: int
+    replies: int = 0
+    failures: int = 0
+
+
+class Health:
+    """A circuit breaker, and what the run must know of the endpoint's condition.
+
+    The breaker opens when at least 90 % of at least 20 calls within 10 s failed, or 10 connections in a row
+    could not be made. Then one call every 5 to 30 s probes, and the first reply closes it again.
+    """
+
+    def __init__(self, clock: Clock, max_outage_seconds: float) -> None:
+        self._clock = clock
+        self._max_outage = max_outage_seconds
+        self._seconds: deque[_Second] = deque()
+        self._refusals = 0
+        self._denials: list[float] = []
+        self._first: list[bool] = []
+        self._last_good = clock.now()
+        self._probes = 0
+        self._probing = asyncio.Lock()
+        self._closed = asyncio.Event()
+        self._closed.set()
+        self.garbled_share = 0.0
+        self.succeeded = False
+
+    @property
+    def open(self) -> bool:
+        """Whether the breaker is open: the endpoint counts as gone."""
+        return not self._closed.is_set()
+
+    @property
+    def others_succeed(self) -> bool:
+        """Whether calls got replies lately, so that a failure tells something about its row."""
+        return any(second.replies for second in self._seconds)
+
+    async def admit(self) -> bool:
+        """Return at once while the endpoint is well; else wait for it, or for the turn to probe.
+
+        Returns:
+            True for the one that probes: it must call `probed` afterwards.
+        """
+        while self.open:
+            if self._probing.locked():
+                await self._closed.wait()
+                continue
+            await self._probing.acquire()
+            try:
+                if self.open:
+                    self._probes += 1
+                    await self._clock.sleep(min(PROBE_CEILING, PROBE_FIRST * 1.5 ** (self._probes - 1)))
+                    return True
+            except BaseException:
+                self._probing.release()
+                raise
+            self._probing.release()
+        return False
+
+    def probed(self) -> None:
+        """Let the next one probe, if the endpoint is still gone; wake those who wait, if it is back."""
+        self._probing.release()
+        if self.open:  # somebody has to take the turn over from those who sleep on the event
+            self._closed.set()
+            self._closed.clear()
+
+    def good(self) -> None:
+        """Note a reply."""
+        self._now().replies += 1
+        self._refusals = 0
+        self._denials.clear()
+        self._last_good = self._clock.now()
+        self.succeeded = True
+        self.garbled_share *= 1 - SHARE_WEIGHT
+        if len(self._first) < FIRST_REQUESTS:
+            self._first.append(True)
+        if self.open:
+            self._probes = 0
+            self._seconds.clear()
+            self._closed.set()
+
+    def bad(self, failure: Failure) -> PipelineError | None:
+        """Note a failure; returns the error that must end the run, if it comes to that."""
+        if failure.kind in OUTAGE_KINDS:
+            self._outage(failure)
+        if failure.kind is Kind.GARBLED:
+            self.garbled_share += SHARE_WEIGHT * (1 - self.garbled_share)
+        if failure.kind is not Kind.ROW and self._clock.now() - self._last_good > self._max_outage:
+            return ProviderUnavailableError(
+                f"the endpoint gave no reply for {self._max_outage:g} s (limits.max_outage), at last: "
+                f"{failure.message}; run again to continue"
+            )
+        match failure.kind:
+            case Kind.QUOTA:
+                return KeyRefusedError(f"the account has no credit or quota left: {failure.message}; top it up and run again")
+            case Kind.CONFIG:
+                return ConfigError(f"{failure.message}; set model.name or model.base_url to what the endpoint has")
+            case Kind.DENIED | Kind.UNTRUSTED:
+                return self._denied(failure)
+            case Kind.ROW:
+                self._last_good = self._clock.now()  # it is there and it answers
+                return self._refused_row(failure)
+        return None
+
+    def _outage(self, failure: Failure) -> None:
+        self._now().failures += 1
+        self._refusals = self._refusals + 1 if failure.kind is Kind.UNREACHABLE else 0
+        replies = sum(second.replies for second in self._seconds)
+        failures = sum(second.failures for second in self._seconds)
+        enough = replies + failures >= OPEN_SAMPLES and failures >= OPEN_SHARE * (replies + failures)
+        if enough or self._refusals >= OPEN_REFUSALS:
+            self._closed.clear()
+
+    def _denied(self, failure: Failure) -> PipelineError | None:
+        """One refusal can be a gateway's blip; three within 10 s are not."""
+        now = self._clock.now()
+        self._denials = [at for at in self._denials if now - at < WINDOW_SECONDS] + [now]
+        if len(self._denials) < CONFIRMATIONS:
+            return None
+        if failure.kind is Kind.UNTRUSTED:
+            return ConfigError(f"{failure.message}; check model.base_url")
+        return KeyRefusedError(f"the endpoint refuses the key: {failure.message}; check the key and its rights")
+
+    def _refused_row(self, failure: Failure) -> PipelineError | None:
+        if len(self._first) < FIRST_REQUESTS:
+            self._first.append(False)
+            if len(self._first) == FIRST_REQUESTS and sum(self._first) < (1 - OPEN_SHARE) * FIRST_REQUESTS:
+                return ConfigError(
+                    f"the endpoint refused nearly all of the first {FIRST_REQUESTS} requests, at last: {failure.message}; "
+                    "check model and task with `probe`"
+                )
+        return None
+
+    def _now(self) -> _Second:
+        at = int(self._clock.now())
+        if not self._seconds or self._seconds[-1].at != at:
+            self._seconds.append(_Second(at))
+            while self._seconds[0].at <= at - WINDOW_SECONDS:
+                self._seconds.popleft()
+        return self._seconds[-1]
+
+
+class Patience:
+    """How long one call may take: 3 times what nearly all calls take, within 30 to 300 s.
+
+    A call that is given up has probably been billed, so it is given up late.
+    """
+
+    FLOOR = 30.0
+    CEILING = 300.0
+    FACTOR = 3.0
+    BATCH = 1000
+
+    def __init__(self, fixed_seconds: float | None) -> None:
+        self.seconds = fixed_seconds or self.CEILING
+        self._fixed = fixed_seconds is not None
+        self._slowest = 0.0
+        self._count = 0
+
+    def learn(self, seconds: float) -> None:
+        """Take a reply's latency in; of each 1,000 the slowest counts, about the 99.9th percentile."""
+        self._slowest = max(self._slowest, seconds)
+        self._count += 1
+        if self._count == self.BATCH:
+            if not self._fixed:
+                self.seconds = min(self.CEILING, max(self.FLOOR, round(self.FACTOR * self._slowest)))
+            self._slowest, self._count = 0.0, 0

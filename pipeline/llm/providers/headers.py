@@ -1,0 +1,63 @@
+"""What response headers tell about waiting: Retry-After and the rate-limit windows."""
+
+import re
+from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
+
+from pipeline.llm.replies import Window
+
+MAX_RETRY_AFTER = 86_400.0
+"""Seconds; a server that asks for more than a day does not mean it."""
+
+UNITS = {"ms": 0.001, "us": 0.000_001, "µs": 0.000_001, "ns": 0.000_000_001, "h": 3600.0, "m": 60.0, "s": 1.0}
+"""The units of Go's time.Duration, in seconds."""
+
+DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|us|µs|ns|h|m|s)")
+
+
+def go_duration(text: str) -> float | None:
+    """Return the seconds in a Go duration such as `6m0s` or `12ms`, or in a bare number; None for junk."""
+    parts = DURATION.findall(text)
+    if parts and "".join(number + unit for number, unit in parts) == text:
+        return sum(float(number) * UNITS[unit] for number, unit in parts)
+    return _number(text)
+
+
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """Return the seconds that the server asks to wait; None if it does not, or asks nonsense.
+
+    A date is measured against the server's own Date header, so that this machine's clock does not matter.
+    """
+    milliseconds = _number(headers.get("retry-after-ms", ""))
+    seconds = milliseconds / 1000 if milliseconds is not None else _number(headers.get("retry-after", ""))
+    if seconds is None:
+        seconds = _until(headers.get("retry-after", ""), headers.get("date", ""))
+    return seconds if seconds is not None and 0 <= seconds <= MAX_RETRY_AFTER else None
+
+
+def window(headers: Mapping[str, str]) -> Window | None:
+    """Return what the headers tell about the limits, or None if they are silent."""
+    if "x-ratelimit-remaining-requests" not in headers and "x-ratelimit-remaining-tokens" not in headers:
+        return None
+    return Window(
+        remaining_requests=_number(headers.get("x-ratelimit-remaining-requests", "")),
+        reset_requests=go_duration(headers.get("x-ratelimit-reset-requests", "")),
+        remaining_tokens=_number(headers.get("x-ratelimit-remaining-tokens", "")),
+        reset_tokens=go_duration(headers.get("x-ratelimit-reset-tokens", "")),
+    )
+
+
+def _number(text: str) -> float | None:
+    """Return a number that is finite and not negative; servers also send `-1` and `None`."""
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return value if 0 <= value < float("inf") else None
+
+
+def _until(date: str, now: str) -> float | None:
+    try:
+        return (parsedate_to_datetime(date) - parsedate_to_datetime(now)).total_seconds()
+    except (ValueError, TypeError):
+        return None

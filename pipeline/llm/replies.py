@@ -1,0 +1,120 @@
+"""What one HTTP call may come to: a reply, or a failure of a named kind."""
+
+from dataclasses import dataclass
+from enum import Enum, auto
+
+from pipeline.records import Status
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens that a reply was billed for; None where the endpoint did not tell."""
+
+    prompt_tokens: int | None = None
+    cached_tokens: int | None = None
+    completion_tokens: int | None = None
+    cost_usd: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A complete reply of the model.
+
+    Attributes:
+        text: What the model said; None if it said nothing.
+        finish: The finish reason, as sent.
+        status: `refused` or `filtered` where the endpoint says so, else None.
+        error: One sentence where `status` is set.
+        usage: What it was billed for.
+        model: The model's name as the endpoint gave it.
+        request_id: The endpoint's id of the reply.
+        logprobs: JSON array of [token, logprob], or None.
+    """
+
+    text: str | None
+    finish: str | None
+    status: Status | None
+    error: str | None
+    usage: Usage
+    model: str | None
+    request_id: str | None
+    logprobs: str | None
+
+
+class Kind(Enum):
+    """Classes of failures; what is done about each stands in `llm.retry`."""
+
+    QUOTA = auto()
+    """The account has no money or no quota left: the run ends."""
+    DENIED = auto()
+    """The key is refused: the run ends once it is certain."""
+    UNTRUSTED = auto()
+    """The server's certificate is not valid: the run ends once it is certain."""
+    CONFIG = auto()
+    """The endpoint does not know the model, or is elsewhere: the run ends."""
+    UNSUPPORTED = auto()
+    """The endpoint refuses a part of the request's form, such as `response_format`."""
+    THROTTLED = auto()
+    """Too many requests: everybody waits."""
+    TRANSIENT = auto()
+    """It may go well the next time."""
+    UNREACHABLE = auto()
+    """No connection at all; as transient, and counted towards an outage."""
+    GARBLED = auto()
+    """Status 200 and no usable reply in it."""
+    ROW = auto()
+    """This row cannot be answered; others can."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A call that brought no reply.
+
+    Attributes:
+        kind: Its class.
+        message: One sentence for people.
+        status: The HTTP status, or None where there was none.
+        retry_after: Seconds that the server asks to wait, or None.
+        row_status: For kind ROW: the row's final status.
+        timed_out: Whether it took too long, which may be a sign of too many requests.
+    """
+
+    kind: Kind
+    message: str
+    status: int | None = None
+    retry_after: float | None = None
+    row_status: Status = Status.ERROR
+    timed_out: bool = False
+
+    @property
+    def congested(self) -> bool:
+        """Whether it is a sign of too many requests."""
+        return self.kind is Kind.THROTTLED or self.timed_out
+
+
+MAX_WINDOW_SECONDS = 60.0
+"""Limits are counted by the minute; a window that is said to last longer is probed after one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """What a reply's headers tell about the rate limits; None where they do not.
+
+    Attributes:
+        remaining_requests: Requests left in the current window.
+        reset_requests: Seconds until there are more.
+        remaining_tokens: Tokens left in the current window.
+        reset_tokens: Seconds until there are more.
+    """
+
+    remaining_requests: float | None = None
+    reset_requests: float | None = None
+    remaining_tokens: float | None = None
+    reset_tokens: float | None = None
+
+    @property
+    def wait_seconds(self) -> float:
+        """Seconds until a request may be sent again: 0 unless a window is used up."""
+        requests = self.reset_requests if self.remaining_requests == 0 else None
+        tokens = self.reset_tokens if self.remaining_tokens == 0 else None
+        return min(max(requests or 0.0, tokens or 0.0), MAX_WINDOW_SECONDS)

@@ -1,0 +1,81 @@
+"""What is done about a failure: small values that say how long to wait and when to give up."""
+
+from dataclasses import dataclass
+
+from pipeline.clock import Clock
+from pipeline.llm.replies import Failure, Kind
+
+
+@dataclass(frozen=True, slots=True)
+class Backoff:
+    """Exponential delays with full jitter, as AWS's architecture blog describes it (2015)."""
+
+    first_seconds: float
+    ceiling_seconds: float
+
+    def after(self, failures: int, clock: Clock) -> float:
+        """Return the seconds to wait after so many failures in a row (1 or more)."""
+        return clock.random() * min(self.ceiling_seconds, self.first_seconds * 2.0 ** min(failures - 1, 30))
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """How patient a run is with one row.
+
+    Attributes:
+        transient: Delays after a transient failure.
+        throttled: Delays of everybody after a throttle without a Retry-After.
+        max_attempts: Failures of its own that a row may have.
+        max_garbled: Garbled replies that a row may have while the endpoint is well otherwise: each may have
+            been paid for, and a row that garbles every reply is the row's fault.
+        max_seconds: How long a row is tried in all.
+        sick_share: Share of garbled replies above which the endpoint is to blame and not the row.
+        jitter: Added to a Retry-After, as a share of it, so that not everybody comes back at once.
+    """
+
+    transient: Backoff = Backoff(0.5, 30.0)
+    throttled: Backoff = Backoff(1.0, 60.0)
+    max_attempts: int = 20
+    max_garbled: int = 4
+    max_seconds: float = 1800.0
+    sick_share: float = 0.05
+    jitter: float = 0.1
+
+    def pause(self, failure: Failure, episodes: int, clock: Clock) -> float:
+        """Return the seconds that everybody waits after a throttle; a Retry-After is never undercut."""
+        if failure.retry_after is not None:
+            return failure.retry_after * (1 + self.jitter * clock.random())
+        return self.throttled.after(max(1, episodes), clock)
+
+    def delay(self, failure: Failure, failures: int, clock: Clock) -> float:
+        """Return the seconds that this row waits before its next attempt."""
+        if failure.retry_after is not None:
+            return failure.retry_after * (1 + self.jitter * clock.random())
+        return self.transient.after(failures, clock)
+
+    def exhausted(self, failure: Failure, tries: "Tries", seconds: float, garbled_share: float) -> bool:
+        """Whether a row that failed with *failure* has been tried enough."""
+        if failure.kind is Kind.GARBLED and garbled_share < self.sick_share:
+            return tries.garbled >= self.max_garbled
+        return tries.own >= self.max_attempts or seconds >= self.max_seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Tries:
+    """What a row has been through.
+
+    Attributes:
+        calls: HTTP calls made.
+        own: Failures that count against the row.
+        garbled: The garbled ones among them.
+    """
+
+    calls: int = 0
+    own: int = 0
+    garbled: int = 0
+
+    def after(self, failure: Failure, *, others_succeed: bool) -> "Tries":
+        """Return the tries after one more call that failed; an outage is not the row's fault."""
+        garbled = failure.kind is Kind.GARBLED
+        counts = garbled or (failure.kind is Kind.TRANSIENT and others_succeed)
+        return Tries(self.calls + 1, self.own + counts, self.garbled + garbled)

@@ -1,0 +1,1 @@
+"""Rows go out: columns, parts, one atomic publish, a report."""

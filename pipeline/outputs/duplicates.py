@@ -1,0 +1,104 @@
+"""Which rows repeat an earlier row's key, found in bounded memory.
+
+Keys are spread over buckets by their first bytes; all rows with one key are in one bucket, so each bucket is
+judged alone. Buckets are files, because the keys of 100 million rows are 1.6 GB; what stays in memory is one
+bit a row.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+
+import polars as pl
+import pyarrow as pa
+
+ROWS_PER_BUCKET = 2_000_000
+"""About 100 MB of memory while a bucket is judged."""
+
+ROW = "row"
+KEY = "key"
+
+
+class Duplicates:
+    """Collects keys in row order, then tells which rows are duplicates.
+
+    A context manager: its bucket files live as long as the block.
+    """
+
+    def __init__(self, folder: Path, rows: int) -> None:
+        """Make one for an input of *rows* rows; bucket files go to *folder*."""
+        self.rows = rows
+        self._folder = folder
+        self._count = rows // ROWS_PER_BUCKET + 1
+        self._buckets: list[list[pl.DataFrame]] = [[] for _ in range(self._count)]
+        self._held = 0
+        self._flushes = 0
+        self._bits = bytearray()
+        self.found = 0
+
+    def __enter__(self) -> "Duplicates":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for path in self._folder.glob(".keys-*"):
+            path.unlink()
+
+    def add(self, first_row: int, keys: pa.Array) -> None:
+        """Take in the *keys* (binary, 16 bytes; null where nothing was asked) of the rows from *first_row* on."""
+        frame = pl.DataFrame(
+            {ROW: pl.int_range(first_row, first_row + len(keys), eager=True), KEY: pl.Series(keys.cast(pa.binary()))}
+        ).drop_nulls(KEY)
+        if self._count == 1:
+            self._buckets[0].append(frame)
+            return
+        bucket = frame[KEY].bin.slice(0, 4).bin.reinterpret(dtype=pl.UInt32, endianness="big") % self._count
+        for (number,), some in frame.with_columns(bucket=bucket).partition_by("bucket", as_dict=True).items():
+            self._buckets[int(str(number))].append(some.drop("bucket"))
+        self._held += len(frame)
+        if self._held >= ROWS_PER_BUCKET:
+            self._flush()
+
+    def finish(self) -> None:
+        """Judge all buckets; `among` may be called afterwards."""
+        self._bits = bytearray(self.rows // 8 + 1)
+        for number in range(self._count):
+            frame = pl.concat(list(self._frames(number)), rechunk=True) if self._any(number) else None
+            if frame is None:
+                continue
+            later = frame.filter(~frame[KEY].is_first_distinct())[ROW]
+            self.found += len(later)
+            for row in later:
+                self._bits[row >> 3] |= 1 << (row & 7)
+
+    def among(self, first_row: int, count: int) -> pa.BooleanArray:
+        """Return for each of *count* rows from *first_row* on whether it is a duplicate."""
+        start = first_row >> 3
+        stop = ((first_row + count - 1) >> 3) + 1
+        buffer = pa.py_buffer(bytes(self._bits[start:stop]))
+        bits = pa.BooleanArray.from_buffers(pa.bool_(), (stop - start) * 8, [None, buffer], null_count=0)
+        return bits.slice(first_row & 7, count)
+
+    def _any(self, number: int) -> bool:
+        return bool(self._buckets[number]) or self._flushes > 0
+
+    def _frames(self, number: int) -> Iterator[pl.DataFrame]:
+        yield pl.DataFrame(schema={ROW: pl.Int64, KEY: pl.Binary})
+        for flush in range(self._flushes):
+            path = self._path(number, flush)
+            if path.exists():
+                yield pl.read_ipc(path)
+        yield from self._buckets[number]
+        self._buckets[number] = []
+
+    def _flush(self) -> None:
+        for number, frames in enumerate(self._buckets):
+            if frames:
+                pl.concat(frames).write_ipc(self._path(number, self._flushes))
+                frames.clear()
+        self._held = 0
+        self._flushes += 1
+
+    def _path(self, number: int, flush: int) -> Path:
+        return self._folder / f".keys-{number}-{flush}"

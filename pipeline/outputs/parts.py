@@ -1,0 +1,129 @@
+"""The new columns of finished chunks: a cache that lets a resumed run skip them unread.
+
+A part's name tells its rows and its metadata tells the run, so that a redo overwrites and a stranger's part is
+not taken for ours. Everything in a part can be made again from the ledger.
+"""
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipeline.durable import replacing
+from pipeline.records import Span
+
+NAME = re.compile(r"f(\d{6})-r(\d{12})-(\d{12})\.parquet")
+IDENTITY = b"pipeline.part"
+
+
+class DamagedPartError(Exception):
+    """A part cannot be read; it was removed, and its chunk must be done again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """The parts of one run, in one folder.
+
+    Attributes:
+        folder: Where they are.
+        identity: The run that they belong to.
+        schema: Their schema.
+    """
+
+    folder: Path
+    identity: str
+    schema: pa.Schema
+
+    def write(self, span: Span, batch: pa.RecordBatch) -> None:
+        """Save the part of the chunk at *span*."""
+        schema = self.schema.with_metadata({IDENTITY: self.identity.encode()})
+        with replacing(self._path(span), 0o600) as temporary:
+            table = pa.Table.from_batches([batch]).cast(schema)
+            # The key is random and never repeats: a dictionary or statistics of it would only cost.
+            pq.write_table(
+                table, temporary, compression="zstd", use_dictionary=DICTIONARY, write_statistics=False,
+                write_page_checksum=True,
+            )  # fmt: skip
+
+    def spans(self, whole: Iterable[Span]) -> list[Span]:
+        """Return the spans of the parts that are there, in the order of the input; removes what is not ours.
+
+        Args:
+            whole: The span of each input file, in order.
+        """
+        files = {span.file: span for span in whole}
+        found = []
+        for path in sorted(self.folder.iterdir()):
+            span = _span(path.name, files)
+            if span is None or not self._ours(path, span) or (found and _overlap(found[-1], span)):
+                path.unlink()
+            else:
+                found.append(span)
+        return found
+
+    def read(self, span: Span) -> pa.RecordBatch:
+        """Return the part of the chunk at *span*.
+
+        Raises:
+            DamagedPartError: If its pages do not match their checksums, or cannot be read at all.
+        """
+        path = self._path(span)
+        try:
+            with pq.ParquetFile(path, page_checksum_verification=True) as file:
+                table = file.read(use_threads=False).cast(self.schema)
+        except (pa.ArrowException, OSError) as error:
+            path.unlink(missing_ok=True)
+            raise DamagedPartError(str(path)) from error
+        return table.combine_chunks().to_batches()[0] if table.num_rows else pa.RecordBatch.from_pylist([], self.schema)
+
+    def remove(self) -> None:
+        """Remove all parts."""
+        for path in self.folder.iterdir():
+            path.unlink()
+
+    def _path(self, span: Span) -> Path:
+        return self.folder / f"f{span.file:06}-r{span.start:012}-{span.stop:012}.parquet"
+
+    def _ours(self, path: Path, span: Span) -> bool:
+        try:
+            metadata = pq.read_metadata(path)
+        except (pa.ArrowException, OSError):
+            return False
+        ours = (metadata.metadata or {}).get(IDENTITY) == self.identity.encode()
+        return ours and metadata.num_rows == span.rows
+
+
+DICTIONARY = ["label", "labels.list.element", "label_status", "label_error", "label_model", "label_run"]
+
+
+def gaps(whole: Iterable[Span], done: Iterable[Span]) -> Iterator[Span]:
+    """Yield the spans of *whole* that *done* leaves out, both in the order of the input."""
+    finished = list(done)
+    for file in whole:
+        start = file.start
+        for span in finished:
+            if span.file != file.file:
+                continue
+            if span.start > start:
+                yield Span(file.file, start, span.start, file.first_row + start)
+            start = span.stop
+        if start < file.stop:
+            yield Span(file.file, start, file.stop, file.first_row + start)
+
+
+def _span(name: str, files: dict[int, Span]) -> Span | None:
+    match = NAME.fullmatch(name)
+    if match is None:
+        return None
+    file, start, stop = map(int, match.groups())
+    whole = files.get(file)
+    if whole is None or not whole.start <= start < stop <= whole.stop:
+        return None
+    return Span(file, start, stop, whole.first_row + start)
+
+
+def _overlap(earlier: Span, later: Span) -> bool:
+    return earlier.file == later.file and later.start < earlier.stop

@@ -1,0 +1,232 @@
+"""The output appears, whole, at once: the input's columns streamed in beside the new ones.
+
+Whoever reads the output path finds nothing, the complete old output, or the complete new one.
+"""
+
+import ctypes
+import errno
+import os
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipeline.errors import CannotCreateError
+from pipeline.outputs.columns import KEY, output_names, part_schema, published
+from pipeline.outputs.duplicates import Duplicates
+from pipeline.durable import replacing, sync
+from pipeline.outputs.parts import Parts
+from pipeline.outputs.report import Tally
+from pipeline.records import Span
+
+OURS = b"pipeline.run"
+"""The metadata key that tells our outputs from other files."""
+
+ROW_GROUP_ROWS = 131_072
+ROW_GROUP_BYTES = 64 << 20
+RENAME_EXCHANGE = 2
+"""From linux/fs.h."""
+
+AT_FDCWD = -100
+
+
+@dataclass(frozen=True, slots=True)
+class Sheet:
+    """One file to publish.
+
+    Attributes:
+        name: Its path within the output folder; unused where the output is a file.
+        schema: The input columns that it keeps.
+        batches: Reads them, in row order.
+        spans: The spans of its parts, in row order, without gaps.
+    """
+
+    name: str
+    schema: pa.Schema
+    batches: Callable[[], Iterator[pa.RecordBatch]]
+    spans: Sequence[Span]
+
+
+@dataclass(frozen=True, slots=True)
+class Publication:
+    """All that publishing needs to know.
+
+    Attributes:
+        path: Where the output goes: a file, or a folder.
+        sheets: Its files, in the order of the input.
+        rows: Rows in all of them.
+        kind: The task's kind.
+        prefix: Put before the new columns' names.
+        metadata: Key-value metadata for each file; `pipeline.run` is among them.
+        single: Whether the output is one file.
+    """
+
+    path: Path
+    sheets: Sequence[Sheet]
+    rows: int
+    kind: str
+    prefix: str
+    metadata: Mapping[bytes, bytes]
+    single: bool
+
+
+def publish(publication: Publication, parts: Parts, tally: Tally, *, go_on: Callable[[], None]) -> None:
+    """Write the output and put it in place; *tally* counts its rows on the way.
+
+    Args:
+        publication: What is published where.
+        parts: The new columns.
+        tally: Counts.
+        go_on: Called now and then; raises what should end the writing.
+
+    Raises:
+        DamagedPartError: If a part cannot be read; its chunk must be done again.
+        OSError: If the disk is full or failing; the old output is still there then.
+    """
+    publication.path.parent.mkdir(parents=True, exist_ok=True)
+    with Duplicates(parts.folder.parent, publication.rows) as duplicates:
+        for sheet in publication.sheets:
+            for span in sheet.spans:
+                duplicates.add(span.first_row, parts.read(span).column(KEY))
+        duplicates.finish()
+        joined = _Joined(parts, duplicates, tally, go_on)
+        if publication.single:
+            with replacing(publication.path) as temporary:
+                _write(temporary, publication, publication.sheets[0], joined)
+        else:
+            _publish_folder(publication, joined)
+
+
+@dataclass(frozen=True, slots=True)
+class _Joined:
+    """The new columns of a sheet, in whatever portions the input comes."""
+
+    parts: Parts
+    duplicates: Duplicates
+    tally: Tally
+    go_on: Callable[[], None]
+
+    def portions(self, sheet: Sheet, prefix: str) -> Iterator[tuple[pa.RecordBatch, dict[str, pa.Array]]]:
+        """Yield input rows with their new columns, in row order."""
+        spans = iter(sheet.spans)
+        part, first_row = None, 0
+        for batch in sheet.batches():
+            self.go_on()
+            taken = 0
+            while taken < batch.num_rows:
+                if part is None or part.num_rows == 0:
+                    span = next(spans)
+                    part, first_row = self.parts.read(span), span.first_row
+                count = min(batch.num_rows - taken, part.num_rows)
+                flags = self.duplicates.among(first_row, count)
+                new = published(part.slice(0, count), flags, prefix)
+                self.tally.add(new, prefix)
+                yield batch.slice(taken, count), new
+                part, first_row, taken = part.slice(count), first_row + count, taken + count
+
+
+def output_schema(publication: Publication, sheet: Sheet) -> pa.Schema:
+    """Return the schema of a published file: the input's columns, then the new ones."""
+    names = output_names(publication.kind, publication.prefix)
+    types = part_schema(publication.kind)
+    fields = [field for field in sheet.schema if field.name not in names]
+    for name in names:
+        plain = name.removeprefix(publication.prefix)
+        fields.append(pa.field(name, types.field(plain).type if plain in types.names else pa.string()))
+    return pa.schema(fields, {**(sheet.schema.metadata or {}), **publication.metadata})
+
+
+def _write(path: Path, publication: Publication, sheet: Sheet, joined: _Joined) -> None:
+    schema = output_schema(publication, sheet)
+    kept = [field.name for field in schema if field.name in sheet.schema.names]
+    kept = [name for name in kept if name not in output_names(publication.kind, publication.prefix)]
+    with pq.ParquetWriter(path, schema, compression="zstd", write_page_checksum=True) as writer:
+        waiting: list[pa.RecordBatch] = []
+        rows = size = 0
+        for batch, new in joined.portions(sheet, publication.prefix):
+            arrays = [batch.column(name) for name in kept] + [new[name] for name in schema.names[len(kept) :]]
+            waiting.append(pa.RecordBatch.from_arrays(arrays, schema=schema))
+            rows, size = rows + batch.num_rows, size + batch.nbytes
+            if rows >= ROW_GROUP_ROWS or size >= ROW_GROUP_BYTES:
+                writer.write_table(pa.Table.from_batches(waiting))
+                waiting, rows, size = [], 0, 0
+        if waiting:
+            writer.write_table(pa.Table.from_batches(waiting))
+
+
+def _publish_folder(publication: Publication, joined: _Joined) -> None:
+    path = publication.path
+    temporary = path.with_name(f".{path.name}.tmp")
+    shutil.rmtree(temporary, ignore_errors=True)
+    for sheet in publication.sheets:
+        file = temporary / sheet.name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(file) as whole:
+            _write(whole, publication, sheet, joined)
+    sync(temporary)
+    if path.exists():
+        _exchange(temporary, path)
+        sync(path.parent)
+        shutil.rmtree(temporary)
+    else:
+        temporary.rename(path)
+        sync(path.parent)
+
+
+def _exchange(new: Path, old: Path) -> None:
+    """Let two folders change names at one instant (Linux); elsewhere there is an instant without any."""
+    renameat2 = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
+    if renameat2 is not None:
+        if renameat2(AT_FDCWD, os.fsencode(new), AT_FDCWD, os.fsencode(old), RENAME_EXCHANGE) == 0:
+            return
+        if ctypes.get_errno() not in {errno.EINVAL, errno.ENOSYS, errno.ENOTSUP}:
+            raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()), str(old))
+    aside = old.with_name(f".{old.name}.old")
+    shutil.rmtree(aside, ignore_errors=True)
+    old.rename(aside)
+    new.rename(old)
+    aside.rename(new)
+
+
+def output_name(name: str) -> str:
+    """Return the name of the output file for the input file *name*: another ending, nothing else."""
+    path = Path(name.removesuffix(".gz"))
+    return str(path.with_suffix(".parquet"))
+
+
+def ours(path: Path) -> bool:
+    """Whether the output at *path* was written by us: a file, or a folder of such files only."""
+    files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
+    return all(OURS in _metadata(file) for file in files)
+
+
+def _metadata(path: Path) -> Mapping[bytes, bytes]:
+    try:
+        return pq.read_metadata(path).metadata or {}
+    except (pa.ArrowException, OSError):
+        return {}
+
+
+def ensure_creatable(path: Path, *, single: bool, overwrite: bool) -> None:
+    """Find out before the first request that the output can be written.
+
+    Raises:
+        CannotCreateError: If something else is there, or the folder cannot be written.
+    """
+    if path.exists():
+        if single and path.is_dir():
+            raise CannotCreateError(f"{path}: is a folder; give output.path a file's name")
+        if not single and not path.is_dir():
+            raise CannotCreateError(f"{path}: is a file; the input is a folder, so give output.path a folder's name")
+        if not overwrite and not ours(path):
+            raise CannotCreateError(f"{path}: is there already and is not ours; move it away or use --overwrite")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(path.with_name(f".{path.name}.probe")) as temporary:
+            temporary.touch()
+        path.with_name(f".{path.name}.probe").unlink()
+    except OSError as error:
+        raise CannotCreateError(f"{path.parent}: cannot be written: {error}; check output.path") from error

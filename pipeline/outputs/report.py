@@ -1,0 +1,91 @@
+"""What came out: counts over the output's rows, for the summary and the report."""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipeline.outputs.columns import DUPLICATE, SOURCE
+from pipeline.records import Status
+
+NOT_FAILED = frozenset({Status.OK.value, Status.EMPTY.value})
+
+
+@dataclass(slots=True)
+class Tally:
+    """Counts the rows of an output as they are written.
+
+    Attributes:
+        run: The run whose tokens are counted: tonight's bill, not that of answers paid earlier.
+    """
+
+    run: str
+    rows: int = 0
+    duplicates: int = 0
+    reused: int = 0
+    truncated: int = 0
+    prompt_tokens: int = 0
+    cached_tokens: int = 0
+    completion_tokens: int = 0
+    cost_usd: float | None = None
+    statuses: Counter[str] = field(default_factory=Counter)
+    labels: Counter[str] = field(default_factory=Counter)
+    errors: dict[str, str] = field(default_factory=dict)
+
+    def add(self, columns: Mapping[str, pa.Array], prefix: str) -> None:
+        """Count rows with the new *columns*, whose names begin with *prefix*."""
+        status, source = columns[f"{prefix}label_status"], columns[prefix + SOURCE]
+        self.rows += len(status)
+        self.duplicates += pc.sum(pc.equal(source, DUPLICATE)).as_py() or 0
+        self.truncated += pc.sum(columns[f"{prefix}label_truncated"]).as_py() or 0
+        self.statuses.update(_counts(status))
+        labels = columns.get(f"{prefix}label")
+        self.labels.update(_counts(columns[f"{prefix}labels"].flatten() if labels is None else labels))
+        self._bill(columns, prefix, source)
+        self._remember(columns, prefix)
+
+    def _bill(self, columns: Mapping[str, pa.Array], prefix: str, source: pa.Array) -> None:
+        asked = pc.equal(source, "model")
+        mine = pc.and_(asked, pc.equal(columns[f"{prefix}label_run"], self.run))
+        mine = pc.fill_null(mine, fill_value=False)
+        self.reused += (pc.sum(asked).as_py() or 0) - (pc.sum(mine).as_py() or 0)
+        for name in ("prompt_tokens", "cached_tokens", "completion_tokens"):
+            total = pc.sum(columns[prefix + name].filter(mine)).as_py() or 0
+            setattr(self, name, getattr(self, name) + total)
+        cost = pc.sum(columns[f"{prefix}cost_usd"].filter(mine)).as_py()
+        if cost is not None:
+            self.cost_usd = (self.cost_usd or 0.0) + cost
+
+    def _remember(self, columns: Mapping[str, pa.Array], prefix: str) -> None:
+        """Keep one error sentence for each status that has some."""
+        for status in set(self.statuses) - set(self.errors) - NOT_FAILED:
+            found = columns[f"{prefix}label_error"].filter(pc.equal(columns[f"{prefix}label_status"], status))
+            if len(found):
+                self.errors[status] = found[0].as_py()
+
+    @property
+    def ok(self) -> int:
+        """Rows with labels."""
+        return self.statuses[Status.OK.value]
+
+    @property
+    def failed(self) -> int:
+        """Rows that have text and no labels."""
+        return sum(count for status, count in self.statuses.items() if status not in NOT_FAILED)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the counts for the report."""
+        return {
+            "statuses": dict(self.statuses.most_common()),
+            "labels": dict(self.labels.most_common()),
+            "errors": self.errors,
+            "truncated": self.truncated,
+        }
+
+
+def _counts(values: pa.Array) -> dict[str, int]:
+    found = pc.value_counts(values.drop_null())
+    return dict(zip(found.field("values").to_pylist(), found.field("counts").to_pylist(), strict=True))

@@ -1,0 +1,126 @@
+"""The values that travel: a chunk of rows, a prompt, an answer, an outcome."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Status(StrEnum):
+    """How a row ended; the value of `label_status`."""
+
+    OK = "ok"
+    INVALID = "invalid"
+    REFUSED = "refused"
+    FILTERED = "filtered"
+    TOO_LONG = "too_long"
+    EMPTY = "empty"
+    ERROR = "error"
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A contiguous range of rows of one input file.
+
+    Attributes:
+        file: Index of the file in the source.
+        start: First row, counted within the file from 0.
+        stop: One past the last row, within the file.
+        first_row: `row_index` of the first row, counted over the whole input.
+    """
+
+    file: int
+    start: int
+    stop: int
+    first_row: int
+
+    @property
+    def rows(self) -> int:
+        """Number of rows."""
+        return self.stop - self.start
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """The rows of one span: the unit of reading, look-up, writing and resuming.
+
+    Attributes:
+        span: Where the rows are in the input.
+        columns: For each column that was asked for, its cells as text; None is a null.
+    """
+
+    span: Span
+    columns: Mapping[str, Sequence[str | None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """A row rendered for the task.
+
+    Attributes:
+        key: 16 bytes, the identity of the answer.
+        text: What the model reads about the row, already cut to `max_text_tokens`.
+        truncated: Whether the text was cut.
+    """
+
+    key: bytes
+    text: str
+    truncated: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came back for one key, as it is kept in the ledger.
+
+    Attributes:
+        key: 16 bytes, the prompt's key.
+        run: The run that paid for it.
+        text: The model's reply as it came; None where there was none.
+        finish: The reply's finish reason (`stop`, `length`, `content_filter`, ...), or None.
+        status: None for a reply that is still to be parsed; otherwise the final status that the
+            endpoint itself gave the row (`refused`, `filtered`, `too_long`, `error`).
+        error: One sentence where `status` is set, else None.
+        logprobs: JSON array of [token, natural log of its probability], or None.
+        prompt_tokens: Tokens billed for the input, over all asks of this answer; None if not told.
+        cached_tokens: The part of `prompt_tokens` that the provider had in its cache.
+        completion_tokens: Tokens billed for the output.
+        cost_usd: Price of those tokens in US dollars; None where no price is known.
+        model: The model's name as the endpoint gave it.
+        request_id: The endpoint's id of the request, or None.
+        attempts: HTTP calls made for it, failed ones included.
+        asks: Replies received for it: 1, or 2 if the first was invalid and asked again.
+        at: Unix time in seconds when it arrived.
+    """
+
+    key: bytes
+    run: str
+    text: str | None
+    finish: str | None
+    status: Status | None
+    error: str | None
+    logprobs: str | None
+    prompt_tokens: int | None
+    cached_tokens: int | None
+    completion_tokens: int | None
+    cost_usd: float | None
+    model: str | None
+    request_id: str | None
+    attempts: int
+    asks: int
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What an answer means for the task: labels, or the reason why there are none.
+
+    Attributes:
+        status: How the row ended.
+        labels: Members of the configured set; empty unless `status` is OK (kind multi may be OK and empty).
+        confidence: Probability in 0..1 that the model gave to its labels; None without logprobs.
+        error: None, or one sentence.
+    """
+
+    status: Status
+    labels: tuple[str, ...] = ()
+    confidence: float | None = None
+    error: str | None = None

@@ -1,0 +1,314 @@
+"""The journey of a row, from the input to the published output.
+
+    survey the input ─► for each chunk: prompts ─► answers (ledger, or asked) ─► part ─► publish ─► report
+
+A chunk is done when its part is written; a run is done when its output is published. Whatever happens in
+between, the same command continues: answers are in the ledger before anything is done with them, and parts
+only save reading chunks again.
+"""
+
+import asyncio
+import logging
+import threading
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager, nullcontext, suppress
+from dataclasses import replace
+from datetime import UTC, datetime
+from functools import partial
+from importlib.metadata import version
+from typing import Any, TypeVar
+
+from pipeline.clock import Clock
+from pipeline.config import Config
+from pipeline.desk import Desk
+from pipeline.errors import DiskError, InterruptedRunError, LimitReachedError
+from pipeline.inputs import ensure_unchanged, prefetch, read_batches, read_chunks, whole
+from pipeline.job import Job, RunOptions, ensure_output, prepare
+from pipeline.ledger import Ledger
+from pipeline.llm.asker import Asker
+from pipeline.llm.client import Client
+from pipeline.llm.key import request_headers
+from pipeline.llm.request import Counters
+from pipeline.outputs.columns import failed_rows, part_batch, part_schema
+from pipeline.outputs.parts import DamagedPartError, Parts, gaps
+from pipeline.outputs.publish import OURS, Publication, Sheet, output_name, publish
+from pipeline.outputs.report import Tally
+from pipeline.records import Chunk, Span
+from pipeline.result import RunResult, finished_again, result_of, save_report
+from pipeline.serving import endpoint_url
+from pipeline.state import PUBLISHED, RUNNING, RunRecord, stamp
+from pipeline.stop import Stop, as_pipeline_error
+from pipeline.tasks.parse import Parser
+from pipeline.watch import Progress, Silent, Watcher
+
+T = TypeVar("T")
+log = logging.getLogger(__name__)
+
+FOREVER = 10 * 365 * 86_400.0
+
+OPEN_CHUNKS = 4
+"""Chunks in work at once: enough that a slow row at a chunk's end does not idle the workers."""
+
+
+async def run_job(
+    config: Config,
+    options: RunOptions = RunOptions(),  # noqa: B008 - frozen
+    *,
+    watch: Watcher | None = None,
+    clock: Clock | None = None,
+    handle_signals: bool = False,
+) -> RunResult:
+    """Label the table that *config* describes.
+
+    Args:
+        config: The job.
+        options: What to do differently this time.
+        watch: Shows progress; nobody by default.
+        clock: Time and chance.
+        handle_signals: Whether SIGTERM, SIGINT and SIGHUP stop the run gently; in the main thread only.
+
+    Returns:
+        The result, also when too many rows failed.
+
+    Raises:
+        PipelineError: If the run could not start or finish; its class tells why. Running again continues.
+    """
+    clock = clock or Clock()
+    job = prepare(config, options)
+    with job.workspace.locked():
+        finished = _finished(job)
+        if finished is not None:
+            return finished
+        ensure_output(job)
+        stop = Stop()
+        with stop.on_signals() if handle_signals else nullcontext():
+            return await Run(job, stop, watch or Silent(), clock).go()
+
+
+def _finished(job: Job) -> RunResult | None:
+    """Return the result of the latest run if it did this very job and its output is still there."""
+    record = job.workspace.load()
+    if record is None or record.status != PUBLISHED or record.identity != job.identity:
+        return None
+    if not record.output or record.output != stamp(job.output) or record.summary is None:
+        return None
+    return finished_again(job, record.summary)
+
+
+class Run:
+    """One execution of a run."""
+
+    def __init__(self, job: Job, stop: Stop, watch: Watcher, clock: Clock) -> None:
+        self._job, self._stop, self._watch, self._clock = job, stop, watch, clock
+        self._started = clock.now()
+        self._record = self._continue_or_begin()
+        self._parts = Parts(job.workspace.parts, self._record.run_id, part_schema(job.config.task.kind))
+        self._asker: Asker | None = None
+        self._resources = AsyncExitStack()
+        self._opening = asyncio.Lock()
+        self._threads: set[asyncio.Future[Any]] = set()
+        self._ending = threading.Event()
+        self._rows_done = self._rows_failed = 0
+        parser = Parser(job.config.task)
+        self._desk = Desk(parser, self._record.run_id, retry=job.options.retry, asker=self._open_asker)
+
+    def _continue_or_begin(self) -> RunRecord:
+        """Return the record of the unfinished run of this very job, or of a new one."""
+        record = self._job.workspace.load()
+        if record is None or record.status != RUNNING or record.identity != self._job.identity:
+            record = RunRecord(new_run_id(self._clock), self._job.identity, RUNNING, self._clock.wall())
+        self._job.workspace.save(record)
+        return record
+
+    async def go(self) -> RunResult:
+        """Do all that is left to do."""
+        ledger = Ledger.open(
+            self._job.config.state.dir, on_durable=self._desk.durable, on_failure=self._stop.request
+        )
+        try:
+            async with ledger as self._desk.ledger, self._resources, self._watch.watching(self.progress):
+                return await self._work_until_stopped()
+        except BaseExceptionGroup as group:
+            raise as_pipeline_error(group) from group
+        finally:
+            self._remember_effort()
+
+    async def _work_until_stopped(self) -> RunResult:
+        """Label and publish; on a reason to stop, let what is in flight arrive and raise the reason."""
+        work = asyncio.create_task(self._label_and_publish())
+        stopping = asyncio.create_task(self._stop.requested.wait())
+        deadline = self._deadline()
+        try:
+            await asyncio.wait({work, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            if self._stop.reason is None or work.done():
+                return await work
+            raise self._stop.reason
+        finally:
+            deadline.cancel()
+            stopping.cancel()
+            await self._wind_up(work)
+
+    def _deadline(self) -> asyncio.TimerHandle:
+        seconds = self._job.config.limits.max_runtime
+        reason = LimitReachedError(f"limits.max_runtime: {seconds} s are over; run the same command again to continue")
+        return asyncio.get_running_loop().call_later(seconds or FOREVER, self._stop.request, reason)
+
+    async def _wind_up(self, work: asyncio.Task[RunResult]) -> None:
+        """End the work; nothing that was paid for is left behind, unless somebody is in a hurry."""
+        self._ending.set()
+        work.cancel()
+        await asyncio.gather(work, *self._threads, return_exceptions=True)
+        if self._asker is None:
+            return
+        draining = asyncio.create_task(self._asker.drain(self._job.config.limits.drain))
+        hurried = asyncio.create_task(self._stop.hurried.wait())
+        await asyncio.wait({draining, hurried}, return_when=asyncio.FIRST_COMPLETED)
+        hurried.cancel()
+        if not draining.done():
+            await self._asker.drain(0)
+        await draining
+        await self._desk.ledger.flush()
+
+    async def _label_and_publish(self) -> RunResult:
+        source = self._job.source
+        while True:
+            done = self._parts.spans(whole(source))
+            self._rows_done = sum(span.rows for span in done)
+            await self._label(list(gaps(whole(source), done)))
+            ensure_unchanged(source)
+            try:
+                return await self._in_thread(self._publish)
+            except DamagedPartError as error:
+                log.warning("%s: is damaged; its rows are made again from the ledger", error)
+
+    async def _label(self, spans: Sequence[Span]) -> None:
+        """Take the rows of *spans* through the journey, a few chunks at a time."""
+        room = asyncio.Semaphore(OPEN_CHUNKS)
+        chunks = read_chunks(self._job.source, self._job.config.task.columns, spans)
+        async with asyncio.TaskGroup() as open_chunks, aclosing(prefetch(chunks)) as stream:
+            async for chunk in stream:
+                await room.acquire()
+                task = open_chunks.create_task(self._label_chunk(chunk))
+                task.add_done_callback(lambda _: room.release())
+
+    async def _label_chunk(self, chunk: Chunk) -> None:
+        prompts = self._job.task.prompts(chunk.columns)
+        answered = await self._desk.answers(prompts)
+        batch = part_batch(self._job.config.task.kind, prompts, answered)
+        await self._in_thread(self._parts.write, chunk.span, batch)
+        self._rows_done += chunk.span.rows
+        self._rows_failed += failed_rows(batch)
+
+    async def _open_asker(self) -> Asker:
+        """Open the way to the endpoint; called when the first prompt has no answer."""
+        async with self._opening:
+            if self._asker is None:
+                self._asker = await self._resources.enter_async_context(self._asking())
+        return self._asker
+
+    @asynccontextmanager
+    async def _asking(self) -> AsyncIterator[Asker]:
+        config = self._job.config
+        spent = await self._desk.ledger.spent(self._record.run_id) if self._record.requests else 0.0
+        headers = partial(request_headers, config.model)
+        headers()  # a missing key is found before anything is started
+        async with endpoint_url(config) as url, Client.open(url, headers) as client:
+            asker = Asker(
+                client,
+                self._job.task,
+                config,
+                self._record.run_id,
+                deliver=self._desk.ledger.append,
+                stop=self._stop.request,
+                clock=self._clock,
+                spent_usd=spent,
+            )
+            await asker.start()
+            yield asker
+
+    def _publish(self) -> RunResult:
+        """Publish the output and remember the run as finished. Runs in a thread."""
+        job, record = self._job, self._effort()
+        tally = Tally(record.run_id)
+        publish(self._publication(), self._parts, tally, go_on=self._go_on)
+        result = result_of(record, tally, job, price_source=self._asker.billing.source if self._asker else None)
+        save_report(job.workspace.report, result, tally)
+        self._record = replace(record, status=PUBLISHED, output=stamp(job.output), summary=result.as_dict())
+        job.workspace.save(self._record)
+        self._parts.remove()
+        return result
+
+    def _publication(self) -> Publication:
+        job = self._job
+        spans = self._parts.spans(whole(job.source))
+        metadata = {
+            OURS: self._record.run_id.encode(),
+            b"pipeline.task": job.task.fingerprint.hex().encode(),
+            b"pipeline.model": job.config.model.name.encode(),
+            b"pipeline.version": version("pipeline").encode(),
+            b"pipeline.rows": str(job.source.rows).encode(),
+        }
+        sheets = [
+            Sheet(
+                name=output_name(file.name),
+                schema=job.kept_schema(),
+                batches=partial(read_batches, job.source, file, job.kept_columns()),
+                spans=[span for span in spans if span.file == number],
+            )
+            for number, file in enumerate(job.source.files)
+        ]
+        columns = job.config.output.columns
+        return Publication(job.output, sheets, job.source.rows, job.config.task.kind, columns.prefix, metadata, job.source.single)
+
+    def _go_on(self) -> None:
+        if self._ending.is_set():
+            raise self._stop.reason or InterruptedRunError("stopped while publishing; run the same command again")
+
+    async def _in_thread(self, function: Callable[..., T], *args: object) -> T:
+        """Run what touches the disk in a thread, and remember it: it cannot be cancelled, only waited for."""
+        future = asyncio.ensure_future(asyncio.to_thread(function, *args))
+        self._threads.add(future)
+        future.add_done_callback(self._threads.discard)
+        try:
+            return await asyncio.shield(future)
+        except OSError as error:
+            raise DiskError(f"{error}; make room or repair the disk, then run again to continue") from error
+
+    def _effort(self) -> RunRecord:
+        """Return the record with what this execution has done added."""
+        counters = self._asker.counters if self._asker else Counters()
+        return replace(
+            self._record,
+            requests=self._record.requests + counters.requests,
+            retries=self._record.retries + counters.retries,
+            seconds=self._record.seconds + self._clock.now() - self._started,
+        )
+
+    def _remember_effort(self) -> None:
+        if self._record.status != PUBLISHED:
+            with suppress(OSError):  # the disk's failure has been told already
+                self._job.workspace.save(self._effort())
+
+    def progress(self) -> Progress:
+        """Return where the run stands, for whoever watches."""
+        asker = self._asker
+        counters = asker.counters if asker else Counters()
+        return Progress(
+            rows=self._job.source.rows,
+            done=self._rows_done,
+            failed=self._rows_failed,
+            reused=self._desk.reused,
+            in_flight=asker.concurrency.sending if asker else 0,
+            waiting=asker is not None and asker.health.open,
+            requests=counters.requests,
+            retries=counters.retries,
+            answers=counters.answers,
+            tokens=counters.prompt_tokens + counters.completion_tokens,
+            cost_usd=asker.budget.spent_usd if asker and asker.billing.source else None,
+        )
+
+
+def new_run_id(clock: Clock) -> str:
+    """Return an id that sorts by time and is unique: date, time (UTC) and four random hexadecimal digits."""
+    moment = datetime.fromtimestamp(clock.wall(), UTC)
+    return f"{moment:%Y%m%d-%H%M%S}-{int(clock.random() * 0x10000):04x}"

@@ -1,0 +1,127 @@
+"""From answer to labels. A reply outside the set is invalid; it is never mapped by guess.
+
+What is forgiven, and nothing else: a code fence or one pair of quotes around the reply, spaces around a
+label, and its upper or lower case (labels of a task differ by more than case). A cut reply is not mended.
+"""
+
+import json
+from collections.abc import Mapping
+from functools import lru_cache
+from math import exp
+from typing import Any
+
+import orjson
+
+from pipeline.config import TaskSettings
+from pipeline.records import Answer, Outcome, Status
+
+MAX_ASKS = 2
+"""A reply that names no label is paid for; it is asked once more, stricter, and then kept as invalid."""
+
+
+class Parser:
+    """Turns answers to one task into outcomes."""
+
+    def __init__(self, task: TaskSettings) -> None:
+        self._field = "label" if task.kind == "single" else "labels"
+        self._max_labels = task.max_labels or len(task.labels)
+        self._known = {label.name.casefold(): label.name for label in task.labels}
+        # Replies repeat: a run has far fewer different ones than rows.
+        self._read = lru_cache(maxsize=4096)(self._read_text)
+
+    def outcome(self, answer: Answer) -> Outcome:
+        """Return what *answer* means; never raises for whatever a model may have said."""
+        if answer.status is not None:
+            return Outcome(answer.status, error=answer.error)
+        if answer.finish == "length":
+            return Outcome(Status.INVALID, error="the reply was cut at max_tokens; raise model.max_tokens")
+        read = self._read(answer.text or "")
+        if isinstance(read, str):
+            return Outcome(Status.INVALID, error=read)
+        if answer.logprobs is None:
+            return Outcome(Status.OK, read)
+        return Outcome(Status.OK, read, confidence(answer.logprobs, answer.text or "", read))
+
+    def settled(self, answer: Answer, outcome: Outcome) -> bool:
+        """Whether *answer* stands, or is worth one more, stricter, ask."""
+        return outcome.status is not Status.INVALID or answer.asks >= MAX_ASKS
+
+    def _read_text(self, text: str) -> tuple[str, ...] | str:
+        """Return the labels in *text*, or a sentence saying why there are none."""
+        found = _decode(_unwrap(text))
+        if isinstance(found, Mapping):
+            if set(found) != {self._field}:
+                return f"the reply has no {self._field!r} alone: {_shown(text)}"
+            found = found[self._field]
+        names = found if isinstance(found, list) else [found]
+        if self._field == "label" and len(names) != 1:
+            return f"the reply names {len(names)} labels instead of one: {_shown(text)}"
+        return self._members(names, text)
+
+    def _members(self, names: list[Any], text: str) -> tuple[str, ...] | str:
+        labels = []
+        for name in names:
+            label = self._known.get(name.strip().casefold()) if isinstance(name, str) else None
+            if label is None:
+                return f"the reply is not one of the labels: {_shown(text)}"
+            labels.append(label)
+        unique = tuple(dict.fromkeys(labels))
+        if len(unique) > self._max_labels:
+            return f"the reply names {len(unique)} labels, more than max_labels: {_shown(text)}"
+        return unique
+
+
+def _unwrap(text: str) -> str:
+    """Take off a code fence around the whole reply."""
+    text = text.strip()
+    if text.startswith("```") and text.endswith("```") and "\n" in text:
+        text = text[text.index("\n") + 1 : -3].strip()
+    return text
+
+
+def _decode(text: str) -> Any:
+    """Read JSON; what is none is a bare label, perhaps in quotes."""
+    try:
+        orjson.loads(text)  # strict, and safe against deep nesting; the second reader knows of double keys
+        return json.loads(text, object_pairs_hook=_unique)
+    except ValueError:
+        return text.strip("'\"") if len(text) < 1000 and text[:1] not in "{[" else None
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a key stands twice")
+    return found
+
+
+def _shown(text: str) -> str:
+    return json.dumps(text if len(text) <= 80 else text[:79] + "…", ensure_ascii=False)  # noqa: PLR2004
+
+
+def confidence(logprobs: str, text: str, labels: tuple[str, ...]) -> float | None:
+    """Return the probability that the model gave to *labels* in *text*: of several, the weakest.
+
+    Args:
+        logprobs: JSON array of [token, natural log of its probability] over the whole reply.
+        text: The reply.
+        labels: The labels that were read from it.
+    """
+    tokens: list[tuple[str, float]] = [(str(token), float(value)) for token, value in orjson.loads(logprobs)]
+    if "".join(token for token, _ in tokens) != text:
+        return None  # byte tokens: the label's place in them is not known
+    found = [_probability(tokens, text, label) for label in labels]
+    return min((value for value in found if value is not None), default=None)
+
+
+def _probability(tokens: list[tuple[str, float]], text: str, label: str) -> float | None:
+    # The last place: a label may be spelled like the field that holds it.
+    start = max(text.lower().rfind(f'"{label.lower()}"') + 1, 0) or text.lower().rfind(label.lower())
+    if start < 0:
+        return None
+    stop, position, total = start + len(label), 0, 0.0
+    for token, logprob in tokens:
+        if position < stop and position + len(token) > start:
+            total += logprob
+        position += len(token)
+    return exp(min(0.0, total))

@@ -1,0 +1,100 @@
+"""The text template of a task: literal text with plain {column} names in it."""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+_TOKEN = re.compile(r"\{\{|\}\}|\{[^{}]*\}|[{}]")
+_NOT_PLAIN = re.compile(r"[.\[\]!:\x00-\x1f\x7f]")
+_SHOWN_CHARACTERS = 40
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A place in a template that is filled with the row's cell of that column."""
+
+    name: str
+
+
+Parts: TypeAlias = tuple[str | Column, ...]
+
+
+def parse_template(text: str) -> Parts:
+    """Split a template into its literal texts and its columns, in order.
+
+    `{{` and `}}` stand for one brace. No literal part is empty and no two literals are neighbours,
+    so rendering is one pass over the parts.
+
+    Raises:
+        ValueError: A brace stands alone, a name is more than a plain column name, or there is no
+            column at all. The sentence reads on from "the template ...".
+    """
+    parts: list[str | Column] = []
+    literal: list[str] = []
+    end = 0
+    for token in _TOKEN.finditer(text):
+        literal.append(text[end : token.start()])
+        end = token.end()
+        if token[0] in {"{{", "}}"}:
+            literal.append(token[0][0])
+            continue
+        column = Column(_column_name(token[0], token.start() + 1))
+        parts += [*_joined(literal), column]
+        literal = []
+    parts += _joined([*literal, text[end:]])
+    if not any(isinstance(part, Column) for part in parts):
+        raise ValueError("names no column; write {column} where the row's text belongs")
+    return tuple(parts)
+
+
+def column_names(parts: Parts) -> tuple[str, ...]:
+    """The columns of a template, each once, in the order of their first use."""
+    return tuple(dict.fromkeys(part.name for part in parts if isinstance(part, Column)))
+
+
+def render_rows(text: str, columns: Mapping[str, Sequence[str | None]]) -> Iterator[str | None]:
+    """Fill a template for row after row; None for a row whose cells are all null or blank.
+
+    A null among other cells is rendered as nothing.
+
+    Args:
+        text: The template.
+        columns: The cells of at least the template's columns, all of one length.
+
+    Raises:
+        ValueError: The template is wrong, or the columns differ in length.
+        KeyError: A column of the template is not there.
+    """
+    parts = parse_template(text)
+    names = column_names(parts)
+    # One call of str.format is several times as fast as a loop over the parts.
+    layout = "".join(
+        part.replace("{", "{{").replace("}", "}}")
+        if isinstance(part, str)
+        else f"{{{names.index(part.name)}}}"
+        for part in parts
+    )
+    for cells in zip(*(columns[name] for name in names), strict=True):
+        filled = any(cell is not None and cell.strip() for cell in cells)
+        yield layout.format(*(cell or "" for cell in cells)) if filled else None
+
+
+def _joined(literal: list[str]) -> list[str]:
+    text = "".join(literal)
+    return [text] if text else []
+
+
+def _column_name(token: str, position: int) -> str:
+    name = token[1:-1]
+    if token in {"{", "}"}:
+        raise ValueError(f"has a single {token} at character {position}; write {token * 2} for a brace")
+    if not name.strip():
+        raise ValueError(f"has empty braces at character {position}; put a column's name between them")
+    if _NOT_PLAIN.search(name) or name != name.strip():
+        shown = ascii(name[:_SHOWN_CHARACTERS])[1:-1]
+        raise ValueError(
+            f"has {{{shown}}} at character {position}; write a plain {{column}} name, "
+            "without blanks around it and without . [ ] ! or :"
+        )
+    return name
