@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from pipeline.plan import Plan
     from pipeline.result import RunResult
 
+__version__ = "0.1.0"
+
 __all__ = ["PipelineError", "Plan", "RunOptions", "RunResult", "load_config", "plan", "run"]
 
 _HOMES = {

@@ -17,7 +17,9 @@ from pipeline.watch import Watcher
 T = TypeVar("T")
 
 
-def load_config(path: str | PathLike[str], *, overrides: Sequence[str] = (), provider: str | None = None) -> Config:
+def load_config(
+    path: str | PathLike[str], *, overrides: Sequence[str] = (), provider: str | None = None
+) -> Config:
     """Read and check the config file at *path*.
 
     Args:

@@ -32,7 +32,13 @@ class _Pending:
 
 
 class Desk:
-    """Knows which answers are on their way, so that no key is asked twice."""
+    """Knows which answers are on their way, so that no key is asked twice.
+
+    Attributes:
+        ledger: Where answers are looked up; set before the first call.
+        reused: Answers that earlier runs had paid for.
+        answered: Prompts that have their answer in chunks that still wait for others.
+    """
 
     def __init__(
         self, parser: Parser, run: str, *, retry: Iterable[Status], asker: Callable[[], Awaitable[Asker]]
@@ -52,6 +58,7 @@ class Desk:
         self._asker: Asker | None = None
         self._pending: dict[bytes, _Pending] = {}
         self.reused = 0
+        self.answered = 0
         self.ledger: Ledger
 
     async def answers(self, prompts: Sequence[Prompt | None]) -> Answered:
@@ -68,8 +75,11 @@ class Desk:
                 previous = known.get(key)
                 again = previous is not None and not self._retried(previous)
                 asker.ask(unique[key], previous if again else None)
-        if waiting.missing:
-            await waiting.done
+        try:
+            if waiting.missing:
+                await waiting.done
+        finally:
+            self.answered -= len(waiting.answered)
         return waiting.answered
 
     def durable(self, answers: Sequence[Answer]) -> None:
@@ -116,5 +126,6 @@ class Desk:
         for waiting in self._pending.pop(answer.key).waiting:
             waiting.answered[answer.key] = (answer, outcome)
             waiting.missing -= 1
+            self.answered += 1
             if not waiting.missing and not waiting.done.done():
                 waiting.done.set_result(None)

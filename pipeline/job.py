@@ -14,7 +14,7 @@ from pipeline.inputs import Source, survey
 from pipeline.inputs.sample import cut_rows, sample_rows
 from pipeline.llm.providers import PROVIDERS
 from pipeline.outputs.columns import output_names
-from pipeline.outputs.publish import OURS, ensure_creatable
+from pipeline.outputs.place import OURS, ensure_creatable
 from pipeline.records import Status
 from pipeline.state import Workspace, workspace
 from pipeline.tasks.prompt import Task
@@ -97,13 +97,13 @@ class Job:
         return pa.schema(fields, self.source.schema.metadata)
 
 
-def prepare(config: Config, options: RunOptions = RunOptions()) -> Job:  # noqa: B008 - frozen
+def prepare(config: Config, options: RunOptions = RunOptions()) -> Job:
     """Check *config* and its input, and return the job.
 
     Raises:
         PipelineError: Whatever is wrong, as much at once as can be known.
     """
-    config = _for_provider(config)
+    config = for_provider(config)
     output = _output_path(config, options)
     place = workspace(config.state.dir, output)
     if options.selection is not None:
@@ -126,7 +126,7 @@ def ensure_output(job: Job) -> None:
     ensure_creatable(job.output, single=job.source.single, overwrite=job.options.overwrite)
 
 
-def _for_provider(config: Config) -> Config:
+def for_provider(config: Config) -> Config:
     """Name the model that will answer: an endpoint with one model has it, whatever the config names."""
     only = PROVIDERS[config.model.provider].model
     if only is None:
@@ -161,9 +161,13 @@ def _output_path(config: Config, options: RunOptions) -> Path:
 
 def _ensure_kind_fits(source: Source, path: Path) -> None:
     if source.single and path.suffix != ".parquet":
-        raise ConfigError(f"output.path: {path}: the input is one file; give the output a name ending in .parquet")
+        raise ConfigError(
+            f"output.path: {path}: the input is one file; give the output a name ending in .parquet"
+        )
     if not source.single and path.suffix == ".parquet":
-        raise ConfigError(f"output.path: {path}: the input is a folder or a glob, so the output is a folder; drop .parquet")
+        raise ConfigError(
+            f"output.path: {path}: the input is a folder or a glob, so the output is a folder; drop .parquet"
+        )
 
 
 def _column_problems(config: Config, source: Source) -> Iterator[str]:

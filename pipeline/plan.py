@@ -139,7 +139,9 @@ def _estimate(job: Job, counts: _Counts) -> Plan:
     counted = max(prompt_tokens, counts.asked * model.max_tokens)
     minutes = {
         "max_concurrency": counts.asked * SECONDS_PER_REQUEST / limits.max_concurrency / 60,
-        "requests_per_minute": counts.asked / limits.requests_per_minute if limits.requests_per_minute else 0.0,
+        "requests_per_minute": counts.asked / limits.requests_per_minute
+        if limits.requests_per_minute
+        else 0.0,
         "tokens_per_minute": counted / limits.tokens_per_minute if limits.tokens_per_minute else 0.0,
     }
     bound = max(minutes, key=lambda name: minutes[name])

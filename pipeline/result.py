@@ -35,6 +35,7 @@ class RunResult:
         seconds: How long its executions took together.
         output: Path of the output.
         report: Path of the report.
+        again: Whether the job had finished before, so that nothing was done.
     """
 
     run_id: str
@@ -54,6 +55,7 @@ class RunResult:
     seconds: float
     output: str
     report: str
+    again: bool = False
 
     @property
     def exit_status(self) -> int:
@@ -93,7 +95,7 @@ def finished_again(job: Job, summary: Mapping[str, Any]) -> RunResult:
     """Return the result of running *job*, which had finished with *summary*, once more: nothing was sent."""
     result = RunResult(**summary)
     allowed = job.config.limits.max_failed.allows(result.failed, result.rows)
-    return replace(result, status="done" if allowed else "failed", requests=0, retries=0, seconds=0.0)
+    return replace(result, status="done" if allowed else "failed", requests=0, retries=0, seconds=0.0, again=True)
 
 
 def save_report(path: Path, result: RunResult, tally: Tally) -> None:

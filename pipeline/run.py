@@ -15,9 +15,9 @@ from contextlib import AsyncExitStack, aclosing, asynccontextmanager, nullcontex
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
-from importlib.metadata import version
 from typing import Any, TypeVar
 
+from pipeline import __version__
 from pipeline.clock import Clock
 from pipeline.config import Config
 from pipeline.desk import Desk
@@ -31,7 +31,8 @@ from pipeline.llm.key import request_headers
 from pipeline.llm.request import Counters
 from pipeline.outputs.columns import failed_rows, part_batch, part_schema
 from pipeline.outputs.parts import DamagedPartError, Parts, gaps
-from pipeline.outputs.publish import OURS, Publication, Sheet, output_name, publish
+from pipeline.outputs.place import OURS
+from pipeline.outputs.publish import Publication, Sheet, output_name, publish
 from pipeline.outputs.report import Tally
 from pipeline.records import Chunk, Span
 from pipeline.result import RunResult, finished_again, result_of, save_report
@@ -150,7 +151,9 @@ class Run:
 
     def _deadline(self) -> asyncio.TimerHandle:
         seconds = self._job.config.limits.max_runtime
-        reason = LimitReachedError(f"limits.max_runtime: {seconds} s are over; run the same command again to continue")
+        reason = LimitReachedError(
+            f"limits.max_runtime: {seconds} s are over; run the same command again to continue"
+        )
         return asyncio.get_running_loop().call_later(seconds or FOREVER, self._stop.request, reason)
 
     async def _wind_up(self, work: asyncio.Task[RunResult]) -> None:
@@ -231,7 +234,9 @@ class Run:
         job, record = self._job, self._effort()
         tally = Tally(record.run_id)
         publish(self._publication(), self._parts, tally, go_on=self._go_on)
-        result = result_of(record, tally, job, price_source=self._asker.billing.source if self._asker else None)
+        result = result_of(
+            record, tally, job, price_source=self._asker.billing.source if self._asker else None
+        )
         save_report(job.workspace.report, result, tally)
         self._record = replace(record, status=PUBLISHED, output=stamp(job.output), summary=result.as_dict())
         job.workspace.save(self._record)
@@ -245,7 +250,7 @@ class Run:
             OURS: self._record.run_id.encode(),
             b"pipeline.task": job.task.fingerprint.hex().encode(),
             b"pipeline.model": job.config.model.name.encode(),
-            b"pipeline.version": version("pipeline").encode(),
+            b"pipeline.version": __version__.encode(),
             b"pipeline.rows": str(job.source.rows).encode(),
         }
         sheets = [
@@ -258,11 +263,21 @@ class Run:
             for number, file in enumerate(job.source.files)
         ]
         columns = job.config.output.columns
-        return Publication(job.output, sheets, job.source.rows, job.config.task.kind, columns.prefix, metadata, job.source.single)
+        return Publication(
+            job.output,
+            sheets,
+            job.source.rows,
+            job.config.task.kind,
+            columns.prefix,
+            metadata,
+            job.source.single,
+        )
 
     def _go_on(self) -> None:
         if self._ending.is_set():
-            raise self._stop.reason or InterruptedRunError("stopped while publishing; run the same command again")
+            raise self._stop.reason or InterruptedRunError(
+                "stopped while publishing; run the same command again"
+            )
 
     async def _in_thread(self, function: Callable[..., T], *args: object) -> T:
         """Run what touches the disk in a thread, and remember it: it cannot be cancelled, only waited for."""
@@ -295,14 +310,13 @@ class Run:
         counters = asker.counters if asker else Counters()
         return Progress(
             rows=self._job.source.rows,
-            done=self._rows_done,
+            done=min(self._job.source.rows, self._rows_done + self._desk.answered),
             failed=self._rows_failed,
             reused=self._desk.reused,
             in_flight=asker.concurrency.sending if asker else 0,
             waiting=asker is not None and asker.health.open,
             requests=counters.requests,
             retries=counters.retries,
-            answers=counters.answers,
             tokens=counters.prompt_tokens + counters.completion_tokens,
             cost_usd=asker.budget.spent_usd if asker and asker.billing.source else None,
         )

@@ -12,8 +12,8 @@ from typing import Any
 
 import orjson
 
-from pipeline.errors import CannotCreateError, LockedError
 from pipeline.durable import write
+from pipeline.errors import CannotCreateError, LockedError
 
 RUNNING, PUBLISHED = "running", "published"
 
@@ -101,7 +101,9 @@ class Workspace:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                raise LockedError(f"{self.folder}: in use by {file.read() or 'another run'}; wait for it, or end it") from None
+                raise LockedError(
+                    f"{self.folder}: in use by {file.read() or 'another run'}; wait for it, or end it"
+                ) from None
             file.truncate(0)
             file.write(f"process {os.getpid()} on {socket.gethostname()}")
             file.flush()

@@ -23,7 +23,6 @@ class Progress:
     Attributes:
         rows: Rows of the input.
         done: Rows whose part is written.
-        answered: Prompts that got their answer in chunks that are still open.
         failed: Rows among the done ones that have text and no labels.
         reused: Prompts answered from earlier runs.
         in_flight: Requests on their way.
@@ -36,7 +35,6 @@ class Progress:
 
     rows: int = 0
     done: int = 0
-    answered: int = 0
     failed: int = 0
     reused: int = 0
     in_flight: int = 0
@@ -100,7 +98,7 @@ class Log:
 
 def _draw(bar: "tqdm[None]", progress: Progress) -> None:
     bar.set_postfix(progress.facts(), refresh=False)
-    bar.update(min(progress.rows, progress.done + progress.answered) - bar.n)
+    bar.update(progress.done - bar.n)
 
 
 def _tell(progress: Progress) -> None:

@@ -9,7 +9,7 @@ from pydantic_core.core_schema import ValidationInfo
 
 from pipeline.config.base import Settings
 from pipeline.config.endpoint import ModelSettings
-from pipeline.config.paths import LocalPath, SourcePath, StatePath, output_clash, state_clash
+from pipeline.config.paths import LocalPath, SourcePath, StatePath, output_clash, state_clash, suffix_clash
 from pipeline.config.task import TaskSettings
 from pipeline.config.values import (
     CONTROL,
@@ -23,6 +23,7 @@ from pipeline.config.values import (
     wrong,
 )
 
+# As factories below, so that the schema can tell them as a user would write them.
 _DEFAULT_OUTAGE_SECONDS = 1_800.0
 _DEFAULT_DRAIN_SECONDS = 25.0
 
@@ -86,11 +87,14 @@ class LimitSettings(Settings):
         description="Share (1%) or number of rows that may fail before the run ends with exit status 1.",
     )
     max_outage: Seconds = Field(
-        default=_DEFAULT_OUTAGE_SECONDS,
+        default_factory=lambda: _DEFAULT_OUTAGE_SECONDS,
+        json_schema_extra={"default": "30m"},
         description="Give up when the provider is away for longer: 90s, 30m, 6h, 1d.",
     )
     drain: Seconds = Field(
-        default=_DEFAULT_DRAIN_SECONDS, description="How long a stopped run waits for the requests in flight."
+        default_factory=lambda: _DEFAULT_DRAIN_SECONDS,
+        json_schema_extra={"default": "25s"},
+        description="How long a stopped run waits for the requests in flight.",
     )
     request_timeout: SecondsOrAuto = Field(
         default="auto", description="Longest wait for one reply; auto learns it from the replies."
@@ -129,6 +133,14 @@ class OutputSettings(Settings):
     columns: ColumnsSettings = Field(
         default_factory=ColumnsSettings, description="Names and choice of the columns."
     )
+
+    @field_validator("path")
+    @classmethod
+    def _path_is_parquet_or_a_folder(cls, path: Path) -> Path:
+        sentence = suffix_clash(path, many=None)
+        if sentence:
+            raise wrong(sentence)
+        return path
 
 
 class StateSettings(Settings):

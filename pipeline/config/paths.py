@@ -35,13 +35,13 @@ def default_state_folder(config: Path) -> Path:
 def output_clash(source: str, output: Path) -> str | None:
     """What is wrong with an output path beside its input, as a sentence; None if nothing is."""
     if is_url(source):
-        return _suffix_clash(output, many=glob.has_magic(source))
+        return suffix_clash(output, many=glob.has_magic(source))
     many = _is_many(source)
     if _is_same(source, output):
         return "is the input itself; write the output to another path"
     if _is_within(source, output) if many else _is_inside(Path(source), output):
         return "lies within the input, and the next run would read it; write the output to another folder"
-    return _suffix_clash(output, many=many)
+    return suffix_clash(output, many=many)
 
 
 def state_clash(source: str, output: Path, state: Path) -> str | None:
@@ -53,7 +53,8 @@ def state_clash(source: str, output: Path, state: Path) -> str | None:
     return None
 
 
-def _suffix_clash(output: Path, *, many: bool | None) -> str | None:
+def suffix_clash(output: Path, *, many: bool | None) -> str | None:
+    """What is wrong with an output's name for one input file or many (None: not known), as a sentence."""
     suffix = _SUFFIX.search(output.name)
     if many and suffix:
         return "looks like a file, but many input files give a folder of files; leave the suffix out"
@@ -148,6 +149,6 @@ def _absolute_state(value: object, info: ValidationInfo) -> object:
 
 LocalPath: TypeAlias = Annotated[Path, BeforeValidator(_absolute), WithJsonSchema({"type": "string"})]
 StatePath: TypeAlias = Annotated[
-    Path, BeforeValidator(_absolute_state), WithJsonSchema({"type": ["string", "null"]})
+    Path, BeforeValidator(_absolute_state), WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "null"}]})
 ]
 SourcePath: TypeAlias = Annotated[str, AfterValidator(_absolute_source)]

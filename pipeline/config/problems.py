@@ -17,10 +17,11 @@ from pipeline.config.models import Config
 
 _LONGEST_SHOWN = 60
 # What keys of known services begin with, and an authorization header's value.
-_KEY_VALUE = re.compile(r"sk-|(?:bearer |gsk_|hf_|xai-|AIza)[^\s$]{16,}", re.IGNORECASE)
+_KEY_VALUE = re.compile(r"(?<![A-Za-z])sk-|(?:bearer |gsk_|hf_|xai-|AIza)[^\s$]{16,}", re.IGNORECASE)
 _KEY_NAME = re.compile(r"(?:.*_)?(?:api_?key|secret|password)|key|token|(?:access|auth|bearer)_token")
 _SECRET_HEADER = re.compile(r"authorization|cookie|.*(?:key|token|secret).*", re.IGNORECASE)
 _TOKEN_LIKE = re.compile(r"\S{20,}")
+_NEVER_SHOWN = {"headers", "api_key_env", "api_key_file"}
 _USE_VARIABLE = "; use api_key_env with the name of the variable that holds it"
 
 
@@ -91,16 +92,18 @@ def _shown(loc: Loc, node: Node) -> str:
     if not isinstance(node.content, Scalar) or not node.content.source:
         return ""
     text = node.content.source
-    if loc[0] == "model" and _may_be_secret(loc, text):
+    if _may_be_secret(loc, text):
         return ""
     short = text if len(text) <= _LONGEST_SHOWN else text[: _LONGEST_SHOWN - 1] + "…"
     return (short if node.content.plain else json.dumps(short, ensure_ascii=False)) + " "
 
 
 def _may_be_secret(loc: Loc, text: str) -> bool:
-    if loc[1:] == ("base_url",):
+    if "://" in text:
         return any(mark in text for mark in "@?#")
-    return loc[1:2] in {("headers",), ("api_key_env",), ("api_key_file",)} or _TOKEN_LIKE.search(text) is not None
+    if loc[0] == "model" and (not _NEVER_SHOWN.isdisjoint(loc[1:2]) or _TOKEN_LIKE.search(text)):
+        return True
+    return _KEY_VALUE.search(text) is not None
 
 
 def _is_secret(loc: Loc, source: str) -> bool:

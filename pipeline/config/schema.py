@@ -26,8 +26,8 @@ def json_schema() -> dict[str, Any]:
 
 
 def _or_filled_in(value: dict[str, Any]) -> dict[str, Any]:
-    """A property's schema that also takes `${NAME}`; sections, lists and texts are left as they are."""
-    if "$ref" in value or value.get("type") in {"string", "object", "array"}:
+    """A property's schema that also takes `${NAME}`; sections, lists and free texts are left as they are."""
+    if "$ref" in value or ("enum" not in value and value.get("type") in {"string", "object", "array"}):
         return value
     about: dict[str, Any] = {key: value[key] for key in ("title", "description", "default") if key in value}
     rule = {key: value[key] for key in value if key not in about}

@@ -157,7 +157,7 @@ def content_of(labels: str | Sequence[str]) -> str:
     return orjson.dumps(answer).decode()
 
 
-def write_reply(  # noqa: PLR0913 - the parts of a completion, each by name
+def write_reply(
     ask: Ask,
     content: str | None,
     *,

@@ -112,7 +112,7 @@ class Connection(asyncio.Protocol):
             stop = buffer.find(b"\r\n\r\n")
             if stop < 0:
                 if len(buffer) > MAX_HEAD_BYTES:
-                    raise ValueError(len(buffer))
+                    raise ValueError("the head has no end")
                 return None
             self._head = parse_head(bytes(buffer[:stop]))
             del buffer[: stop + 4]

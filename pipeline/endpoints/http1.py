@@ -108,11 +108,11 @@ def parse_head(head: bytes) -> tuple[str, str, dict[str, str], int]:
     line, _, fields = head.partition(b"\r\n")
     method, path, version = line.decode("latin-1").split(" ")
     if not version.startswith("HTTP/1."):
-        raise ValueError(version)
+        raise ValueError(f"no HTTP/1.1 but {version}")
     headers = {
         name.decode("latin-1").lower(): value.decode("latin-1") for name, value in HEADER.findall(fields)
     }
     length = int(headers.get("content-length", "0"))
     if "transfer-encoding" in headers or not 0 <= length <= MAX_BODY_BYTES:
-        raise ValueError(length)
+        raise ValueError("the body has no length, or one that is too large")
     return method.upper(), path, headers, length

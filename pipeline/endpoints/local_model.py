@@ -137,6 +137,6 @@ def choose(choices: Choices, cosines: NDArray[np.float32]) -> tuple[tuple[str, f
         cosines: One per label.
     """
     odds = np.exp((cosines.astype(np.float64) - cosines.max()) / TEMPERATURE)
-    order = np.argsort(-odds, kind="stable")[: choices.most]
+    order = np.argsort(-cosines, kind="stable")[: choices.most]
     total = odds.sum()
     return tuple((choices.names[i], float(odds[i] / total)) for i in order if odds[i] >= SHARE_OF_BEST)

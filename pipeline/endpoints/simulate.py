@@ -10,7 +10,7 @@ from pipeline.endpoints.simulator_settings import SimulatorSettings
 
 
 @dataclass(frozen=True, slots=True)
-class Served:
+class Sums:
     """What a simulator did in its life."""
 
     requests: int
@@ -21,7 +21,7 @@ class Served:
     completion_tokens: int
 
 
-async def serve(settings: SimulatorSettings, announce: Callable[[str], None]) -> Served:
+async def serve(settings: SimulatorSettings, announce: Callable[[str], None]) -> Sums:
     """Serve until SIGINT or SIGTERM; *announce* is given the base URL once connections are taken.
 
     Returns:
@@ -41,7 +41,7 @@ async def serve(settings: SimulatorSettings, announce: Callable[[str], None]) ->
         for signum in (signal.SIGINT, signal.SIGTERM):
             loop.remove_signal_handler(signum)
     log = server.log
-    return Served(
+    return Sums(
         requests=log.requests,
         billed=log.billed,
         repeats=len(server.repeats()) if settings.keep_entries else None,

@@ -35,6 +35,10 @@ class Fixed:
 
     seconds: float = 0.0
 
+    def __post_init__(self) -> None:
+        if not 0 <= self.seconds < math.inf:
+            raise UsageError(f"latency {self.seconds}: give 0 seconds or more")
+
     def draw(self, random: Random) -> float:  # noqa: ARG002 - the protocol's signature
         """Return the latency in seconds."""
         return self.seconds
@@ -46,6 +50,12 @@ class Uniform:
 
     low: float
     high: float
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.low <= self.high < math.inf:
+            raise UsageError(
+                f"latency between {self.low} and {self.high}: give two seconds, the lower one first"
+            )
 
     def draw(self, random: Random) -> float:
         """Return the latency in seconds."""
@@ -63,6 +73,12 @@ class Lognormal:
 
     median: float
     sigma: float = 0.5
+
+    def __post_init__(self) -> None:
+        if not (0 < self.median < math.inf and 0 <= self.sigma < math.inf):
+            raise UsageError(
+                f"latency around {self.median}, sigma {self.sigma}: give a median above 0 seconds"
+            )
 
     def draw(self, random: Random) -> float:
         """Return the latency in seconds."""
@@ -213,7 +229,7 @@ def parse_latency(text: str) -> Latency:
         values = [float(number) for number in numbers.split(",")]
     except ValueError:
         values = []
-    if kind is None or len(values) not in counts or not all(0 <= value < math.inf for value in values):
+    if kind is None or len(values) not in counts:
         raise UsageError(
             f"latency {text!r}: not understood; write 0.5, uniform:0.2,0.8 or lognormal:0.5,0.4 (seconds)"
         )

@@ -22,13 +22,13 @@ _BLOCK_BYTES = 2 << 20  # of whole records, parsed at once; smaller is slower, l
 _RECORD_BYTES = 256 << 20  # the longest record; memory while it is read is a few times this
 
 
-def inspect(path: Path, settings: CsvSettings) -> Contents:
+def inspect(path: Path, settings: CsvSettings, *, block_bytes: int = _BLOCK_BYTES) -> Contents:
     """Check a whole file; see `Format`. Raises ConfigError for a delimiter, quote or encoding that cannot be."""
     dialect = Dialect.of(path, settings)
     try:
         stream = open_text(path, dialect.encoding)
         try:
-            return _Scan(path, dialect, stream).contents()
+            return _Scan(path, dialect, stream, block_bytes).contents()
         finally:
             stream.close()
     except (EOFError, zlib.error, OSError) as error:
@@ -72,6 +72,7 @@ class _Scan:
     path: Path
     dialect: Dialect
     stream: TextStream
+    block_bytes: int
     rest: bytes = b""
     offset: int = 0  # of `rest` in the stream
     line: int = 1  # of the first byte of `rest`
@@ -93,8 +94,8 @@ class _Scan:
         """Add to `rest`; whether there was anything."""
         try:
             data = self.stream.read(size)
-            if data.endswith(b"\r"):
-                data += self.stream.read(1)  # never between \r and \n
+            while data.endswith(b"\r") and (byte := self.stream.read(1)):  # never between \r and \n
+                data += byte
         except BadByteError as error:
             what = f"{error} is not in {self.dialect.encoding}; {_OTHER_ENCODING}"
             raise self._bad(f"row {self.rows}: ", self.rest.count(b"\n"), what) from error
@@ -109,8 +110,8 @@ class _Scan:
         return taken
 
     def _header(self) -> list[str]:
-        self._read(_BLOCK_BYTES)
-        if self.rest.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in self.rest[:64]:
+        self._read(_BLOCK_BYTES)  # a header is longer than a block may be
+        if self.rest.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in self.rest[:2]:
             raise InputDataError(f"{self.path}: looks like UTF-16; set csv.encoding to utf-16")
         self._take(len(BOM) if self.rest.startswith(BOM) else 0)
         self._take(len(self.rest) - len(self.rest.lstrip(b"\r\n")))
@@ -144,13 +145,9 @@ class _Scan:
             raise self._bad("header: ", -1, f"{error}; the first line names the columns") from error
 
     def _whole_records(self, rules: Grammar) -> Iterator[bytes]:
-        """The records in pieces of about `_BLOCK_BYTES`."""
+        """The records in pieces of about `block_bytes`."""
         more = True
-        while more:
-            # As much again as there is: a long record is looked at a few times only.
-            more = self._read(max(_BLOCK_BYTES, len(self.rest)))
-            if not more and self.rest and not self.rest.endswith((b"\n", b"\r")):
-                self.rest += b"\n"
+        while True:
             if end := _end(rules.records, self.rest):
                 yield self._take(end)
             if self.rest and not (more and rules.beginning.fullmatch(self.rest)):
@@ -159,6 +156,12 @@ class _Scan:
                 raise self._bad(
                     "", 0, f"the record is longer than {_RECORD_BYTES >> 20} MiB; is a quote left open?"
                 )
+            if not more:
+                return
+            # As much again as there is: a long record is looked at a few times only.
+            more = self._read(max(self.block_bytes, len(self.rest)))
+            if not more and self.rest and not self.rest.endswith((b"\n", b"\r")):
+                self.rest += b"\n"
 
     def _block(self, data: bytes, width: int) -> Block:
         """Parse records for their number, and so that pyarrow's refusals come now."""

@@ -34,8 +34,8 @@ class ParquetTable:
         self, block: Block, columns: Sequence[str] | None, *, max_rows: int, max_bytes: int
     ) -> Iterator[pa.RecordBatch]:
         """The rows of a row group in order; see `Table`."""
-        decoded = _decoded_bytes(self._file.metadata.row_group(block.offset), columns)
-        rows = max(1, min(max_rows, block.rows * max_bytes // max(1, decoded)))
+        row_bytes = block.size / block.rows * _share(self._file.metadata, columns)
+        rows = max(1, int(min(max_rows, max_bytes / max(1.0, row_bytes))))
         found: Iterator[pa.RecordBatch] = self._file.iter_batches(
             rows, [block.offset], columns=columns and list(dict.fromkeys(columns)), use_threads=False
         )
@@ -60,7 +60,7 @@ def inspect(path: Path, settings: CsvSettings) -> Contents:
             _refuse_groups_that_lie(path, file.metadata)
             _try_first_row(file, contents.blocks)
             _refuse_columns_that_lie(path, file.metadata)
-    except (OSError, pa.ArrowException) as error:
+    except (OSError, ValueError, pa.ArrowException) as error:  # ValueError: a name in the footer is no UTF-8
         raise InputDataError(f"{path}: {_reason(error)}") from error
     return contents
 
@@ -81,22 +81,33 @@ def _blocks(footer: pq.FileMetaData) -> Iterator[Block]:
         first += group.num_rows
 
 
-def _columns(group: pq.RowGroupMetaData) -> Iterator[Any]:
-    # On metadata that it cannot read, pyarrow ends the whole process: ask an encrypted column for nothing
-    # (so read a row first), and no column for its `compression` (the codec may be unknown).
-    return (group.column(number) for number in range(group.num_columns))
+def _first_group(footer: pq.FileMetaData) -> tuple[int, pq.RowGroupMetaData]:
+    """The first row group that has rows, or an empty one where none has, with its number."""
+    groups = ((number, footer.row_group(number)) for number in range(footer.num_row_groups))
+    return next(((number, group) for number, group in groups if group.num_rows), (0, None))
 
 
-def _decoded_bytes(group: pq.RowGroupMetaData, columns: Sequence[str] | None) -> int:
-    if columns is None:
-        return int(group.total_byte_size)
-    return sum(
-        column.total_uncompressed_size
-        for column in _columns(group)
-        if any(
-            column.path_in_schema == name or column.path_in_schema.startswith(f"{name}.") for name in columns
-        )
+def _columns(group: pq.RowGroupMetaData | None) -> Iterator[Any]:
+    """The columns of a row group that has been read from.
+
+    On metadata that it cannot read, pyarrow raises in a reader but ends the whole process here. For the same reason
+    never ask a column for its `compression`.
+    """
+    return (group.column(number) for number in range(group.num_columns if group else 0))
+
+
+def _share(footer: pq.FileMetaData, columns: Sequence[str] | None) -> float:
+    """How much of a row's bytes these columns have, judged by the first row group."""
+    sizes = [
+        (column.path_in_schema, column.total_uncompressed_size)
+        for column in _columns(_first_group(footer)[1])
+    ]
+    if columns is None or not sizes:
+        return 1.0
+    needed = sum(
+        size for path, size in sizes if any(path == name or path.startswith(f"{name}.") for name in columns)
     )
+    return needed / max(1, sum(size for _, size in sizes))
 
 
 def _footer_digest(path: Path) -> str:
@@ -132,20 +143,18 @@ def _refuse_groups_that_lie(path: Path, footer: pq.FileMetaData) -> None:
 
 
 def _refuse_columns_that_lie(path: Path, footer: pq.FileMetaData) -> None:
-    """The same for each column of each row group; only after a first row was read, see `_columns`."""
+    """The same for each column of the row group whose first row was read."""
     size = path.stat().st_size
-    flat = [footer.schema.column(number).max_repetition_level == 0 for number in range(footer.num_columns)]
-    for number in range(footer.num_row_groups):
-        group = footer.row_group(number)
-        for column, is_flat in zip(_columns(group), flat, strict=True):
-            stored, declared = column.total_compressed_size, column.total_uncompressed_size
-            lie = _lie(group.num_rows, declared, stored)
-            if not 0 <= stored <= size - column.data_page_offset + declared:
-                lie = "lies outside of the file, which is damaged; write it again"
-            elif is_flat and column.num_values != group.num_rows:
-                lie = f"declares {column.num_values} values for {group.num_rows} rows; write the file again"
-            if lie:
-                raise InputDataError(f"{path}: row group {number}, column {column.path_in_schema!r}: {lie}")
+    number, group = _first_group(footer)
+    for index, column in enumerate(_columns(group)):
+        stored, declared = column.total_compressed_size, column.total_uncompressed_size
+        lie = _lie(group.num_rows, declared, stored)
+        if not 0 <= stored <= size:
+            lie = f"declares {stored} bytes in a file of {size}, which is damaged or cut; write it again"
+        elif footer.schema.column(index).max_repetition_level == 0 and column.num_values != group.num_rows:
+            lie = f"declares {column.num_values} values for {group.num_rows} rows; write the file again"
+        if lie:
+            raise InputDataError(f"{path}: row group {number}, column {column.path_in_schema!r}: {lie}")
 
 
 def _lie(rows: int, declared: int, stored: int) -> str | None:
@@ -162,8 +171,8 @@ def _lie(rows: int, declared: int, stored: int) -> str | None:
 
 def _try_first_row(file: pq.ParquetFile, blocks: Sequence[Block]) -> None:
     """Decode one page of every column: an unknown codec or an encrypted column shows itself here."""
-    if blocks:
-        next(file.iter_batches(1, [blocks[0].offset], use_threads=False))
+    if blocks and next(file.iter_batches(1, [blocks[0].offset], use_threads=False), None) is None:
+        raise ValueError("it declares rows and has none")
 
 
 def _reason(error: Exception) -> str:

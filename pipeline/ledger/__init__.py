@@ -31,7 +31,9 @@ Durable = Callable[[Sequence[Answer]], None]
 class Ledger:
     """An open ledger. Make one with `Ledger.open`; use it from one event loop."""
 
-    def __init__(self, store: Store, folder: Path, on_durable: Durable, on_failure: Callable[[DiskError], None]) -> None:
+    def __init__(
+        self, store: Store, folder: Path, on_durable: Durable, on_failure: Callable[[BaseException], None]
+    ) -> None:
         self._store = store
         self._folder = folder
         self._on_durable = on_durable
@@ -47,7 +49,7 @@ class Ledger:
     @classmethod
     @asynccontextmanager
     async def open(
-        cls, folder: Path, *, on_durable: Durable, on_failure: Callable[[DiskError], None]
+        cls, folder: Path, *, on_durable: Durable, on_failure: Callable[[BaseException], None]
     ) -> "AsyncIterator[Ledger]":
         """Open the ledger in *folder*; what is still in hand at the end is made durable.
 
@@ -134,6 +136,8 @@ class Ledger:
 
     def _committed(self, task: asyncio.Task[None]) -> None:
         del self._uncommitted[task]
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._on_failure(error)
         self._measure_room()
 
     def _measure_room(self) -> None:
@@ -146,7 +150,9 @@ class Ledger:
         try:
             return await asyncio.get_running_loop().run_in_executor(self._thread, function, *args)
         except (sqlite3.Error, OSError) as error:
-            raise DiskError(f"{self._folder / FILE}: {error}; make room or repair the disk, then run again") from error
+            raise DiskError(
+                f"{self._folder / FILE}: {error}; make room or repair the disk, then run again"
+            ) from error
 
     async def _close(self) -> None:
         try:

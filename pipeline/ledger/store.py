@@ -95,7 +95,9 @@ class Store:
         execute = self._connection.execute
         version = execute("PRAGMA user_version").fetchone()[0]
         if version > VERSION:
-            raise ConfigError(f"{path}: written by a newer version of pipeline (format {version}); update pipeline")
+            raise ConfigError(
+                f"{path}: written by a newer version of pipeline (format {version}); update pipeline"
+            )
         execute("PRAGMA journal_mode = WAL")
         execute("PRAGMA synchronous = FULL")  # NORMAL would lose the last commits when the power goes
         execute("PRAGMA cache_size = -32000")
@@ -183,6 +185,12 @@ class Store:
     def close(self) -> None:
         """Close the file."""
         self._connection.close()
+
+    def __enter__(self) -> "Store":
+        return self
+
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
+        self.close()
 
 
 STATUS = FIELDS.index("status")

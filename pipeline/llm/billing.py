@@ -9,6 +9,10 @@ from pipeline.llm.replies import Failure, Usage
 from pipeline.tasks.pricing import PER_MILLION, TABLE, Price, per_million
 
 
+LISTED = frozenset({"oxen", "openai", "simulate"})
+"""Providers that the list prices hold for; the simulator rehearses them."""
+
+
 class Billing:
     """Knows the price of a model.
 
@@ -19,7 +23,7 @@ class Billing:
     def __init__(self, model: ModelSettings, *, capped: bool) -> None:
         self._capped = capped
         self._told = False
-        self.price: Price | None = TABLE.get(model.name) if model.provider in {"oxen", "openai"} else None
+        self.price: Price | None = TABLE.get(model.name) if model.provider in LISTED else None
         self._configured = model.price is not None
         if model.price is not None:
             self.price = per_million(model.price.input, model.price.output, model.price.cached, "config")
@@ -50,7 +54,9 @@ class Billing:
             self._told = True
             return usage.cost_usd
         if self.price is not None and usage.prompt_tokens is not None:
-            return self.price.cost(usage.prompt_tokens, usage.cached_tokens or 0, usage.completion_tokens or 0)
+            return self.price.cost(
+                usage.prompt_tokens, usage.cached_tokens or 0, usage.completion_tokens or 0
+            )
         return None
 
     def ensure_capped(self, cost: float | None) -> None:

@@ -155,10 +155,14 @@ def _failure(error: Exception, timeout_seconds: float) -> Failure:
         case aiohttp.InvalidURL():
             raise ConfigError(f"model.base_url is no valid URL: {error}") from error
         case _:
-            return Failure(Kind.TRANSIENT, f"the connection broke: {type(error).__name__}: {str(error)[:200]}")
+            return Failure(
+                Kind.TRANSIENT, f"the connection broke: {type(error).__name__}: {str(error)[:200]}"
+            )
 
 
-def _model_object(status: int, headers: Mapping[str, str], content: bytes | None) -> Mapping[str, Any] | Failure:
+def _model_object(
+    status: int, headers: Mapping[str, str], content: bytes | None
+) -> Mapping[str, Any] | Failure:
     if content is not None and status == 200:  # noqa: PLR2004
         try:
             found = orjson.loads(content)

@@ -120,9 +120,13 @@ class Health:
             )
         match failure.kind:
             case Kind.QUOTA:
-                return KeyRefusedError(f"the account has no credit or quota left: {failure.message}; top it up and run again")
+                return KeyRefusedError(
+                    f"the account has no credit or quota left: {failure.message}; top it up and run again"
+                )
             case Kind.CONFIG:
-                return ConfigError(f"{failure.message}; set model.name or model.base_url to what the endpoint has")
+                return ConfigError(
+                    f"{failure.message}; set model.name or model.base_url to what the endpoint has"
+                )
             case Kind.DENIED | Kind.UNTRUSTED:
                 return self._denied(failure)
             case Kind.ROW:
@@ -147,7 +151,9 @@ class Health:
             return None
         if failure.kind is Kind.UNTRUSTED:
             return ConfigError(f"{failure.message}; check model.base_url")
-        return KeyRefusedError(f"the endpoint refuses the key: {failure.message}; check the key and its rights")
+        return KeyRefusedError(
+            f"the endpoint refuses the key: {failure.message}; check the key and its rights"
+        )
 
     def _refused_row(self, failure: Failure) -> PipelineError | None:
         if len(self._first) < FIRST_REQUESTS:

@@ -32,7 +32,9 @@ def read_key(model: ModelSettings) -> str | None:
         try:
             return _checked(model.api_key_file.read_text(), f"model.api_key_file {model.api_key_file}")
         except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(f"model.api_key_file {model.api_key_file}: cannot be read: {type(error).__name__}") from None
+            raise ConfigError(
+                f"model.api_key_file {model.api_key_file}: cannot be read: {type(error).__name__}"
+            ) from None
     variable = model.api_key_env or provider.key_env
     if variable is None:
         return None
@@ -41,7 +43,9 @@ def read_key(model: ModelSettings) -> str | None:
         if not provider.key_required and model.api_key_env is None:
             return None
         state = "is empty" if variable in os.environ else "is not set"
-        raise ConfigError(f"the environment variable {variable} {state}; set it to your {provider.name} key, {OFFLINE_HINT}")
+        raise ConfigError(
+            f"the environment variable {variable} {state}; set it to your {provider.name} key, {OFFLINE_HINT}"
+        )
     return _checked(value, f"the environment variable {variable}")
 
 
@@ -50,5 +54,7 @@ def _checked(value: str, where: str) -> str:
     if not key:
         raise ConfigError(f"{where} is empty; put the key there, {OFFLINE_HINT}")
     if not key.isascii() or not key.isprintable():
-        raise ConfigError(f"{where} holds a line break or another character that no key has; set it again, {OFFLINE_HINT}")
+        raise ConfigError(
+            f"{where} holds a line break or another character that no key has; set it again, {OFFLINE_HINT}"
+        )
     return key

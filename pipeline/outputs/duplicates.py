@@ -48,7 +48,10 @@ class Duplicates:
     def add(self, first_row: int, keys: pa.Array) -> None:
         """Take in the *keys* (binary, 16 bytes; null where nothing was asked) of the rows from *first_row* on."""
         frame = pl.DataFrame(
-            {ROW: pl.int_range(first_row, first_row + len(keys), eager=True), KEY: pl.Series(keys.cast(pa.binary()))}
+            {
+                ROW: pl.int_range(first_row, first_row + len(keys), eager=True),
+                KEY: pl.Series(keys.cast(pa.binary())),
+            }
         ).drop_nulls(KEY)
         if self._count == 1:
             self._buckets[0].append(frame)

@@ -77,7 +77,11 @@ class Parts:
         except (pa.ArrowException, OSError) as error:
             path.unlink(missing_ok=True)
             raise DamagedPartError(str(path)) from error
-        return table.combine_chunks().to_batches()[0] if table.num_rows else pa.RecordBatch.from_pylist([], self.schema)
+        return (
+            table.combine_chunks().to_batches()[0]
+            if table.num_rows
+            else pa.RecordBatch.from_pylist([], self.schema)
+        )
 
     def remove(self) -> None:
         """Remove all parts."""

@@ -14,16 +14,12 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.errors import CannotCreateError
+from pipeline.durable import replacing, sync
 from pipeline.outputs.columns import KEY, output_names, part_schema, published
 from pipeline.outputs.duplicates import Duplicates
-from pipeline.durable import replacing, sync
 from pipeline.outputs.parts import Parts
 from pipeline.outputs.report import Tally
 from pipeline.records import Span
-
-OURS = b"pipeline.run"
-"""The metadata key that tells our outputs from other files."""
 
 ROW_GROUP_ROWS = 131_072
 ROW_GROUP_BYTES = 64 << 20
@@ -195,38 +191,3 @@ def output_name(name: str) -> str:
     """Return the name of the output file for the input file *name*: another ending, nothing else."""
     path = Path(name.removesuffix(".gz"))
     return str(path.with_suffix(".parquet"))
-
-
-def ours(path: Path) -> bool:
-    """Whether the output at *path* was written by us: a file, or a folder of such files only."""
-    files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
-    return all(OURS in _metadata(file) for file in files)
-
-
-def _metadata(path: Path) -> Mapping[bytes, bytes]:
-    try:
-        return pq.read_metadata(path).metadata or {}
-    except (pa.ArrowException, OSError):
-        return {}
-
-
-def ensure_creatable(path: Path, *, single: bool, overwrite: bool) -> None:
-    """Find out before the first request that the output can be written.
-
-    Raises:
-        CannotCreateError: If something else is there, or the folder cannot be written.
-    """
-    if path.exists():
-        if single and path.is_dir():
-            raise CannotCreateError(f"{path}: is a folder; give output.path a file's name")
-        if not single and not path.is_dir():
-            raise CannotCreateError(f"{path}: is a file; the input is a folder, so give output.path a folder's name")
-        if not overwrite and not ours(path):
-            raise CannotCreateError(f"{path}: is there already and is not ours; move it away or use --overwrite")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(path.with_name(f".{path.name}.probe")) as temporary:
-            temporary.touch()
-        path.with_name(f".{path.name}.probe").unlink()
-    except OSError as error:
-        raise CannotCreateError(f"{path.parent}: cannot be written: {error}; check output.path") from error

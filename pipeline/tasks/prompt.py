@@ -37,7 +37,10 @@ def user_message(text: str, *, again: bool = False) -> str:
 def system_message(task: TaskSettings) -> str:
     """Return the message that is the same for all rows: instructions, labels, answer format, examples."""
     lines = [task.instructions.strip(), "", "Labels:"]
-    lines += [f"- {label.name}: {label.description}" if label.description else f"- {label.name}" for label in task.labels]
+    lines += [
+        f"- {label.name}: {label.description}" if label.description else f"- {label.name}"
+        for label in task.labels
+    ]
     lines += ["", _answer_format(task)]
     if task.examples:
         lines += ["", "Examples:"]

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -15,7 +15,7 @@ SOUND = {
     "task": '{instructions: Choose one., text: "{summary}", labels: [games, sound]}',
     "output": "{path: labelled.parquet}",
 }
-NOW = datetime(2026, 11, 23, 18, 30)  # noqa: DTZ001 - local time, as a user means it
+NOW = datetime(2026, 11, 23, 18, 30, tzinfo=UTC)
 
 
 def task(**keys: str) -> str:

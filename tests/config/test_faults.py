@@ -23,8 +23,10 @@ UNREADABLE = {
     ),
     "an open bracket": (
         "a: [1\n",
-        "job.yaml:2:1: the YAML does not go on like this (expected ',' or ']', but got '<stream end>'); "
-        "look at quotes, brackets and indents",
+        (
+            "job.yaml:2:1: the YAML does not go on like this (expected ',' or ']', but got '<stream end>'); "
+            "look at quotes, brackets and indents"
+        ),
     ),
     "a control character": ("a: b\nc: \x01\n", "job.yaml:2:4: a control character is here; delete it"),
     "an alias to itself": (
@@ -111,15 +113,19 @@ WRONG = {
     "a variable that is not set": (
         {"limits": "{max_concurrency: '${WORKERS}'}"},
         [
-            "job.yaml:4: limits.max_concurrency: needs the environment variable WORKERS, which is not set; "
-            "set it, or write ${WORKERS:-default}"
+            (
+                "job.yaml:4: limits.max_concurrency: needs the environment variable WORKERS, which is not set; "
+                "set it, or write ${WORKERS:-default}"
+            )
         ],
     ),
     "a variable without a name": (
         {"input": "{path: '${}/rows.parquet'}"},
         [
-            "job.yaml:1: input.path: has a ${...} that is no name; "
-            "write ${NAME}, ${NAME:-default} or ${now:%Y-%m-%d}"
+            (
+                "job.yaml:1: input.path: has a ${...} that is no name; "
+                "write ${NAME}, ${NAME:-default} or ${now:%Y-%m-%d}"
+            )
         ],
     ),
     "a variable without its end": (
@@ -362,6 +368,26 @@ def test_a_secret_is_in_no_message(job, name):
     assert "canary" not in str(job.problems(model=f"{{{text}}}"))
 
 
+@pytest.mark.parametrize(
+    "sections",
+    [
+        {"api_key": CANARY},
+        {"input": f"{{path: rows.parquet, id: [{CANARY}]}}"},
+        {"limits": f"{{max_concurrency: {CANARY}, drain: {CANARY}}}"},
+        {"limits": CANARY},
+        {"model": f"{{temperature: {CANARY}, structured_output: {CANARY}, headers: {CANARY}}}"},
+        {"model": CANARY},
+        {"output": f"{{path: 's3://me:{CANARY}@bucket/x.parquet'}}"},
+        {"model": f"{{api_key: {CANARY}: x}}"},
+        {"model": f"{{api_key: *{CANARY}}}"},
+        {"model": f"{{api_key: !{CANARY} x}}"},
+        {"model": f"\n  api_key: {CANARY}\n  api_key: {CANARY}"},
+    ],
+)
+def test_a_secret_in_a_wrong_place_is_in_no_message(job, sections):
+    assert "canary" not in str(job.problems(**sections))
+
+
 @pytest.mark.parametrize("missing", ["input", "task", "output"])
 def test_a_missing_section_is_named_with_what_belongs_there(job, missing):
     sections = {"input": "{path: a.parquet}", "task": '{instructions: a, text: "{b}", labels: [c, d]}'}
@@ -374,8 +400,10 @@ def test_a_missing_section_is_named_with_what_belongs_there(job, missing):
 def test_missing_keys_are_named_with_what_belongs_there(job):
     assert job.problems(task="{kind: single}") == [
         "job.yaml:2: task.instructions: is missing; add it (what the model has to do)",
-        "job.yaml:2: task.text: is missing; add it "
-        "(what it reads about a row: text with plain {column} names; {{ and }} for braces)",
+        (
+            "job.yaml:2: task.text: is missing; add it "
+            "(what it reads about a row: text with plain {column} names; {{ and }} for braces)"
+        ),
         "job.yaml:2: task.labels: is missing; add it (the labels to choose from: 2 to 1000, in quotes if in doubt)",
     ]
 

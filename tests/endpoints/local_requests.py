@@ -1,6 +1,7 @@
 """Requests to the embedded model as a run sends them."""
 
 import json
+from io import BytesIO
 
 LABELS = {
     "games": "games, puzzles, board and card games, adventures, shooters, game engines, levels, maps, emulators",
@@ -58,3 +59,37 @@ def request_body(text, *, labels=LABELS, most=None, examples=(), logprobs=True):
         },
         "logprobs": logprobs,
     }
+
+
+class Client:
+    """Asks an endpoint, and gives back status and body."""
+
+    def __init__(self, session, base_url):
+        self._session = session
+        self.base_url = base_url
+
+    async def get(self, path):
+        async with self._session.get(self.base_url + path) as response:
+            return response.status, await response.json()
+
+    async def post(self, body):
+        data = BytesIO(body if isinstance(body, bytes) else json.dumps(body).encode())
+        async with self._session.post(f"{self.base_url}/chat/completions", data=data) as response:
+            return response.status, await response.json()
+
+    async def answer(self, body):
+        status, reply = await self.post(body)
+        assert status == 200, reply
+        return reply
+
+
+def content(reply):
+    return reply["choices"][0]["message"]["content"]
+
+
+def label(reply):
+    return json.loads(content(reply))["label"]
+
+
+def tokens(reply):
+    return [(token["token"], token["logprob"]) for token in reply["choices"][0]["logprobs"]["content"]]

@@ -8,9 +8,17 @@ from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
+from pipeline.endpoints.faults import replies
 from pipeline.endpoints.simulator import Simulator
 
 LABELS = ("games", "sound", "mail")
+
+BILLED = (
+    set(replies.REPLIES) - {"no_choices"}
+    | {"bom", "cut_json", "non_utf8", "nan_json", "duplicate_keys"}
+    | {"drip", "reset_mid_body", "fin_mid_body", "no_content_length", "stale_keepalive", "big_header"}
+)
+SLOW = {"hang", "headers_only", "drip", "endless_body"}
 
 
 class Got(NamedTuple):
@@ -56,7 +64,9 @@ def chat(text: str, *, labels: tuple[str, ...] = LABELS, multi: bool = False, **
     return json.dumps({name: value for name, value in body.items() if value is not None}).encode()
 
 
-def request(body: bytes, *, path: str = "/v1/chat/completions", method: str = "POST", headers: str = "") -> bytes:
+def request(
+    body: bytes, *, path: str = "/v1/chat/completions", method: str = "POST", headers: str = ""
+) -> bytes:
     head = f"{method} {path} HTTP/1.1\r\nHost: x\r\n{headers}Content-Length: {len(body)}\r\n\r\n"
     return head.encode() + body
 
@@ -120,3 +130,15 @@ async def get(server: Simulator, path: str, headers: str = "") -> Got:
     """Get *path* over a connection of its own."""
     async with line(server) as connection:
         return await connection.send(request(b"", path=path, method="GET", headers=headers))
+
+
+async def spoiled(name: str, *, multi: bool = False) -> Got:
+    """Return what the fault makes of a request whose right answer is games."""
+    async with Simulator(label_for=lambda _: ["games"] if multi else "games") as server:
+        server.script([name])
+        got = await post(server, chat("x", multi=multi), patience=0.2 if name in SLOW else 2)
+        (entry,) = server.entries
+    assert (entry.fault, entry.status) == (name, got.status)
+    assert entry.billed is (name in BILLED)
+    assert (entry.prompt_tokens > 0) is (name in BILLED)
+    return got

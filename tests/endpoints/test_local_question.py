@@ -62,7 +62,7 @@ def test_questions_of_one_task_have_equal_choices():
 
 
 def test_a_label_may_hold_colons_and_instructions_may_list_things():
-    system = "Rules:\n- audio: not this\n\nLabels:\n- works-with::audio: sound\n- audio: this\n- rest"
+    system = "Labels:\n- audio: not this\n\nLabels:\n- works-with::audio: sound\n- audio: this\n- rest"
     found = choices(system, "works-with::audio", "audio", "rest").descriptions
     assert found == ["works-with::audio: sound", "audio: this", "rest"]
 
@@ -72,19 +72,18 @@ def test_a_label_that_the_system_message_does_not_list_stands_for_itself():
 
 
 def test_examples_come_with_their_labels_and_broken_ones_are_left_out():
-    system = "\n".join(
-        [
-            "Examples:",
-            'Text: "one\u2028line"',
-            'Answer: {"labels": ["x", "y"]}',
-            "Text: no JSON",
-            'Answer: {"labels": ["x"]}',
-            'Text: "no answer"',
-            "",
-            'Text: "wrong field"',
-            'Answer: {"label": "x"}',
-        ]
-    )
+    lines = [
+        "Examples:",
+        'Text: "one\u2028line"',
+        'Answer: {"labels": ["x", "y"]}',
+        "Text: no JSON",
+        'Answer: {"labels": ["x"]}',
+        'Text: "no answer"',
+        "",
+        'Text: "wrong field"',
+        'Answer: {"label": "x"}',
+    ]
+    system = "\n".join(lines)
     assert choices(system, "x", "y", field="labels").examples == [("one\u2028line", ["x", "y"])]
 
 

@@ -1,6 +1,5 @@
 """The simulator answers rightly, counts honestly and does what it is told."""
 
-import asyncio
 import json
 from hashlib import blake2b
 from pathlib import Path
@@ -10,9 +9,9 @@ import pytest
 from pipeline.endpoints.http1 import Response
 from pipeline.endpoints.simulator import Simulator
 from pipeline.endpoints.simulator_log import Entry, read_log
-from pipeline.endpoints.simulator_settings import Fixed, Lognormal, Outage, SimulatorSettings
+from pipeline.endpoints.simulator_settings import SimulatorSettings
 from pipeline.errors import UsageError
-from tests.endpoints.simulator_client import LABELS, ask, chat, get, line, post, request
+from tests.endpoints.simulator_client import LABELS, ask, chat, line, request
 
 TRUTH = {"a chess engine": "games", "a mixer": "sound", 'a "quoted"\nline, ünïcode': "mail"}
 
@@ -38,7 +37,9 @@ async def test_without_a_function_the_label_is_a_member_of_the_schema_and_always
 async def test_without_a_schema_the_labels_come_from_the_system_message():
     system = 'Choose.\n\nLabels:\n- red: like fire\n- blue\n\nReply with {"label": "..."}\n- no label'
     async with Simulator() as server:
-        labels = {(await ask(server, f"row {n}", system=system, response_format=None)).label for n in range(30)}
+        labels = {
+            (await ask(server, f"row {n}", system=system, response_format=None)).label for n in range(30)
+        }
     assert labels == {"red", "blue"}
 
 
@@ -68,14 +69,19 @@ async def test_the_log_holds_what_was_asked_and_billed():
     assert entry.key == blake2b(content.encode(), digest_size=16).hexdigest()
     assert (entry.text, entry.status, entry.fault, entry.billed) == ("x", 200, None, True)
     usage = got.json["usage"]
-    assert (entry.prompt_tokens, entry.completion_tokens) == (usage["prompt_tokens"], usage["completion_tokens"])
+    assert (entry.prompt_tokens, entry.completion_tokens) == (
+        usage["prompt_tokens"],
+        usage["completion_tokens"],
+    )
 
 
 async def test_the_sums_of_the_log_are_the_sums_of_all_usages():
     async with Simulator(SimulatorSettings(faults={"http_500": 0.3, "cut_json": 0.2})) as server:
         replies = [await ask(server, f"row {n}") for n in range(100)]
         told = [entry for entry in server.entries if entry.billed and entry.fault is None]
-        usages = [got.json["usage"] for got, entry in zip(replies, server.entries, strict=True) if entry in told]
+        usages = [
+            got.json["usage"] for got, entry in zip(replies, server.entries, strict=True) if entry in told
+        ]
         assert server.requests == 100
         assert server.billed == sum(entry.billed for entry in server.entries)
         assert server.log.prompt_tokens == sum(entry.prompt_tokens for entry in server.entries)
@@ -121,7 +127,9 @@ async def test_a_line_of_the_log_that_was_cut_by_a_crash_is_left_out(tmp_path: P
 
 async def test_the_script_comes_first_and_in_turn():
     async with Simulator(SimulatorSettings(faults={"http_500": 1.0}), label_for=lambda _: "games") as server:
-        server.script(["http_409", None, Response(418, b"tea"), b"rubbish", lambda call: call.reply("so").response()])
+        server.script(
+            ["http_409", None, Response(418, b"tea"), b"rubbish", lambda call: call.reply("so").response()]
+        )
         statuses = [(await ask(server, "x")).status for _ in range(3)]
         async with line(server) as connection:
             connection.writer.write(request(chat("x")))
@@ -172,159 +180,3 @@ async def test_the_rates_of_faults_are_kept():
         names = [entry.fault for entry in server.entries]
     assert 340 < names.count("http_500") < 460
     assert 150 < names.count("prose") < 250
-
-
-async def test_latency_is_as_settled():
-    async with Simulator(SimulatorSettings(latency=Fixed(0.05))) as server:
-        await ask(server, "x")
-        assert 0.05 <= server.entries[0].latency_seconds < 0.2
-
-
-async def test_latency_grows_with_what_is_in_flight_beyond_the_capacity():
-    async with Simulator(SimulatorSettings(latency=Fixed(0.05), capacity=2)) as server:
-        await asyncio.gather(*[ask(server, f"row {n}") for n in range(8)])
-        assert server.max_in_flight == 8
-        assert max(entry.latency_seconds for entry in server.entries) >= 0.2
-        server.capacity = None
-        await asyncio.gather(*[ask(server, f"row {n}") for n in range(8)])
-        assert max(entry.latency_seconds for entry in server.entries[8:]) < 0.15
-        assert server.in_flight == 0
-
-
-async def test_an_answer_whose_asker_has_gone_is_billed_all_the_same():
-    async with Simulator(SimulatorSettings(latency=Fixed(0.1))) as server:
-        async with line(server) as connection:
-            connection.writer.write(request(chat("x")))
-            await asyncio.sleep(0.03)
-        assert server.billed == 0
-        await asyncio.sleep(0.15)
-        assert (server.billed, server.in_flight) == (1, 0)
-
-
-async def test_a_stopped_server_forgets_what_it_was_answering():
-    async with Simulator(SimulatorSettings(latency=Lognormal(60))) as server, line(server) as connection:
-        connection.writer.write(request(chat("x")))
-        await asyncio.sleep(0.02)
-        assert server.in_flight == 1
-    assert (server.requests, server.in_flight) == (0, 0)
-
-
-async def test_an_outage_refuses_connections_and_its_end_lets_them_in_on_the_same_port():
-    async with Simulator() as server, line(server) as connection:
-        await connection.send(request(chat("x")))
-        server.start_outage()
-        with pytest.raises(ConnectionRefusedError):
-            await ask(server, "x")
-        assert (await connection.send(request(chat("x")))).end in {"closed", "reset"}
-        server.stop_outage()
-        assert (await ask(server, "x")).status == 200
-
-
-async def test_an_outage_can_be_503_or_silence():
-    async with Simulator() as server:
-        server.start_outage("503")
-        assert (await ask(server, "x")).status == 503
-        server.start_outage("hang")
-        assert (await post(server, chat("x"), patience=0.1)).end == "silent"
-        server.stop_outage()
-        assert (await ask(server, "x")).status == 200
-        assert [entry.fault for entry in server.entries] == ["outage", "outage", None]
-
-
-async def test_outages_and_capacity_can_be_planned():
-    settings = SimulatorSettings(outages=(Outage(0.05, 0.1, "503"),), capacity_changes=((0.05, 3),))
-    async with Simulator(settings) as server:
-        assert (server.capacity, (await ask(server, "x")).status) == (None, 200)
-        await asyncio.sleep(0.08)
-        assert (server.capacity, (await ask(server, "x")).status) == (3, 503)
-        await asyncio.sleep(0.1)
-        assert (await ask(server, "x")).status == 200
-
-
-def test_it_runs_in_a_thread_of_its_own():
-    with Simulator(label_for=TRUTH.__getitem__) as server:
-        assert asyncio.run(ask(server, "a mixer")).label == "sound"
-        server.start_outage()
-        with pytest.raises(ConnectionRefusedError):
-            asyncio.run(ask(server, "a mixer"))
-        server.stop_outage()
-        assert asyncio.run(ask(server, "a mixer")).label == "sound"
-        assert server.requests == 2
-
-
-async def test_a_port_that_is_taken_is_an_error():
-    async with Simulator() as server:
-        port = int(server.base_url.split(":")[2].split("/")[0])
-        with pytest.raises(OSError, match="in use"):
-            await Simulator(SimulatorSettings(port=port)).__aenter__()
-        with pytest.raises(OSError, match="in use"), Simulator(SimulatorSettings(port=port)):
-            pass
-
-
-async def test_the_prefix_counts_as_cached_from_its_second_use_on():
-    system = "s" * 5000
-    async with Simulator() as server:
-        cached = [
-            (await ask(server, text, system=system)).json["usage"]["prompt_tokens_details"]["cached_tokens"]
-            for text in ("a", "b")
-        ]
-    assert cached == [0, 1152]
-
-
-async def test_only_the_right_key_is_taken():
-    async with Simulator(SimulatorSettings(api_key="k")) as server:
-        assert (await ask(server, "x")).status == 401
-        assert (await get(server, "/v1/models/m")).status == 401
-        assert (await post(server, chat("x"), headers="Authorization: Bearer k\r\n")).status == 200
-
-
-async def test_an_unknown_model_is_a_404_with_its_code():
-    async with Simulator(SimulatorSettings(models=("other",))) as server:
-        got = await ask(server, "x")
-        assert (await get(server, "/v1/models/m")).json["error"]["code"] == "model_not_found"
-        assert [model["id"] for model in (await get(server, "/v1/models")).json["data"]] == ["other"]
-    assert (got.status, got.json["error"]["code"]) == (404, "model_not_found")
-
-
-async def test_the_model_object_tells_the_prices_and_usage_the_cost():
-    async with Simulator(SimulatorSettings(prices=(1e-6, 2e-6), tell_cost=True)) as server:
-        pricing = (await get(server, "/v1/models/some/model")).json["pricing"]
-        usage = (await ask(server, "x")).json["usage"]
-    assert pricing == {"method": "token", "input_cost_per_token": 1e-6, "output_cost_per_token": 2e-6}
-    assert usage["cost"] == pytest.approx(usage["prompt_tokens"] * 1e-6 + usage["completion_tokens"] * 2e-6)
-
-
-async def test_a_server_may_have_no_model_objects():
-    async with Simulator(SimulatorSettings(model_objects=False)) as server:
-        assert (await get(server, "/v1/models/m")).status == 404
-
-
-@pytest.mark.parametrize("part", ["json_schema", "json_object", "logprobs"])
-async def test_an_optional_part_can_be_refused_with_a_400_that_names_it(part):
-    async with Simulator(SimulatorSettings(**{part: "refused"})) as server:
-        form = {"response_format": {"type": "json_object"}} if part == "json_object" else {}
-        got = await ask(server, "x", logprobs=True, **form)
-    assert got.status == 400
-    assert ("logprobs" if part == "logprobs" else "response_format") in got.json["error"]["message"]
-
-
-async def test_an_ignored_schema_leaves_only_the_system_message():
-    async with Simulator(SimulatorSettings(json_schema="ignored")) as server:
-        assert (await ask(server, "x", system="Labels:\n- red")).label == "red"
-
-
-async def test_ignored_logprobs_are_left_out():
-    async with Simulator(SimulatorSettings(logprobs="ignored")) as server:
-        assert "logprobs" not in (await ask(server, "x", logprobs=True)).json["choices"][0]
-
-
-@pytest.mark.parametrize("body", [b"", b"[]", b"{}", b'{"messages": []}', b'{"model": 1, "messages": "x"}', b"\xff"])
-async def test_a_request_that_is_none_is_a_400(body):
-    async with Simulator() as server:
-        assert (await post(server, body)).status == 400
-
-
-async def test_unknown_paths_are_404():
-    async with Simulator() as server:
-        assert (await get(server, "/v1/nothing")).status == 404
-        assert (await get(server, "/v1/chat/completions")).status == 404

@@ -17,12 +17,28 @@ OK = 200
 REDIRECTS = range(300, 400)
 SERVER_ERRORS = range(500, 600)
 
-QUOTA_WORDS = ("insufficient_quota", "insufficient_credits", "credit_balance_exhausted", "spend_limit_exceeded")
+QUOTA_WORDS = (
+    "insufficient_quota",
+    "insufficient_credits",
+    "credit_balance_exhausted",
+    "spend_limit_exceeded",
+)
 MODEL_WORDS = ("model_not_found", "invalid_model", "model_not_available")
 THROTTLE_WORDS = ("rate_limit", "slow_down", "overloaded", "too_many_requests")
-TOO_LONG_WORDS = ("context_length_exceeded", "exceed_context_size", "string_above_max_length", "request_too_large")
+TOO_LONG_WORDS = (
+    "context_length_exceeded",
+    "exceed_context_size",
+    "string_above_max_length",
+    "request_too_large",
+)
 FILTER_WORDS = ("content_filter", "content_policy_violation", "responsibleaipolicyviolation")
-TOO_LONG_SENTENCES = ("context length", "context size", "context window", "request too large", "too many tokens")
+TOO_LONG_SENTENCES = (
+    "context length",
+    "context size",
+    "context window",
+    "request too large",
+    "too many tokens",
+)
 OPTIONAL_PARTS = ("response_format", "json_schema", "json_object", "logprobs", "structured output")
 
 BY_STATUS: dict[int, Kind] = {
@@ -46,7 +62,9 @@ def read(status: int, headers: Mapping[str, str], body: bytes) -> Reply | Failur
     """Return what the endpoint said."""
     if status in REDIRECTS:
         where = headers.get("location", "elsewhere").partition("?")[0]
-        return Failure(Kind.CONFIG, f"the endpoint redirects to {where[:200]}; set model.base_url to it", status)
+        return Failure(
+            Kind.CONFIG, f"the endpoint redirects to {where[:200]}; set model.base_url to it", status
+        )
     try:
         found = orjson.loads(body)
     except ValueError:
@@ -169,7 +187,9 @@ def _kind(status: int, code: str, message: str) -> Kind:
 def _row_status(status: int, code: str, message: str) -> Status:
     if any(word in code for word in FILTER_WORDS):
         return Status.FILTERED
-    too_long = any(word in code for word in TOO_LONG_WORDS) or any(word in message for word in TOO_LONG_SENTENCES)
+    too_long = any(word in code for word in TOO_LONG_WORDS) or any(
+        word in message for word in TOO_LONG_SENTENCES
+    )
     return Status.TOO_LONG if too_long or status == 413 else Status.ERROR  # noqa: PLR2004
 
 
@@ -184,6 +204,8 @@ def _error(found: Any) -> tuple[str, str]:
     fields = error if isinstance(error, dict) else found
     words = [fields.get("code"), fields.get("type"), found.get("status_message")]
     code = " ".join(str(word) for word in words if word).lower()
-    sentences = [error] if isinstance(error, str) else [fields.get(name) for name in ("message", "title", "detail")]
+    sentences = (
+        [error] if isinstance(error, str) else [fields.get(name) for name in ("message", "title", "detail")]
+    )
     message = "; ".join(str(sentence) for sentence in sentences if sentence)
     return code, message[:300] or code[:300]

@@ -1,0 +1,239 @@
+"""The command line: argv to command to exit status. It has no rules of its own.
+
+Text for people goes to stderr; the last line of stdout is one JSON object.
+"""
+
+import sys
+from collections.abc import Callable, Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import click
+import typer
+
+from pipeline.errors import PipelineError
+
+app = typer.Typer(
+    name="pipeline",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    help="Label every row of a table by asking a small language model: paced, resumable, never paid twice.",
+    epilog="Exit statuses: 0 done; 1 too many rows failed; 2 usage; 65 bad input data; 66 no input; 69 provider away; "
+    "70 bug; 73 cannot create output; 74 disk; 75 interrupted, locked or over a limit (run again to continue); "
+    "77 key or quota refused; 78 bad config.",
+)
+ledger_app = typer.Typer(no_args_is_help=True, help="Look after the ledger of paid answers.")
+app.add_typer(ledger_app, name="ledger")
+
+
+class LogFormat(StrEnum):
+    """How log lines look."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
+ConfigFile = Annotated[Path, typer.Argument(metavar="CONFIG", help="The YAML file that describes the job.")]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", metavar="KEY=VALUE", help="Override a setting, such as limits.max_concurrency=8. Repeatable."
+    ),
+]
+ProviderName = Annotated[
+    str | None,
+    typer.Option(
+        "--provider", help="Ask this endpoint instead: oxen, openai, openai-compatible, local or simulate."
+    ),
+]
+Limit = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        help="Label only the first N rows, into <output>.limit-N.parquet; the answers are kept for later.",
+    ),
+]
+Sample = Annotated[
+    int | None, typer.Option(min=1, help="Label N random rows, into <output>.sample-N-SEED.parquet.")
+]
+Seed = Annotated[int, typer.Option(help="Choose which rows --sample takes.")]
+Retry = Annotated[
+    str | None,
+    typer.Option(
+        metavar="STATUS,...",
+        help="Ask again for rows that ended with these statuses: invalid, refused, filtered, too_long, error, ok, or all.",
+    ),
+]
+
+
+@app.command()
+def run(
+    config: ConfigFile,
+    overrides: Overrides = None,
+    provider: ProviderName = None,
+    limit: Limit = None,
+    sample: Sample = None,
+    seed: Seed = 0,
+    retry: Retry = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Send nothing; same as the command plan.")
+    ] = False,
+    overwrite: Annotated[bool, typer.Option(help="Replace an output file that is not ours.")] = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", help="Print nothing but problems and the JSON line.")
+    ] = False,
+    progress: Annotated[bool, typer.Option(help="Show a progress bar, if stderr is a terminal.")] = True,
+    log_format: Annotated[LogFormat, typer.Option(help="How log lines look.")] = LogFormat.TEXT,
+) -> int:
+    """Label the table. Run again to continue; a finished job ends at once and sends nothing."""
+    from pipeline import show
+    from pipeline.job import RunOptions
+
+    options = RunOptions(limit, sample, seed, show.statuses(retry), overwrite)
+    loaded = _load(config, overrides, provider)
+    if dry_run:
+        return _plan(loaded, options)
+    return show.run(loaded, options, quiet=quiet, progress=progress, json_log=log_format is LogFormat.JSON)
+
+
+@app.command()
+def check(config: ConfigFile, overrides: Overrides = None, provider: ProviderName = None) -> int:
+    """Report everything that is wrong with config, key, input and output at once. Sends nothing."""
+    from pipeline import show
+
+    return show.check(_load(config, overrides, provider))
+
+
+@app.command()
+def plan(
+    config: ConfigFile,
+    overrides: Overrides = None,
+    provider: ProviderName = None,
+    limit: Limit = None,
+    sample: Sample = None,
+    seed: Seed = 0,
+    retry: Retry = None,
+) -> int:
+    """Say how many rows would be asked about, and the tokens, US dollars and time that takes. Sends nothing."""
+    from pipeline import show
+    from pipeline.job import RunOptions
+
+    return _plan(_load(config, overrides, provider), RunOptions(limit, sample, seed, show.statuses(retry)))
+
+
+@app.command()
+def probe(config: ConfigFile, overrides: Overrides = None, provider: ProviderName = None) -> int:
+    """Ask the endpoint a few tiny questions (a fraction of a cent) and print what it supports."""
+    from pipeline import show
+
+    return show.probe(_load(config, overrides, provider))
+
+
+@app.command()
+def status(config: ConfigFile, overrides: Overrides = None, provider: ProviderName = None) -> int:
+    """Say where the latest run of this config stands."""
+    from pipeline import show
+
+    return show.status(_load(config, overrides, provider))
+
+
+@app.command()
+def explain(
+    config: ConfigFile,
+    row: Annotated[
+        str, typer.Argument(help="A row index, counted from 0, or a value of the column input.id.")
+    ],
+    overrides: Overrides = None,
+    provider: ProviderName = None,
+) -> int:
+    """Print the exact prompt, answer, attempts and cost of one row."""
+    from pipeline import show
+
+    return show.explain(_load(config, overrides, provider), row)
+
+
+@app.command()
+def schema() -> int:
+    """Print the JSON Schema of the config, for editors."""
+    import json
+
+    from pipeline.config import json_schema
+
+    _say(json.dumps(json_schema(), indent=2))
+    return 0
+
+
+@ledger_app.command("stats")
+def ledger_stats(config: ConfigFile, overrides: Overrides = None, provider: ProviderName = None) -> int:
+    """Print what each run has paid for."""
+    from pipeline import show
+
+    return show.ledger_stats(_load(config, overrides, provider))
+
+
+@ledger_app.command("export")
+def ledger_export(
+    config: ConfigFile,
+    to: Annotated[Path, typer.Argument(metavar="FILE", help="The Parquet file to write.")],
+    overrides: Overrides = None,
+    provider: ProviderName = None,
+) -> int:
+    """Write the newest answer of every key to a Parquet file."""
+    from pipeline import show
+
+    return show.ledger_export(_load(config, overrides, provider), to)
+
+
+@ledger_app.command("prune")
+def ledger_prune(
+    config: ConfigFile,
+    older_than_days: Annotated[
+        float, typer.Option(min=0, help="Delete answers that are older than so many days.")
+    ],
+    overrides: Overrides = None,
+    provider: ProviderName = None,
+) -> int:
+    """Delete old answers for good. Rows that need them again are asked, and paid for, again."""
+    from pipeline import show
+
+    return show.ledger_prune(_load(config, overrides, provider), older_than_days)
+
+
+def _load(path: Path, overrides: Sequence[str] | None, provider: str | None) -> Any:
+    from pipeline.config import load_config
+
+    return load_config(path, overrides=overrides or (), provider=provider)
+
+
+def _plan(config: Any, options: Any) -> int:
+    from pipeline import show
+
+    return show.plan(config, options)
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(text + "\n")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command that *argv* names; returns its exit status."""
+    return _exit_status(lambda: app(args=None if argv is None else list(argv), standalone_mode=False))
+
+
+def _exit_status(command: Callable[[], int | None]) -> int:
+    try:
+        return command() or 0
+    except PipelineError as error:
+        for problem in error.problems:
+            sys.stderr.write(f"error: {problem}\n")
+        return error.exit_status
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        return 75
+    except BrokenPipeError:
+        return 0

@@ -1,0 +1,40 @@
+"""The ledger's answers as a Parquet file, for analysis elsewhere."""
+
+from itertools import islice
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipeline.durable import replacing
+from pipeline.ledger.store import FIELDS, Store, values_of
+
+ROWS = 65_536
+
+TYPES = {
+    "key": pa.binary(),
+    "prompt_tokens": pa.int64(),
+    "cached_tokens": pa.int64(),
+    "completion_tokens": pa.int64(),
+    "cost_usd": pa.float64(),
+    "attempts": pa.int64(),
+    "asks": pa.int64(),
+    "at": pa.float64(),
+}
+
+
+def export(store: Store, path: Path) -> int:
+    """Write the newest answer of every key to *path*; returns how many there are."""
+    schema = pa.schema([pa.field(name, TYPES.get(name, pa.string())) for name in FIELDS])
+    count = 0
+    answers = store.answers()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as temporary, pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
+        while some := list(islice(answers, ROWS)):
+            columns = zip(*map(values_of, some), strict=True)
+            arrays = [
+                pa.array(list(column), field.type) for column, field in zip(columns, schema, strict=True)
+            ]
+            writer.write_batch(pa.RecordBatch.from_arrays(arrays, schema=schema))
+            count += len(some)
+    return count

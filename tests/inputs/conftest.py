@@ -1,0 +1,66 @@
+"""Files to read, and the shortest way to read them."""
+
+import gzip
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from pipeline.config import CsvSettings, InputSettings
+from pipeline.inputs import Source, read_chunks, survey, whole
+
+Look = Callable[..., Source]
+Put = Callable[[str, object], Path]
+
+
+def settings(path: object, **csv: str) -> InputSettings:
+    return InputSettings(path=str(path), csv=CsvSettings(**csv))
+
+
+def texts(source: Source, columns: Sequence[str], **limits: int) -> dict[str, list[str | None]]:
+    """All cells of *columns*, read in chunks."""
+    found: dict[str, list[str | None]] = {name: [] for name in columns}
+    for chunk in read_chunks(source, columns, whole(source), **limits):
+        for name, cells in chunk.columns.items():
+            found[name] += cells
+    return found
+
+
+@pytest.fixture(name="put")
+def _put(tmp_path: Path) -> Put:
+    """Write a file: a table as Parquet, text or bytes as they are, packed for a name in .gz."""
+
+    def put(name: str, content: object) -> Path:
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if isinstance(content, pa.Table):
+            pq.write_table(content, path)
+            return path
+        data = content.encode() if isinstance(content, str) else content
+        assert isinstance(data, bytes)
+        path.write_bytes(gzip.compress(data) if name.endswith(".gz") else data)
+        return path
+
+    return put
+
+
+@pytest.fixture(name="look")
+def _look() -> Look:
+    """Survey a path for the column `text`, or for those given."""
+
+    def look(path: object, *used: str, cache: Path | None = None, **csv: str) -> Source:
+        return survey(settings(path, **csv), used or ("text",), cache=cache)
+
+    return look
+
+
+@pytest.fixture(name="read")
+def _read(look: Look) -> Callable[..., dict[str, list[str | None]]]:
+    """All cells of the columns of a path."""
+
+    def read(path: object, *used: str, **csv: str) -> dict[str, list[str | None]]:
+        return texts(look(path, *used, **csv), used or ("text",))
+
+    return read

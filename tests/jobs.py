@@ -1,0 +1,118 @@
+"""A job on disk, the right labels, and the command line: what many tests need."""
+
+import gzip
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+from pipeline.config import Config, load_config
+from pipeline.endpoints.simulator import Simulator
+
+LABELS = ("games", "sound", "graphics", "science", "mail")
+
+
+def right_label(text: str) -> str:
+    """The label that a row with *text* ought to get."""
+    return LABELS[sum(text.encode()) % len(LABELS)]
+
+
+def texts(count: int, start: int = 0) -> list[str]:
+    """Different texts with quotes, newlines and other scripts in them."""
+    return [f'row {n} says "hé\nllo, 世界" {n * 7919}' for n in range(start, start + count)]
+
+
+class JobFiles:
+    """A job in a folder of its own: a table, a config, and what came out."""
+
+    def __init__(self, folder: Path, base_url: str) -> None:
+        self.folder = folder
+        self.settings: dict[str, Any] = {
+            "input": {"path": "in.parquet"},
+            "task": {
+                "kind": "single",
+                "instructions": "Choose the label.",
+                "text": "{text}",
+                "labels": [{"name": name, "description": f"about {name}"} for name in LABELS],
+            },
+            "model": {"provider": "openai-compatible", "name": "test-model", "base_url": base_url},
+            "output": {"path": "out/labelled.parquet"},
+            "state": {"dir": "state"},
+        }
+
+    @property
+    def output(self) -> Path:
+        return self.folder / self.settings["output"]["path"]
+
+    def table(self, rows: Sequence[str | None] | pl.DataFrame, name: str = "in.parquet") -> None:
+        frame = rows if isinstance(rows, pl.DataFrame) else pl.DataFrame({"id": range(len(rows)), "text": rows})
+        path = self.folder / name
+        if name.endswith(".gz"):
+            path.write_bytes(gzip.compress(frame.write_csv().encode()))
+        elif name.endswith(".csv"):
+            frame.write_csv(path)
+        else:
+            frame.write_parquet(path)
+        self.settings["input"]["path"] = name
+
+    def set(self, **sections: Mapping[str, Any]) -> "JobFiles":
+        for section, values in sections.items():
+            self.settings.setdefault(section, {}).update(values)
+        return self
+
+    def config_file(self) -> Path:
+        path = self.folder / "job.yaml"
+        path.write_text(json.dumps(self.settings))  # JSON is YAML
+        return path
+
+    def config(self) -> Config:
+        return load_config(self.config_file())
+
+    def labelled(self) -> pl.DataFrame:
+        return pl.read_parquet(self.output)
+
+    def run(self, *arguments: str, env: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+        """Run `python -m pipeline run` to its end."""
+        return command("run", str(self.config_file()), *arguments, env=env)
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        """Start `python -m pipeline run` and do not wait for it."""
+        return subprocess.Popen(
+            [sys.executable, "-m", "pipeline", "run", str(self.config_file()), *arguments],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=environment(),
+        )
+
+
+def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
+    root = Path(__file__).parent.parent
+    return {"PATH": os.environ["PATH"], "PYTHONPATH": str(root), **(extra or {})}
+
+
+def command(*arguments: str, env: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    """Run `python -m pipeline` with *arguments* in an almost empty environment."""
+    return subprocess.run(
+        [sys.executable, "-m", "pipeline", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env=environment(env),
+        check=False,
+    )
+
+
+def last_line(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
+    """The JSON object that a command ends its stdout with."""
+    result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return result
+
+
+def asked(server: Simulator) -> list[str]:
+    """The texts that the model was asked about, in order; the question for the model object is none of them."""
+    return [entry.text for entry in server.entries if entry.text]
