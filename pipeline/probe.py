@@ -80,7 +80,7 @@ def _form(mode: str, config: Config, outcome: Reply | Failure) -> Finding:
     if isinstance(outcome, Failure):
         return Finding(mode, works=False, detail=outcome.message)
     request = Request(Prompt(b"\0" * 16, QUESTION, truncated=False))
-    answer = answer_from_reply(request, outcome, None, "probe", Clock().wall())
+    answer = answer_from_reply(request, outcome, "probe", Clock().wall())
     found = Parser(config.task).outcome(answer)
     said = ", ".join(found.labels) or found.error or found.status.value
     return Finding(mode, works=found.status is Status.OK, detail=said)

@@ -95,7 +95,9 @@ def finished_again(job: Job, summary: Mapping[str, Any]) -> RunResult:
     """Return the result of running *job*, which had finished with *summary*, once more: nothing was sent."""
     result = RunResult(**summary)
     allowed = job.config.limits.max_failed.allows(result.failed, result.rows)
-    return replace(result, status="done" if allowed else "failed", requests=0, retries=0, seconds=0.0, again=True)
+    return replace(
+        result, status="done" if allowed else "failed", requests=0, retries=0, seconds=0.0, again=True
+    )
 
 
 def save_report(path: Path, result: RunResult, tally: Tally) -> None:

@@ -181,7 +181,9 @@ def ledger_stats(config: Config) -> int:
         tokens = f"{run_totals.prompt_tokens:,} prompt and {run_totals.completion_tokens:,} completion tokens"
         _tell([f"{run_totals.run}: {run_totals.answers:,} answers, {tokens}, {cost}"])
     size = (config.state.dir / FILE).stat().st_size
-    _json({"answers": sum(t.answers for t in totals), "runs": len(totals), "bytes": size})
+    costs = [each.cost_usd for each in totals if each.cost_usd is not None]
+    facts = {"answers": sum(each.answers for each in totals), "runs": len(totals), "bytes": size}
+    _json({**facts, "cost_usd": sum(costs) if costs else None})
     return 0
 
 

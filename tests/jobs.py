@@ -49,7 +49,9 @@ class JobFiles:
         return self.folder / self.settings["output"]["path"]
 
     def table(self, rows: Sequence[str | None] | pl.DataFrame, name: str = "in.parquet") -> None:
-        frame = rows if isinstance(rows, pl.DataFrame) else pl.DataFrame({"id": range(len(rows)), "text": rows})
+        frame = (
+            rows if isinstance(rows, pl.DataFrame) else pl.DataFrame({"id": range(len(rows)), "text": rows})
+        )
         path = self.folder / name
         if name.endswith(".gz"):
             path.write_bytes(gzip.compress(frame.write_csv().encode()))

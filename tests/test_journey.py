@@ -21,7 +21,9 @@ NEW = [
 
 
 @pytest.mark.parametrize("name", ["in.parquet", "in.csv", "in.csv.gz"])
-async def test_every_row_gets_its_label_and_tokens_balance(job: JobFiles, server: Simulator, name: str) -> None:
+async def test_every_row_gets_its_label_and_tokens_balance(
+    job: JobFiles, server: Simulator, name: str
+) -> None:
     frame = pl.DataFrame({"id": [f"{n:04}" for n in range(2000)], "text": texts(2000)})
     job.table(frame, name)
 
@@ -142,9 +144,17 @@ async def test_a_thin_output_has_the_named_columns_and_the_prefix(job: JobFiles)
     assert job.labelled().columns == ["id", *(f"tag_{name}" for name in NEW)]
 
 
-async def test_numbers_and_dates_reach_the_prompt_as_they_stand_in_the_file(job: JobFiles, server: Simulator) -> None:
+async def test_numbers_and_dates_reach_the_prompt_as_they_stand_in_the_file(
+    job: JobFiles, server: Simulator
+) -> None:
     pq.write_table(
-        pa.table({"n": [7], "price": pa.array(["1.10"]).cast(pa.decimal128(5, 2)), "day": pa.array([0], pa.date32())}),
+        pa.table(
+            {
+                "n": [7],
+                "price": pa.array(["1.10"]).cast(pa.decimal128(5, 2)),
+                "day": pa.array([0], pa.date32()),
+            }
+        ),
         job.folder / "in.parquet",
     )
     job.set(task={"text": "{n} {price} {day}"})
@@ -168,14 +178,18 @@ async def test_long_text_is_cut_and_the_row_says_so(job: JobFiles, server: Simul
     assert set(asked(server)) == {"é" * 20, "short"}
 
 
-async def test_an_input_without_rows_gives_an_empty_output_of_the_right_schema(job: JobFiles, server: Simulator) -> None:
+async def test_an_input_without_rows_gives_an_empty_output_of_the_right_schema(
+    job: JobFiles, server: Simulator
+) -> None:
     job.table(pl.DataFrame({"text": []}, schema={"text": pl.String}))
     result = await run_job(job.config())
     assert (result.rows, result.status, len(asked(server))) == (0, "done", 0)
     assert job.labelled().columns == ["text", *NEW]
 
 
-async def test_a_sample_has_its_own_output_and_its_answers_are_used_later(job: JobFiles, server: Simulator) -> None:
+async def test_a_sample_has_its_own_output_and_its_answers_are_used_later(
+    job: JobFiles, server: Simulator
+) -> None:
     job.table(texts(100))
     sampled = await run_job(job.config(), RunOptions(sample=10, seed=3))
     limited = await run_job(job.config(), RunOptions(limit=5))

@@ -5,6 +5,7 @@ Needs the extra `local`; nothing imports this module before it is used.
 The figures below were found on 480 package descriptions of eight sections, none of them in `data/sample`.
 """
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -64,6 +65,9 @@ class LocalModel:
     """
 
     def __init__(self) -> None:
+        # The engine's threads wait for each other after every layer. By default they wait busily, and where
+        # anything else wants a core the model then takes three times as long. Read when the engine is loaded.
+        os.environ.setdefault("GOMP_SPINCOUNT", "0")
         self._model = E5()
         self._known: dict[Choices, _Anchors] = {}
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from pipeline.config import CsvSettings
 from pipeline.errors import ConfigError
 
+BOM = b"\xef\xbb\xbf"
 _LINE_END = rb"(?:\r\n|\n|\r)"
 _DELIMITERS = ";\t|,"
 
@@ -74,6 +75,14 @@ def grammar(dialect: Dialect, width: int) -> Grammar:
     )
 
 
+def header(dialect: Dialect) -> re.Pattern[bytes]:
+    """The first line that is not blank, as the group `names`, with all that comes before it."""
+    comma, cell = re.escape(dialect.delimiter), _cell(dialect)
+    return re.compile(
+        b"(?:%s)?[\r\n]*+(?P<names>%s(?:%s%s)*+)(?:%s|\\Z)" % (BOM, cell, comma, cell, _LINE_END)
+    )
+
+
 def fault(rest: bytes, rules: Grammar, dialect: Dialect) -> tuple[int, str]:
     """What is wrong with the record that `rest` begins with.
 
@@ -92,7 +101,7 @@ def fault(rest: bytes, rules: Grammar, dialect: Dialect) -> tuple[int, str]:
         )
     if rest[at : at + 1] in (b"", b"\r", b"\n"):
         return 0, (
-            f"the record has {count} cells where the header has {rules.width}; "
+            f"the record has {count} cell{'s' * (count > 1)} where the header has {rules.width}; "
             "quote cells that hold the delimiter or a line break, or set csv.delimiter"
         )
     return _lines(rest[: cell.start()]), (

@@ -13,11 +13,10 @@ import pyarrow.csv as pa_csv
 
 from pipeline.config import CsvSettings
 from pipeline.errors import InputDataError
-from pipeline.inputs.csv_grammar import Dialect, Grammar, fault, grammar, other_delimiter
+from pipeline.inputs.csv_grammar import BOM, Dialect, Grammar, fault, grammar, header, other_delimiter
 from pipeline.inputs.source import Block, Contents
 from pipeline.inputs.streams import BadByteError, TextStream, open_text
 
-BOM = b"\xef\xbb\xbf"
 _BLOCK_BYTES = 2 << 20  # of whole records, parsed at once; smaller is slower, larger stays in no cache
 _RECORD_BYTES = 256 << 20  # the longest record; memory while it is read is a few times this
 
@@ -110,33 +109,25 @@ class _Scan:
         return taken
 
     def _header(self) -> list[str]:
-        self._read(_BLOCK_BYTES)  # a header is longer than a block may be
-        if self.rest.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in self.rest[:2]:
-            raise InputDataError(f"{self.path}: looks like UTF-16; set csv.encoding to utf-16")
-        self._take(len(BOM) if self.rest.startswith(BOM) else 0)
-        self._take(len(self.rest) - len(self.rest.lstrip(b"\r\n")))
-        cell = grammar(self.dialect, 1).cell
-        end = 0
-        while (found := cell.match(self.rest, end)) and self.rest[
-            found.end() : found.end() + 1
-        ] == self.dialect.delimiter:
-            end = found.end() + 1
-        if not self.rest or not found:
+        pattern = header(self.dialect)
+        while self._read(self.block_bytes):
+            if self.rest.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in self.rest[:2]:
+                raise InputDataError(f"{self.path}: looks like UTF-16; set csv.encoding to utf-16")
+            if (found := pattern.match(self.rest)) and found.end() < len(self.rest):
+                break
+        found = pattern.match(self.rest)
+        if not found or not found["names"]:
             raise self._bad(
-                "header: ", 0, "there is none, or it does not end; the first line names the columns"
+                "header: ", 0, "there is none, or a quote in it is left open; name the columns in line 1"
             )
-        if self.rest[found.end() : found.end() + 1] not in (b"", b"\r", b"\n"):
-            raise self._bad(
-                "header: ", 0, "a name goes on behind its closing quote; close it or set csv.quote"
-            )
-        return self._names(self._take(found.end()))
+        self._take(found.end())
+        return self._names(found["names"])
 
-    def _names(self, header: bytes) -> list[str]:
-        self._take(2 if self.rest.startswith(b"\r\n") else min(1, len(self.rest)))
+    def _names(self, line: bytes) -> list[str]:
         try:
-            text = header.decode()
+            text = line.decode()
         except UnicodeDecodeError as error:
-            what = f"byte 0x{header[error.start]:02X} is no UTF-8; {_OTHER_ENCODING}"
+            what = f"byte 0x{line[error.start]:02X} is no UTF-8; {_OTHER_ENCODING}"
             raise self._bad("header: ", -1, what) from error
         delimiter, quote = self.dialect.delimiter.decode(), self.dialect.quote.decode()
         try:

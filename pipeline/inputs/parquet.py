@@ -81,13 +81,13 @@ def _blocks(footer: pq.FileMetaData) -> Iterator[Block]:
         first += group.num_rows
 
 
-def _first_group(footer: pq.FileMetaData) -> tuple[int, pq.RowGroupMetaData]:
+def _first_group(footer: pq.FileMetaData) -> tuple[int, Any]:
     """The first row group that has rows, or an empty one where none has, with its number."""
     groups = ((number, footer.row_group(number)) for number in range(footer.num_row_groups))
     return next(((number, group) for number, group in groups if group.num_rows), (0, None))
 
 
-def _columns(group: pq.RowGroupMetaData | None) -> Iterator[Any]:
+def _columns(group: Any) -> Iterator[Any]:
     """The columns of a row group that has been read from.
 
     On metadata that it cannot read, pyarrow raises in a reader but ends the whole process here. For the same reason
@@ -98,16 +98,13 @@ def _columns(group: pq.RowGroupMetaData | None) -> Iterator[Any]:
 
 def _share(footer: pq.FileMetaData, columns: Sequence[str] | None) -> float:
     """How much of a row's bytes these columns have, judged by the first row group."""
-    sizes = [
-        (column.path_in_schema, column.total_uncompressed_size)
-        for column in _columns(_first_group(footer)[1])
-    ]
-    if columns is None or not sizes:
-        return 1.0
-    needed = sum(
-        size for path, size in sizes if any(path == name or path.startswith(f"{name}.") for name in columns)
-    )
-    return needed / max(1, sum(size for _, size in sizes))
+    needed, total = 0, 0
+    for column in _columns(_first_group(footer)[1]):
+        path, size = column.path_in_schema, column.total_uncompressed_size
+        total += size
+        if columns is None or any(path == name or path.startswith(f"{name}.") for name in columns):
+            needed += size
+    return needed / total if total else 1.0
 
 
 def _footer_digest(path: Path) -> str:
@@ -147,14 +144,18 @@ def _refuse_columns_that_lie(path: Path, footer: pq.FileMetaData) -> None:
     size = path.stat().st_size
     number, group = _first_group(footer)
     for index, column in enumerate(_columns(group)):
-        stored, declared = column.total_compressed_size, column.total_uncompressed_size
+        name, stored, declared = (
+            column.path_in_schema,
+            column.total_compressed_size,
+            column.total_uncompressed_size,
+        )
         lie = _lie(group.num_rows, declared, stored)
         if not 0 <= stored <= size:
             lie = f"declares {stored} bytes in a file of {size}, which is damaged or cut; write it again"
         elif footer.schema.column(index).max_repetition_level == 0 and column.num_values != group.num_rows:
             lie = f"declares {column.num_values} values for {group.num_rows} rows; write the file again"
         if lie:
-            raise InputDataError(f"{path}: row group {number}, column {column.path_in_schema!r}: {lie}")
+            raise InputDataError(f"{path}: row group {number}, column {name!r}: {lie}")
 
 
 def _lie(rows: int, declared: int, stored: int) -> str | None:

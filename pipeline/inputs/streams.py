@@ -71,15 +71,13 @@ class Recoded:
         self._raw.close()
 
     def _decode(self, raw: bytes) -> str:
-        before = self._decoder.getstate()
+        pending = len(self._decoder.getstate()[0])  # bytes of a character that began earlier
         self._ended = not raw
         try:
             text = self._decoder.decode(raw, final=self._ended)
         except UnicodeDecodeError as error:
-            pending = len(before[0])
             offset = self._taken - pending + error.start
             self._ended = BadByteError(error.object[error.start], offset)
-            self._decoder.setstate(before)
             return self._decoder.decode(raw[: max(0, error.start - pending)])
         self._taken += len(raw)
         return text

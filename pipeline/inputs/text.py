@@ -5,13 +5,14 @@ import pyarrow.compute as pc
 
 
 def has_text(kind: pa.DataType) -> bool:
-    """Whether values of this Arrow type have one obvious text: not nested, not binary."""
+    """Whether values of this Arrow type have one obvious text: not nested, not binary, in no unknown time zone."""
     kind = _plain(kind)
     if pa.types.is_nested(kind) or _is_binary(kind):
         return False
+    sample = pa.array([0]).cast(kind) if pa.types.is_timestamp(kind) else pa.nulls(1, kind)
     try:
-        pa.nulls(0, kind).cast(pa.string())
-    except pa.ArrowNotImplementedError:
+        sample.cast(pa.string())
+    except (pa.ArrowNotImplementedError, pa.ArrowInvalid):
         return False
     return True
 

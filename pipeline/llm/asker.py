@@ -5,6 +5,7 @@ import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import replace
+from typing import TypeVar
 
 from pipeline.clock import Clock
 from pipeline.config import Config
@@ -15,13 +16,15 @@ from pipeline.llm.estimate import TokenEstimate
 from pipeline.llm.health import Health, Patience
 from pipeline.llm.limits import Budget, Concurrency, Pause, Quota
 from pipeline.llm.providers.body import BodyTemplate, first_form, weaker
-from pipeline.llm.replies import Failure, Kind, Reply
+from pipeline.llm.replies import NOTHING, Failure, Kind, Reply
 from pipeline.llm.request import Counters, Request, answer_from_failure, answer_from_reply
 from pipeline.llm.retry import Policy
 from pipeline.records import Answer, Prompt
 from pipeline.tasks.prompt import Task
 
 log = logging.getLogger(__name__)
+
+Outcome = TypeVar("Outcome", Reply, Failure)
 
 CONFIRM_SECONDS = 0.5
 """Wait before a request goes out again whose failure needs to be confirmed."""
@@ -142,6 +145,8 @@ class Asker:
         probing = await self.health.admit()
         try:
             tokens = await self._turn(request)
+            if self._draining:
+                return
             self._sending.add(task)  # from here on there may be something to pay for
             outcome = await self._send(request, tokens)
             if isinstance(outcome, Reply):
@@ -177,35 +182,38 @@ class Asker:
         finally:
             failed = not isinstance(outcome, Reply)
             congested = isinstance(outcome, Failure) and outcome.congested
-            self.concurrency.learn(sent_at, congested=congested, success=not failed)
-            cost = self.billing.cost(outcome.usage) if isinstance(outcome, Reply) else None
-            self.budget.settle(estimate_usd, cost)
+            self._episodes += self.concurrency.learn(sent_at, congested=congested, success=not failed)
+            outcome = outcome and self._priced(outcome)
+            self.budget.settle(estimate_usd, outcome.usage.cost_usd if outcome else None)
         if window is not None:
             self._pause.extend(window.wait_seconds)
         if isinstance(outcome, Reply):
-            self.health.good()
+            self.health.good(again=request.tries.garbled > 0)
             self._patience.learn(self._clock.now() - sent_at)
             self._estimate.learn(tokens, outcome.usage)
         return outcome
 
     async def _answered(self, request: Request, reply: Reply) -> None:
-        cost = self.billing.cost(reply.usage)
-        answer = answer_from_reply(request, reply, cost, self._run, self._clock.wall())
         self._episodes = 0
-        self._count(reply)
-        await self._deliver(answer)
-        self.billing.ensure_capped(cost)
+        self.counters.answers += 1
+        await self._deliver(answer_from_reply(request, reply, self._run, self._clock.wall()))
+        self.billing.ensure_capped(reply.usage.cost_usd)
 
-    def _count(self, reply: Reply) -> None:
-        counters, usage = self.counters, reply.usage
-        counters.answers += 1
+    def _priced(self, outcome: Outcome) -> Outcome:
+        """Put the price into the usage, and count the tokens; a garbled reply may have been billed too."""
+        usage = outcome.usage
+        if usage == NOTHING:
+            return outcome
+        counters = self.counters
         counters.prompt_tokens += usage.prompt_tokens or 0
         counters.cached_tokens += usage.cached_tokens or 0
         counters.completion_tokens += usage.completion_tokens or 0
+        return replace(outcome, usage=replace(usage, cost_usd=self.billing.cost(usage)))
 
     async def _failed(self, request: Request, failure: Failure) -> None:
-        fatal = self.health.bad(failure)
+        fatal = self.health.bad(failure, again=request.tries.garbled > 0)
         if fatal is not None:
+            self._draining = True  # at once: nobody else shall send before the run has been told
             raise fatal
         match failure.kind:
             case Kind.UNSUPPORTED if self._weaken(failure):
@@ -223,7 +231,6 @@ class Asker:
 
     def _throttled(self, failure: Failure) -> None:
         self.counters.throttled += 1
-        self._episodes += 1
         self._pause.extend(self._policy.pause(failure, self._episodes, self._clock))
 
     async def _try_again(self, request: Request, failure: Failure) -> None:

@@ -92,14 +92,15 @@ class Health:
             self._closed.set()
             self._closed.clear()
 
-    def good(self) -> None:
-        """Note a reply."""
+    def good(self, *, again: bool) -> None:
+        """Note a reply; *again* as for `bad`."""
         self._now().replies += 1
         self._refusals = 0
         self._denials.clear()
         self._last_good = self._clock.now()
         self.succeeded = True
-        self.garbled_share *= 1 - SHARE_WEIGHT
+        if not again:
+            self.garbled_share *= 1 - SHARE_WEIGHT
         if len(self._first) < FIRST_REQUESTS:
             self._first.append(True)
         if self.open:
@@ -107,11 +108,16 @@ class Health:
             self._seconds.clear()
             self._closed.set()
 
-    def bad(self, failure: Failure) -> PipelineError | None:
-        """Note a failure; returns the error that must end the run, if it comes to that."""
+    def bad(self, failure: Failure, *, again: bool) -> PipelineError | None:
+        """Note a failure; returns the error that must end the run, if it comes to that.
+
+        Args:
+            failure: What went wrong.
+            again: Whether the same row was garbled before: then it says more about the row than about the endpoint.
+        """
         if failure.kind in OUTAGE_KINDS:
             self._outage(failure)
-        if failure.kind is Kind.GARBLED:
+        if failure.kind is Kind.GARBLED and not again:
             self.garbled_share += SHARE_WEIGHT * (1 - self.garbled_share)
         if failure.kind is not Kind.ROW and self._clock.now() - self._last_good > self._max_outage:
             return ProviderUnavailableError(

@@ -87,13 +87,16 @@ class Concurrency:
         self.sending += 1
         return self._clock.now()
 
-    def learn(self, sent_at: float, *, congested: bool, success: bool) -> None:
+    def learn(self, sent_at: float, *, congested: bool, success: bool) -> bool:
         """Note that a request came back, and learn from how it went.
 
         Args:
             sent_at: What `sent` returned.
             congested: Whether the endpoint said, or showed, that there are too many requests.
             success: Whether there was a reply.
+
+        Returns:
+            Whether this is the first sign of a new episode of congestion.
         """
         full = self.sending >= int(self.limit)
         self.sending -= 1
@@ -101,9 +104,11 @@ class Concurrency:
             self.limit = max(1.0, self.limit * self.FACTOR)
             self._slow_start = False
             self._cut_at = self._clock.now()
-        elif success and full:
+            return True
+        if success and full:
             self.limit = min(self._maximum, self.limit + (1.0 if self._slow_start else 1.0 / self.limit))
             self._wake()
+        return False
 
     def _wake(self) -> None:
         while self._waiting and self._places < int(self.limit):

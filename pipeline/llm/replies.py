@@ -2,8 +2,11 @@
 
 from dataclasses import dataclass
 from enum import Enum, auto
+from typing import TypeVar
 
 from pipeline.records import Status
+
+Number = TypeVar("Number", int, float)
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,6 +17,22 @@ class Usage:
     cached_tokens: int | None = None
     completion_tokens: int | None = None
     cost_usd: float | None = None
+
+    def __add__(self, other: "Usage") -> "Usage":
+        """Return both together; what neither tells stays unknown."""
+        return Usage(
+            _sum(self.prompt_tokens, other.prompt_tokens),
+            _sum(self.cached_tokens, other.cached_tokens),
+            _sum(self.completion_tokens, other.completion_tokens),
+            _sum(self.cost_usd, other.cost_usd),
+        )
+
+
+def _sum(one: Number | None, other: Number | None) -> Number | None:
+    return other if one is None else one if other is None else one + other
+
+
+NOTHING = Usage()
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +96,7 @@ class Failure:
         retry_after: Seconds that the server asks to wait, or None.
         row_status: For kind ROW: the row's final status.
         timed_out: Whether it took too long, which may be a sign of too many requests.
+        usage: What a garbled reply says it was billed for.
     """
 
     kind: Kind
@@ -85,6 +105,7 @@ class Failure:
     retry_after: float | None = None
     row_status: Status = Status.ERROR
     timed_out: bool = False
+    usage: Usage = NOTHING
 
     @property
     def congested(self) -> bool:

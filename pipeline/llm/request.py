@@ -1,13 +1,12 @@
 """A request on its way: what is asked, what it has been through, and the answer that comes of it."""
 
 from dataclasses import dataclass, replace
-from typing import TypeVar
 
-from pipeline.llm.replies import Failure, Reply
+from pipeline.llm.replies import NOTHING, Failure, Reply, Usage
 from pipeline.llm.retry import Tries
 from pipeline.records import Answer, Prompt
 
-Number = TypeVar("Number", int, float)
+FRESH = Tries()
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +22,7 @@ class Request:
 
     prompt: Prompt
     previous: Answer | None = None
-    tries: Tries = Tries()
+    tries: Tries = FRESH
     since: float | None = None
 
 
@@ -40,13 +39,15 @@ class Counters:
     completion_tokens: int = 0
 
 
-def answer_from_reply(request: Request, reply: Reply, cost_usd: float | None, run: str, at: float) -> Answer:
+def answer_from_reply(request: Request, reply: Reply, run: str, at: float) -> Answer:
     """Return the answer that *reply* is to *request*.
 
-    An invalid answer of the same run, which this one replaces, was paid too: its tokens are added.
+    What garbled replies before it cost is added, and so is an invalid answer of the same run, which this one
+    replaces: all of them were paid.
     """
-    first, usage = request.previous, reply.usage
-    paid = first if first is not None and first.run == run else None
+    first = request.previous
+    replaced = first if first is not None and first.run == run else None
+    usage = reply.usage + request.tries.paid + _billed(replaced)
     return Answer(
         key=request.prompt.key,
         run=run,
@@ -55,13 +56,13 @@ def answer_from_reply(request: Request, reply: Reply, cost_usd: float | None, ru
         status=reply.status,
         error=reply.error,
         logprobs=reply.logprobs,
-        prompt_tokens=_sum(usage.prompt_tokens, paid.prompt_tokens if paid else None),
-        cached_tokens=_sum(usage.cached_tokens, paid.cached_tokens if paid else None),
-        completion_tokens=_sum(usage.completion_tokens, paid.completion_tokens if paid else None),
-        cost_usd=_sum(cost_usd, paid.cost_usd if paid else None),
+        prompt_tokens=usage.prompt_tokens,
+        cached_tokens=usage.cached_tokens,
+        completion_tokens=usage.completion_tokens,
+        cost_usd=usage.cost_usd,
         model=reply.model,
         request_id=reply.request_id,
-        attempts=request.tries.calls + 1 + (paid.attempts if paid else 0),
+        attempts=request.tries.calls + 1 + (replaced.attempts if replaced else 0),
         asks=1 + (first.asks if first else 0),
         at=at,
     )
@@ -73,9 +74,19 @@ def answer_from_failure(request: Request, failure: Failure, run: str, at: float)
     If there was an invalid answer before, that one stays, as the last word.
     """
     calls = request.tries.calls + 1
-    if request.previous is not None:
-        previous = request.previous
-        return replace(previous, asks=previous.asks + 1, attempts=previous.attempts + calls)
+    paid = request.tries.paid + failure.usage
+    previous = request.previous
+    if previous is not None:
+        bill = _billed(previous) + paid
+        return replace(
+            previous,
+            asks=previous.asks + 1,
+            attempts=previous.attempts + calls,
+            prompt_tokens=bill.prompt_tokens,
+            cached_tokens=bill.cached_tokens,
+            completion_tokens=bill.completion_tokens,
+            cost_usd=bill.cost_usd,
+        )
     return Answer(
         key=request.prompt.key,
         run=run,
@@ -84,10 +95,10 @@ def answer_from_failure(request: Request, failure: Failure, run: str, at: float)
         status=failure.row_status,
         error=f"after {calls} attempts: {failure.message}" if calls > 1 else failure.message,
         logprobs=None,
-        prompt_tokens=None,
-        cached_tokens=None,
-        completion_tokens=None,
-        cost_usd=None,
+        prompt_tokens=paid.prompt_tokens,
+        cached_tokens=paid.cached_tokens,
+        completion_tokens=paid.completion_tokens,
+        cost_usd=paid.cost_usd,
         model=None,
         request_id=None,
         attempts=calls,
@@ -96,5 +107,7 @@ def answer_from_failure(request: Request, failure: Failure, run: str, at: float)
     )
 
 
-def _sum(one: Number | None, other: Number | None) -> Number | None:
-    return other if one is None else one if other is None else one + other
+def _billed(answer: Answer | None) -> Usage:
+    if answer is None:
+        return NOTHING
+    return Usage(answer.prompt_tokens, answer.cached_tokens, answer.completion_tokens, answer.cost_usd)

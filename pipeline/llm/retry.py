@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from pipeline.clock import Clock
-from pipeline.llm.replies import Failure, Kind
+from pipeline.llm.replies import NOTHING, Failure, Kind, Usage
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,14 +68,16 @@ class Tries:
         calls: HTTP calls made.
         own: Failures that count against the row.
         garbled: The garbled ones among them.
+        paid: What garbled replies were billed for; it is added to the answer's bill.
     """
 
     calls: int = 0
     own: int = 0
     garbled: int = 0
+    paid: Usage = NOTHING
 
     def after(self, failure: Failure, *, others_succeed: bool) -> "Tries":
         """Return the tries after one more call that failed; an outage is not the row's fault."""
         garbled = failure.kind is Kind.GARBLED
         counts = garbled or (failure.kind is Kind.TRANSIENT and others_succeed)
-        return Tries(self.calls + 1, self.own + counts, self.garbled + garbled)
+        return Tries(self.calls + 1, self.own + counts, self.garbled + garbled, self.paid + failure.usage)

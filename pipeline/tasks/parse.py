@@ -83,12 +83,17 @@ def _decode(text: str) -> Any:
     """Read JSON; what is none is a bare label, perhaps in quotes."""
     try:
         orjson.loads(text)  # strict, and safe against deep nesting; the second reader knows of double keys
-        return json.loads(text, object_pairs_hook=_unique)
+        return json.loads(text, object_pairs_hook=unique_keys)
     except ValueError:
         return text.strip("'\"") if len(text) < 1000 and text[:1] not in "{[" else None
 
 
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Make a JSON object of *pairs*; for json's object_pairs_hook.
+
+    Raises:
+        ValueError: If a key stands twice.
+    """
     found = dict(pairs)
     if len(found) != len(pairs):
         raise ValueError("a key stands twice")

@@ -43,8 +43,8 @@ def test_a_message_without_a_json_string_is_its_own_text():
 
 
 def test_prompt_tokens_are_a_quarter_of_the_bytes_rounded_up():
-    messages = [{"role": "system", "content": "é"}, {"role": "user", "content": '"abcdefg"'}]
-    assert read_ask(chat("", messages=messages)).prompt_tokens == 3
+    messages = [{"role": "system", "content": "éé"}, {"role": "user", "content": '"abcdefg"'}]
+    assert read_ask(chat("", messages=messages)).prompt_tokens == 4
 
 
 @given(st.lists(st.sampled_from(LABELS), max_size=3))

@@ -64,10 +64,11 @@ def test_a_request_may_arrive_in_any_pieces(cuts):
 async def test_requests_on_one_connection_are_answered_in_turn():
     async with Simulator() as server, line(server) as connection:
         connection.writer.write(request(chat("a")) * 3)
-        for _ in range(3):
-            head = await connection.reader.readuntil(b"\r\n\r\n")
-            assert head.startswith(b"HTTP/1.1 200 OK")
-            await connection.reader.readexactly(int(head.split(b"Content-Length: ")[1]))
+        async with asyncio.timeout(5):
+            for _ in range(3):
+                head = await connection.reader.readuntil(b"\r\n\r\n")
+                assert head.startswith(b"HTTP/1.1 200 OK")
+                await connection.reader.readexactly(int(head.split(b"Content-Length: ")[1]))
         assert server.max_in_flight == 1
 
 

@@ -1,13 +1,16 @@
 """Every kind of bad input is refused before anything is sent, in one line that names the fix."""
 
 import gzip
+import random
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pyarrow.parquet.encryption as pqe
 import pytest
 
+from pipeline.config import CsvSettings
 from pipeline.errors import ConfigError, InputDataError, NoInputError, PipelineError
+from pipeline.inputs.csv_scan import inspect
 
 GOOD = "id,text\n1,one\n2,two\n"
 
@@ -30,18 +33,18 @@ BAD_FILES = {
     "Parquet named .csv": ("a.csv", PLAIN, ["is Parquet, not text", "name it .parquet"]),
     "a workbook named .csv": ("a.csv", b"PK\x03\x04rest", ["Excel"]),
     "cut gzip": ("a.csv", b"", ["end", "copy it again"]),  # filled in below, because `put` packs by name
-    "blank lines only": ("a.csv", "\n\n\n", [":4:", "header"]),
+    "blank lines only": ("a.csv", "\n\n\n", [":1:", "header"]),
     "UTF-16": ("a.csv", GOOD.encode("utf-16"), ["UTF-16", "csv.encoding"]),
     "UTF-16 without a mark": ("a.csv", GOOD.encode("utf-16-le"), ["UTF-16", "csv.encoding"]),
     "Latin-1": ("a.csv", "id,text\n1,one\n2,\xe9t\xe9\n".encode("latin-1"), [":3:", "row 1", "0xE9 at 16", "latin-1"]),
     "mixed encodings": ("a.csv", "id,text\n1,é\n".encode() + b"2,\xe9\n", [":3:", "row 1", "0xE9", "csv.encoding"]),
     "a Latin-1 header": ("a.csv", "t\xe9xt,text\n".encode("latin-1"), [":1:", "0xE9", "csv.encoding"]),
     "a row with a cell more": ("a.csv", GOOD + "3,a,b\n", [":4:", "3 cells", "header has 2", "quote"]),
-    "a row with a cell less": ("a.csv", GOOD + "3\n4,x\n", [":4:", "1 cells", "header has 2"]),
+    "a row with a cell less": ("a.csv", GOOD + "3\n4,x\n", [":4:", "1 cell where", "header has 2"]),
     "a quote left open at the end": ("a.csv", GOOD + '3,"a\n4,b\n', [":4:", "cell 2", "nothing closes"]),
     "a quote that takes in other rows": ("a.csv", GOOD + '3,"a\n4,b\n5,"c"\n', [":4:", "cell 2", "closing quote"]),
     "text behind a quoted cell": ("a.csv", GOOD + '3,"a"b\n', [":4:", "cell 2", "closing quote"]),
-    "an open quote in the header": ("a.csv", 'id,"text\n1,2\n', [":1:", "header", "end"]),
+    "an open quote in the header": ("a.csv", 'id,"text\n1,2\n', [":1:", "header", "quote"]),
     "the wrong delimiter": ("a.csv", "id;text\n1;one, two\n", ["'id;text'", "csv.delimiter to ';'"]),
     "the wrong delimiter, no comma": ("a.csv", "id\ttext\n1\tone\n", ["csv.delimiter to '\\t'"]),
     "a bomb in one cell": (
@@ -51,6 +54,13 @@ BAD_FILES = {
         "a.parquet",
         lambda: parquet_bytes(pa.table({"text": ["a" * 1000] * 140_000}), compression="zstd", use_dictionary=False),
         ["declares", "smaller row groups"],
+    ),
+    "a bomb beside honest text": (
+        "a.parquet",
+        lambda: parquet_bytes(
+            pa.table({"text": ["a" * 140_000_000], "noise": [random.Random(1).randbytes(2 << 20)]}), compression="zstd"
+        ),
+        ["column 'text'", "declares 140000", "smaller"],
     ),
     "a codec without a decoder": ("a.parquet", PLAIN.replace(b"text\x15\x04", b"text\x15\x06"), ["codec", "zstd"]),
     "a codec without a name": ("a.parquet", PLAIN.replace(b"text\x15\x04", b"text\x15\x28"), ["codec", "zstd"]),
@@ -111,7 +121,7 @@ def test_an_encrypted_column_is_refused_and_does_not_end_the_process(put, look):
         table = pa.table({"text": ["a"]})
         keys = factory.file_encryption_properties(pqe.KmsConnectionConfig(), how)
         pq.write_table(table, path, encryption_properties=keys)
-        with pytest.raises(InputDataError, match="encrypted.*decrypt it first"):
+        with pytest.raises(InputDataError, match=r"encrypted.*decrypt it first"):
             look(path)
 
 
@@ -138,7 +148,10 @@ def test_problems_of_all_files_and_columns_come_at_once(put, look, tmp_path):
     [
         (pa.table({"id": [1]}), "b.parquet: has no column 'text', a.parquet has one"),
         (pa.table({"id": [1], "text": ["a"], "x": [1]}), "b.parquet: has a column 'x'"),
-        (pa.table({"id": ["1"], "text": ["a"]}), "b.parquet: column 'id' is string, in a.parquet it is int64"),
+        (
+            pa.table({"id": ["1"], "text": ["a"]}),
+            "b.parquet: column 'id' is string, in a.parquet it is int64",
+        ),
         (pa.table({"text": ["a"], "id": [1]}), "b.parquet: column 'text' is in another place"),
     ],
 )
@@ -163,10 +176,18 @@ def test_a_delimiter_or_quote_that_cannot_be_is_a_config_error(put, look, csv):
         look(put("a.csv", GOOD), **csv)
 
 
-def test_bytes_outside_of_a_declared_encoding_are_named(put, look):
-    path = put("a.csv", b"id,text\n1,a\n2,b\n3,\x81\n")
-    with pytest.raises(InputDataError, match=r"a.csv:4: row 2: byte 0x81 at 18 is not in cp1252; set csv.encoding"):
-        look(path, encoding="cp1252")
+@pytest.mark.parametrize(
+    ("encoding", "bad"),
+    [("cp1252", b"\x81"), ("shift_jis", b"\xff"), ("gb18030", b"\xff"), ("utf-16-le", b"\x00\xdc")],
+)
+@pytest.mark.parametrize("block_bytes", [1, 5, 1000])
+def test_bytes_outside_of_a_declared_encoding_are_named(put, encoding, bad, block_bytes):
+    good = "id,text\n1,a\n2,b\n3,".encode(encoding)
+    path = put("a.csv", good + bad + "\n".encode(encoding))
+    with pytest.raises(InputDataError) as caught:
+        inspect(path, CsvSettings(encoding=encoding), block_bytes=block_bytes)
+    expected = f"a.csv:4: row 2: byte 0x{bad[0]:02X} at {len(good)} is not in {encoding}; set csv.encoding"
+    assert expected in str(caught.value)
 
 
 def test_a_page_that_rotted_is_named_by_file_and_rows(put, look, read):

@@ -1,6 +1,7 @@
 """Whatever was written is read back, row for row, however it is cut into chunks."""
 
 import io
+from itertools import pairwise
 
 import polars as pl
 import pyarrow as pa
@@ -10,9 +11,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pipeline.config import InputSettings
 from pipeline.errors import InputDataError
-from pipeline.inputs import ensure_unchanged, read_batches, read_chunks, survey, whole
+from pipeline.inputs import ensure_unchanged, read_batches, read_chunks, whole
 from pipeline.records import Span
 
 NAMES = ("id", "text", "more")
@@ -63,7 +63,7 @@ WRITERS = [
 def spans_of(file, rows, edges):
     """The stretches between *edges* (row numbers), every second one left out."""
     cuts = sorted({0, rows, *(edge for edge in edges if edge < rows)})
-    return [Span(file, a, b, 100 + a) for a, b in list(zip(cuts, cuts[1:], strict=False))[::2]]
+    return [Span(file, a, b, 100 + a) for a, b in list(pairwise(cuts))[::2]]
 
 
 @each_in_its_own_file
@@ -119,7 +119,9 @@ def test_chunks_end_at_the_same_rows_whatever_the_row_groups(put, look):
         sink = io.BytesIO()
         pq.write_table(table, sink, row_group_size=size)
         source = look(put(f"{size}.parquet", sink.getvalue()))
-        ends.append([c.span.stop for c in read_chunks(source, ["text"], whole(source), max_rows=100, max_bytes=2000)])
+        ends.append(
+            [c.span.stop for c in read_chunks(source, ["text"], whole(source), max_rows=100, max_bytes=2000)]
+        )
     assert ends[0] == ends[1] == ends[2]
     assert ends[0][-1] == 3000
 
@@ -141,7 +143,9 @@ def test_row_indices_run_through_the_files_in_order_of_their_names(put, look, tm
 def test_only_the_named_columns_are_decoded(put, look):
     sink = io.BytesIO()
     table = pa.table({"text": ["a"] * 1000, "rotten": [f"{n:050}" for n in range(1000)]})
-    pq.write_table(table, sink, compression="none", use_dictionary=False, write_page_checksum=True, row_group_size=500)
+    pq.write_table(
+        table, sink, compression="none", use_dictionary=False, write_page_checksum=True, row_group_size=500
+    )
     data = bytearray(sink.getvalue())
     data[data.index(b"700".zfill(50))] ^= 1
     source = look(put("a.parquet", bytes(data)))
@@ -183,7 +187,10 @@ def test_large_cells_are_published_a_few_at_a_time(put, look):
 
 def test_a_file_cut_between_survey_and_reading_is_named(put, look):
     rows = "".join(f"{n},{n}\n" for n in range(1000))
-    for name, content in (("a.csv", f"id,text\n{rows}"), ("a.parquet", pa.table({"text": list("abc") * 1000}))):
+    for name, content in (
+        ("a.csv", f"id,text\n{rows}"),
+        ("a.parquet", pa.table({"text": list("abc") * 1000})),
+    ):
         path = put(name, content)
         source = look(path)
         path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
@@ -191,6 +198,14 @@ def test_a_file_cut_between_survey_and_reading_is_named(put, look):
             list(read_chunks(source, ["text"], whole(source)))
         with pytest.raises(InputDataError, match=f"{name}: changed while"):
             ensure_unchanged(source)
+
+
+def test_a_file_with_more_rows_than_at_the_survey_is_named(put, look):
+    path = put("a.parquet", pa.table({"text": ["a"] * 10}))
+    source = look(path)
+    put("a.parquet", pa.table({"text": ["a"] * 20}))
+    with pytest.raises(InputDataError, match=r"rows 0 to 9 cannot be read \(it holds another number of rows"):
+        list(read_batches(source, source.files[0]))
 
 
 def test_reading_stops_without_leaving_the_file_open(put, look, recwarn):
@@ -211,7 +226,16 @@ def test_an_empty_table_has_a_schema_and_no_chunks(put, look):
         assert "text" in source.schema.names
 
 
-def test_the_survey_is_what_run_needs(tmp_path):
-    (tmp_path / "a.csv").write_text("text\na\n")
-    source = survey(InputSettings(path=str(tmp_path / "a.csv")), ["text"])
-    assert (source.rows, source.single, [file.name for file in source.files]) == (1, True, ["a.csv"])
+@pytest.mark.parametrize("name", ["a.csv", "a.parquet"])
+def test_memory_does_not_grow_with_the_rows(put, look, name):
+    peaks = []
+    for rows in (50_000, 400_000):
+        table = pa.table({"text": [f"{n:0100}" for n in range(rows)]})
+        source = look(put(name, by_pyarrow(table) if name == "a.csv" else table))
+        del table
+        before = pa.total_allocated_bytes()
+        held = [pa.total_allocated_bytes() - before for _ in read_chunks(source, ["text"], whole(source))]
+        held += [pa.total_allocated_bytes() - before for _ in read_batches(source, source.files[0])]
+        peaks.append(max(held))
+    assert peaks[1] < 1.5 * peaks[0]
+    assert peaks[1] < 30 << 20

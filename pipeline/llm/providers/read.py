@@ -4,7 +4,9 @@ Endpoints differ most in how they fail, so a failure is classed by what its body
 type, its message, and only then the HTTP status.
 """
 
+import json
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -12,8 +14,10 @@ import orjson
 from pipeline.llm.providers.headers import retry_after
 from pipeline.llm.replies import Failure, Kind, Reply, Usage
 from pipeline.records import Status
+from pipeline.tasks.parse import unique_keys
 
 OK = 200
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 REDIRECTS = range(300, 400)
 SERVER_ERRORS = range(500, 600)
 
@@ -65,13 +69,28 @@ def read(status: int, headers: Mapping[str, str], body: bytes) -> Reply | Failur
         return Failure(
             Kind.CONFIG, f"the endpoint redirects to {where[:200]}; set model.base_url to it", status
         )
-    try:
-        found = orjson.loads(body)
-    except ValueError:
-        found = None
+    found = _decode(body)
     if status == OK:
         return _read_reply(found, body)
     return _read_failure(status, headers, found)
+
+
+def _decode(body: bytes) -> Any:
+    """Return the JSON in *body*, or None. A key that stands twice makes it none: which one was meant?"""
+    body = body.removeprefix(BYTE_ORDER_MARK)
+    try:
+        found = orjson.loads(body)
+        if _may_repeat_keys(body):
+            json.loads(body, object_pairs_hook=unique_keys)
+    except ValueError:
+        return None
+    return found
+
+
+def _may_repeat_keys(body: bytes) -> bool:
+    """Look for the keys that matter; counting costs a thousandth of a second reading."""
+    contents = 2 if b'"logprobs"' in body else 1
+    return body.count(b'"choices"') > 1 or body.count(b'"message"') > 1 or body.count(b'"content"') > contents
 
 
 def _read_reply(found: Any, body: bytes) -> Reply | Failure:
@@ -81,7 +100,7 @@ def _read_reply(found: Any, body: bytes) -> Reply | Failure:
         text = _text(message.get("content"))
         finish, refusal = choice.get("finish_reason"), message.get("refusal")
         if text is None and not refusal and finish not in {"content_filter", "length"}:
-            return _garbled("its reply is empty")
+            return replace(_garbled("its reply is empty"), usage=_usage(found.get("usage")))
         status, error = _verdict(finish, refusal)
         return Reply(
             text=text,

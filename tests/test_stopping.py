@@ -1,0 +1,156 @@
+"""Whatever ends a run, the same command continues it: nothing lost, nothing doubled, nothing paid twice."""
+
+import random
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from jobs import JobFiles, asked, last_line, right_label, texts
+from pipeline.endpoints.simulator import Simulator
+from pipeline.endpoints.simulator_settings import Fixed, SimulatorSettings
+
+IN_FLIGHT = 16
+COMMIT = 64
+"""Answers that a crash may cost beyond those in flight: what arrives within one commit of 50 ms, generously."""
+
+
+@pytest.fixture
+def slow_server():
+    with Simulator(SimulatorSettings(latency=Fixed(0.02)), label_for=right_label) as server:
+        yield server
+
+
+@pytest.fixture
+def slow_job(tmp_path: Path, slow_server: Simulator) -> JobFiles:
+    job = JobFiles(tmp_path, slow_server.base_url)
+    return job.set(limits={"max_concurrency": IN_FLIGHT})
+
+
+def wait_for_requests(server: Simulator, count: int) -> None:
+    deadline = time.monotonic() + 30
+    while server.requests < count:
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+def ended(process: subprocess.Popen[str]) -> subprocess.CompletedProcess[str]:
+    out, err = process.communicate(timeout=60)
+    return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+
+
+def all_right(job: JobFiles, rows: list[str]) -> None:
+    labelled = job.labelled()
+    assert labelled["text"].to_list() == rows
+    assert labelled["label"].to_list() == [right_label(text) for text in rows]
+
+
+def test_after_ten_kills_at_random_moments_no_row_is_lost_or_doubled(
+    slow_job: JobFiles, slow_server: Simulator
+) -> None:
+    rows = texts(4000)
+    slow_job.table(rows)
+    chance = random.Random(7)
+    for _ in range(10):
+        process = slow_job.start("--quiet")
+        seen = slow_server.requests
+        while process.poll() is None and slow_server.requests == seen:
+            time.sleep(0.01)
+        time.sleep(chance.uniform(0, 0.4))
+        process.kill()
+        process.communicate()
+    assert slow_job.run("--quiet").returncode == 0
+    all_right(slow_job, rows)
+    repeats = sum(count - 1 for count in slow_server.repeats().values())
+    assert repeats <= 10 * (IN_FLIGHT + COMMIT)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_a_gentle_stop_repeats_no_request(
+    slow_job: JobFiles, slow_server: Simulator, number: signal.Signals
+) -> None:
+    rows = texts(1000)
+    slow_job.table(rows)
+    process = slow_job.start("--quiet")
+    wait_for_requests(slow_server, 100)
+    process.send_signal(number)
+    done = ended(process)
+    assert done.returncode == 75, done.stderr
+    assert number.name in done.stderr
+    assert last_line(done)["status"] == "interrupted"
+    assert 0 < len(asked(slow_server)) < 1000
+
+    assert slow_job.run("--quiet").returncode == 0
+    all_right(slow_job, rows)
+    assert slow_server.repeats() == {}
+    assert len(asked(slow_server)) == 1000
+
+
+def test_a_second_signal_ends_a_run_that_waits_for_a_server_that_hangs(
+    slow_job: JobFiles, slow_server: Simulator
+) -> None:
+    slow_job.table(texts(200))
+    process = slow_job.start("--quiet")
+    wait_for_requests(slow_server, 20)
+    slow_server.start_outage("hang")
+    time.sleep(0.2)
+    process.send_signal(signal.SIGTERM)
+    time.sleep(0.5)
+    assert process.poll() is None  # it waits for what is in flight
+    process.send_signal(signal.SIGTERM)
+    assert ended(process).returncode == 75
+
+
+def test_a_second_run_of_the_same_output_is_turned_away_and_sends_nothing(
+    slow_job: JobFiles, slow_server: Simulator
+) -> None:
+    slow_job.table(texts(4000))
+    first = slow_job.start("--quiet")
+    wait_for_requests(slow_server, 20)
+    second = slow_job.run("--quiet")
+    assert second.returncode == 75
+    assert str(first.pid) in second.stderr
+    assert ended(first).returncode == 0
+    assert slow_server.repeats() == {}
+
+
+def test_two_runs_with_different_outputs_share_a_ledger(slow_job: JobFiles, slow_server: Simulator) -> None:
+    rows = texts(600)
+    slow_job.table(rows)
+    slow_job.config_file()
+    first = slow_job.start("--quiet")
+    second = slow_job.start("--quiet", "--set", "output.path=out/other.parquet")
+    assert [ended(first).returncode, ended(second).returncode] == [0, 0]
+    third = slow_job.run("--quiet", "--set", "output.path=out/third.parquet")
+    assert last_line(third)["requests"] == 0
+    all_right(slow_job, rows)
+
+
+def test_the_deadline_stops_a_run_and_the_next_one_continues(
+    slow_job: JobFiles, slow_server: Simulator
+) -> None:
+    slow_job.table(texts(600))
+    done = slow_job.run("--quiet", "--set", "limits.max_runtime=0.4s")
+    assert done.returncode == 75
+    assert "limits.max_runtime" in done.stderr
+    assert slow_job.run("--quiet").returncode == 0
+    assert slow_server.repeats() == {}
+
+
+def test_the_budget_stops_a_run_before_it_is_exceeded(slow_job: JobFiles) -> None:
+    slow_job.table(texts(600))
+    slow_job.set(model={"price": {"input": 1000, "output": 1000}}, limits={"max_cost_usd": 10})
+    done = slow_job.run("--quiet")
+    assert done.returncode == 75
+    assert "limits.max_cost_usd" in done.stderr
+    stats = last_line(run_ledger_stats(slow_job))
+    assert stats["answers"] > 0
+    assert stats["cost_usd"] <= 10
+
+
+def run_ledger_stats(job: JobFiles) -> subprocess.CompletedProcess[str]:
+    from jobs import command
+
+    return command("ledger", "stats", str(job.config_file()))
