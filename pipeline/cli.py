@@ -4,15 +4,14 @@ Text for people goes to stderr; the last line of stdout is one JSON object.
 """
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
-import click
 import typer
 
-from pipeline.errors import PipelineError
+from pipeline.ending import exit_status
 
 app = typer.Typer(
     name="pipeline",
@@ -40,31 +39,36 @@ ConfigFile = Annotated[Path, typer.Argument(metavar="CONFIG", help="The YAML fil
 Overrides = Annotated[
     list[str] | None,
     typer.Option(
-        "--set", metavar="KEY=VALUE", help="Override a setting, such as limits.max_concurrency=8. Repeatable."
+        "--set",
+        metavar="KEY=VALUE",
+        help="Override a setting of the config, such as limits.max_concurrency=8. May be given several times.",
     ),
 ]
 ProviderName = Annotated[
     str | None,
     typer.Option(
-        "--provider", help="Ask this endpoint instead: oxen, openai, openai-compatible, local or simulate."
+        "--provider",
+        help="Ask this endpoint instead of the config's: oxen, openai, openai-compatible, local or simulate.",
     ),
 ]
 Limit = Annotated[
     int | None,
     typer.Option(
         min=1,
-        help="Label only the first N rows, into <output>.limit-N.parquet; the answers are kept for later.",
+        help="Label only the first N rows, into <output>.limit-N.parquet; the answers are kept for later. By default all rows are labelled.",
     ),
 ]
 Sample = Annotated[
     int | None, typer.Option(min=1, help="Label N random rows, into <output>.sample-N-SEED.parquet.")
 ]
-Seed = Annotated[int, typer.Option(help="Choose which rows --sample takes.")]
+Seed = Annotated[
+    int, typer.Option(help="Choose which rows --sample takes: the same seed takes the same rows.")
+]
 Retry = Annotated[
     str | None,
     typer.Option(
         metavar="STATUS,...",
-        help="Ask again for rows that ended with these statuses: invalid, refused, filtered, too_long, error, ok, or all.",
+        help="Ask again, and pay again, for rows that ended with these statuses: invalid, refused, filtered, too_long, error, ok, or all. By default none.",
     ),
 ]
 
@@ -81,12 +85,16 @@ def run(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Send nothing; same as the command plan.")
     ] = False,
-    overwrite: Annotated[bool, typer.Option(help="Replace an output file that is not ours.")] = False,
+    overwrite: Annotated[
+        bool, typer.Option(help="Replace what is at output.path even if another program wrote it.")
+    ] = False,
     quiet: Annotated[
         bool, typer.Option("--quiet", help="Print nothing but problems and the JSON line.")
     ] = False,
     progress: Annotated[bool, typer.Option(help="Show a progress bar, if stderr is a terminal.")] = True,
-    log_format: Annotated[LogFormat, typer.Option(help="How log lines look.")] = LogFormat.TEXT,
+    log_format: Annotated[
+        LogFormat, typer.Option(help="Write log lines to stderr as plain text or as JSON.")
+    ] = LogFormat.TEXT,
 ) -> int:
     """Label the table. Run again to continue; a finished job ends at once and sends nothing."""
     from pipeline import show
@@ -162,7 +170,7 @@ def schema() -> int:
 
     from pipeline.config import json_schema
 
-    _say(json.dumps(json_schema(), indent=2))
+    sys.stdout.write(json.dumps(json_schema(), indent=2) + "\n")
     return 0
 
 
@@ -214,26 +222,6 @@ def _plan(config: Any, options: Any) -> int:
     return show.plan(config, options)
 
 
-def _say(text: str) -> None:
-    sys.stdout.write(text + "\n")
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command that *argv* names; returns its exit status."""
-    return _exit_status(lambda: app(args=None if argv is None else list(argv), standalone_mode=False))
-
-
-def _exit_status(command: Callable[[], int | None]) -> int:
-    try:
-        return command() or 0
-    except PipelineError as error:
-        for problem in error.problems:
-            sys.stderr.write(f"error: {problem}\n")
-        return error.exit_status
-    except click.ClickException as error:
-        error.show()
-        return error.exit_code
-    except (KeyboardInterrupt, click.Abort):
-        return 75
-    except BrokenPipeError:
-        return 0
+    return exit_status(lambda: app(args=None if argv is None else list(argv), standalone_mode=False))

@@ -92,3 +92,15 @@ class ConfigError(PipelineError):
     """The configuration is wrong, or the endpoint does not know what it names."""
 
     exit_status = 78
+
+
+def as_pipeline_error(error: BaseException) -> PipelineError:
+    """Return *error* if it is one of ours, the first of ours in a group, or a bug that wraps it."""
+    if isinstance(error, PipelineError):
+        return error
+    if isinstance(error, BaseExceptionGroup):
+        ours = error.subgroup(PipelineError)
+        return as_pipeline_error((ours or error).exceptions[0])
+    bug = PipelineError(f"a bug in pipeline: {type(error).__name__}: {error}; please report it")
+    bug.__cause__ = error
+    return bug

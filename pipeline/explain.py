@@ -8,7 +8,7 @@ from pipeline.errors import NoInputError, UsageError
 from pipeline.inputs import Source, read_chunks
 from pipeline.inputs.source import whole
 from pipeline.job import Job, prepare
-from pipeline.ledger import FILE, open_store
+from pipeline.ledger import opened
 from pipeline.llm.providers.body import BodyTemplate, first_form
 from pipeline.outputs.parts import NAME
 from pipeline.records import Answer, Outcome, Prompt, Span
@@ -115,13 +115,8 @@ def _span(source: Source, index: int) -> Span:
 
 
 def _stored(config: Config, prompt: Prompt) -> Answer | None:
-    if not (config.state.dir / FILE).exists():
-        return None
-    store = open_store(config.state.dir)
-    try:
-        return store.look_up([prompt.key]).get(prompt.key)
-    finally:
-        store.close()
+    with opened(config.state.dir) as store:
+        return store.look_up([prompt.key]).get(prompt.key) if store else None
 
 
 def status(config: Config) -> dict[str, Any]:

@@ -9,12 +9,13 @@ from pathlib import Path
 import pyarrow as pa
 
 from pipeline.config import Config
-from pipeline.errors import ConfigError
+from pipeline.durable import make_private
+from pipeline.errors import CannotCreateError, ConfigError, UsageError
 from pipeline.inputs import Source, survey
 from pipeline.inputs.sample import cut_rows, sample_rows
 from pipeline.llm.providers import PROVIDERS
 from pipeline.outputs.columns import output_names
-from pipeline.outputs.place import OURS, ensure_creatable
+from pipeline.outputs.place import OURS, ensure_creatable, output_name
 from pipeline.records import Status
 from pipeline.state import Workspace, workspace
 from pipeline.tasks.prompt import Task
@@ -103,6 +104,8 @@ def prepare(config: Config, options: RunOptions = RunOptions()) -> Job:
     Raises:
         PipelineError: Whatever is wrong, as much at once as can be known.
     """
+    if options.limit is not None and options.sample is not None:
+        raise UsageError("--limit and --sample: both choose the rows; give one of them")
     config = for_provider(config)
     output = _output_path(config, options)
     place = workspace(config.state.dir, output)
@@ -110,8 +113,7 @@ def prepare(config: Config, options: RunOptions = RunOptions()) -> Job:
         source = _selected(config, options, place.folder)
     else:
         source = survey(config.input, _used(config), cache=_cache(config))
-        _ensure_kind_fits(source, output)
-    problems = list(_column_problems(config, source))
+    problems = [*_output_problems(source, output), *_column_problems(config, source)]
     if problems:
         raise ConfigError(*problems)
     return Job(config, options, source, Task.from_config(config), output, place)
@@ -136,6 +138,10 @@ def for_provider(config: Config) -> Config:
 
 def _selected(config: Config, options: RunOptions, folder: Path) -> Source:
     """Cut the selected rows out of the input into a file of their own, which then is the input."""
+    try:
+        make_private(folder)
+    except OSError as error:
+        raise CannotCreateError(f"{folder}: cannot be written: {error}; check state.dir") from error
     whole = survey(config.input, _used(config), cache=_cache(config))
     if options.sample is not None:
         rows = sample_rows(whole.rows, options.sample, options.seed)
@@ -159,15 +165,17 @@ def _output_path(config: Config, options: RunOptions) -> Path:
     return path if options.selection is None else path.with_name(f"{path.stem}.{options.selection}.parquet")
 
 
-def _ensure_kind_fits(source: Source, path: Path) -> None:
+def _output_problems(source: Source, path: Path) -> Iterator[str]:
+    """Yield what is wrong between the input's files and the output's."""
     if source.single and path.suffix != ".parquet":
-        raise ConfigError(
-            f"output.path: {path}: the input is one file; give the output a name ending in .parquet"
-        )
+        yield f"output.path: {path}: the input is one file; give the output a name ending in .parquet"
     if not source.single and path.suffix == ".parquet":
-        raise ConfigError(
-            f"output.path: {path}: the input is a folder or a glob, so the output is a folder; drop .parquet"
-        )
+        yield f"output.path: {path}: the input is a folder or a glob, so the output is a folder; drop .parquet"
+    names: dict[str, str] = {}
+    for file in source.files:
+        other = names.setdefault(output_name(file.name), file.name)
+        if other != file.name:
+            yield f"input.path: {other} and {file.name} would both become {output_name(file.name)}; rename one"
 
 
 def _column_problems(config: Config, source: Source) -> Iterator[str]:

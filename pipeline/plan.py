@@ -12,10 +12,9 @@ import pyarrow as pa
 from pipeline.config import Config
 from pipeline.inputs import read_chunks, whole
 from pipeline.job import Job, RunOptions, prepare
-from pipeline.ledger import FILE, open_store
+from pipeline.ledger import opened
 from pipeline.ledger.store import Store
 from pipeline.llm.billing import Billing
-from pipeline.outputs.duplicates import Duplicates
 from pipeline.records import Prompt
 from pipeline.tasks.parse import Parser
 from pipeline.tasks.tokens import estimate_tokens
@@ -92,6 +91,8 @@ class _Counts:
 
 def _count(job: Job, folder: Path) -> _Counts:
     """Count prompts; a key that is repeated in a later chunk is known from the duplicates."""
+    from pipeline.outputs.duplicates import Duplicates  # noqa: PLC0415 - brings polars, for which `check` must not wait
+
     counts = _Counts()
     with Duplicates(folder, job.source.rows) as duplicates:
         for first_row, prompts in _prompts(job):
@@ -100,15 +101,11 @@ def _count(job: Job, folder: Path) -> _Counts:
             duplicates.add(first_row, pa.array(keys, pa.binary(16)))
         duplicates.finish()
         counts.duplicates = duplicates.found
-        store = open_store(job.config.state.dir) if (job.config.state.dir / FILE).exists() else None
-        try:
+        with opened(job.config.state.dir) as store:
             for first_row, prompts in _prompts(job):
                 repeated = duplicates.among(first_row, len(prompts)).to_pylist()
                 first = [p for p, again in zip(prompts, repeated, strict=True) if p is not None and not again]
                 _count_missing(job, counts, store, first)
-        finally:
-            if store is not None:
-                store.close()
     return counts
 
 

@@ -1,6 +1,5 @@
 """What a run comes to: the JSON line of the command, the return value of `run`, the report."""
 
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ import orjson
 from pipeline.durable import write
 from pipeline.job import Job
 from pipeline.outputs.report import Tally
-from pipeline.state import RunRecord
+from pipeline.state import PUBLISHED, RunRecord, stamp
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,9 +90,20 @@ def result_of(record: RunRecord, tally: Tally, job: Job, *, price_source: str | 
     )
 
 
-def finished_again(job: Job, summary: Mapping[str, Any]) -> RunResult:
-    """Return the result of running *job*, which had finished with *summary*, once more: nothing was sent."""
-    result = RunResult(**summary)
+def finished(job: Job) -> RunResult | None:
+    """Return the result of running *job* once more, if its latest run did it and its output is still there.
+
+    Nothing is sent then, and the result says so.
+    """
+    record = job.workspace.load()
+    if record is None or (record.status, record.identity) != (PUBLISHED, job.identity):
+        return None
+    if not record.output or record.output != stamp(job.output):
+        return None
+    try:
+        result = RunResult(**(record.summary or {}))
+    except TypeError:  # another version wrote it in another form
+        return None
     allowed = job.config.limits.max_failed.allows(result.failed, result.rows)
     return replace(
         result, status="done" if allowed else "failed", requests=0, retries=0, seconds=0.0, again=True

@@ -10,19 +10,16 @@ only save reading chunks again.
 import asyncio
 import logging
 import threading
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager, nullcontext, suppress
 from dataclasses import replace
-from datetime import UTC, datetime
 from functools import partial
-from typing import Any, TypeVar
 
-from pipeline import __version__
 from pipeline.clock import Clock
 from pipeline.config import Config
 from pipeline.desk import Desk
-from pipeline.errors import DiskError, InterruptedRunError, LimitReachedError
-from pipeline.inputs import ensure_unchanged, prefetch, read_batches, read_chunks, whole
+from pipeline.errors import DiskError, InterruptedRunError, as_pipeline_error
+from pipeline.inputs import ensure_unchanged, prefetch, read_chunks, whole
 from pipeline.job import Job, RunOptions, ensure_output, prepare
 from pipeline.ledger import Ledger
 from pipeline.llm.asker import Asker
@@ -31,24 +28,25 @@ from pipeline.llm.key import request_headers
 from pipeline.llm.request import Counters
 from pipeline.outputs.columns import failed_rows, part_batch, part_schema
 from pipeline.outputs.parts import DamagedPartError, Parts, gaps
-from pipeline.outputs.place import OURS
-from pipeline.outputs.publish import Publication, Sheet, output_name, publish
+from pipeline.outputs.publish import publish
 from pipeline.outputs.report import Tally
+from pipeline.publication import publication
 from pipeline.records import Chunk, Span
-from pipeline.result import RunResult, finished_again, result_of, save_report
+from pipeline.result import RunResult, finished, result_of, save_report
 from pipeline.serving import endpoint_url
-from pipeline.state import PUBLISHED, RUNNING, RunRecord, stamp
-from pipeline.stop import Stop, as_pipeline_error
+from pipeline.state import PUBLISHED, RunRecord, stamp
+from pipeline.stop import Stop
 from pipeline.tasks.parse import Parser
+from pipeline.threads import Threads
 from pipeline.watch import Progress, Silent, Watcher
 
-T = TypeVar("T")
 log = logging.getLogger(__name__)
-
-FOREVER = 10 * 365 * 86_400.0
 
 OPEN_CHUNKS = 4
 """Chunks in work at once: enough that a slow row at a chunk's end does not idle the workers."""
+
+ROUNDS = 10
+"""How often damaged parts are made again before the disk is blamed."""
 
 
 async def run_job(
@@ -77,23 +75,12 @@ async def run_job(
     clock = clock or Clock()
     job = prepare(config, options)
     with job.workspace.locked():
-        finished = _finished(job)
-        if finished is not None:
-            return finished
+        if (result := finished(job)) is not None:
+            return result
         ensure_output(job)
         stop = Stop()
         with stop.on_signals() if handle_signals else nullcontext():
             return await Run(job, stop, watch or Silent(), clock).go()
-
-
-def _finished(job: Job) -> RunResult | None:
-    """Return the result of the latest run if it did this very job and its output is still there."""
-    record = job.workspace.load()
-    if record is None or record.status != PUBLISHED or record.identity != job.identity:
-        return None
-    if not record.output or record.output != stamp(job.output) or record.summary is None:
-        return None
-    return finished_again(job, record.summary)
 
 
 class Run:
@@ -102,24 +89,16 @@ class Run:
     def __init__(self, job: Job, stop: Stop, watch: Watcher, clock: Clock) -> None:
         self._job, self._stop, self._watch, self._clock = job, stop, watch, clock
         self._started = clock.now()
-        self._record = self._continue_or_begin()
+        self._record, self._continued = job.workspace.begin_or_continue(job.identity, clock)
         self._parts = Parts(job.workspace.parts, self._record.run_id, part_schema(job.config.task.kind))
         self._asker: Asker | None = None
         self._resources = AsyncExitStack()
         self._opening = asyncio.Lock()
-        self._threads: set[asyncio.Future[Any]] = set()
+        self._threads = Threads()
         self._ending = threading.Event()
         self._rows_done = self._rows_failed = 0
         parser = Parser(job.config.task)
         self._desk = Desk(parser, self._record.run_id, retry=job.options.retry, asker=self._open_asker)
-
-    def _continue_or_begin(self) -> RunRecord:
-        """Return the record of the unfinished run of this very job, or of a new one."""
-        record = self._job.workspace.load()
-        if record is None or record.status != RUNNING or record.identity != self._job.identity:
-            record = RunRecord(new_run_id(self._clock), self._job.identity, RUNNING, self._clock.wall())
-        self._job.workspace.save(record)
-        return record
 
     async def go(self) -> RunResult:
         """Do all that is left to do."""
@@ -138,29 +117,22 @@ class Run:
         """Label and publish; on a reason to stop, let what is in flight arrive and raise the reason."""
         work = asyncio.create_task(self._label_and_publish())
         stopping = asyncio.create_task(self._stop.requested.wait())
-        deadline = self._deadline()
         try:
-            await asyncio.wait({work, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            with self._stop.after(self._job.config.limits.max_runtime):
+                await asyncio.wait({work, stopping}, return_when=asyncio.FIRST_COMPLETED)
             if self._stop.reason is None or work.done():
                 return await work
             raise self._stop.reason
         finally:
-            deadline.cancel()
             stopping.cancel()
             await self._wind_up(work)
-
-    def _deadline(self) -> asyncio.TimerHandle:
-        seconds = self._job.config.limits.max_runtime
-        reason = LimitReachedError(
-            f"limits.max_runtime: {seconds} s are over; run the same command again to continue"
-        )
-        return asyncio.get_running_loop().call_later(seconds or FOREVER, self._stop.request, reason)
 
     async def _wind_up(self, work: asyncio.Task[RunResult]) -> None:
         """End the work; nothing that was paid for is left behind, unless somebody is in a hurry."""
         self._ending.set()
         work.cancel()
-        await asyncio.gather(work, *self._threads, return_exceptions=True)
+        await asyncio.gather(work, return_exceptions=True)
+        await self._threads.finish()
         if self._asker is None:
             return
         draining = asyncio.create_task(self._asker.drain(self._job.config.limits.drain))
@@ -174,15 +146,18 @@ class Run:
 
     async def _label_and_publish(self) -> RunResult:
         source = self._job.source
-        while True:
-            done = self._parts.spans(whole(source))
+        for _ in range(ROUNDS):
+            done = await self._threads.run(self._parts.spans, whole(source))
             self._rows_done = sum(span.rows for span in done)
             await self._label(list(gaps(whole(source), done)))
             ensure_unchanged(source)
             try:
-                return await self._in_thread(self._publish)
+                return await self._threads.run(self._publish)
             except DamagedPartError as error:
                 log.warning("%s: is damaged; its rows are made again from the ledger", error)
+        raise DiskError(
+            f"{self._parts.folder}: parts are damaged again and again; repair the disk, then run again"
+        )
 
     async def _label(self, spans: Sequence[Span]) -> None:
         """Take the rows of *spans* through the journey, a few chunks at a time."""
@@ -198,7 +173,7 @@ class Run:
         prompts = self._job.task.prompts(chunk.columns)
         answered = await self._desk.answers(prompts)
         batch = part_batch(self._job.config.task.kind, prompts, answered)
-        await self._in_thread(self._parts.write, chunk.span, batch)
+        await self._threads.run(self._parts.write, chunk.span, batch)
         self._rows_done += chunk.span.rows
         self._rows_failed += failed_rows(batch)
 
@@ -212,7 +187,7 @@ class Run:
     @asynccontextmanager
     async def _asking(self) -> AsyncIterator[Asker]:
         config = self._job.config
-        spent = await self._desk.ledger.spent(self._record.run_id) if self._record.requests else 0.0
+        spent = await self._desk.ledger.spent(self._record.run_id) if self._continued else 0.0
         headers = partial(request_headers, config.model)
         headers()  # a missing key is found before anything is started
         async with endpoint_url(config) as url, Client.open(url, headers) as client:
@@ -233,75 +208,27 @@ class Run:
         """Publish the output and remember the run as finished. Runs in a thread."""
         job, record = self._job, self._effort()
         tally = Tally(record.run_id)
-        publish(self._publication(), self._parts, tally, go_on=self._go_on)
-        result = result_of(
-            record, tally, job, price_source=self._asker.billing.source if self._asker else None
-        )
+        publish(publication(job, record.run_id, self._parts), self._parts, tally, go_on=self._go_on)
+        source = self._asker.billing.source if self._asker else None
+        result = result_of(record, tally, job, price_source=source)
         save_report(job.workspace.report, result, tally)
         self._record = replace(record, status=PUBLISHED, output=stamp(job.output), summary=result.as_dict())
         job.workspace.save(self._record)
         self._parts.remove()
         return result
 
-    def _publication(self) -> Publication:
-        job = self._job
-        spans = self._parts.spans(whole(job.source))
-        metadata = {
-            OURS: self._record.run_id.encode(),
-            b"pipeline.task": job.task.fingerprint.hex().encode(),
-            b"pipeline.model": job.config.model.name.encode(),
-            b"pipeline.version": __version__.encode(),
-            b"pipeline.rows": str(job.source.rows).encode(),
-        }
-        sheets = [
-            Sheet(
-                name=output_name(file.name),
-                schema=job.kept_schema(),
-                batches=partial(read_batches, job.source, file, job.kept_columns()),
-                spans=[span for span in spans if span.file == number],
-            )
-            for number, file in enumerate(job.source.files)
-        ]
-        columns = job.config.output.columns
-        return Publication(
-            job.output,
-            sheets,
-            job.source.rows,
-            job.config.task.kind,
-            columns.prefix,
-            metadata,
-            job.source.single,
-        )
-
     def _go_on(self) -> None:
         if self._ending.is_set():
-            raise self._stop.reason or InterruptedRunError(
-                "stopped while publishing; run the same command again"
-            )
-
-    async def _in_thread(self, function: Callable[..., T], *args: object) -> T:
-        """Run what touches the disk in a thread, and remember it: it cannot be cancelled, only waited for."""
-        future = asyncio.ensure_future(asyncio.to_thread(function, *args))
-        self._threads.add(future)
-        future.add_done_callback(self._threads.discard)
-        try:
-            return await asyncio.shield(future)
-        except OSError as error:
-            raise DiskError(f"{error}; make room or repair the disk, then run again to continue") from error
+            raise self._stop.reason or InterruptedRunError("stopped while publishing; run again to continue")
 
     def _effort(self) -> RunRecord:
         """Return the record with what this execution has done added."""
         counters = self._asker.counters if self._asker else Counters()
-        return replace(
-            self._record,
-            requests=self._record.requests + counters.requests,
-            retries=self._record.retries + counters.retries,
-            seconds=self._record.seconds + self._clock.now() - self._started,
-        )
+        return self._record.after(counters.requests, counters.retries, self._clock.now() - self._started)
 
     def _remember_effort(self) -> None:
         if self._record.status != PUBLISHED:
-            with suppress(OSError):  # the disk's failure has been told already
+            with suppress(DiskError):  # the disk's failure has been told already
                 self._job.workspace.save(self._effort())
 
     def progress(self) -> Progress:
@@ -320,9 +247,3 @@ class Run:
             tokens=counters.prompt_tokens + counters.completion_tokens,
             cost_usd=asker.budget.spent_usd if asker and asker.billing.source else None,
         )
-
-
-def new_run_id(clock: Clock) -> str:
-    """Return an id that sorts by time and is unique: date, time (UTC) and four random hexadecimal digits."""
-    moment = datetime.fromtimestamp(clock.wall(), UTC)
-    return f"{moment:%Y%m%d-%H%M%S}-{int(clock.random() * 0x10000):04x}"

@@ -4,7 +4,8 @@ import asyncio
 import logging
 import sys
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +13,20 @@ import orjson
 
 from pipeline import api
 from pipeline import explain as explaining
+from pipeline.check import check_job
 from pipeline.config import Config
-from pipeline.errors import NoInputError, PipelineError, UsageError
-from pipeline.job import RunOptions, ensure_output, prepare
-from pipeline.ledger import FILE, open_store
+from pipeline.errors import (
+    CannotCreateError,
+    DiskError,
+    InterruptedRunError,
+    NoInputError,
+    UsageError,
+    as_pipeline_error,
+)
+from pipeline.job import RunOptions
+from pipeline.ledger import FILE, opened
 from pipeline.ledger.store import Store
-from pipeline.llm.key import read_key
-from pipeline.logs import configure
+from pipeline.logs import configure, one_line
 from pipeline.plan import Plan
 from pipeline.records import Status
 from pipeline.result import RunResult
@@ -49,8 +57,10 @@ def run(config: Config, options: RunOptions, *, quiet: bool, progress: bool, jso
     configure(json_lines=json_log, level=logging.WARNING if quiet else logging.INFO)
     try:
         result = api.run(config, options, watch=_watcher(quiet=quiet, progress=progress), handle_signals=True)
-    except PipelineError as error:
-        _json({"status": "interrupted" if error.exit_status == 75 else "error", "error": error.problems[0]})  # noqa: PLR2004
+    except Exception as error:
+        failure = as_pipeline_error(error)
+        status = "interrupted" if isinstance(failure, InterruptedRunError) else "error"
+        _json({"status": status, "error": failure.problems[0]})
         raise
     if not quiet or result.exit_status:
         _tell(summary(result, config))
@@ -70,14 +80,14 @@ def summary(result: RunResult, config: Config) -> list[str]:
     cost = (
         "no price known"
         if result.cost_usd is None
-        else f"${result.cost_usd:.4f} by the {result.cost_source}'s price"
+        else f"${result.cost_usd:.4f}"
+        + (f" by the {result.cost_source}'s price" if result.cost_source else "")
     )
     if result.again:
         failed += "; finished before, nothing was sent"
     lines = [
         f"{result.rows:,} rows: {result.ok:,} labelled, {failed}",
-        f"{result.requests:,} requests ({result.retries:,} repeated); "
-        f"{result.reused:,} answers reused, {result.duplicates:,} duplicate rows",
+        f"{result.requests:,} requests ({result.retries:,} repeated); {result.reused:,} answers reused, {result.duplicates:,} duplicate rows",
         f"{result.prompt_tokens:,} prompt and {result.completion_tokens:,} completion tokens, {cost}, {result.seconds:.1f} s",
         f"output: {result.output}",
     ]
@@ -90,21 +100,7 @@ def summary(result: RunResult, config: Config) -> list[str]:
 
 def check(config: Config) -> int:
     """Check everything that can be checked without sending."""
-    problems: list[PipelineError] = []
-    rows = 0
-    try:
-        job = prepare(config)
-        rows = job.source.rows
-        ensure_output(job)
-    except PipelineError as error:
-        problems.append(error)
-    try:
-        read_key(config.model)
-    except PipelineError as error:
-        problems.append(error)
-    if problems:
-        worst = type(problems[0])
-        raise worst(*(problem for error in problems for problem in error.problems))
+    rows = check_job(config).source.rows
     _tell([f"{config.path}: all is well; {rows:,} rows to label"])
     _json({"status": "ok", "rows": rows})
     return 0
@@ -192,7 +188,10 @@ def ledger_export(config: Config, to: Path) -> int:
     from pipeline.ledger.export import export  # noqa: PLC0415 - only this command needs pyarrow
 
     with _stored(config) as store:
-        count = export(store, to)
+        try:
+            count = export(store, to)
+        except OSError as error:
+            raise CannotCreateError(f"{to}: cannot be written: {error}; choose another file") from error
     _json({"answers": count, "file": str(to)})
     return 0
 
@@ -206,21 +205,36 @@ def ledger_prune(config: Config, days: float) -> int:
     return 0
 
 
-def _stored(config: Config) -> Store:
-    if not (config.state.dir / FILE).exists():
-        raise NoInputError(f"{config.state.dir / FILE}: there is no ledger yet; it comes with the first run")
-    return open_store(config.state.dir)
+@contextmanager
+def _stored(config: Config) -> Iterator[Store]:
+    with opened(config.state.dir) as store:
+        if store is None:
+            raise NoInputError(
+                f"{config.state.dir / FILE}: there is no ledger yet; it comes with the first run"
+            )
+        yield store
 
 
 def _pairs(facts: Mapping[str, Any]) -> list[str]:
-    return [f"{name:18} {value}" for name, value in facts.items() if value is not None]
+    return [f"{name:18} {one_line(str(value))}" for name, value in facts.items() if value is not None]
 
 
 def _tell(lines: Iterable[str]) -> None:
-    for line in lines:
-        sys.stderr.write(line + "\n")
+    with suppress(OSError, AttributeError):  # stderr may be closed, or a pipe that nobody reads any more
+        for line in lines:
+            sys.stderr.write(line + "\n")
 
 
 def _json(facts: Mapping[str, Any]) -> None:
-    sys.stdout.write(orjson.dumps(facts).decode() + "\n")
-    sys.stdout.flush()
+    """Print the last line of stdout.
+
+    Raises:
+        DiskError: If it goes to a file that cannot be written; a pipe that nobody reads is nobody's loss.
+    """
+    try:
+        sys.stdout.write(orjson.dumps(facts).decode() + "\n")
+        sys.stdout.flush()
+    except (BrokenPipeError, AttributeError):
+        pass
+    except OSError as error:
+        raise DiskError(f"stdout: {error}; make room") from error

@@ -5,15 +5,17 @@ import os
 import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
 import orjson
 
-from pipeline.durable import write
-from pipeline.errors import CannotCreateError, LockedError
+from pipeline.clock import Clock
+from pipeline.durable import make_private, write
+from pipeline.errors import CannotCreateError, DiskError, LockedError
 
 RUNNING, PUBLISHED = "running", "published"
 
@@ -44,6 +46,15 @@ class RunRecord:
     output: str = ""
     summary: Mapping[str, Any] | None = None
 
+    def after(self, requests: int, retries: int, seconds: float) -> "RunRecord":
+        """Return the record with what one more execution has done added."""
+        return replace(
+            self,
+            requests=self.requests + requests,
+            retries=self.retries + retries,
+            seconds=self.seconds + seconds,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Workspace:
@@ -69,8 +80,29 @@ class Workspace:
             return None
 
     def save(self, record: RunRecord) -> None:
-        """Remember *record*, whole or not at all."""
-        write(self.folder / "run.json", orjson.dumps(record, option=orjson.OPT_INDENT_2))
+        """Remember *record*, whole or not at all.
+
+        Raises:
+            DiskError: If it cannot be written.
+        """
+        path = self.folder / "run.json"
+        try:
+            write(path, orjson.dumps(record, option=orjson.OPT_INDENT_2))
+        except OSError as error:
+            raise DiskError(f"{path}: {error}; make room or repair the disk, then run again") from error
+
+    def begin_or_continue(self, identity: str, clock: Clock) -> tuple[RunRecord, bool]:
+        """Return the record of the unfinished run of the job *identity*, or of a new one; and whether it is continued.
+
+        Raises:
+            DiskError: If it cannot be remembered.
+        """
+        record = self.load()
+        continued = record is not None and (record.status, record.identity) == (RUNNING, identity)
+        if record is None or not continued:
+            record = RunRecord(new_run_id(clock), identity, RUNNING, clock.wall())
+        self.save(record)
+        return record, continued
 
     def holder(self) -> str | None:
         """Return who is writing this output now, or None."""
@@ -92,28 +124,54 @@ class Workspace:
             CannotCreateError: If the folder cannot be made or written.
         """
         try:
-            for folder in (self.folder, self.parts):
-                folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_private(self.parts)
             handle = os.open(self.folder / "lock", os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW, 0o600)
         except OSError as error:
             raise CannotCreateError(f"{self.folder}: cannot be written: {error}; check state.dir") from error
-        with os.fdopen(handle, "r+") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise LockedError(
-                    f"{self.folder}: in use by {file.read() or 'another run'}; wait for it, or end it"
-                ) from None
-            file.truncate(0)
-            file.write(f"process {os.getpid()} on {socket.gethostname()}")
-            file.flush()
+        try:
+            self._lock(handle)
             yield
+        finally:
+            os.close(handle)
+
+    def _lock(self, handle: int) -> None:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            os.ftruncate(handle, 0)
+            os.write(handle, f"process {os.getpid()} on {socket.gethostname()}".encode())
+        except BlockingIOError:
+            holder = os.read(handle, 200).decode(errors="replace") or "another run"
+            raise LockedError(f"{self.folder}: in use by {holder}; wait for it, or end it") from None
+        except OSError as error:
+            raise CannotCreateError(f"{self.folder}: cannot be written: {error}; check state.dir") from error
+
+
+def ensure_state(folder: Path) -> None:
+    """Find out without making anything that the state directory *folder* can be written.
+
+    Raises:
+        CannotCreateError: If it cannot be.
+    """
+    there = folder
+    while not os.path.lexists(there):
+        there = there.parent
+    if not there.is_dir():
+        raise CannotCreateError(f"{there}: is no folder; check state.dir")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise CannotCreateError(f"{there}: cannot be written; check state.dir")
+
+
+def new_run_id(clock: Clock) -> str:
+    """Return an id that sorts by time and is unique: date, time (UTC) and four random hexadecimal digits."""
+    moment = datetime.fromtimestamp(clock.wall(), UTC)
+    return f"{moment:%Y%m%d-%H%M%S}-{int(clock.random() * 0x10000):04x}"
 
 
 def workspace(state: Path, output: Path) -> Workspace:
     """Return the workspace of the output at *output* below the state directory."""
-    # The name is for people, the hash for outputs of one name in several folders.
-    tail = blake2b(os.fsencode(output.absolute()), digest_size=4).hexdigest()
+    # The name is for people, the hash for outputs of one name in several folders. Links are followed, so that two
+    # ways to one output have one lock.
+    tail = blake2b(os.fsencode(os.path.realpath(output)), digest_size=4).hexdigest()
     return Workspace(state / "runs" / f"{output.name}-{tail}")
 
 

@@ -2,10 +2,11 @@
 
 import asyncio
 import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from pipeline.errors import InterruptedRunError, PipelineError
+from pipeline.errors import InterruptedRunError, LimitReachedError, PipelineError, as_pipeline_error
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
@@ -31,25 +32,36 @@ class Stop:
         self.request(InterruptedRunError(f"stopped by {name}; run the same command again to continue"))
 
     @contextmanager
+    def after(self, seconds: float | None) -> Iterator[None]:
+        """Ask the run to stop if the block takes longer than *seconds*; None is for ever."""
+        reason = LimitReachedError(
+            f"limits.max_runtime: {seconds} s are over; run the same command again to continue"
+        )
+        timer = (
+            None if seconds is None else asyncio.get_running_loop().call_later(seconds, self.request, reason)
+        )
+        try:
+            yield
+        finally:
+            if timer is not None:
+                timer.cancel()
+
+    @contextmanager
     def on_signals(self) -> Iterator[None]:
-        """Listen to SIGTERM, SIGINT and SIGHUP while the block runs; only in the main thread."""
+        """Listen to SIGTERM, SIGINT and SIGHUP while the block runs; does nothing outside the main thread.
+
+        A signal that is ignored stays so: `nohup` and `&` mean it. Afterwards the handlers are what they were.
+        """
         loop = asyncio.get_running_loop()
-        for number in SIGNALS:
+        before = {number: signal.getsignal(number) for number in SIGNALS}
+        mine = [number for number in SIGNALS if before[number] is not signal.SIG_IGN]
+        if threading.current_thread() is not threading.main_thread():
+            mine = []
+        for number in mine:
             loop.add_signal_handler(number, self.signal, number.name)
         try:
             yield
         finally:
-            for number in SIGNALS:
+            for number in mine:
                 loop.remove_signal_handler(number)
-
-
-def as_pipeline_error(error: BaseException) -> PipelineError:
-    """Return *error* if it is one of ours, the first of ours in a group, or a bug that wraps it."""
-    if isinstance(error, PipelineError):
-        return error
-    if isinstance(error, BaseExceptionGroup):
-        ours = error.subgroup(PipelineError)
-        return as_pipeline_error((ours or error).exceptions[0])
-    bug = PipelineError(f"a bug in pipeline: {type(error).__name__}: {error}; please report it")
-    bug.__cause__ = error
-    return bug
+                signal.signal(number, before[number] or signal.SIG_DFL)

@@ -4,9 +4,9 @@ import asyncio
 import logging
 import sys
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from tqdm import tqdm
 
@@ -80,10 +80,16 @@ class Bar:
     @asynccontextmanager
     async def watching(self, look: Look) -> AsyncIterator[None]:
         """Keep a bar on the terminal until the block ends."""
-        with tqdm(total=look().rows, unit=" rows", file=sys.stderr, dynamic_ncols=True, smoothing=0.1) as bar:
+        bar: tqdm[Any] = tqdm(
+            total=look().rows, unit=" rows", file=sys.stderr, dynamic_ncols=True, smoothing=0.1
+        )
+        try:
             async with _every(BAR_SECONDS, lambda: _draw(bar, look())):
                 yield
             _draw(bar, look())
+        finally:
+            with suppress(OSError):
+                bar.close()
 
 
 class Log:
@@ -96,9 +102,10 @@ class Log:
             yield
 
 
-def _draw(bar: "tqdm[None]", progress: Progress) -> None:
-    bar.set_postfix(progress.facts(), refresh=False)
-    bar.update(progress.done - bar.n)
+def _draw(bar: "tqdm[Any]", progress: Progress) -> None:
+    with suppress(OSError):  # a terminal that has gone away is no reason to stop
+        bar.set_postfix(progress.facts(), refresh=False)
+        bar.update(progress.done - bar.n)
 
 
 def _tell(progress: Progress) -> None:

@@ -6,12 +6,14 @@ COMMIT_ANSWERS and become durable together; only then does anybody hear of them.
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import TypeVar
 
+from pipeline.durable import make_private
 from pipeline.errors import CannotCreateError, DiskError
 from pipeline.ledger import rescue
 from pipeline.ledger.store import Store
@@ -116,23 +118,29 @@ class Ledger:
 
     async def _make_durable(self, group: list[Answer]) -> None:
         try:
-            await self._in_thread(self._append, group)
+            ballast_dropped = await self._in_thread(self._append, group)
         except DiskError as error:
             self._gathering = group + self._gathering
             if self.failure is None:
                 self.failure = error
                 self._on_failure(error)
         else:
+            if ballast_dropped:  # what is in flight has room now; nothing new may be sent
+                self._on_failure(
+                    DiskError(f"{self._folder / FILE}: the disk is full; make room, then run again")
+                )
             self._on_durable(group)
 
-    def _append(self, group: list[Answer]) -> None:
-        """Append; on a full disk, once more with the ballast thrown out."""
+    def _append(self, group: list[Answer]) -> bool:
+        """Append; on a full disk, once more with the ballast thrown out, and say so."""
         try:
             self._store.append(group)
         except sqlite3.Error as error:
             if "full" not in str(error) or not rescue.drop_ballast(self._folder):
                 raise
             self._store.append(group)
+            return True
+        return False
 
     def _committed(self, task: asyncio.Task[None]) -> None:
         del self._uncommitted[task]
@@ -150,19 +158,31 @@ class Ledger:
         try:
             return await asyncio.get_running_loop().run_in_executor(self._thread, function, *args)
         except (sqlite3.Error, OSError) as error:
-            raise DiskError(
-                f"{self._folder / FILE}: {error}; make room or repair the disk, then run again"
-            ) from error
+            raise disk_error(self._folder, error) from error
 
     async def _close(self) -> None:
         try:
             await self.flush()
-            if self._gathering:
-                saved = rescue.spill(self._folder, self._gathering)
-                raise DiskError(*(self.failure.problems if self.failure else ()), saved)
         finally:
             self._thread.shutdown()
-            self._store.close()
+            try:
+                self._save_rest()
+            finally:
+                self._store.close()
+
+    def _save_rest(self) -> None:
+        """Keep what could not be made durable, or what a cancelled `flush` has left."""
+        rest = [*chain(*self._uncommitted.values()), *self._gathering]
+        if not rest:
+            return
+        failure = self.failure
+        if failure is None:
+            try:
+                self._append(rest)
+            except (sqlite3.Error, OSError) as error:
+                failure = disk_error(self._folder, error)
+        if failure is not None:
+            raise DiskError(*failure.problems, rescue.spill(self._folder, rest))
 
 
 def open_store(folder: Path) -> Store:
@@ -170,13 +190,46 @@ def open_store(folder: Path) -> Store:
 
     Raises:
         CannotCreateError: If the file cannot be made or is no ledger.
+        DiskError: If there is no room for what had been spilled; it stays where it is.
     """
     path = folder / FILE
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private(folder)
         store = Store(path)
     except (sqlite3.Error, OSError) as error:
         raise CannotCreateError(f"{path}: cannot be opened as a ledger: {error}; check state.dir") from error
-    rescue.take_in(folder, store)
-    rescue.renew_ballast(folder)
+    try:
+        rescue.take_in(folder, store)
+        rescue.renew_ballast(folder)
+    except (sqlite3.Error, OSError) as error:
+        store.close()
+        raise disk_error(folder, error) from error
     return store
+
+
+@contextmanager
+def opened(folder: Path) -> Iterator[Store | None]:
+    """Give the ledger in *folder* to a command that looks after it; None if there is none yet.
+
+    Raises:
+        CannotCreateError: If the file is no ledger.
+        DiskError: If it cannot be read or written.
+    """
+    if not (folder / FILE).exists():
+        yield None
+        return
+    with open_store(folder) as store:
+        try:
+            yield store
+        except sqlite3.Error as error:
+            raise disk_error(folder, error) from error
+
+
+def disk_error(folder: Path, error: Exception) -> DiskError:
+    """Return what to tell about *error* from the ledger in *folder*."""
+    fix = "make room" if "full" in str(error) or "No space" in str(error) else "repair the disk"
+    if isinstance(error, sqlite3.DatabaseError) and (
+        "malformed" in str(error) or "not a database" in str(error)
+    ):
+        fix = "restore the file from a backup, or move it away and pay again"
+    return DiskError(f"{folder / FILE}: {error}; {fix}, then run again")

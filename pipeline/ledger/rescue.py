@@ -1,8 +1,9 @@
-"""What keeps paid answers when the disk is full: ballast to throw out, and a spill file elsewhere."""
+"""What keeps paid answers when the disk is full: ballast to throw out, and spill files elsewhere."""
 
+import fcntl
 import os
-import tempfile
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from hashlib import blake2b
 from pathlib import Path
@@ -16,6 +17,9 @@ BALLAST = "ballast"
 BALLAST_BYTES = 8 << 20
 """Room for the answers in hand when a disk fills up: 5,000 of them with log-probabilities take about 4 MB."""
 
+ELSEWHERE = ("/tmp", "/var/tmp")  # noqa: S108 - the files are made new, for the owner only
+"""Where to spill to, after the folder that TMPDIR names; all are searched, for the next run may have another."""
+
 
 def renew_ballast(folder: Path) -> None:
     """Set disk space aside in *folder*, if there is enough; real blocks, not a hole."""
@@ -26,7 +30,7 @@ def renew_ballast(folder: Path) -> None:
     try:
         os.posix_fallocate(handle, 0, BALLAST_BYTES)
     except OSError:
-        path.unlink()  # no room even now: the run will tell when it comes to writing
+        path.unlink(missing_ok=True)  # no room even now: the run will tell when it comes to writing
     finally:
         os.close(handle)
 
@@ -43,44 +47,82 @@ def drop_ballast(folder: Path) -> bool:
 def spill(folder: Path, answers: Sequence[Answer]) -> str:
     """Save *answers* outside the failing disk; returns a sentence that says where, or that it failed.
 
-    A torn last line is harmless: `take_in` stops there.
+    A torn last line is harmless: `take_in` leaves it out.
     """
     lines = b"".join(orjson.dumps([answer.key.hex(), *values_of(answer)[1:]]) + b"\n" for answer in answers)
-    path = spill_path(folder)
-    try:
-        handle = os.open(path, os.O_CREAT | os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW, 0o600)
-        with os.fdopen(handle, "wb") as file:
-            file.write(lines)
-            file.flush()
-            os.fsync(file.fileno())
-    except OSError as error:
-        return f"{path}: {error}; {len(answers)} paid answers could not be saved and will be asked again"
-    return f"{len(answers)} paid answers were saved to {path}; the next run takes them in"
+    problems = []
+    for place in _places():
+        path = place / f"{_name(folder)}{os.getpid()}-{time.time_ns()}.jsonl"
+        try:
+            _write_new(path, lines)
+        except OSError as error:
+            problems.append(f"{path}: {error}")
+        else:
+            return f"{len(answers)} paid answers were saved to {path}; the next run takes them in"
+    tried = ", ".join(problems)
+    return f"{tried}; {len(answers)} paid answers could not be saved and will be asked again"
 
 
 def take_in(folder: Path, store: Store) -> int:
-    """Append what was spilled to *store* and remove the spill file; returns how many answers."""
-    path = spill_path(folder)
-    if not path.is_file() or path.is_symlink() or path.stat().st_uid != os.getuid():
-        return 0
-    answers = []
-    for line in path.read_bytes().splitlines():
+    """Append what was spilled to *store* and remove the spill files; returns how many answers.
+
+    Two runs may take in the same file: an answer that is there twice counts once.
+    """
+    count = 0
+    for path in spilled(folder):
+        with path.open("rb") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                continue  # it is being written
+            content = file.read()
+        if not content:
+            continue  # it is about to be written
+        answers = list(_answers(content))
+        store.append(answers)
+        path.unlink(missing_ok=True)
+        count += len(answers)
+    return count
+
+
+def spilled(folder: Path) -> list[Path]:
+    """Return the spill files of the ledger in *folder* that are ours."""
+    files = [path for place in _places() for path in place.glob(f"{_name(folder)}*.jsonl")]
+    return [path for path in files if path.lstat().st_uid == os.getuid() and not path.is_symlink()]
+
+
+def _places() -> list[Path]:
+    named = os.environ.get("TMPDIR")
+    return [Path(place) for place in dict.fromkeys(([named] if named else []) + list(ELSEWHERE))]
+
+
+def _name(folder: Path) -> str:
+    digest = blake2b(os.fsencode(folder.resolve()), digest_size=8).hexdigest()
+    return f"pipeline-spill-{os.getuid()}-{digest}-"
+
+
+def _write_new(path: Path, content: bytes) -> None:
+    handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError:
+        path.unlink()
+        raise
+
+
+def _answers(content: bytes) -> Iterator[Answer]:
+    for line in content.splitlines():
         with suppress(ValueError):
-            answers.append(_answer(orjson.loads(line)))
-    store.append(answers)
-    path.unlink()
-    return len(answers)
+            yield _answer(orjson.loads(line))
 
 
-def spill_path(folder: Path) -> Path:
-    """Return where answers of the ledger in *folder* are spilled to: the system's temporary folder."""
-    name = blake2b(str(folder.resolve()).encode(), digest_size=8).hexdigest()
-    return Path(tempfile.gettempdir()) / f"pipeline-spill-{os.getuid()}-{name}.jsonl"
-
-
-def _answer(values: list[object]) -> Answer:
-    if len(values) != len(FIELDS):
+def _answer(values: object) -> Answer:
+    if not isinstance(values, list) or len(values) != len(FIELDS):
         raise ValueError("not an answer")
     values[0] = bytes.fromhex(str(values[0]))
     values[STATUS] = Status(str(values[STATUS])) if values[STATUS] else None
-    return Answer(*values)  # type: ignore[arg-type]
+    return Answer(*values)

@@ -5,11 +5,15 @@ Answers are appended in the order of their arrival, which costs the same however
 because single random insertions would touch a page each.
 """
 
+import fcntl
+import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from operator import attrgetter
 from pathlib import Path
+from typing import Any, Self
 from zlib import crc32
 
 import orjson
@@ -46,7 +50,14 @@ INSERT INTO latest
 SELECT key, max(id) FROM answers WHERE id > (SELECT indexed FROM progress) GROUP BY key ORDER BY key
 ON CONFLICT (key) DO UPDATE SET id = excluded.id
 """
-NEWEST_OF_EACH_RUN = "SELECT max(id) FROM answers GROUP BY run, key"
+REINDEX = "INSERT OR IGNORE INTO latest SELECT key, max(id) FROM answers GROUP BY key ORDER BY key"
+TOTALS = """
+SELECT run, count(*), total(prompt_tokens), total(cached_tokens), total(completion_tokens), sum(cost_usd), min(at), max(at)
+FROM answers WHERE id IN (SELECT max(id) FROM answers {} GROUP BY run, key) GROUP BY run ORDER BY min(at)
+"""
+
+STATUS = FIELDS.index("status")
+REALS = (FIELDS.index("cost_usd"), FIELDS.index("at"))
 
 values_of = attrgetter(*FIELDS)
 
@@ -86,7 +97,8 @@ class Store:
         )
         self.damaged = 0
         try:
-            self._prepare(path)
+            with _alone_in(path.parent):
+                self._prepare(path)
         except BaseException:
             self._connection.close()
             raise
@@ -111,10 +123,7 @@ class Store:
 
     def append(self, answers: Iterable[Answer]) -> None:
         """Make *answers* durable, in one transaction."""
-        rows = []
-        for answer in answers:
-            values = values_of(answer)
-            rows.append((*values, checksum(values)))
+        rows = [_row(answer) for answer in answers]
         with _transaction(self._connection):
             self._connection.executemany(INSERT, rows)
 
@@ -145,14 +154,14 @@ class Store:
         self.index()
         return self._answers(self._connection.execute(f"{SELECT} JOIN latest l ON l.id = a.id ORDER BY a.id"))
 
-    def _answers(self, rows: Iterable[tuple[object, ...]]) -> Iterator[Answer]:
+    def _answers(self, rows: Iterable[tuple[Any, ...]]) -> Iterator[Answer]:
         for row in rows:
             if checksum(row[:-1]) != row[-1]:
                 self.damaged += 1  # as if it were not there: it is asked again
                 continue
             values = list(row[:-1])
             values[STATUS] = Status(values[STATUS]) if values[STATUS] else None
-            yield Answer(*values)  # type: ignore[arg-type]
+            yield Answer(*values)
 
     def spent(self, run: str) -> float:
         """Return the US dollars that *run* has paid, where prices are known."""
@@ -163,11 +172,7 @@ class Store:
 
         An answer that was asked again in the same run holds the sum of both, so only the newest of each counts.
         """
-        newest = NEWEST_OF_EACH_RUN.replace("GROUP", "WHERE run = ? GROUP") if run else NEWEST_OF_EACH_RUN
-        query = (
-            "SELECT run, count(*), total(prompt_tokens), total(cached_tokens), total(completion_tokens),"
-            f" sum(cost_usd), min(at), max(at) FROM answers WHERE id IN ({newest}) GROUP BY run ORDER BY min(at)"
-        )
+        query = TOTALS.format("WHERE run = ?" if run else "")
         rows = self._connection.execute(query, (run,) if run else ())
         return [RunTotals(r[0], r[1], int(r[2]), int(r[3]), int(r[4]), *r[5:]) for r in rows]
 
@@ -179,6 +184,8 @@ class Store:
                 "DELETE FROM latest WHERE id IN (SELECT id FROM answers WHERE at < ?)", (before,)
             )
             count = self._connection.execute("DELETE FROM answers WHERE at < ?", (before,)).rowcount
+            # Where the clock had been set back, an answer that stays may be behind a newer one that went.
+            self._connection.execute(REINDEX)
         self._connection.execute("VACUUM")
         return count
 
@@ -186,14 +193,37 @@ class Store:
         """Close the file."""
         self._connection.close()
 
-    def __enter__(self) -> "Store":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: object, error: object, trace: object) -> None:
         self.close()
 
 
-STATUS = FIELDS.index("status")
+def _row(answer: Answer) -> tuple[object, ...]:
+    """Return the cells of an answer, just as they will be read back, and their checksum."""
+    values = list(values_of(answer))
+    for index in REALS:
+        values[index] = None if values[index] is None else float(values[index])
+    try:
+        return (*values, checksum(values))
+    except orjson.JSONEncodeError:  # a lone surrogate: paid is kept, so the text is kept as far as it can be
+        values = [v.encode("utf-8", "backslashreplace").decode() if isinstance(v, str) else v for v in values]
+        return (*values, checksum(values))
+
+
+@contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    """Keep other processes of ours out of *folder* meanwhile.
+
+    SQLite does not wait but fails where two connections switch a new file to WAL at the same time.
+    """
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
 
 
 class _transaction:  # noqa: N801 - reads as a statement
@@ -210,6 +240,6 @@ class _transaction:  # noqa: N801 - reads as a statement
 
     def __exit__(self, kind: object, error: object, trace: object) -> None:
         if kind is None:
-            self._connection.execute("COMMIT")
+            self._connection.execute("COMMIT")  # SQLite itself rolls back if the disk fails
         elif self._connection.in_transaction:
             self._connection.execute("ROLLBACK")

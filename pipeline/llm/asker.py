@@ -2,32 +2,26 @@
 
 import asyncio
 import logging
-from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import replace
-from typing import TypeVar
+from typing import cast
 
 from pipeline.clock import Clock
 from pipeline.config import Config
 from pipeline.errors import ConfigError
-from pipeline.llm.billing import Billing
+from pipeline.llm.billing import Billing, booked
 from pipeline.llm.client import Client
 from pipeline.llm.estimate import TokenEstimate
 from pipeline.llm.health import Health, Patience
 from pipeline.llm.limits import Budget, Concurrency, Pause, Quota
 from pipeline.llm.providers.body import BodyTemplate, first_form, weaker
 from pipeline.llm.replies import NOTHING, Failure, Kind, Reply
-from pipeline.llm.request import Counters, Request, answer_from_failure, answer_from_reply
+from pipeline.llm.request import Backlog, Counters, Request, answer_from_failure, answer_from_reply
 from pipeline.llm.retry import Policy
 from pipeline.records import Answer, Prompt
 from pipeline.tasks.prompt import Task
 
 log = logging.getLogger(__name__)
-
-Outcome = TypeVar("Outcome", Reply, Failure)
-
-CONFIRM_SECONDS = 0.5
-"""Wait before a request goes out again whose failure needs to be confirmed."""
 
 
 class Asker:
@@ -44,7 +38,6 @@ class Asker:
         stop: Callable[[BaseException], None],
         clock: Clock,
         spent_usd: float = 0.0,
-        policy: Policy = Policy(),  # noqa: B008 - frozen
     ) -> None:
         """Make one for *task*.
 
@@ -57,7 +50,6 @@ class Asker:
             stop: Called with what must end the run.
             clock: Time and chance.
             spent_usd: What earlier executions of the run have spent.
-            policy: How patient to be.
         """
         limits = config.limits
         self.counters = Counters()
@@ -66,7 +58,7 @@ class Asker:
         self.billing = Billing(config.model, capped=limits.max_cost_usd is not None)
         self.health = Health(clock, limits.max_outage)
         self._client, self._task, self._model, self._run = client, task, config.model, run
-        self._deliver, self._stop, self._clock, self._policy = deliver, stop, clock, policy
+        self._deliver, self._stop, self._clock, self._policy = deliver, stop, clock, Policy()
         self._template = BodyTemplate(task, config.model, first_form(config.model))
         self._estimate = TokenEstimate(task.system, config.model.max_tokens)
         self._patience = Patience(None if limits.request_timeout == "auto" else limits.request_timeout)
@@ -74,12 +66,10 @@ class Asker:
         self._episodes = 0
         self._requests = Quota(limits.requests_per_minute) if limits.requests_per_minute else None
         self._tokens = Quota(limits.tokens_per_minute) if limits.tokens_per_minute else None
-        self._backlog: deque[Request] = deque()
-        self._hungry: deque[asyncio.Future[None]] = deque()
+        self._backlog = Backlog()
         self._tasks: set[asyncio.Task[None]] = set()
         self._sending: set[asyncio.Task[None]] = set()
-        self._workers = limits.max_concurrency
-        self._draining = False
+        self._workers, self._draining = limits.max_concurrency, False
 
     async def start(self) -> None:
         """Learn what the endpoint tells about the model, and start the workers."""
@@ -89,7 +79,7 @@ class Asker:
 
     def ask(self, prompt: Prompt, previous: Answer | None = None) -> None:
         """Have *prompt* asked; *previous* is its invalid answer, if this is the second ask."""
-        self._push(Request(prompt, previous), first=previous is not None)
+        self._backlog.push(Request(prompt, previous), first=previous is not None)
 
     async def drain(self, seconds: float) -> None:
         """Send nothing more; wait up to *seconds* for what is in flight, and give up the rest."""
@@ -113,35 +103,19 @@ class Asker:
         if not task.cancelled() and (error := task.exception()) is not None:
             self._stop(error)
 
-    def _push(self, request: Request, *, first: bool) -> None:
-        if first:
-            self._backlog.appendleft(request)  # its chunk is the oldest
-        else:
-            self._backlog.append(request)
-        while self._hungry:
-            waiter = self._hungry.popleft()
-            if not waiter.done():
-                waiter.set_result(None)
-                break
-
-    async def _next(self) -> Request:
-        while not self._backlog:
-            waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self._hungry.append(waiter)
-            await waiter
-        return self._backlog.popleft()
-
     async def _work(self) -> None:
-        task = asyncio.current_task()
-        assert task is not None  # noqa: S101 - for the type checker
         while not self._draining:
             await self.concurrency.enter()
             try:
-                await self._serve(await self._next(), task)
+                await self._serve(await self._backlog.next())
+            except BaseException:
+                self._draining = True  # at once: nobody else shall send before the run has been told
+                raise
             finally:
                 self.concurrency.leave()
 
-    async def _serve(self, request: Request, task: asyncio.Task[None]) -> None:
+    async def _serve(self, request: Request) -> None:
+        task = cast("asyncio.Task[None]", asyncio.current_task())
         probing = await self.health.admit()
         try:
             tokens = await self._turn(request)
@@ -180,15 +154,15 @@ class Asker:
         try:
             outcome, window = await self._client.ask(body, self._patience.seconds)
         finally:
-            failed = not isinstance(outcome, Reply)
+            replied = isinstance(outcome, Reply)
             congested = isinstance(outcome, Failure) and outcome.congested
-            self._episodes += self.concurrency.learn(sent_at, congested=congested, success=not failed)
+            self._episodes += self.concurrency.learn(sent_at, congested=congested, success=replied)
             outcome = outcome and self._priced(outcome)
-            self.budget.settle(estimate_usd, outcome.usage.cost_usd if outcome else None)
+            self.budget.settle(estimate_usd, booked(outcome, estimate_usd))
         if window is not None:
             self._pause.extend(window.wait_seconds)
         if isinstance(outcome, Reply):
-            self.health.good(again=request.tries.garbled > 0)
+            self.health.good(again=request.tries.suspect)
             self._patience.learn(self._clock.now() - sent_at)
             self._estimate.learn(tokens, outcome.usage)
         return outcome
@@ -197,9 +171,9 @@ class Asker:
         self._episodes = 0
         self.counters.answers += 1
         await self._deliver(answer_from_reply(request, reply, self._run, self._clock.wall()))
-        self.billing.ensure_capped(reply.usage.cost_usd)
+        self.billing.ensure_capped()
 
-    def _priced(self, outcome: Outcome) -> Outcome:
+    def _priced(self, outcome: Reply | Failure) -> Reply | Failure:
         """Put the price into the usage, and count the tokens; a garbled reply may have been billed too."""
         usage = outcome.usage
         if usage == NOTHING:
@@ -211,35 +185,42 @@ class Asker:
         return replace(outcome, usage=replace(usage, cost_usd=self.billing.cost(usage)))
 
     async def _failed(self, request: Request, failure: Failure) -> None:
-        fatal = self.health.bad(failure, again=request.tries.garbled > 0)
+        fatal = self.health.bad(failure, again=request.tries.suspect)
         if fatal is not None:
-            self._draining = True  # at once: nobody else shall send before the run has been told
             raise fatal
         match failure.kind:
             case Kind.UNSUPPORTED if self._weaken(failure):
                 self._again(request, failure, 0.0)
             case Kind.ROW | Kind.UNSUPPORTED:
                 await self._give_up(request, failure)
+            case Kind.DENIED if self._denied_too_often(request, failure):
+                await self._give_up(request, failure)
             case Kind.THROTTLED:
-                self._throttled(failure)
+                self.counters.throttled += 1
+                self._pause.extend(self._policy.pause(failure, self._episodes, self._clock))
                 self._again(request, failure, 0.0)
             case Kind.DENIED | Kind.UNTRUSTED:
                 self._client.refresh()
-                self._again(request, failure, CONFIRM_SECONDS)
+                self._again(request, failure, self._policy.confirm_seconds)
             case _:
                 await self._try_again(request, failure)
 
-    def _throttled(self, failure: Failure) -> None:
-        self.counters.throttled += 1
-        self._pause.extend(self._policy.pause(failure, self._episodes, self._clock))
+    def _denied_too_often(self, request: Request, failure: Failure) -> bool:
+        of_row = self.health.is_of_row(failure, again=request.tries.suspect)
+        return of_row and request.tries.denied + 1 >= self._policy.max_denied
 
     async def _try_again(self, request: Request, failure: Failure) -> None:
         tries = request.tries.after(failure, others_succeed=self.health.others_succeed)
-        seconds = self._clock.now() - (request.since or self._clock.now())
+        seconds = self._clock.now() - self._since(request)
         if self._policy.exhausted(failure, tries, seconds, self.health.garbled_share):
             await self._give_up(request, failure)
         else:
             self._again(request, failure, self._policy.delay(failure, max(1, tries.own), self._clock))
+
+    def _since(self, request: Request) -> float:
+        """Return since when *request* fails; an outage does not count, it begins anew after one."""
+        since = request.since if self.health.others_succeed else None
+        return self._clock.now() if since is None else since
 
     async def _give_up(self, request: Request, failure: Failure) -> None:
         await self._deliver(answer_from_failure(request, failure, self._run, self._clock.wall()))
@@ -247,15 +228,15 @@ class Asker:
     def _again(self, request: Request, failure: Failure, seconds: float) -> None:
         self.counters.retries += 1
         tries = request.tries.after(failure, others_succeed=self.health.others_succeed)
-        retried = replace(request, tries=tries, since=request.since or self._clock.now())
+        retried = replace(request, tries=tries, since=self._since(request))
         if seconds > 0:
             self._spawn(self._later(retried, seconds))
         else:
-            self._push(retried, first=True)
+            self._backlog.push(retried, first=True)
 
     async def _later(self, request: Request, seconds: float) -> None:
         await self._clock.sleep(seconds)
-        self._push(request, first=True)
+        self._backlog.push(request, first=True)
 
     def _weaken(self, failure: Failure) -> bool:
         """Ask in a weaker form from now on, if the endpoint refuses this one and never answered in it."""

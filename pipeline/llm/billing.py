@@ -5,9 +5,8 @@ from typing import Any
 
 from pipeline.config import ModelSettings
 from pipeline.errors import ConfigError
-from pipeline.llm.replies import Failure, Usage
+from pipeline.llm.replies import Failure, Reply, Usage
 from pipeline.tasks.pricing import PER_MILLION, TABLE, Price, per_million
-
 
 LISTED = frozenset({"oxen", "openai", "simulate"})
 """Providers that the list prices hold for; the simulator rehearses them."""
@@ -22,7 +21,7 @@ class Billing:
 
     def __init__(self, model: ModelSettings, *, capped: bool) -> None:
         self._capped = capped
-        self._told = False
+        self._dearest: float | None = None
         self.price: Price | None = TABLE.get(model.name) if model.provider in LISTED else None
         self._configured = model.price is not None
         if model.price is not None:
@@ -31,7 +30,7 @@ class Billing:
     @property
     def source(self) -> str | None:
         """Where costs come from: `reply`, `config`, `endpoint`, `table`, or None if no price is known."""
-        if self._told:
+        if self._dearest is not None:
             return "reply"
         return self.price.source if self.price else None
 
@@ -51,7 +50,7 @@ class Billing:
     def cost(self, usage: Usage) -> float | None:
         """Return what a reply cost in US dollars, or None if nobody knows."""
         if usage.cost_usd is not None:
-            self._told = True
+            self._dearest = max(self._dearest or 0.0, usage.cost_usd)
             return usage.cost_usd
         if self.price is not None and usage.prompt_tokens is not None:
             return self.price.cost(
@@ -59,23 +58,36 @@ class Billing:
             )
         return None
 
-    def ensure_capped(self, cost: float | None) -> None:
-        """Refuse to go on under a budget with a reply that nobody knows the price of.
+    def ensure_capped(self) -> None:
+        """Refuse to go on under a budget with a model that nobody knows the price of.
+
+        A single reply without usage is no reason to stop: the budget takes its estimate.
 
         Raises:
-            ConfigError: If `limits.max_cost_usd` is set and *cost* is None.
+            ConfigError: If `limits.max_cost_usd` is set and nobody tells a price.
         """
-        if self._capped and cost is None:
+        if self._capped and self.source is None:
             raise ConfigError(
                 "limits.max_cost_usd is set, but no price is known for the model; set model.price "
                 "(US dollars per million tokens) or remove the limit"
             )
 
     def estimate(self, prompt_tokens: float, completion_tokens: float) -> float:
-        """Return about what a request will cost in US dollars; 0 where no price is known."""
+        """Return about what a request will cost in US dollars; 0 where no price is known.
+
+        Where only replies tell their cost, as much as the dearest of them.
+        """
         if self.price is None:
-            return 0.0
+            return self._dearest or 0.0
         return self.price.cost(int(prompt_tokens), 0, int(completion_tokens) + 1)
+
+
+def booked(outcome: Reply | Failure | None, estimate_usd: float) -> float:
+    """Return what a call takes from the budget, in US dollars; a reply of unknown cost takes its estimate."""
+    known = outcome.usage.cost_usd if outcome is not None else None
+    if known is None:
+        return estimate_usd if isinstance(outcome, Reply) else 0.0
+    return known
 
 
 def _usd(value: Any) -> float | None:

@@ -64,7 +64,8 @@ class Client:
 
     def refresh(self) -> None:
         """Read the headers anew: a key that was refused may have been rotated."""
-        self._headers = {**self._make_headers(), "Content-Type": "application/json"}
+        own = {"Content-Type": "application/json", "Accept-Encoding": ", ".join(UNZIP)}
+        self._headers = {**self._make_headers(), **own}
 
     async def ask(self, body: bytes, timeout_seconds: float) -> tuple[Reply | Failure, Window | None]:
         """Send one chat completion request; whatever goes wrong on the way comes back as a failure."""

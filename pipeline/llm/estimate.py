@@ -6,6 +6,9 @@ from pipeline.tasks.tokens import estimate_tokens
 WEIGHT = 0.1
 """Weight of a new reply in the moving average: the bias of the rule of thumb is gone after about 20."""
 
+MOST, LEAST = 20.0, 0.1
+"""Bounds of the correction: one reply with a nonsensical count must not stop the limiter for an hour."""
+
 
 class TokenEstimate:
     """Estimates the tokens of a request and corrects itself."""
@@ -32,6 +35,7 @@ class TokenEstimate:
     def learn(self, estimated: int, usage: Usage) -> None:
         """Compare an estimate with what was billed."""
         if usage.prompt_tokens and estimated:
-            self._ratio += WEIGHT * (self._ratio * usage.prompt_tokens / estimated - self._ratio)
+            found = self._ratio * usage.prompt_tokens / estimated
+            self._ratio += WEIGHT * (min(MOST, max(LEAST, found)) - self._ratio)
         if usage.completion_tokens is not None:
             self._completion += WEIGHT * (usage.completion_tokens - self._completion)

@@ -15,6 +15,7 @@ OPEN_REFUSALS = 10
 PROBE_FIRST = 5.0
 PROBE_CEILING = 30.0
 CONFIRMATIONS = 3
+FORBIDDEN = 403
 FIRST_REQUESTS = 20
 SHARE_WEIGHT = 0.02
 """Weight of one reply in the moving share of garbled ones: it looks back over about 50."""
@@ -45,7 +46,7 @@ class Health:
         self._refusals = 0
         self._denials: list[float] = []
         self._first: list[bool] = []
-        self._last_good = clock.now()
+        self._failing_since: float | None = None
         self._probes = 0
         self._probing = asyncio.Lock()
         self._closed = asyncio.Event()
@@ -77,7 +78,9 @@ class Health:
             try:
                 if self.open:
                     self._probes += 1
-                    await self._clock.sleep(min(PROBE_CEILING, PROBE_FIRST * 1.5 ** (self._probes - 1)))
+                    await self._clock.sleep(
+                        min(PROBE_CEILING, PROBE_FIRST * 1.5 ** min(self._probes - 1, 30))
+                    )
                     return True
             except BaseException:
                 self._probing.release()
@@ -97,7 +100,7 @@ class Health:
         self._now().replies += 1
         self._refusals = 0
         self._denials.clear()
-        self._last_good = self._clock.now()
+        self._failing_since = None
         self.succeeded = True
         if not again:
             self.garbled_share *= 1 - SHARE_WEIGHT
@@ -113,13 +116,17 @@ class Health:
 
         Args:
             failure: What went wrong.
-            again: Whether the same row was garbled before: then it says more about the row than about the endpoint.
+            again: Whether the same row was garbled or denied before: then it says more about the row than about
+                the endpoint.
         """
         if failure.kind in OUTAGE_KINDS:
             self._outage(failure)
         if failure.kind is Kind.GARBLED and not again:
             self.garbled_share += SHARE_WEIGHT * (1 - self.garbled_share)
-        if failure.kind is not Kind.ROW and self._clock.now() - self._last_good > self._max_outage:
+        now = self._clock.now()
+        if failure.kind is not Kind.ROW and self._failing_since is None:
+            self._failing_since = now
+        if self._failing_since is not None and now - self._failing_since > self._max_outage:
             return ProviderUnavailableError(
                 f"the endpoint gave no reply for {self._max_outage:g} s (limits.max_outage), at last: "
                 f"{failure.message}; run again to continue"
@@ -134,9 +141,9 @@ class Health:
                     f"{failure.message}; set model.name or model.base_url to what the endpoint has"
                 )
             case Kind.DENIED | Kind.UNTRUSTED:
-                return self._denied(failure)
+                return None if self.is_of_row(failure, again=again) else self._denied(failure)
             case Kind.ROW:
-                self._last_good = self._clock.now()  # it is there and it answers
+                self._failing_since = None  # it is there and it answers
                 return self._refused_row(failure)
         return None
 
@@ -148,6 +155,10 @@ class Health:
         enough = replies + failures >= OPEN_SAMPLES and failures >= OPEN_SHARE * (replies + failures)
         if enough or self._refusals >= OPEN_REFUSALS:
             self._closed.clear()
+
+    def is_of_row(self, failure: Failure, *, again: bool) -> bool:
+        """Whether a denial that came *again* is about the row's text: gateways answer 403 to what they dislike."""
+        return failure.status == FORBIDDEN and again and self.succeeded
 
     def _denied(self, failure: Failure) -> PipelineError | None:
         """One refusal can be a gateway's blip; three within 10 s are not."""

@@ -1,5 +1,7 @@
 """A request on its way: what is asked, what it has been through, and the answer that comes of it."""
 
+import asyncio
+from collections import deque
 from dataclasses import dataclass, replace
 
 from pipeline.llm.replies import NOTHING, Failure, Reply, Usage
@@ -17,13 +19,41 @@ class Request:
         prompt: What is asked.
         previous: The invalid answer that makes this the second, stricter ask; None for the first.
         tries: What it has been through.
-        since: When it was first sent, on the clock; None if it was not.
+        since: When it first failed while others got replies, on the clock; None if it did not.
     """
 
     prompt: Prompt
     previous: Answer | None = None
     tries: Tries = FRESH
     since: float | None = None
+
+
+class Backlog:
+    """The requests that wait for a worker, and the workers that wait for a request."""
+
+    def __init__(self) -> None:
+        self._requests: deque[Request] = deque()
+        self._hungry: deque[asyncio.Future[None]] = deque()
+
+    def push(self, request: Request, *, first: bool) -> None:
+        """Put *request* to the end, or *first*: its chunk is the oldest."""
+        if first:
+            self._requests.appendleft(request)
+        else:
+            self._requests.append(request)
+        while self._hungry:
+            waiter = self._hungry.popleft()
+            if not waiter.done():
+                waiter.set_result(None)
+                break
+
+    async def next(self) -> Request:
+        """Return the first request as soon as there is one."""
+        while not self._requests:
+            waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._hungry.append(waiter)
+            await waiter
+        return self._requests.popleft()
 
 
 @dataclass(slots=True)

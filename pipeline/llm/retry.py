@@ -28,8 +28,10 @@ class Policy:
         max_attempts: Failures of its own that a row may have.
         max_garbled: Garbled replies that a row may have while the endpoint is well otherwise: each may have
             been paid for, and a row that garbles every reply is the row's fault.
-        max_seconds: How long a row is tried in all.
+        max_denied: Denials that a row may have while other rows get replies.
+        max_seconds: How long a row is tried while other rows get replies.
         sick_share: Share of garbled replies above which the endpoint is to blame and not the row.
+        confirm_seconds: Wait before a request goes out again whose denial needs to be confirmed.
         jitter: Added to a Retry-After, as a share of it, so that not everybody comes back at once.
     """
 
@@ -37,9 +39,11 @@ class Policy:
     throttled: Backoff = Backoff(1.0, 60.0)
     max_attempts: int = 20
     max_garbled: int = 4
+    max_denied: int = 3
     max_seconds: float = 1800.0
     sick_share: float = 0.05
     jitter: float = 0.1
+    confirm_seconds: float = 0.5
 
     def pause(self, failure: Failure, episodes: int, clock: Clock) -> float:
         """Return the seconds that everybody waits after a throttle; a Retry-After is never undercut."""
@@ -54,7 +58,14 @@ class Policy:
         return self.transient.after(failures, clock)
 
     def exhausted(self, failure: Failure, tries: "Tries", seconds: float, garbled_share: float) -> bool:
-        """Whether a row that failed with *failure* has been tried enough."""
+        """Whether a row that failed with *failure* has been tried enough.
+
+        Args:
+            failure: What went wrong now.
+            tries: What the row has been through, this failure included.
+            seconds: How long it has been tried while the endpoint was there.
+            garbled_share: Share of garbled replies lately, over all rows.
+        """
         if failure.kind is Kind.GARBLED and garbled_share < self.sick_share:
             return tries.garbled >= self.max_garbled
         return tries.own >= self.max_attempts or seconds >= self.max_seconds
@@ -68,16 +79,29 @@ class Tries:
         calls: HTTP calls made.
         own: Failures that count against the row.
         garbled: The garbled ones among them.
+        denied: Times that it was refused as if the key were wrong.
         paid: What garbled replies were billed for; it is added to the answer's bill.
     """
 
     calls: int = 0
     own: int = 0
     garbled: int = 0
+    denied: int = 0
     paid: Usage = NOTHING
+
+    @property
+    def suspect(self) -> bool:
+        """Whether the row itself may be what the endpoint cannot bear."""
+        return self.garbled + self.denied > 0
 
     def after(self, failure: Failure, *, others_succeed: bool) -> "Tries":
         """Return the tries after one more call that failed; an outage is not the row's fault."""
         garbled = failure.kind is Kind.GARBLED
         counts = garbled or (failure.kind is Kind.TRANSIENT and others_succeed)
-        return Tries(self.calls + 1, self.own + counts, self.garbled + garbled, self.paid + failure.usage)
+        return Tries(
+            self.calls + 1,
+            self.own + counts,
+            self.garbled + garbled,
+            self.denied + (failure.kind is Kind.DENIED),
+            self.paid + failure.usage,
+        )

@@ -80,7 +80,7 @@ _EMPTY = (None, None, Status.EMPTY.value, None, "the row has no text", False, No
 
 def failed_rows(part: pa.RecordBatch) -> int:
     """Return how many rows of a part have text and no labels."""
-    statuses = part.column("label_status").to_pylist()
+    statuses: list[str] = part.column("label_status").to_pylist()
     return len(statuses) - statuses.count(Status.OK.value) - statuses.count(Status.EMPTY.value)
 
 

@@ -8,6 +8,7 @@ bit a row.
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
+from typing import Self
 
 import polars as pl
 import pyarrow as pa
@@ -25,25 +26,26 @@ class Duplicates:
     A context manager: its bucket files live as long as the block.
     """
 
-    def __init__(self, folder: Path, rows: int) -> None:
+    def __init__(self, folder: Path, rows: int, rows_per_bucket: int = ROWS_PER_BUCKET) -> None:
         """Make one for an input of *rows* rows; bucket files go to *folder*."""
         self.rows = rows
         self._folder = folder
-        self._count = rows // ROWS_PER_BUCKET + 1
+        self._room = rows_per_bucket
+        self._count = rows // rows_per_bucket + 1
         self._buckets: list[list[pl.DataFrame]] = [[] for _ in range(self._count)]
         self._held = 0
         self._flushes = 0
         self._bits = bytearray()
         self.found = 0
 
-    def __enter__(self) -> "Duplicates":
+    def __enter__(self) -> Self:
+        self._clear()  # of a run that was killed
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for path in self._folder.glob(".keys-*"):
-            path.unlink()
+        self._clear()
 
     def add(self, first_row: int, keys: pa.Array) -> None:
         """Take in the *keys* (binary, 16 bytes; null where nothing was asked) of the rows from *first_row* on."""
@@ -60,7 +62,7 @@ class Duplicates:
         for (number,), some in frame.with_columns(bucket=bucket).partition_by("bucket", as_dict=True).items():
             self._buckets[int(str(number))].append(some.drop("bucket"))
         self._held += len(frame)
-        if self._held >= ROWS_PER_BUCKET:
+        if self._held >= self._room:
             self._flush()
 
     def finish(self) -> None:
@@ -82,6 +84,10 @@ class Duplicates:
         buffer = pa.py_buffer(bytes(self._bits[start:stop]))
         bits = pa.BooleanArray.from_buffers(pa.bool_(), (stop - start) * 8, [None, buffer], null_count=0)
         return bits.slice(first_row & 7, count)
+
+    def _clear(self) -> None:
+        for path in self._folder.glob(".keys-*"):
+            path.unlink()
 
     def _any(self, number: int) -> bool:
         return bool(self._buckets[number]) or self._flushes > 0

@@ -1,22 +1,28 @@
 """The new columns of finished chunks: a cache that lets a resumed run skip them unread.
 
 A part's name tells its rows and its metadata tells the run, so that a redo overwrites and a stranger's part is
-not taken for ours. Everything in a part can be made again from the ledger.
+not taken for ours. A checksum over the whole file is in its metadata too, because Parquet's own do not cover
+headers and footer. Everything in a part can be made again from the ledger.
 """
 
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from zlib import crc32
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.durable import replacing
+from pipeline.durable import write
 from pipeline.records import Span
 
 NAME = re.compile(r"f(\d{6})-r(\d{12})-(\d{12})\.parquet")
 IDENTITY = b"pipeline.part"
+SEAL = b"crc32:"
+"""Comes right before the checksum, eight hexadecimal digits."""
+
+UNSEALED = SEAL + b"00000000"
 
 
 class DamagedPartError(Exception):
@@ -39,14 +45,14 @@ class Parts:
 
     def write(self, span: Span, batch: pa.RecordBatch) -> None:
         """Save the part of the chunk at *span*."""
-        schema = self.schema.with_metadata({IDENTITY: self.identity.encode()})
-        with replacing(self._path(span), 0o600) as temporary:
-            table = pa.Table.from_batches([batch]).cast(schema)
-            # The key is random and never repeats: a dictionary or statistics of it would only cost.
-            pq.write_table(
-                table, temporary, compression="zstd", use_dictionary=DICTIONARY, write_statistics=False,
-                write_page_checksum=True,
-            )  # fmt: skip
+        schema = self.schema.with_metadata({IDENTITY: self.identity.encode(), b"pipeline.seal": UNSEALED})
+        file = pa.BufferOutputStream()
+        # The key is random and never repeats: a dictionary or statistics of it would only cost.
+        pq.write_table(
+            pa.Table.from_batches([batch]).cast(schema), file, compression="zstd", use_dictionary=DICTIONARY,
+            write_statistics=False,
+        )  # fmt: skip
+        write(self._path(span), sealed(file.getvalue().to_pybytes()))
 
     def spans(self, whole: Iterable[Span]) -> list[Span]:
         """Return the spans of the parts that are there, in the order of the input; removes what is not ours.
@@ -55,7 +61,7 @@ class Parts:
             whole: The span of each input file, in order.
         """
         files = {span.file: span for span in whole}
-        found = []
+        found: list[Span] = []
         for path in sorted(self.folder.iterdir()):
             span = _span(path.name, files)
             if span is None or not self._ours(path, span) or (found and _overlap(found[-1], span)):
@@ -68,20 +74,15 @@ class Parts:
         """Return the part of the chunk at *span*.
 
         Raises:
-            DamagedPartError: If its pages do not match their checksums, or cannot be read at all.
+            DamagedPartError: If it does not match its checksum, or is not there.
         """
         path = self._path(span)
-        try:
-            with pq.ParquetFile(path, page_checksum_verification=True) as file:
-                table = file.read(use_threads=False).cast(self.schema)
-        except (pa.ArrowException, OSError) as error:
+        content = _content(path)
+        if content is None:
             path.unlink(missing_ok=True)
-            raise DamagedPartError(str(path)) from error
-        return (
-            table.combine_chunks().to_batches()[0]
-            if table.num_rows
-            else pa.RecordBatch.from_pylist([], self.schema)
-        )
+            raise DamagedPartError(str(path))
+        table = pq.read_table(pa.BufferReader(content), use_threads=False).cast(self.schema)
+        return table.combine_chunks().to_batches()[0]
 
     def remove(self) -> None:
         """Remove all parts."""
@@ -92,12 +93,12 @@ class Parts:
         return self.folder / f"f{span.file:06}-r{span.start:012}-{span.stop:012}.parquet"
 
     def _ours(self, path: Path, span: Span) -> bool:
-        try:
-            metadata = pq.read_metadata(path)
-        except (pa.ArrowException, OSError):
+        content = _content(path)
+        if content is None:
             return False
+        metadata = pq.read_metadata(pa.BufferReader(content))
         ours = (metadata.metadata or {}).get(IDENTITY) == self.identity.encode()
-        return ours and metadata.num_rows == span.rows
+        return ours and bool(metadata.num_rows == span.rows)
 
 
 DICTIONARY = ["label", "labels.list.element", "label_status", "label_error", "label_model", "label_run"]
@@ -116,6 +117,28 @@ def gaps(whole: Iterable[Span], done: Iterable[Span]) -> Iterator[Span]:
             start = span.stop
         if start < file.stop:
             yield Span(file.file, start, file.stop, file.first_row + start)
+
+
+def sealed(content: bytes) -> bytes:
+    """Return the file *content* with its own checksum in the place kept for it."""
+    at = content.rindex(UNSEALED) + len(SEAL)
+    return content[:at] + b"%08x" % crc32(content) + content[at + 8 :]
+
+
+def is_sealed(content: bytes) -> bool:
+    """Whether *content* is a file that `sealed` made, unchanged to the bit."""
+    at = content.rfind(SEAL) + len(SEAL)
+    found = content[at : at + 8]
+    return found == b"%08x" % crc32(content[:at] + UNSEALED[len(SEAL) :] + content[at + 8 :])
+
+
+def _content(path: Path) -> bytes | None:
+    """Return what is in the part at *path*; None if it is damaged or not there."""
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        return None
+    return content if is_sealed(content) else None
 
 
 def _span(name: str, files: dict[int, Span]) -> Span | None:

@@ -32,21 +32,29 @@ def ensure_creatable(path: Path, *, single: bool, overwrite: bool) -> None:
     Raises:
         CannotCreateError: If something else is there, or the folder cannot be written.
     """
-    if path.exists():
-        if single and path.is_dir():
-            raise CannotCreateError(f"{path}: is a folder; give output.path a file's name")
-        if not single and not path.is_dir():
-            raise CannotCreateError(
-                f"{path}: is a file; the input is a folder, so give output.path a folder's name"
-            )
-        if not overwrite and not ours(path):
-            raise CannotCreateError(
-                f"{path}: is there already and is not ours; move it away or use --overwrite"
-            )
     try:
+        if path.exists():
+            _ensure_ours(path, single=single, overwrite=overwrite)
         path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path.with_name(f".{path.name}.probe")) as temporary:
             temporary.touch()
         path.with_name(f".{path.name}.probe").unlink()
     except OSError as error:
         raise CannotCreateError(f"{path.parent}: cannot be written: {error}; check output.path") from error
+
+
+def _ensure_ours(path: Path, *, single: bool, overwrite: bool) -> None:
+    if single and path.is_dir():
+        raise CannotCreateError(f"{path}: is a folder; give output.path a file's name")
+    if not single and not path.is_dir():
+        raise CannotCreateError(
+            f"{path}: is a file; the input is a folder, so give output.path a folder's name"
+        )
+    if not overwrite and not ours(path):
+        raise CannotCreateError(f"{path}: is there already and is not ours; move it away or use --overwrite")
+
+
+def output_name(name: str) -> str:
+    """Return the name of the output file for the input file *name*: another ending, nothing else."""
+    path = Path(name.removesuffix(".gz"))
+    return str(path.with_suffix(".parquet"))

@@ -10,16 +10,19 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.durable import replacing, sync
+from pipeline.durable import replacing, sweep, sync
 from pipeline.outputs.columns import KEY, output_names, part_schema, published
-from pipeline.outputs.duplicates import Duplicates
 from pipeline.outputs.parts import Parts
 from pipeline.outputs.report import Tally
 from pipeline.records import Span
+
+if TYPE_CHECKING:
+    from pipeline.outputs.duplicates import Duplicates
 
 ROW_GROUP_ROWS = 131_072
 ROW_GROUP_BYTES = 64 << 20
@@ -82,7 +85,10 @@ def publish(publication: Publication, parts: Parts, tally: Tally, *, go_on: Call
         DamagedPartError: If a part cannot be read; its chunk must be done again.
         OSError: If the disk is full or failing; the old output is still there then.
     """
+    from pipeline.outputs.duplicates import Duplicates  # noqa: PLC0415 - brings polars, for which `check` must not wait
+
     publication.path.parent.mkdir(parents=True, exist_ok=True)
+    sweep(publication.path)
     with Duplicates(parts.folder.parent, publication.rows) as duplicates:
         for sheet in publication.sheets:
             for span in sheet.spans:
@@ -101,7 +107,7 @@ class _Joined:
     """The new columns of a sheet, in whatever portions the input comes."""
 
     parts: Parts
-    duplicates: Duplicates
+    duplicates: "Duplicates"
     tally: Tally
     go_on: Callable[[], None]
 
@@ -162,7 +168,8 @@ def _publish_folder(publication: Publication, joined: _Joined) -> None:
         file.parent.mkdir(parents=True, exist_ok=True)
         with replacing(file) as whole:
             _write(whole, publication, sheet, joined)
-    sync(temporary)
+    for folder in [temporary, *(inner for inner in temporary.rglob("*") if inner.is_dir())]:
+        sync(folder)
     if path.exists():
         _exchange(temporary, path)
         sync(path.parent)
@@ -185,9 +192,3 @@ def _exchange(new: Path, old: Path) -> None:
     old.rename(aside)
     new.rename(old)
     aside.rename(new)
-
-
-def output_name(name: str) -> str:
-    """Return the name of the output file for the input file *name*: another ending, nothing else."""
-    path = Path(name.removesuffix(".gz"))
-    return str(path.with_suffix(".parquet"))

@@ -1,19 +1,31 @@
 """From answer to labels. A reply outside the set is invalid; it is never mapped by guess.
 
 What is forgiven, and nothing else: a code fence or one pair of quotes around the reply, spaces around a
-label, and its upper or lower case (labels of a task differ by more than case). A cut reply is not mended.
+label, its upper or lower case (labels of a task differ by more than case), a bare label where a list or an
+object is due, and a list of one label where one label is due. A cut reply is not mended.
 """
 
 import json
+import re
 from collections.abc import Mapping
 from functools import lru_cache
 from math import exp
-from typing import Any
+from typing import Any, TypeAlias
 
 import orjson
 
 from pipeline.config import TaskSettings
 from pipeline.records import Answer, Outcome, Status
+
+LONGEST_PLAIN = 1000
+"""Characters; a longer reply is no bare label, and is not worth remembering."""
+
+SHOWN_CHARACTERS = 80
+
+STRING = re.compile(r'"((?:[^"\\]|\\.)*)"')
+"""A JSON string, and what stands between its quotes."""
+
+Tokens: TypeAlias = list[tuple[str, float]]
 
 MAX_ASKS = 2
 """A reply that names no label is paid for; it is asked once more, stricter, and then kept as invalid."""
@@ -35,12 +47,13 @@ class Parser:
             return Outcome(answer.status, error=answer.error)
         if answer.finish == "length":
             return Outcome(Status.INVALID, error="the reply was cut at max_tokens; raise model.max_tokens")
-        read = self._read(answer.text or "")
+        text = answer.text or ""
+        read = self._read(text) if len(text) <= LONGEST_PLAIN else self._read_text(text)
         if isinstance(read, str):
             return Outcome(Status.INVALID, error=read)
         if answer.logprobs is None:
             return Outcome(Status.OK, read)
-        return Outcome(Status.OK, read, confidence(answer.logprobs, answer.text or "", read))
+        return Outcome(Status.OK, read, confidence(answer.logprobs, text, read))
 
     def settled(self, answer: Answer, outcome: Outcome) -> bool:
         """Whether *answer* stands, or is worth one more, stricter, ask."""
@@ -84,8 +97,13 @@ def _decode(text: str) -> Any:
     try:
         orjson.loads(text)  # strict, and safe against deep nesting; the second reader knows of double keys
         return json.loads(text, object_pairs_hook=unique_keys)
-    except ValueError:
-        return text.strip("'\"") if len(text) < 1000 and text[:1] not in "{[" else None
+    except (ValueError, RecursionError):
+        return _unquote(text) if len(text) <= LONGEST_PLAIN and text[:1] not in "{[" else None
+
+
+def _unquote(text: str) -> str:
+    """Take off one pair of single quotes; a pair of double ones is JSON."""
+    return text[1:-1] if len(text) > 1 and text[0] == text[-1] == "'" else text
 
 
 def unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -101,30 +119,49 @@ def unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _shown(text: str) -> str:
-    return json.dumps(text if len(text) <= 80 else text[:79] + "…", ensure_ascii=False)  # noqa: PLR2004
+    short = text if len(text) <= SHOWN_CHARACTERS else text[: SHOWN_CHARACTERS - 1] + "…"
+    return json.dumps(short, ensure_ascii=False)
 
 
 def confidence(logprobs: str, text: str, labels: tuple[str, ...]) -> float | None:
     """Return the probability that the model gave to *labels* in *text*: of several, the weakest.
+
+    None where there is no label, or where the place of one of them cannot be told.
 
     Args:
         logprobs: JSON array of [token, natural log of its probability] over the whole reply.
         text: The reply.
         labels: The labels that were read from it.
     """
-    tokens: list[tuple[str, float]] = [(str(token), float(value)) for token, value in orjson.loads(logprobs)]
+    tokens: Tokens = [(str(token), float(value)) for token, value in orjson.loads(logprobs)]
     if "".join(token for token, _ in tokens) != text:
         return None  # byte tokens: the label's place in them is not known
-    found = [_probability(tokens, text, label) for label in labels]
-    return min((value for value in found if value is not None), default=None)
-
-
-def _probability(tokens: list[tuple[str, float]], text: str, label: str) -> float | None:
-    # The last place: a label may be spelled like the field that holds it.
-    start = max(text.lower().rfind(f'"{label.lower()}"') + 1, 0) or text.lower().rfind(label.lower())
-    if start < 0:
+    places = [_place(text, label) for label in labels]
+    known = [place for place in places if place is not None]
+    if len(known) < len(places):
         return None
-    stop, position, total = start + len(label), 0, 0.0
+    return min((_probability(tokens, *place) for place in known), default=None)
+
+
+def _place(text: str, label: str) -> tuple[int, int] | None:
+    """Return where *label* starts and stops in *text*; the last place, as a field may be spelled like it."""
+    folded = label.casefold()
+    strings = [found for found in STRING.finditer(text) if _plain(found[1]) == folded]
+    found = strings or list(re.finditer(re.escape(label), text, re.IGNORECASE))
+    return found[-1].span(1 if strings else 0) if found else None
+
+
+def _plain(string: str) -> str:
+    """Return what a JSON string says, as labels are compared."""
+    try:
+        said = json.loads(f'"{string}"') if "\\" in string else string
+    except ValueError:
+        said = string
+    return str(said).strip().casefold()
+
+
+def _probability(tokens: Tokens, start: int, stop: int) -> float:
+    position, total = 0, 0.0
     for token, logprob in tokens:
         if position < stop and position + len(token) > start:
             total += logprob

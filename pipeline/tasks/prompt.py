@@ -67,6 +67,15 @@ def _json(value: object) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
+def _sound(text: str) -> str:
+    """Put `?` for lone surrogates, which neither UTF-8 nor an endpoint knows."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "replace").decode()
+    return text
+
+
 @dataclass(frozen=True, slots=True)
 class Task:
     """A task made ready for its rows.
@@ -108,7 +117,7 @@ class Task:
             if rendered is None:
                 prompts.append(None)
                 continue
-            text, truncated = cut(rendered, limit)
+            text, truncated = cut(_sound(rendered), limit)
             digest = blake2b(text.encode(), digest_size=KEY_BYTES, key=key).digest()
             prompts.append(Prompt(digest, text, truncated))
         return prompts

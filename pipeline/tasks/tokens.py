@@ -18,7 +18,7 @@ def cut(text: str, max_tokens: int) -> tuple[str, bool]:
     limit = max_tokens * BYTES_PER_TOKEN
     if len(text) * 4 <= limit:  # no character has more than four bytes
         return text, False
-    encoded = text.encode("utf-8", "replace")
+    encoded = text[: limit + 1].encode("utf-8", "replace")  # none has less than one
     if len(encoded) <= limit:
         return text, False
     return encoded[:limit].decode("utf-8", "ignore"), True

@@ -59,5 +59,5 @@ def _number(text: str) -> float | None:
 def _until(date: str, now: str) -> float | None:
     try:
         return (parsedate_to_datetime(date) - parsedate_to_datetime(now)).total_seconds()
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):  # the last one is a year of twenty digits
         return None

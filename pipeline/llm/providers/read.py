@@ -1,62 +1,22 @@
-"""From the bytes of a response to a reply or a failure.
-
-Endpoints differ most in how they fail, so a failure is classed by what its body says first: its code, its
-type, its message, and only then the HTTP status.
-"""
+"""From the bytes of a response to a reply or a failure."""
 
 import json
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from math import isfinite
+from typing import Any, TypeGuard
 
 import orjson
 
+from pipeline.llm.providers.classify import hidden_kind, kind_of, row_status
 from pipeline.llm.providers.headers import retry_after
 from pipeline.llm.replies import Failure, Kind, Reply, Usage
 from pipeline.records import Status
 from pipeline.tasks.parse import unique_keys
 
 OK = 200
-BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 REDIRECTS = range(300, 400)
-SERVER_ERRORS = range(500, 600)
-
-QUOTA_WORDS = (
-    "insufficient_quota",
-    "insufficient_credits",
-    "credit_balance_exhausted",
-    "spend_limit_exceeded",
-)
-MODEL_WORDS = ("model_not_found", "invalid_model", "model_not_available")
-THROTTLE_WORDS = ("rate_limit", "slow_down", "overloaded", "too_many_requests")
-TOO_LONG_WORDS = (
-    "context_length_exceeded",
-    "exceed_context_size",
-    "string_above_max_length",
-    "request_too_large",
-)
-FILTER_WORDS = ("content_filter", "content_policy_violation", "responsibleaipolicyviolation")
-TOO_LONG_SENTENCES = (
-    "context length",
-    "context size",
-    "context window",
-    "request too large",
-    "too many tokens",
-)
-OPTIONAL_PARTS = ("response_format", "json_schema", "json_object", "logprobs", "structured output")
-
-BY_STATUS: dict[int, Kind] = {
-    401: Kind.DENIED,
-    402: Kind.QUOTA,
-    403: Kind.DENIED,
-    404: Kind.CONFIG,
-    408: Kind.TRANSIENT,
-    409: Kind.TRANSIENT,
-    425: Kind.TRANSIENT,
-    429: Kind.THROTTLED,
-    498: Kind.THROTTLED,  # Groq: no capacity for the flex tier
-    529: Kind.THROTTLED,  # Anthropic: overloaded
-}
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 MAX_TOKENS_PLAUSIBLE = 100_000_000
 """A count above it is not believed: no model reads or writes so many tokens in one request."""
@@ -82,7 +42,7 @@ def _decode(body: bytes) -> Any:
         found = orjson.loads(body)
         if _may_repeat_keys(body):
             json.loads(body, object_pairs_hook=unique_keys)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return found
 
@@ -120,9 +80,8 @@ def _unreadable(found: Any, body: bytes) -> Failure:
     """Class a body of status 200 that has no reply in it."""
     if isinstance(found, dict) and found.get("error"):
         code, message = _error(found)
-        if any(word in code for word in QUOTA_WORDS):
-            return Failure(Kind.QUOTA, message, OK)
-        return _garbled(f"it holds an error: {message}")
+        kind = hidden_kind(found["error"], code)
+        return Failure(kind, message, OK) if kind else _garbled(f"it holds an error: {message}")
     if found is not None:
         return _garbled("it is not a chat completion")
     return _garbled("its body is empty" if not body.strip() else "its body is not whole JSON")
@@ -150,11 +109,12 @@ def _text(content: Any) -> str | None:
 
 
 def _logprobs(found: Any) -> str | None:
-    content = found.get("content") if isinstance(found, dict) else None
-    if not content:
+    """Return the probabilities; what cannot be read is None, because the reply is good without them."""
+    try:
+        pairs = [(str(item["token"]), round(float(item["logprob"]), 4)) for item in found["content"]]
+    except (KeyError, TypeError, ValueError):
         return None
-    pairs = [[str(item["token"]), round(float(item["logprob"]), 4)] for item in content]
-    return orjson.dumps(pairs).decode()
+    return orjson.dumps(pairs).decode() if pairs and all(isfinite(value) for _, value in pairs) else None
 
 
 def _usage(found: Any) -> Usage:
@@ -166,8 +126,12 @@ def _usage(found: Any) -> Usage:
         prompt_tokens=_count(found.get("prompt_tokens")),
         cached_tokens=_count(details.get("cached_tokens")) if isinstance(details, dict) else None,
         completion_tokens=_count(found.get("completion_tokens")),
-        cost_usd=float(cost) if type(cost) in (int, float) and cost >= 0 else None,
+        cost_usd=float(cost) if _is_number(cost) and cost >= 0 else None,
     )
+
+
+def _is_number(value: Any) -> TypeGuard[float]:
+    return isinstance(value, float | int) and not isinstance(value, bool)
 
 
 def _count(value: Any) -> int | None:
@@ -181,35 +145,10 @@ def _string(value: Any) -> str | None:
 def _read_failure(status: int, headers: Mapping[str, str], found: Any) -> Failure:
     code, message = _error(found)
     text = f"{status}: {message}" if message else f"status {status}"
-    kind = _kind(status, code, message.lower())
+    kind = kind_of(status, code, message.lower())
     if kind is not Kind.ROW:
         return Failure(kind, text, status, retry_after(headers))
-    return Failure(Kind.ROW, text, status, row_status=_row_status(status, code, message.lower()))
-
-
-def _kind(status: int, code: str, message: str) -> Kind:
-    if any(word in code for word in QUOTA_WORDS):
-        return Kind.QUOTA
-    if any(word in code for word in MODEL_WORDS):
-        return Kind.CONFIG
-    if any(sentence in message for sentence in TOO_LONG_SENTENCES) and status not in SERVER_ERRORS:
-        return Kind.ROW
-    if any(word in code for word in THROTTLE_WORDS):
-        return Kind.THROTTLED
-    if status in {400, 422} and any(part in message or part in code for part in OPTIONAL_PARTS):
-        return Kind.UNSUPPORTED
-    if status in SERVER_ERRORS:
-        return BY_STATUS.get(status, Kind.TRANSIENT)
-    return BY_STATUS.get(status, Kind.GARBLED if status < 300 else Kind.ROW)  # noqa: PLR2004
-
-
-def _row_status(status: int, code: str, message: str) -> Status:
-    if any(word in code for word in FILTER_WORDS):
-        return Status.FILTERED
-    too_long = any(word in code for word in TOO_LONG_WORDS) or any(
-        word in message for word in TOO_LONG_SENTENCES
-    )
-    return Status.TOO_LONG if too_long or status == 413 else Status.ERROR  # noqa: PLR2004
+    return Failure(Kind.ROW, text, status, row_status=row_status(status, code, message.lower()))
 
 
 def _error(found: Any) -> tuple[str, str]:

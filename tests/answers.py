@@ -1,0 +1,43 @@
+"""Answers, prompts and parts made up for tests."""
+
+from collections.abc import Sequence
+from hashlib import blake2b
+
+import pyarrow as pa
+
+from pipeline.outputs.columns import Answered, part_batch
+from pipeline.records import Answer, Outcome, Prompt, Status
+
+
+def key(number: int) -> bytes:
+    """A key that looks random, as real ones do."""
+    return blake2b(str(number).encode(), digest_size=16).digest()
+
+
+def answer(number: int = 0, **changes: object) -> Answer:
+    """A plain answer; *changes* replace its fields."""
+    facts: dict[str, object] = {
+        "key": key(number), "run": "run-1", "text": '{"label": "games"}', "finish": "stop", "status": None,
+        "error": None, "logprobs": None, "prompt_tokens": 100, "cached_tokens": 10, "completion_tokens": 5,
+        "cost_usd": 0.25, "model": "test-model", "request_id": f"req-{number}", "attempts": 1, "asks": 1, "at": 1000.0,
+    }  # fmt: skip
+    return Answer(**{**facts, **changes})  # type: ignore[arg-type]
+
+
+def answers(start: int, stop: int, **changes: object) -> list[Answer]:
+    return [answer(number, **changes) for number in range(start, stop)]
+
+
+def prompt(number: int) -> Prompt:
+    return Prompt(key(number), f"text {number}", truncated=False)
+
+
+def answered(found: Sequence[Answer], label: str = "games") -> Answered:
+    """What the desk gives out: every answer means *label*."""
+    return {each.key: (each, Outcome(Status.OK, (label,), 0.5)) for each in found}
+
+
+def part(numbers: Sequence[int | None], kind: str = "single") -> pa.RecordBatch:
+    """A part whose rows have these keys; None is a row without text."""
+    prompts = [None if number is None else prompt(number) for number in numbers]
+    return part_batch(kind, prompts, answered([answer(number) for number in numbers if number is not None]))

@@ -1,0 +1,217 @@
+"""The ledger's file: what goes in comes out, newest first, and damage is noticed."""
+
+import sqlite3
+import stat
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from answers import answer, answers, key
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from jobs import environment
+
+from pipeline.errors import CannotCreateError, ConfigError, DiskError
+from pipeline.ledger import open_store, opened
+from pipeline.ledger.store import Store
+from pipeline.records import Answer, Status
+
+TEXT = st.none() | st.text(max_size=20)
+COUNT = st.none() | st.integers(0, 2**62)
+
+ANSWERS = st.builds(
+    Answer,
+    key=st.integers(0, 5).map(key),
+    run=st.sampled_from(["run-1", "run-2"]),
+    text=TEXT,
+    finish=TEXT,
+    status=st.none() | st.sampled_from(Status),
+    error=TEXT,
+    logprobs=TEXT,
+    prompt_tokens=COUNT,
+    cached_tokens=COUNT,
+    completion_tokens=COUNT,
+    cost_usd=st.none() | st.floats(allow_nan=False) | st.integers(0, 9),
+    model=TEXT,
+    request_id=TEXT,
+    attempts=st.integers(0, 99),
+    asks=st.integers(1, 2),
+    at=st.floats(0, 2e9) | st.integers(0, 2_000_000_000),
+)
+
+
+@given(batches=st.lists(st.lists(ANSWERS, max_size=6), max_size=4))
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_whatever_is_appended_is_found_again_and_the_newest_wins(
+    tmp_path_factory: pytest.TempPathFactory, batches: list[list[Answer]]
+) -> None:
+    with Store(tmp_path_factory.mktemp("ledger") / "ledger.sqlite") as store:
+        newest: dict[bytes, Answer] = {}
+        for batch in batches:
+            store.append(batch)
+            newest.update({each.key: each for each in batch})
+            assert store.look_up([key(n) for n in range(7)]) == newest
+        assert sorted(store.answers(), key=repr) == sorted(newest.values(), key=repr)
+        assert store.damaged == 0
+
+
+def test_more_keys_than_one_statement_takes_are_looked_up(store: Store) -> None:
+    store.append(answers(0, 3000))
+    found = store.look_up([key(n) for n in range(1000, 4000)])
+    assert set(found) == {key(n) for n in range(1000, 3000)}
+
+
+def test_text_that_is_not_unicode_is_kept_as_far_as_it_can_be(store: Store) -> None:
+    store.append([answer(1, request_id="caf\udce9"), answer(2)])
+    assert store.look_up([key(1)])[key(1)].request_id == "caf\\udce9"
+    assert key(2) in store.look_up([key(2)])
+
+
+@pytest.mark.parametrize(
+    "change", ["text = 'games'", "prompt_tokens = 101", "run = 'run-2'", "key = x'00'", "at = 1000.5", "finish = NULL"]
+)  # fmt: skip
+def test_a_changed_cell_counts_as_no_answer(store: Store, tmp_path: Path, change: str) -> None:
+    store.append(answers(0, 3))
+    store.index()
+    with sqlite3.connect(tmp_path / "ledger.sqlite") as other:
+        other.execute(f"UPDATE answers SET {change} WHERE id = 2")
+    other.close()
+    assert set(store.look_up([key(0), key(1), key(2)])) == {key(0), key(2)}
+    assert store.damaged == 1
+
+
+def test_an_entry_of_the_index_that_leads_astray_gives_nobody_a_wrong_answer(
+    store: Store, tmp_path: Path
+) -> None:
+    store.append(answers(0, 3))
+    store.index()
+    with sqlite3.connect(tmp_path / "ledger.sqlite") as other:
+        other.execute("UPDATE latest SET id = 3 WHERE id = 2")
+    other.close()
+    found = store.look_up([key(0), key(1)])
+    assert found.get(key(1)) is None
+    assert all(each.key == asked for asked, each in found.items())
+
+
+def test_a_ledger_of_a_newer_version_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.sqlite"
+    Store(path).close()
+    with sqlite3.connect(path) as other:
+        other.execute("PRAGMA user_version = 2")
+    other.close()
+    with pytest.raises(ConfigError, match="newer version") as caught:
+        open_store(tmp_path)
+    assert caught.value.exit_status == 78
+
+
+def test_the_ledger_is_for_its_owners_eyes_only(tmp_path: Path) -> None:
+    folder = tmp_path / "new" / "state"
+    open_store(folder).close()
+    modes = {
+        path.name: stat.S_IMODE(path.stat().st_mode) for path in (folder.parent, folder, *folder.iterdir())
+    }
+    assert modes == {"new": 0o700, "state": 0o700, "ledger.sqlite": 0o600, "ballast": 0o600}
+
+
+def test_a_file_that_is_no_ledger_is_named(tmp_path: Path) -> None:
+    (tmp_path / "ledger.sqlite").write_bytes(b"something else entirely" * 100)
+    with pytest.raises(CannotCreateError, match=r"ledger\.sqlite: cannot be opened as a ledger"):
+        open_store(tmp_path)
+
+
+def test_a_ledger_with_a_damaged_page_ends_in_one_sentence(tmp_path: Path) -> None:
+    with Store(tmp_path / "ledger.sqlite") as store:
+        store.append(answers(0, 2000))
+        store.index()
+    content = bytearray((tmp_path / "ledger.sqlite").read_bytes())
+    content[4096 * 2 : 4096 * 40] = b"\xff" * 4096 * 38
+    (tmp_path / "ledger.sqlite").write_bytes(content)
+    with pytest.raises(DiskError, match=r"ledger.sqlite: .*malformed"), opened(tmp_path) as damaged:
+        damaged.look_up([key(n) for n in range(2000)])
+
+
+def test_the_write_ahead_log_is_synced_at_every_commit(store: Store) -> None:
+    execute = store._connection.execute
+    assert execute("PRAGMA journal_mode").fetchone()[0] == "wal"
+    assert execute("PRAGMA synchronous").fetchone()[0] == 2  # FULL
+
+
+def test_a_commit_that_fails_leaves_no_transaction_open(store: Store) -> None:
+    store._connection.execute("PRAGMA max_page_count = 20")
+    with pytest.raises(sqlite3.OperationalError, match="full"):
+        store.append(answers(0, 5000))
+    store._connection.execute("PRAGMA max_page_count = 100000")
+    store.append(answers(0, 5))
+    assert len(store.look_up([key(n) for n in range(10)])) == 5
+
+
+def test_totals_count_an_answer_once_that_was_asked_again_in_the_same_run(store: Store) -> None:
+    store.append([answer(1, prompt_tokens=100, cost_usd=0.1), answer(2, prompt_tokens=50, cost_usd=None)])
+    store.append([answer(1, prompt_tokens=230, cost_usd=0.2, asks=2)])
+    store.append([answer(1, run="run-2", prompt_tokens=7, cost_usd=None, at=2000.0)])
+    first, second = store.totals()
+    assert (first.run, first.answers, first.prompt_tokens) == ("run-1", 2, 280)
+    assert (second.run, second.answers, second.prompt_tokens, second.cost_usd) == ("run-2", 1, 7, None)
+    assert store.spent("run-1") == pytest.approx(0.2)
+    assert store.spent("run-2") == store.spent("run-3") == 0.0
+
+
+def test_pruning_never_hides_an_answer_that_comes_later(store: Store) -> None:
+    store.append(answers(0, 10, at=1000.0))
+    assert store.prune(before=1500.0) == 10
+    store.append(answers(0, 5, at=2000.0))
+    assert set(store.look_up([key(n) for n in range(10)])) == {key(n) for n in range(5)}
+    assert store.prune(before=1500.0) == 0
+    assert len(list(store.answers())) == 5
+
+
+def test_pruning_after_the_clock_was_set_back_keeps_the_older_answer_that_stays(store: Store) -> None:
+    store.append([answer(1, at=2000.0, text="kept")])
+    store.append([answer(1, at=1000.0, text="pruned")])
+    assert store.prune(before=1500.0) == 1
+    assert store.look_up([key(1)])[key(1)].text == "kept"
+
+
+def test_pruning_gives_the_space_back(store: Store, tmp_path: Path) -> None:
+    store.append(answers(0, 5000, text="x" * 200))
+    store.prune(before=1500.0)
+    store._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    assert (tmp_path / "ledger.sqlite").stat().st_size < 100_000
+
+
+WRITER = """
+import sys, time
+from pathlib import Path
+from answers import answer
+from pipeline.ledger import open_store
+
+folder, first, begin = Path(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3])
+time.sleep(max(0, begin - time.time()))
+with open_store(folder) as store:
+    for number in range(first, first + 400, 10):
+        store.append([answer(n) for n in range(number, number + 10)])
+        store.index()
+"""
+
+
+@pytest.mark.parametrize("round_", range(4))
+@pytest.mark.usefixtures("round_")
+def test_processes_that_create_and_fill_one_ledger_at_once_lose_nothing(tmp_path: Path) -> None:
+    begin = str(time.time() + 0.6)
+    env = environment()
+    env["PYTHONPATH"] += f":{Path(__file__).parent.parent}"
+    writers = [
+        subprocess.Popen(
+            [sys.executable, "-c", WRITER, str(tmp_path / "state"), str(first), begin],
+            env=env, stderr=subprocess.PIPE, text=True,
+        )
+        for first in (0, 1000, 2000)
+    ]  # fmt: skip
+    for writer in writers:
+        _, complaint = writer.communicate(timeout=60)
+        assert writer.returncode == 0, complaint
+    with open_store(tmp_path / "state") as store:
+        wanted = [key(first + n) for first in (0, 1000, 2000) for n in range(400)]
+        assert set(store.look_up(wanted)) == set(wanted)

@@ -1,0 +1,151 @@
+"""An endpoint that does as a test says, without sockets: it fits into virtual time. It reads and writes real bytes."""
+
+import asyncio
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from pipeline.config import Config
+from pipeline.llm.asker import Asker
+from pipeline.llm.client import Client
+from pipeline.llm.providers.headers import window
+from pipeline.llm.providers.read import read
+from pipeline.llm.replies import Failure, Kind, Reply, Window
+from pipeline.records import Answer, Prompt
+from pipeline.tasks.prompt import Task
+from tests.llm.virtual_time import now, virtual_clock
+from tests.tasks.make import config
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """What the endpoint answers."""
+
+    status: int
+    body: bytes
+    headers: Mapping[str, str] = field(default_factory=dict)
+    seconds: float = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """What the endpoint was asked, and when."""
+
+    at: float
+    text: str
+    body: Mapping[str, Any]
+
+    @property
+    def form(self) -> tuple[str, bool]:
+        return self.body.get("response_format", {"type": "text"})["type"], "logprobs" in self.body
+
+
+def said(content: str | None = '{"label": "games"}', **more: Any) -> Sent:
+    """A completion with usage 100 + 5."""
+    seconds, headers = more.pop("seconds", 0.1), more.pop("headers", {})
+    choice = {"message": {"content": content}, "finish_reason": "stop"}
+    body = {"choices": [choice], "usage": {"prompt_tokens": 100, "completion_tokens": 5}, **more}
+    return Sent(200, orjson.dumps(body), headers, seconds)
+
+
+def failed(status: int, message: str = "it failed", *, seconds: float = 0.1, **headers: str) -> Sent:
+    """An error in OpenAI's envelope."""
+    names = {name.replace("_", "-"): value for name, value in headers.items()}
+    return Sent(status, orjson.dumps({"error": {"message": message}}), names, seconds)
+
+
+Behave = Callable[[Call], Sent | Failure]
+
+
+class Scripted(Client):
+    """A client whose endpoint is a function."""
+
+    def __init__(self, behave: Behave, model: Mapping[str, Any] | None = None) -> None:
+        self.calls: list[Call] = []
+        self.in_flight = self.most_in_flight = self.refreshed = 0
+        self._behave, self._about = behave, model
+
+    async def ask(self, body: bytes, timeout_seconds: float) -> tuple[Reply | Failure, Window | None]:
+        sent = json.loads(body)
+        call = Call(now(), json.loads(sent["messages"][1]["content"].rpartition("\n")[2]), sent)
+        self.calls.append(call)
+        self.in_flight += 1
+        self.most_in_flight = max(self.most_in_flight, self.in_flight)
+        try:
+            answer = self._behave(call)
+            if isinstance(answer, Failure):
+                await asyncio.sleep(timeout_seconds if answer.timed_out else 0.1)
+                return answer, None
+            await asyncio.sleep(answer.seconds)
+            return read(answer.status, answer.headers, answer.body), window(answer.headers)
+        finally:
+            self.in_flight -= 1
+
+    async def model(self, name: str) -> Mapping[str, Any] | Failure:
+        return self._about if self._about is not None else Failure(Kind.CONFIG, f"no {name}")
+
+    def refresh(self) -> None:
+        self.refreshed += 1
+
+
+def prompt(text: str) -> Prompt:
+    return Prompt(blake2b(text.encode(), digest_size=16).digest(), text, truncated=False)
+
+
+class Case:
+    """An asker at work on an endpoint of a test's own."""
+
+    def __init__(self, settings: Config, behave: Behave, model: Mapping[str, Any] | None = None) -> None:
+        self.endpoint = Scripted(behave, model)
+        self.answers: dict[bytes, Answer] = {}
+        self.stopped: list[BaseException] = []
+        self._wanted = 0
+        self._over = asyncio.Event()
+        self.asker = Asker(
+            self.endpoint,
+            Task.from_config(settings),
+            settings,
+            "run",
+            deliver=self._deliver,
+            stop=self._stop,
+            clock=virtual_clock(),
+        )
+
+    async def run(self, texts: Sequence[str], *, within: float = 10 * 86_400) -> "Case":
+        """Have all *texts* asked, wait until they are answered or the run must stop, and end."""
+        self._wanted = len(texts)
+        await self.asker.start()
+        for text in texts:
+            self.asker.ask(prompt(text))
+        async with asyncio.timeout(within):
+            await self._over.wait()
+        await self.asker.drain(0)
+        return self
+
+    def of(self, text: str) -> Answer:
+        return self.answers[prompt(text).key]
+
+    @property
+    def times(self) -> list[float]:
+        return [call.at for call in self.endpoint.calls]
+
+    async def _deliver(self, answer: Answer) -> None:
+        assert answer.key not in self.answers, "answered twice"
+        self.answers[answer.key] = answer
+        if len(self.answers) == self._wanted:
+            self._over.set()
+
+    def _stop(self, error: BaseException) -> None:
+        self.stopped.append(error)
+        self._over.set()
+
+
+def limits(folder: Path, **sections: Any) -> Config:
+    """A config with the provider's price known: 1 and 2 US dollars a million tokens."""
+    model = {"price": {"input": 1, "output": 2}, **sections.pop("model", {})}
+    return config(folder, model=model, **sections)

@@ -1,0 +1,79 @@
+"""The new columns of a row."""
+
+import pyarrow as pa
+import pytest
+from answers import answer, key, part, prompt
+
+from pipeline.outputs.columns import failed_rows, output_names, part_batch, part_schema, published
+from pipeline.records import Outcome, Prompt, Status
+
+
+def row(outcome: Outcome, kind: str = "single", **changes: object) -> dict[str, object]:
+    batch = part_batch(kind, [prompt(1)], {key(1): (answer(1, **changes), outcome)})
+    return batch.to_pylist()[0]
+
+
+def test_a_row_holds_what_its_answer_says_and_costs() -> None:
+    found = row(Outcome(Status.OK, ("games",), 0.75))
+    assert found == {
+        "key": key(1), "label": "games", "label_status": "ok", "label_confidence": 0.75, "label_error": None,
+        "label_truncated": False, "label_model": "test-model", "label_run": "run-1", "prompt_tokens": 100,
+        "cached_tokens": 10, "completion_tokens": 5, "cost_usd": 0.25,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("status", [status for status in Status if status is not Status.OK])
+def test_only_a_row_that_is_ok_has_a_label(status: Status) -> None:
+    found = row(Outcome(status, ("games",), error="so it is"))
+    assert (found["label"], found["label_status"], found["label_error"]) == (None, status.value, "so it is")
+
+
+def test_several_labels_are_a_list_and_none_of_them_fits_is_an_empty_one() -> None:
+    assert row(Outcome(Status.OK, ("games", "sound")), "multi")["labels"] == ["games", "sound"]
+    assert row(Outcome(Status.OK), "multi")["labels"] == []
+    assert row(Outcome(Status.INVALID), "multi")["labels"] is None
+
+
+def test_tokens_and_costs_that_nobody_told_stay_null() -> None:
+    found = row(Outcome(Status.OK, ("games",)), prompt_tokens=None, cost_usd=None)
+    assert (found["prompt_tokens"], found["cost_usd"]) == (None, None)
+
+
+def test_a_row_without_text_is_empty_and_free() -> None:
+    found = part([None]).to_pylist()[0]
+    assert (found["label_status"], found["label_run"], found["prompt_tokens"], found["cost_usd"]) == (
+        "empty", None, 0, 0.0,
+    )  # fmt: skip
+
+
+def test_a_cut_text_is_marked_in_its_own_row_only() -> None:
+    prompts = [Prompt(key(1), "a", truncated=True), Prompt(key(1), "a", truncated=False)]
+    batch = part_batch("single", prompts, {key(1): (answer(1), Outcome(Status.OK, ("games",)))})
+    assert batch.column("label_truncated").to_pylist() == [True, False]
+
+
+def test_a_part_without_rows_has_the_schema() -> None:
+    assert part([]).schema == part_schema("single")
+
+
+def test_failed_rows_have_text_and_no_labels() -> None:
+    outcomes = [Outcome(Status.OK, ("games",)), Outcome(Status.INVALID), Outcome(Status.ERROR)]
+    answered = {key(n): (answer(n), outcome) for n, outcome in enumerate(outcomes)}
+    assert failed_rows(part_batch("single", [prompt(0), prompt(1), prompt(2), None], answered)) == 2
+
+
+def test_a_duplicate_says_so_and_costs_nothing_but_keeps_its_label() -> None:
+    columns = published(part([1, 1, None]), pa.array([False, True, False]), "tag_")
+    plain = {name: values.to_pylist() for name, values in columns.items()}
+    assert plain["tag_label_source"] == ["model", "duplicate", "none"]
+    assert plain["tag_prompt_tokens"] == [100, 0, 0]
+    assert plain["tag_cost_usd"] == [0.25, 0.0, 0.0]
+    assert plain["tag_label"] == ["games", "games", None]
+    assert plain["tag_label_run"] == ["run-1", "run-1", None]
+
+
+@pytest.mark.parametrize("kind", ["single", "multi"])
+def test_what_is_published_is_named_and_ordered_as_announced(kind: str) -> None:
+    columns = published(part([1], kind), pa.array([False]), "x_")
+    assert list(columns) == output_names(kind, "x_")
+    assert "x_key" not in columns

@@ -1,0 +1,148 @@
+"""Parts: a cache that is either right to the bit or not there."""
+
+from itertools import pairwise
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from answers import part
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.outputs.columns import part_schema
+from pipeline.outputs.parts import DamagedPartError, Parts, gaps, is_sealed, sealed
+from pipeline.records import Span
+
+FIRST, SECOND = Span(0, 0, 100, 0), Span(0, 100, 150, 100)
+WHOLE = [Span(0, 0, 150, 0)]
+
+
+@pytest.fixture
+def parts(tmp_path: Path) -> Parts:
+    parts = Parts(tmp_path, "run-1", part_schema("single"))
+    parts.write(FIRST, part(range(100)))
+    parts.write(SECOND, part(range(100, 150)))
+    return parts
+
+
+def file_of(parts: Parts, number: int) -> Path:
+    return sorted(parts.folder.iterdir())[number]
+
+
+@pytest.mark.parametrize("kind", ["single", "multi"])
+def test_a_part_is_read_as_it_was_written(tmp_path: Path, kind: str) -> None:
+    parts = Parts(tmp_path, "run-1", part_schema(kind))
+    batch = part([1, None, 1, 2], kind)
+    parts.write(Span(0, 0, 4, 0), batch)
+    assert parts.read(Span(0, 0, 4, 0)).equals(batch)
+
+
+def test_a_part_is_a_parquet_file_that_only_its_owner_may_read(parts: Parts) -> None:
+    assert pq.read_table(file_of(parts, 0)).num_rows == 100
+    assert file_of(parts, 0).stat().st_mode & 0o777 == 0o600
+
+
+def test_the_spans_of_all_parts_are_found_in_row_order(parts: Parts) -> None:
+    assert parts.spans(WHOLE) == [FIRST, SECOND]
+
+
+def test_a_flip_of_any_byte_of_a_part_is_noticed(parts: Parts) -> None:
+    path = file_of(parts, 0)
+    good = path.read_bytes()
+    for position in range(len(good)):
+        bad = bytearray(good)
+        bad[position] ^= 1 << position % 8
+        assert not is_sealed(bytes(bad)), position
+    assert is_sealed(good)
+
+
+@pytest.mark.parametrize("damage", ["flip", "cut", "zeros", "empty", "gone"])
+def test_a_damaged_part_is_reported_removed_and_counts_as_not_done(parts: Parts, damage: str) -> None:
+    path = file_of(parts, 0)
+    good = path.read_bytes()
+    bad = {
+        "flip": good[:50] + bytes([good[50] ^ 4]) + good[51:],
+        "cut": good[:-100],
+        "zeros": good[:-100] + bytes(100),
+        "empty": b"",
+    }
+    if damage == "gone":
+        path.unlink()
+    else:
+        path.write_bytes(bad[damage])
+    with pytest.raises(DamagedPartError):
+        parts.read(FIRST)
+    assert not path.exists()
+    assert parts.spans(WHOLE) == [SECOND]
+
+
+def test_the_spans_leave_a_damaged_part_out_before_anybody_reads_it(parts: Parts) -> None:
+    path = file_of(parts, 1)
+    path.write_bytes(path.read_bytes().replace(b"games", b"gamez", 1))
+    assert parts.spans(WHOLE) == [FIRST]
+    assert not path.exists()
+
+
+def test_what_is_not_of_this_run_is_removed(parts: Parts) -> None:
+    other = Parts(parts.folder, "run-2", part_schema("single"))
+    other.write(SECOND, part(range(100, 150)))
+    (parts.folder / ".f000000-r000000000000-000000000100.parquet.123.tmp").write_bytes(b"left by a kill")
+    assert parts.spans(WHOLE) == [FIRST]
+    assert len(list(parts.folder.iterdir())) == 1
+
+
+def test_parts_that_do_not_fit_the_input_are_removed(parts: Parts) -> None:
+    assert parts.spans([Span(0, 0, 120, 0)]) == [FIRST]
+
+
+def test_of_parts_that_overlap_one_stays(parts: Parts) -> None:
+    parts.write(Span(0, 50, 120, 50), part(range(70)))
+    assert parts.spans(WHOLE) == [FIRST, SECOND]
+
+
+def test_a_part_whose_rows_are_not_those_of_its_name_is_removed(parts: Parts) -> None:
+    file_of(parts, 1).rename(parts.folder / "f000000-r000000000100-000000000149.parquet")
+    assert parts.spans(WHOLE) == [FIRST]
+
+
+def test_a_redo_overwrites(parts: Parts) -> None:
+    parts.write(FIRST, part(range(200, 300)))
+    assert parts.read(FIRST).equals(part(range(200, 300)))
+
+
+def test_removing_leaves_an_empty_folder(parts: Parts) -> None:
+    parts.remove()
+    assert list(parts.folder.iterdir()) == []
+
+
+def test_the_seal_is_found_although_a_row_holds_the_same_text(tmp_path: Path) -> None:
+    parts = Parts(tmp_path, "run-1", part_schema("single"))
+    batch = part([1]).set_column(4, "label_error", pa.array(["crc32:00000000"]))
+    parts.write(Span(0, 0, 1, 0), batch)
+    assert parts.read(Span(0, 0, 1, 0)).equals(batch)
+
+
+@given(before=st.binary(max_size=50), after=st.binary(max_size=50))
+def test_a_sealed_file_is_as_long_as_before_and_is_recognised(before: bytes, after: bytes) -> None:
+    content = before + b"crc32:00000000" + after
+    assert is_sealed(sealed(content))
+    assert len(sealed(content)) == len(content)
+
+
+@given(
+    cuts=st.lists(st.integers(0, 40), unique=True), taken=st.lists(st.booleans(), min_size=41, max_size=41)
+)
+def test_gaps_and_what_is_done_make_up_the_whole(cuts: list[int], taken: list[bool]) -> None:
+    whole = [Span(0, 0, 25, 0), Span(2, 0, 15, 25)]
+    edges = sorted({0, 40, 25, *cuts})
+    pieces = [
+        Span(0, start, stop, start) if stop <= 25 else Span(2, start - 25, stop - 25, start)
+        for start, stop in pairwise(edges)
+    ]
+    done = [piece for number, piece in enumerate(pieces) if taken[number]]
+    found = list(gaps(whole, done))
+    rows = sorted(
+        row for span in [*done, *found] for row in range(span.first_row, span.first_row + span.rows)
+    )
+    assert rows == list(range(40))

@@ -1,0 +1,152 @@
+"""The Python interface: blocking calls that work wherever they are made."""
+
+import asyncio
+import dataclasses
+import signal
+import subprocess
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+
+import pytest
+from jobs import JobFiles, asked, environment, right_label, texts
+
+import pipeline
+from pipeline.endpoints.simulator import Simulator
+from pipeline.stop import SIGNALS, Stop
+
+
+@pytest.fixture
+def small(job: JobFiles) -> JobFiles:
+    job.table(texts(20))
+    return job
+
+
+def handlers() -> list[object]:
+    return [signal.getsignal(number) for number in SIGNALS]
+
+
+def test_run_labels_the_table_and_returns_a_frozen_result(small: JobFiles) -> None:
+    result = pipeline.run(pipeline.load_config(small.config_file()))
+    assert (result.status, result.rows, result.ok, result.output) == ("done", 20, 20, str(small.output))
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        result.rows = 0
+    assert small.labelled()["label"].to_list() == [right_label(text) for text in texts(20)]
+
+
+def test_plan_says_what_run_then_does(small: JobFiles, server: Simulator) -> None:
+    config = pipeline.load_config(str(small.config_file()), overrides=["limits.max_concurrency=2"])
+    assert (pipeline.plan(config).requests, server.requests) == (20, 0)
+    assert pipeline.run(config).requests == 20
+    assert pipeline.plan(config).requests == 0
+
+
+async def test_run_works_inside_a_running_loop_as_in_a_notebook(small: JobFiles) -> None:
+    assert pipeline.run(small.config()).ok == 20
+    assert asyncio.get_running_loop().is_running()
+
+
+def test_run_works_in_a_thread_even_if_signals_are_asked_for(small: JobFiles) -> None:
+    with ThreadPoolExecutor(1) as thread:
+        result = thread.submit(lambda: pipeline.run(small.config(), handle_signals=True)).result()
+    assert result.ok == 20
+
+
+class Spy:
+    """Looks at the signal handlers while the run is at work."""
+
+    def __init__(self) -> None:
+        self.seen: list[list[object]] = []
+
+    def watching(self, look):
+        @asynccontextmanager
+        async def watch():
+            look()
+            self.seen.append(handlers())
+            yield
+
+        return watch()
+
+
+@pytest.mark.parametrize("asked_for", [False, True])
+def test_signal_handlers_are_touched_only_if_asked_for_and_are_put_back(
+    small: JobFiles, *, asked_for: bool
+) -> None:
+    before = signal.signal(signal.SIGTERM, lambda *_: None)
+    try:
+        mine = handlers()
+        spy = Spy()
+        pipeline.run(small.config(), watch=spy, handle_signals=asked_for)
+        at_work = [then != now for then, now in zip(spy.seen[0], mine, strict=True)]
+        assert at_work[0] is at_work[2] is asked_for  # SIGINT is the event loop's own meanwhile
+        assert handlers() == mine
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+IGNORED = """
+import asyncio, os, signal
+from pipeline.stop import Stop
+signal.signal(signal.SIGHUP, signal.SIG_IGN)
+async def main():
+    stop = Stop()
+    with stop.on_signals():
+        os.kill(os.getpid(), signal.SIGHUP)
+        await asyncio.sleep(0.05)
+        print(stop.reason)
+        os.kill(os.getpid(), signal.SIGTERM)
+        await stop.requested.wait()
+        print(stop.reason.exit_status)
+    print(signal.getsignal(signal.SIGHUP) is signal.SIG_IGN)
+asyncio.run(main())
+"""
+
+
+@pytest.mark.usefixtures("tmp_path")
+def test_a_run_under_nohup_goes_on_when_the_terminal_goes() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", IGNORED], env=environment(), capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == ["None", "75", "True"]
+
+
+async def test_the_first_reason_to_stop_stays_and_a_signal_after_it_is_a_hurry() -> None:
+    stop = Stop()
+    with stop.after(0.01):
+        await stop.requested.wait()
+    stop.signal("SIGTERM")
+    assert "limits.max_runtime: 0.01 s" in str(stop.reason)
+    assert stop.hurried.is_set()
+
+
+def test_two_runs_in_two_threads_share_a_ledger(small: JobFiles, server: Simulator) -> None:
+    path = small.config_file()
+    results = []
+
+    def work(number: int) -> None:
+        config = pipeline.load_config(path, overrides=[f"output.path=out/{number}.parquet"])
+        results.append(pipeline.run(config))
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [result.ok for result in results] == [20] * 3
+    assert 20 <= len(asked(server)) <= 60
+
+
+def test_errors_are_of_one_tree_and_carry_every_problem(small: JobFiles) -> None:
+    small.set(task={"text": "{summary}"})
+    with pytest.raises(pipeline.PipelineError) as caught:
+        pipeline.run(small.config())
+    assert caught.value.exit_status == 78
+    assert len(caught.value.problems) == 1
+
+
+def test_the_package_offers_what_it_names_and_nothing_else() -> None:
+    for name in pipeline.__all__:
+        assert getattr(pipeline, name).__name__ == name
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = pipeline.nothing
