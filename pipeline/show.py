@@ -20,6 +20,7 @@ from pipeline.errors import (
     DiskError,
     InterruptedRunError,
     NoInputError,
+    ProviderUnavailableError,
     UsageError,
     as_pipeline_error,
 )
@@ -140,13 +141,16 @@ def duration(seconds: float) -> str:
 
 def probe(config: Config) -> int:
     """Print what the endpoint supports."""
-    from pipeline.probe import probe as ask  # noqa: PLC0415 - only this command needs it
+    # Only this command needs them.
+    from pipeline.llm.providers.body import MODES  # noqa: PLC0415
+    from pipeline.probe import probe as ask  # noqa: PLC0415
 
     findings = asyncio.run(ask(config))
     marks = {True: "yes", False: "no", None: "?"}
     _tell([f"{finding.name:20} {marks[finding.works]:4} {finding.detail}" for finding in findings])
     _json({finding.name.replace(" ", "_"): finding.works for finding in findings})
-    return 0
+    answered = any(finding.works for finding in findings if finding.name in MODES)
+    return 0 if answered else ProviderUnavailableError.exit_status
 
 
 def status(config: Config) -> int:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
+
 from pipeline.config import Config, load_config
 from pipeline.endpoints.simulator import Simulator
 

@@ -10,9 +10,9 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 
 import pytest
-from jobs import JobFiles, asked, environment, right_label, texts
 
 import pipeline
+from jobs import JobFiles, asked, environment, right_label, texts
 from pipeline.endpoints.simulator import Simulator
 from pipeline.stop import SIGNALS, Stop
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from jobs import JobFiles, texts
 
+from jobs import JobFiles, texts
 from pipeline import cli
 from pipeline.endpoints.simulator import Simulator
 from pipeline.run import run_job

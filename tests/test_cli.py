@@ -12,8 +12,8 @@ import click
 import polars as pl
 import pytest
 import typer
-from jobs import JobFiles, asked, environment, last_line, texts
 
+from jobs import JobFiles, asked, environment, last_line, texts
 from pipeline import cli
 from pipeline.ending import exit_status
 from pipeline.endpoints.simulator import Simulator

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+
 from answers import answer, key, prompt
 from jobs import JobFiles
-
 from pipeline.desk import Desk
 from pipeline.ledger import Ledger
 from pipeline.records import Answer, Prompt, Status

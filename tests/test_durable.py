@@ -6,8 +6,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from jobs import environment
 
+from jobs import environment
 from pipeline.durable import make_private, replacing, sweep, write
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from jobs import JobFiles, asked, last_line, right_label, texts
 from pipeline.endpoints.simulator import Simulator
-from pipeline.endpoints.simulator_settings import SimulatorSettings
+from pipeline.endpoints.simulator_settings import RateSettings, SimulatorSettings
 from pipeline.errors import ConfigError, KeyRefusedError
 from pipeline.run import run_job
 
@@ -167,8 +167,6 @@ async def test_what_the_endpoint_does_not_support_is_left_out(
 
 
 async def test_a_rate_that_the_server_enforces_is_kept(serve) -> None:
-    from pipeline.endpoints.simulator_settings import RateSettings
-
     server, job = serve(rates=RateSettings(requests_per_minute=6000))
     job.table(texts(300))
     job.set(limits={"requests_per_minute": 5900})
@@ -178,8 +176,6 @@ async def test_a_rate_that_the_server_enforces_is_kept(serve) -> None:
 
 
 async def test_a_hidden_rate_costs_no_row(serve) -> None:
-    from pipeline.endpoints.simulator_settings import RateSettings
-
     _, job = serve(rates=RateSettings(requests_per_minute=6000, headers=False, retry_after="none"))
     job.table(texts(150))
     result = await run_job(job.config())

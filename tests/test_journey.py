@@ -1,6 +1,7 @@
 """The journey of a row, end to end, against a real server that knows the right answers."""
 
 import json
+import resource
 import time
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 from jobs import JobFiles, asked, last_line, right_label, texts
 from pipeline import RunOptions
 from pipeline.endpoints.simulator import Simulator
+from pipeline.records import Status
 from pipeline.run import run_job
 
 NEW = [
@@ -209,8 +211,6 @@ async def test_rows_that_failed_are_asked_again_only_on_request(tmp_path: Path) 
         first = await run_job(job.config())
         assert (first.failed, first.status) == (1, "failed")
         assert (await run_job(job.config())).requests == 0
-        from pipeline.records import Status
-
         again = await run_job(job.config(), RunOptions(retry=frozenset({Status.FILTERED})))
         assert again.requests == 1
 
@@ -253,7 +253,5 @@ def test_a_finished_job_reruns_in_less_than_a_second_of_work(job: JobFiles) -> N
 
 
 def _children_seconds() -> float:
-    import resource
-
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime

@@ -9,6 +9,7 @@ from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
+
 from jobs import JobFiles, environment
 
 ROOT = Path(__file__).parent.parent / "pipeline"

@@ -17,8 +17,8 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from jobs import JobFiles, asked, right_label, texts
 
+from jobs import JobFiles, asked, right_label, texts
 from pipeline.config import Config
 from pipeline.endpoints.simulator import Simulator
 from pipeline.endpoints.simulator_settings import SimulatorSettings, Uniform

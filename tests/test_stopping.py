@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from jobs import JobFiles, asked, last_line, right_label, texts
+from jobs import JobFiles, asked, command, last_line, right_label, texts
 from pipeline.endpoints.simulator import Simulator
 from pipeline.endpoints.simulator_settings import Fixed, SimulatorSettings
 
@@ -116,7 +116,7 @@ def test_a_second_run_of_the_same_output_is_turned_away_and_sends_nothing(
     assert slow_server.repeats() == {}
 
 
-def test_two_runs_with_different_outputs_share_a_ledger(slow_job: JobFiles, slow_server: Simulator) -> None:
+def test_two_runs_with_different_outputs_share_a_ledger(slow_job: JobFiles) -> None:
     rows = texts(600)
     slow_job.table(rows)
     slow_job.config_file()
@@ -151,6 +151,4 @@ def test_the_budget_stops_a_run_before_it_is_exceeded(slow_job: JobFiles) -> Non
 
 
 def run_ledger_stats(job: JobFiles) -> subprocess.CompletedProcess[str]:
-    from jobs import command
-
     return command("ledger", "stats", str(job.config_file()))

@@ -57,7 +57,21 @@ def load_config(
         draft.switch_provider(provider, filler)
     for override in overrides:
         draft.override(override)
-    return draft.checked(Path(os.path.normpath(Path(path).absolute())), filler)
+    return _apart_if_simulated(draft.checked(Path(os.path.normpath(Path(path).absolute())), filler))
+
+
+def _apart_if_simulated(config: Config) -> Config:
+    """A rehearsal must not touch the real output, nor mix its play money with real bills."""
+    if config.model.provider != "simulate":
+        return config
+    output = config.output.path
+    place = output.with_name(f"{output.stem}.simulated{output.suffix}")
+    return config.model_copy(
+        update={
+            "output": config.output.model_copy(update={"path": place}),
+            "state": config.state.model_copy(update={"dir": config.state.dir / "simulated"}),
+        }
+    )
 
 
 @dataclass(slots=True)

@@ -245,6 +245,6 @@ class Asker:
             return False
         if form is None:
             raise ConfigError(f"{failure.message}; set model.structured_output and model.logprobs to auto")
-        log.warning("the endpoint refuses %s; asking for %s", self._template.form, form)
+        log.warning("the endpoint refuses %s; asking for %s from now on", self._template.form, form)
         self._template = BodyTemplate(self._task, self._model, form)
         return True

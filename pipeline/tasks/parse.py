@@ -53,7 +53,7 @@ class Parser:
             return Outcome(Status.INVALID, error=read)
         if answer.logprobs is None:
             return Outcome(Status.OK, read)
-        return Outcome(Status.OK, read, confidence(answer.logprobs, text, read))
+        return Outcome(Status.OK, read, confidence(answer.logprobs, read))
 
     def settled(self, answer: Answer, outcome: Outcome) -> bool:
         """Whether *answer* stands, or is worth one more, stricter, ask."""
@@ -123,20 +123,19 @@ def _shown(text: str) -> str:
     return json.dumps(short, ensure_ascii=False)
 
 
-def confidence(logprobs: str, text: str, labels: tuple[str, ...]) -> float | None:
+def confidence(logprobs: str, labels: tuple[str, ...]) -> float | None:
     """Return the probability that the model gave to *labels* in *text*: of several, the weakest.
 
     None where there is no label, or where the place of one of them cannot be told.
 
     Args:
         logprobs: JSON array of [token, natural log of its probability] over the whole reply.
-        text: The reply.
-        labels: The labels that were read from it.
+        labels: The labels that were read from the reply.
     """
     tokens: Tokens = [(str(token), float(value)) for token, value in orjson.loads(logprobs)]
-    if "".join(token for token, _ in tokens) != text:
-        return None  # byte tokens: the label's place in them is not known
-    places = [_place(text, label) for label in labels]
+    # Where the grammar rewrites the reply, the tokens spell the same labels with other blanks around them.
+    spelled = "".join(token for token, _ in tokens)
+    places = [_place(spelled, label) for label in labels]
     known = [place for place in places if place is not None]
     if len(known) < len(places):
         return None

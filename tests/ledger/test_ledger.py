@@ -7,8 +7,8 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from answers import answer, answers, key
 
+from answers import answer, answers, key
 from pipeline.errors import DiskError
 from pipeline.ledger import COMMIT_ANSWERS, COMMIT_SECONDS, MAX_UNCOMMITTED, Ledger, open_store
 from pipeline.records import Answer

@@ -5,9 +5,9 @@ import os
 from pathlib import Path
 
 import pytest
+
 from answers import answer, answers, key
 from jobs import JobFiles, asked, right_label, texts
-
 from pipeline.endpoints.simulator import Simulator
 from pipeline.endpoints.simulator_settings import Fixed, SimulatorSettings
 from pipeline.errors import DiskError

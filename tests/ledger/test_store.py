@@ -8,11 +8,11 @@ import time
 from pathlib import Path
 
 import pytest
-from answers import answer, answers, key
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from jobs import environment
 
+from answers import answer, answers, key
+from jobs import environment
 from pipeline.errors import CannotCreateError, ConfigError, DiskError
 from pipeline.ledger import open_store, opened
 from pipeline.ledger.store import Store

@@ -2,8 +2,8 @@
 
 import pyarrow as pa
 import pytest
-from answers import answer, key, part, prompt
 
+from answers import answer, key, part, prompt
 from pipeline.outputs.columns import failed_rows, output_names, part_batch, part_schema, published
 from pipeline.records import Outcome, Prompt, Status
 

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from answers import key
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from answers import key
 from pipeline.outputs.duplicates import Duplicates
 
 

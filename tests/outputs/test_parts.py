@@ -6,10 +6,10 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from answers import part
 from hypothesis import given
 from hypothesis import strategies as st
 
+from answers import part
 from pipeline.outputs.columns import part_schema
 from pipeline.outputs.parts import DamagedPartError, Parts, gaps, is_sealed, sealed
 from pipeline.records import Span

@@ -11,10 +11,10 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from answers import part
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from answers import part
 from pipeline.errors import InterruptedRunError
 from pipeline.outputs.columns import output_names, part_schema
 from pipeline.outputs.parts import DamagedPartError, Parts

@@ -4,8 +4,8 @@ import json
 
 import pyarrow as pa
 import pytest
-from answers import answer, key, prompt
 
+from answers import answer, key, prompt
 from pipeline.outputs.columns import part_batch, published
 from pipeline.outputs.report import Tally
 from pipeline.records import Outcome, Prompt, Status

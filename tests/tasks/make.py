@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import orjson
-from jobs import JobFiles
 
+from jobs import JobFiles
 from pipeline.config import Config, TaskSettings
 from pipeline.records import Answer
 from pipeline.tasks.parse import Parser

@@ -237,9 +237,15 @@ def test_an_empty_list_has_no_confidence() -> None:
     assert sure("multi", ('{"labels": []}', 0.5)) is None
 
 
-def test_tokens_that_do_not_make_up_the_text_tell_no_confidence() -> None:
+def test_tokens_that_do_not_spell_the_label_tell_no_confidence() -> None:
     outcome = SINGLE.outcome(answer("games", [("gam", -0.1), ("?", -0.1)]))
     assert (outcome.status, outcome.confidence) == (Status.OK, None)
+
+
+def test_tokens_with_other_blanks_than_the_reply_tell_the_confidence() -> None:
+    tokens = [("```json\n", -5.0), ('{"label": "', -1.0), ("games", -0.5), ('"}\n```', -3.0), ("", 0.0)]
+    outcome = SINGLE.outcome(answer('{\n  "label": "games"\n}', tokens))
+    assert outcome.confidence == pytest.approx(exp(-0.5))
 
 
 @given(

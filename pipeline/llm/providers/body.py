@@ -29,6 +29,9 @@ class Form:
     mode: str
     logprobs: bool
 
+    def __str__(self) -> str:
+        return f"{self.mode} {'with' if self.logprobs else 'without'} logprobs"
+
 
 def first_form(model: ModelSettings) -> Form:
     """Return the form to try first: the strictest that *model* allows."""
