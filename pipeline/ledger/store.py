@@ -112,7 +112,7 @@ class Store:
             )
         execute("PRAGMA journal_mode = WAL")
         execute("PRAGMA synchronous = FULL")  # NORMAL would lose the last commits when the power goes
-        execute("PRAGMA cache_size = -32000")
+        execute("PRAGMA cache_size = -4000")
         if version < VERSION:
             execute("BEGIN IMMEDIATE")
             for statement in SCHEMA.strip().split(";\n"):

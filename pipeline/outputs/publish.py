@@ -24,8 +24,8 @@ from pipeline.records import Span
 if TYPE_CHECKING:
     from pipeline.outputs.duplicates import Duplicates
 
-ROW_GROUP_ROWS = 131_072
-ROW_GROUP_BYTES = 64 << 20
+ROW_GROUP_ROWS = 32_768  # with the next line: what publishing keeps in memory
+ROW_GROUP_BYTES = 16 << 20
 RENAME_EXCHANGE = 2
 """From linux/fs.h."""
 
