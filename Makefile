@@ -37,8 +37,8 @@ floors: $(VENV)/installed-dev  ## check only that imports go down
 memory: $(VENV)/installed-dev  ## measure peak memory on 20,000 and 200,000 rows
 	$(BIN)/python tests/benchmarks/memory.py
 
-clean:  ## remove what was installed and made
-	rm -rf $(VENV) out .pipeline build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+clean:  ## remove what was installed, not what was paid for
+	rm -rf $(VENV) build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
