@@ -1,10 +1,12 @@
 """A broken endpoint costs time, not rows; a hopeless one costs next to nothing."""
 
+import json
 from pathlib import Path
 
 import pytest
 
 from jobs import JobFiles, asked, last_line, right_label, texts
+from pipeline.endpoints.http1 import Response
 from pipeline.endpoints.simulator import Simulator
 from pipeline.endpoints.simulator_settings import RateSettings, SimulatorSettings
 from pipeline.errors import ConfigError, KeyRefusedError
@@ -180,3 +182,22 @@ async def test_a_hidden_rate_costs_no_row(serve) -> None:
     job.table(texts(150))
     result = await run_job(job.config())
     assert result.failed == 0
+
+
+async def test_a_key_that_the_endpoint_repeats_stays_out_of_errors_ledger_and_output(
+    serve, monkeypatch
+) -> None:
+    canary = "sk-canary-4711"
+    monkeypatch.setenv("CANARY_KEY", canary)
+    server, job = serve()
+    rows = texts(50)
+    body = json.dumps({"error": {"message": f"bad request with key {canary}"}}).encode()
+    server.when(lambda text: text == rows[7], Response(400, body))
+    job.table(rows)
+    job.set(model={"api_key_env": "CANARY_KEY"})
+    result = await run_job(job.config())
+    assert result.failed == 1
+    assert "[redacted]" in job.labelled()["label_error"][7]
+    left = [path for path in job.folder.rglob("*") if path.is_file()]
+    assert len(left) > 4
+    assert [path for path in left if canary.encode() in path.read_bytes()] == []

@@ -20,6 +20,9 @@ from pipeline.llm.replies import Failure, Kind, Reply, Window
 MAX_BODY_BYTES = 1 << 20
 """A chat completion of a few labels is a few kilobytes, with log-probabilities a few dozen."""
 
+MIN_SECRET_BYTES = 8
+"""Shorter header values are no secrets, and might stand in a reply by chance."""
+
 MAX_FIELD_BYTES = 16 << 10
 CONNECT_SECONDS = 10.0
 MODEL_SECONDS = 30.0
@@ -43,6 +46,7 @@ class Client:
         self._session = session
         self._make_headers = headers
         self._headers: Mapping[str, str] = {}
+        self._secrets: tuple[bytes, ...] = ()
         self.refresh()
         self._base_url = base_url
         self._completions = f"{base_url}/chat/completions"
@@ -65,7 +69,10 @@ class Client:
     def refresh(self) -> None:
         """Read the headers anew: a key that was refused may have been rotated."""
         own = {"Content-Type": "application/json", "Accept-Encoding": ", ".join(UNZIP)}
-        self._headers = {**self._make_headers(), **own}
+        given = self._make_headers()
+        self._headers = {**given, **own}
+        words = {value.rpartition(" ")[2].encode() for value in given.values()}
+        self._secrets = tuple(word for word in words if len(word) >= MIN_SECRET_BYTES)
 
     async def ask(self, body: bytes, timeout_seconds: float) -> tuple[Reply | Failure, Window | None]:
         """Send one chat completion request; whatever goes wrong on the way comes back as a failure."""
@@ -82,7 +89,7 @@ class Client:
                 headers = response.headers
                 if content is None:
                     return _too_big(), None
-                return read(response.status, headers, content), window(headers)
+                return read(response.status, headers, self._redacted(content)), window(headers)
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
             return _failure(error, timeout_seconds), None
 
@@ -95,9 +102,16 @@ class Client:
             )
             async with _Closing(response):
                 content = await _capped(response)
-                return _model_object(response.status, response.headers, content)
+                return _model_object(response.status, response.headers, content and self._redacted(content))
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
             return _failure(error, MODEL_SECONDS)
+
+    def _redacted(self, content: bytes) -> bytes:
+        """Take out what we sent as a header: some endpoints repeat a refused key in their message."""
+        for secret in self._secrets:
+            if secret in content:
+                content = content.replace(secret, b"[redacted]")
+        return content
 
     def _timeout(self, seconds: float) -> aiohttp.ClientTimeout:
         if seconds not in self._timeouts:
