@@ -7,8 +7,8 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
-import click
 import polars as pl
 import pytest
 import typer
@@ -60,8 +60,8 @@ def done(say: Command, config: Path) -> Path:
     return config
 
 
-def commands() -> Iterator[tuple[str, click.Command]]:
-    def walk(name: str, command: click.Command) -> Iterator[tuple[str, click.Command]]:
+def commands() -> Iterator[tuple[str, Any]]:
+    def walk(name: str, command: Any) -> Iterator[tuple[str, Any]]:
         yield name, command
         for child, inner in getattr(command, "commands", {}).items():
             yield from walk(f"{name} {child}".strip(), inner)
@@ -72,7 +72,7 @@ def commands() -> Iterator[tuple[str, click.Command]]:
 @pytest.mark.parametrize(
     ("name", "command"), [pytest.param(*pair, id=pair[0] or "all") for pair in commands()]
 )
-def test_every_help_text_is_a_sentence(name: str, command: click.Command) -> None:
+def test_every_help_text_is_a_sentence(name: str, command: Any) -> None:
     texts_ = [command.help, *(getattr(parameter, "help", None) for parameter in command.params)]
     for text in texts_:
         assert text, f"{name} has something without a help text"
