@@ -101,15 +101,18 @@ def answer_from_reply(request: Request, reply: Reply, run: str, at: float) -> An
 def answer_from_failure(request: Request, failure: Failure, run: str, at: float) -> Answer:
     """Return the answer that stands for a row that cannot be answered.
 
-    If there was an invalid answer before, that one stays, as the last word.
+    If there was an invalid answer before, that one stays, as the last word; what this run paid is on this
+    run's bill, and an earlier run's payment on that one's.
     """
     calls = request.tries.calls + 1
     paid = request.tries.paid + failure.usage
     previous = request.previous
     if previous is not None:
-        bill = _billed(previous) + paid
+        bill = _billed(previous if previous.run == run else None) + paid
         return replace(
             previous,
+            run=run,
+            at=at,
             asks=previous.asks + 1,
             attempts=previous.attempts + calls,
             prompt_tokens=bill.prompt_tokens,
