@@ -147,8 +147,10 @@ def _selected(config: Config, options: RunOptions, folder: Path) -> Source:
         rows = sample_rows(whole.rows, options.sample, options.seed)
     else:
         rows = range(min(options.limit or 0, whole.rows))
-    path = folder / f"{options.selection}.parquet"
-    cut_rows(whole, rows, path)
+    # Named after the input's bytes, and cut once: the same rows again are the same job again.
+    path = folder / f"{options.selection}-{whole.fingerprint[:12]}.parquet"
+    if not path.exists():
+        cut_rows(whole, rows, path)
     return survey(config.input.model_copy(update={"path": str(path)}), _used(config), cache=None)
 
 

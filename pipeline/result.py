@@ -107,8 +107,19 @@ def finished(job: Job) -> RunResult | None:
     except TypeError:  # another version wrote it in another form
         return None
     allowed = job.config.limits.max_failed.allows(result.failed, result.rows)
+    status = "done" if allowed else "failed"
+    # Whoever adds up the bills of all nights must not find one twice.
     return replace(
-        result, status="done" if allowed else "failed", requests=0, retries=0, seconds=0.0, again=True
+        result,
+        status=status,
+        requests=0,
+        retries=0,
+        prompt_tokens=0,
+        cached_tokens=0,
+        completion_tokens=0,
+        cost_usd=0.0,
+        seconds=0.0,
+        again=True,
     )
 
 

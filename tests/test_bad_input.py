@@ -106,6 +106,7 @@ TABLE: dict[str, tuple[Change, int, str]] = {
     "rpm 0": (settings(limits={"requests_per_minute": 0}), 78, "requests_per_minute"),
     "rpm -1": (settings(limits={"requests_per_minute": -1}), 78, "requests_per_minute"),
     "rpm true": (settings(limits={"requests_per_minute": True}), 78, "requests_per_minute"),
+    "a seed beyond 64 bits": (settings(model={"seed": 10**30}), 78, "model.seed"),
     "${VAR} undefined": (settings(state={"dir": "${NOT_THERE}"}), 78, "NOT_THERE"),
     "output equals input": (settings(output={"path": "in.parquet"}), 78, "output.path"),
     "output is a link to the input": (link_to_input, 78, "output.path"),

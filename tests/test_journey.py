@@ -51,7 +51,7 @@ async def test_a_finished_job_sends_nothing_and_a_removed_output_is_rebuilt_for_
     sent = len(asked(server))
 
     again = await run_job(job.config())
-    assert (again.requests, again.again) == (0, True)
+    assert (again.requests, again.prompt_tokens, again.cost_usd, again.again) == (0, 0, 0.0, True)
     job.output.unlink()
     rebuilt = await run_job(job.config())
 
@@ -196,6 +196,7 @@ async def test_a_sample_has_its_own_output_and_its_answers_are_used_later(
     sampled = await run_job(job.config(), RunOptions(sample=10, seed=3))
     limited = await run_job(job.config(), RunOptions(limit=5))
     assert (sampled.rows, limited.rows) == (10, 5)
+    assert (await run_job(job.config(), RunOptions(limit=5))).again
     assert sampled.output.endswith("labelled.sample-10-3.parquet")
     assert not job.output.exists()
     whole = await run_job(job.config())

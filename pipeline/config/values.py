@@ -50,10 +50,15 @@ def number(value: object) -> float | None:
     return value
 
 
+MAX_WHOLE = 2**63 - 1
+
+
 def _count(value: object) -> int:
     found = number(value)
     if not isinstance(found, int) or not 1 <= found <= _LARGEST_COUNT:
         raise wrong("is not a whole number above 0; write digits only, such as 500 or 200_000")
+    if found > MAX_WHOLE:
+        raise wrong("is too large for the 64 bits of a JSON integer; write a smaller number")
     return found
 
 
@@ -61,6 +66,8 @@ def _whole(value: object) -> int:
     found = number(value)
     if not isinstance(found, int):
         raise wrong("is not a whole number; write digits only, such as 7")
+    if not -MAX_WHOLE <= found <= MAX_WHOLE:
+        raise wrong("is too large for the 64 bits of a JSON integer; write a smaller number")
     return found
 
 
