@@ -57,8 +57,6 @@ def _count(value: object) -> int:
     found = number(value)
     if not isinstance(found, int) or not 1 <= found <= _LARGEST_COUNT:
         raise wrong("is not a whole number above 0; write digits only, such as 500 or 200_000")
-    if found > MAX_WHOLE:
-        raise wrong("is too large for the 64 bits of a JSON integer; write a smaller number")
     return found
 
 
