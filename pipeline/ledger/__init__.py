@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from pipeline.durable import make_private
-from pipeline.errors import CannotCreateError, DiskError
+from pipeline.errors import CannotCreateError, ConfigError, DiskError, PipelineError
 from pipeline.ledger import rescue
 from pipeline.ledger.store import Store
 from pipeline.records import Answer
@@ -61,6 +61,7 @@ class Ledger:
             on_failure: Called on the loop when the disk fails; no answer is lost by that.
 
         Raises:
+            ConfigError: If a newer version of the tool wrote it.
             CannotCreateError: If the file cannot be made or is no ledger.
             DiskError: When leaving, if something could only be saved to the spill file, or not at all.
         """
@@ -159,6 +160,8 @@ class Ledger:
             return await asyncio.get_running_loop().run_in_executor(self._thread, function, *args)
         except (sqlite3.Error, OSError) as error:
             raise disk_error(self._folder, error) from error
+        except (CannotCreateError, ConfigError) as error:  # somebody has put another file there
+            raise DiskError(*error.problems) from error
 
     async def _close(self) -> None:
         try:
@@ -179,6 +182,8 @@ class Ledger:
         if failure is None:
             try:
                 self._append(rest)
+            except PipelineError as error:
+                failure = DiskError(*error.problems)
             except (sqlite3.Error, OSError) as error:
                 failure = disk_error(self._folder, error)
         if failure is not None:
@@ -189,6 +194,7 @@ def open_store(folder: Path) -> Store:
     """Open the ledger file in *folder*, take in what an earlier run had to spill, and renew the ballast.
 
     Raises:
+        ConfigError: If a newer version of the tool wrote it.
         CannotCreateError: If the file cannot be made or is no ledger.
         DiskError: If there is no room for what had been spilled; it stays where it is.
     """
@@ -204,6 +210,9 @@ def open_store(folder: Path) -> Store:
     except (sqlite3.Error, OSError) as error:
         store.close()
         raise disk_error(folder, error) from error
+    except PipelineError:
+        store.close()
+        raise
     return store
 
 
@@ -215,7 +224,7 @@ def opened(folder: Path) -> Iterator[Store | None]:
         CannotCreateError: If the file is no ledger.
         DiskError: If it cannot be read or written.
     """
-    if not (folder / FILE).exists():
+    if not any(folder.glob(f"{FILE}*")):  # not the file alone: a salvage may have been interrupted
         yield None
         return
     with open_store(folder) as store:
@@ -228,8 +237,4 @@ def opened(folder: Path) -> Iterator[Store | None]:
 def disk_error(folder: Path, error: Exception) -> DiskError:
     """Return what to tell about *error* from the ledger in *folder*."""
     fix = "make room" if "full" in str(error) or "No space" in str(error) else "repair the disk"
-    if isinstance(error, sqlite3.DatabaseError) and (
-        "malformed" in str(error) or "not a database" in str(error)
-    ):
-        fix = "restore the file from a backup, or move it away and pay again"
     return DiskError(f"{folder / FILE}: {error}; {fix}, then run again")

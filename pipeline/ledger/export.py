@@ -7,7 +7,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.durable import replacing
-from pipeline.ledger.store import FIELDS, Store, values_of
+from pipeline.ledger.schema import FIELDS, values_of
+from pipeline.ledger.store import Store
 
 ROWS = 65_536
 

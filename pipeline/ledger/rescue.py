@@ -10,7 +10,8 @@ from pathlib import Path
 
 import orjson
 
-from pipeline.ledger.store import FIELDS, STATUS, Store, values_of
+from pipeline.ledger.schema import FIELDS, STATUS, values_of
+from pipeline.ledger.store import Store
 from pipeline.records import Answer, Status
 
 BALLAST = "ballast"

@@ -137,6 +137,7 @@ async def test_being_cancelled_twice_on_a_failing_disk_spills_what_is_in_hand(
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     monkeypatch.setenv("TMPDIR", str(elsewhere))
+    in_hand = asyncio.Event()
 
     async def hold() -> None:
         async with listener.open(tmp_path) as ledger:
@@ -145,10 +146,11 @@ async def test_being_cancelled_twice_on_a_failing_disk_spills_what_is_in_hand(
             )  # stands for a disk that fails
             for each in answers(0, 30):
                 await ledger.append(each)
+            in_hand.set()
             await asyncio.sleep(60)
 
     holding = asyncio.create_task(hold())
-    await asyncio.sleep(0.03)
+    await in_hand.wait()
     holding.cancel()
     await asyncio.sleep(0)
     holding.cancel()

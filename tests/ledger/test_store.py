@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from answers import answer, answers, key
 from jobs import environment
-from pipeline.errors import CannotCreateError, ConfigError, DiskError
+from pipeline.errors import CannotCreateError, ConfigError
 from pipeline.ledger import open_store, opened
 from pipeline.ledger.store import Store
 from pipeline.records import Answer, Status
@@ -90,9 +90,7 @@ def test_an_entry_of_the_index_that_leads_astray_gives_nobody_a_wrong_answer(
     with sqlite3.connect(tmp_path / "ledger.sqlite") as other:
         other.execute("UPDATE latest SET id = 3 WHERE id = 2")
     other.close()
-    found = store.look_up([key(0), key(1)])
-    assert found.get(key(1)) is None
-    assert all(each.key == asked for asked, each in found.items())
+    assert store.look_up([key(0), key(1)]) == {key(0): answer(0), key(1): answer(1)}
 
 
 def test_a_ledger_of_a_newer_version_is_left_alone(tmp_path: Path) -> None:
@@ -121,15 +119,18 @@ def test_a_file_that_is_no_ledger_is_named(tmp_path: Path) -> None:
         open_store(tmp_path)
 
 
-def test_a_ledger_with_a_damaged_page_ends_in_one_sentence(tmp_path: Path) -> None:
+def test_a_ledger_with_damaged_pages_goes_on_with_what_is_left(tmp_path: Path) -> None:
     with Store(tmp_path / "ledger.sqlite") as store:
         store.append(answers(0, 2000))
         store.index()
     content = bytearray((tmp_path / "ledger.sqlite").read_bytes())
     content[4096 * 2 : 4096 * 40] = b"\xff" * 4096 * 38
     (tmp_path / "ledger.sqlite").write_bytes(content)
-    with pytest.raises(DiskError, match=r"ledger.sqlite: .*malformed"), opened(tmp_path) as damaged:
-        damaged.look_up([key(n) for n in range(2000)])
+    with opened(tmp_path) as damaged:
+        assert damaged
+        found = damaged.look_up([key(n) for n in range(2000)])
+    assert 500 < len(found) < 2000
+    assert all(each == answer(int((each.request_id or "").removeprefix("req-"))) for each in found.values())
 
 
 def test_the_write_ahead_log_is_synced_at_every_commit(store: Store) -> None:
