@@ -9,12 +9,13 @@ from pathlib import Path
 
 @contextmanager
 def replacing(path: Path, mode: int | None = None) -> Iterator[Path]:
-    """Give a temporary path beside *path*; when the block ends well, it takes the place of *path*.
+    """Give a new, empty file beside *path*; when the block ends well, it takes the place of *path*.
 
     Synced before the rename, and the folder after it: a name never leads to a file that is not whole.
     *mode* None leaves the permissions to the umask.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = temporary_name(path)
+    make_new(temporary, 0o666 if mode is None else mode)
     try:
         yield temporary
         if mode is not None:
@@ -27,10 +28,24 @@ def replacing(path: Path, mode: int | None = None) -> Iterator[Path]:
     sync(path.parent)
 
 
+def temporary_name(path: Path) -> Path:
+    """Return the path beside *path* that this process writes to first; `sweep` finds it."""
+    return path.with_name(f".{path.name}.{os.getpid()}.tmp")
+
+
 def write(path: Path, content: bytes, mode: int = 0o600) -> None:
     """Put *content* into *path*, whole or not at all."""
     with replacing(path, mode) as temporary:
         temporary.write_bytes(content)
+
+
+def make_new(path: Path, mode: int = 0o600) -> None:
+    """Make an empty file at *path* that never was anybody else's, and never had wider permissions than *mode*.
+
+    What was there is removed: in a folder that others may write, too, it may be a link to a file of ours.
+    """
+    path.unlink(missing_ok=True)
+    os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, mode))  # O_EXCL follows no link
 
 
 def sweep(path: Path) -> None:

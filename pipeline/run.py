@@ -18,12 +18,12 @@ from functools import partial
 from pipeline.clock import Clock
 from pipeline.config import Config
 from pipeline.desk import Desk
-from pipeline.errors import DiskError, InterruptedRunError, as_pipeline_error
+from pipeline.errors import DiskError, InterruptedRunError, LockedError, as_pipeline_error
+from pipeline.fence import Fence, FencedClient, fenced
 from pipeline.inputs import ensure_unchanged, prefetch, read_chunks, whole
 from pipeline.job import Job, RunOptions, ensure_output, prepare
 from pipeline.ledger import Ledger
 from pipeline.llm.asker import Asker
-from pipeline.llm.client import Client
 from pipeline.llm.key import request_headers
 from pipeline.llm.request import Counters
 from pipeline.outputs.columns import failed_rows, part_batch, part_schema
@@ -74,20 +74,22 @@ async def run_job(
     """
     clock = clock or Clock()
     job = prepare(config, options)
-    with job.workspace.locked():
+    with job.workspace.locked() as state_lock:
+        job.workspace.tidy()
         if (result := finished(job)) is not None:
             return result
-        ensure_output(job)
         stop = Stop()
-        with stop.on_signals() if handle_signals else nullcontext():
-            return await Run(job, stop, watch or Silent(), clock).go()
+        async with fenced(job.output, state_lock, clock, stop.request) as fence:
+            ensure_output(job)
+            with stop.on_signals() if handle_signals else nullcontext():
+                return await Run(job, fence, stop, watch or Silent(), clock).go()
 
 
 class Run:
     """One execution of a run."""
 
-    def __init__(self, job: Job, stop: Stop, watch: Watcher, clock: Clock) -> None:
-        self._job, self._stop, self._watch, self._clock = job, stop, watch, clock
+    def __init__(self, job: Job, fence: Fence, stop: Stop, watch: Watcher, clock: Clock) -> None:
+        self._job, self._fence, self._stop, self._watch, self._clock = job, fence, stop, watch, clock
         self._started = clock.now()
         self._record, self._continued = job.workspace.begin_or_continue(job.identity, clock)
         self._parts = Parts(job.workspace.parts, self._record.run_id, part_schema(job.config.task.kind))
@@ -130,29 +132,31 @@ class Run:
     async def _wind_up(self, work: asyncio.Task[RunResult]) -> None:
         """End the work; nothing that was paid for is left behind, unless somebody is in a hurry."""
         self._ending.set()
+        draining = asyncio.create_task(self._drain())  # first of all: nothing more is sent from here on
         work.cancel()
         await asyncio.gather(work, return_exceptions=True)
         await self._threads.finish()
+        await draining
+
+    async def _drain(self) -> None:
         if self._asker is None:
             return
         draining = asyncio.create_task(self._asker.drain(self._job.config.limits.drain))
         hurried = asyncio.create_task(self._stop.hurried.wait())
         await asyncio.wait({draining, hurried}, return_when=asyncio.FIRST_COMPLETED)
         hurried.cancel()
-        if not draining.done():
-            await self._asker.drain(0)
-        await draining
+        await asyncio.gather(draining, self._asker.drain(0))  # what is left is given up
         await self._desk.ledger.flush()
 
     async def _label_and_publish(self) -> RunResult:
         source = self._job.source
         for _ in range(ROUNDS):
-            done = await self._threads.run(self._parts.spans, whole(source))
+            done = await self._threads.run(self._fence.guarded, self._parts.spans, whole(source))
             self._rows_done = sum(span.rows for span in done)
             await self._label(list(gaps(whole(source), done)))
             ensure_unchanged(source)
             try:
-                return await self._threads.run(self._publish)
+                return await self._threads.run(self._fence.guarded, self._publish)
             except DamagedPartError as error:
                 log.warning("%s: is damaged; its rows are made again from the ledger", error)
         raise DiskError(
@@ -173,7 +177,7 @@ class Run:
         prompts = self._job.task.prompts(chunk.columns)
         answered = await self._desk.answers(prompts)
         batch = part_batch(self._job.config.task.kind, prompts, answered)
-        await self._threads.run(self._parts.write, chunk.span, batch)
+        await self._threads.run(self._fence.guarded, self._parts.write, chunk.span, batch)
         self._rows_done += chunk.span.rows
         self._rows_failed += failed_rows(batch)
 
@@ -190,17 +194,11 @@ class Run:
         spent = await self._desk.ledger.spent(self._record.run_id) if self._continued else 0.0
         headers = partial(request_headers, config.model)
         headers()  # a missing key is found before anything is started
-        async with endpoint_url(config) as url, Client.open(url, headers) as client:
+        async with endpoint_url(config) as url, FencedClient.open_behind(self._fence, url, headers) as client:
             asker = Asker(
-                client,
-                self._job.task,
-                config,
-                self._record.run_id,
-                deliver=self._desk.ledger.append,
-                stop=self._stop.request,
-                clock=self._clock,
-                spent_usd=spent,
-            )
+                client, self._job.task, config, self._record.run_id, deliver=self._desk.ledger.append,
+                stop=self._stop.request, clock=self._clock, spent_usd=spent,
+            )  # fmt: skip
             await asker.start()
             yield asker
 
@@ -208,18 +206,21 @@ class Run:
         """Publish the output and remember the run as finished. Runs in a thread."""
         job, record = self._job, self._effort()
         tally = Tally(record.run_id)
-        publish(publication(job, record.run_id, self._parts), self._parts, tally, go_on=self._go_on)
+        ours, guarded = publication(job, record.run_id, self._parts), self._fence.guarded
+        last_look = partial(guarded, ensure_unchanged, job.source)
+        publish(ours, self._parts, tally, go_on=self._go_on, before_rename=last_look)
         source = self._asker.billing.source if self._asker else None
         result = result_of(record, tally, job, price_source=source)
-        save_report(job.workspace.report, result, tally)
+        guarded(save_report, job.workspace.report, result, tally)
         self._record = replace(record, status=PUBLISHED, output=stamp(job.output), summary=result.as_dict())
-        job.workspace.save(self._record)
-        self._parts.remove()
+        guarded(job.workspace.save, self._record)
+        guarded(self._parts.remove)
         return result
 
     def _go_on(self) -> None:
         if self._ending.is_set():
             raise self._stop.reason or InterruptedRunError("stopped while publishing; run again to continue")
+        self._fence.ensure()
 
     def _effort(self) -> RunRecord:
         """Return the record with what this execution has done added."""
@@ -228,8 +229,8 @@ class Run:
 
     def _remember_effort(self) -> None:
         if self._record.status != PUBLISHED:
-            with suppress(DiskError):  # the disk's failure has been told already
-                self._job.workspace.save(self._effort())
+            with suppress(DiskError, LockedError):  # that has been told already
+                self._fence.guarded(self._job.workspace.save, self._effort())
 
     def progress(self) -> Progress:
         """Return where the run stands, for whoever watches."""

@@ -1,8 +1,7 @@
 """The state directory of one output: its lock, and the record of its latest run."""
 
-import fcntl
 import os
-import socket
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -15,7 +14,8 @@ import orjson
 
 from pipeline.clock import Clock
 from pipeline.durable import make_private, write
-from pipeline.errors import CannotCreateError, DiskError, LockedError
+from pipeline.errors import CannotCreateError, DiskError
+from pipeline.lock import Lock
 
 RUNNING, PUBLISHED = "running", "published"
 
@@ -58,9 +58,15 @@ class RunRecord:
 
 @dataclass(frozen=True, slots=True)
 class Workspace:
-    """The folder of one output within the state directory."""
+    """The folder of one output within the state directory.
+
+    Attributes:
+        folder: Where it is.
+        output: The output, links followed.
+    """
 
     folder: Path
+    output: Path
 
     @property
     def parts(self) -> Path:
@@ -104,46 +110,41 @@ class Workspace:
         self.save(record)
         return record, continued
 
+    def tidy(self) -> None:
+        """Remove what killed runs have left; only whoever holds the lock may do that."""
+        left = [file for folder in (self.folder, self.parts) for file in folder.glob(".*")]
+        if (record := self.load()) is not None and record.status == PUBLISHED:
+            left += self.parts.iterdir()
+        for path in left:
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
+
     def holder(self) -> str | None:
-        """Return who is writing this output now, or None."""
-        try:
-            with (self.folder / "lock").open("rb") as file:
-                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except FileNotFoundError:
-            return None
-        except BlockingIOError:
-            return (self.folder / "lock").read_text() or "another run"
-        return None
+        """Return which run has this state now, or None."""
+        return self._lock().holder()
 
     @contextmanager
-    def locked(self) -> Iterator[None]:
-        """Be the only run that writes this output.
+    def locked(self) -> Iterator[Lock]:
+        """Be the only run that has this state; gives the lock, to look at before anything is written here.
 
         Raises:
-            LockedError: If there is another one; names it.
+            LockedError: If there is another one; names it and the output.
             CannotCreateError: If the folder cannot be made or written.
         """
         try:
             make_private(self.parts)
-            handle = os.open(self.folder / "lock", os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW, 0o600)
+            if self.parts.is_symlink():  # what is not ours is removed in there
+                raise NotADirectoryError(f"{self.parts} is a link")
         except OSError as error:
             raise CannotCreateError(f"{self.folder}: cannot be written: {error}; check state.dir") from error
-        try:
-            self._lock(handle)
-            yield
-        finally:
-            os.close(handle)
+        lock = self._lock()
+        with lock.taken():
+            yield lock
 
-    def _lock(self, handle: int) -> None:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            os.ftruncate(handle, 0)
-            os.write(handle, f"process {os.getpid()} on {socket.gethostname()}".encode())
-        except BlockingIOError:
-            holder = os.read(handle, 200).decode(errors="replace") or "another run"
-            raise LockedError(f"{self.folder}: in use by {holder}; wait for it, or end it") from None
-        except OSError as error:
-            raise CannotCreateError(f"{self.folder}: cannot be written: {error}; check state.dir") from error
+    def _lock(self) -> Lock:
+        return Lock(self.folder / "lock", self.output, "state.dir")
 
 
 def ensure_state(folder: Path) -> None:
@@ -171,8 +172,9 @@ def workspace(state: Path, output: Path) -> Workspace:
     """Return the workspace of the output at *output* below the state directory."""
     # The name is for people, the hash for outputs of one name in several folders. Links are followed, so that two
     # ways to one output have one lock.
-    tail = blake2b(os.fsencode(os.path.realpath(output)), digest_size=4).hexdigest()
-    return Workspace(state / "runs" / f"{output.name}-{tail}")
+    real = Path(os.path.realpath(output))
+    tail = blake2b(os.fsencode(real), digest_size=4).hexdigest()
+    return Workspace(state / "runs" / f"{real.name}-{tail}", real)
 
 
 def stamp(output: Path) -> str:

@@ -60,7 +60,7 @@ def test_the_effort_of_all_executions_adds_up() -> None:
 
 def test_a_record_that_cannot_be_saved_is_a_matter_of_the_disk(tmp_path: Path) -> None:
     with pytest.raises(DiskError, match=r"run.json: .*run again"):
-        Workspace(tmp_path / "gone").save(RunRecord("run-1", "job", RUNNING, 0.0))
+        Workspace(tmp_path / "gone", tmp_path / "out.parquet").save(RunRecord("run-1", "job", RUNNING, 0.0))
 
 
 def test_a_second_run_is_turned_away_with_the_name_of_the_first(place: Workspace) -> None:

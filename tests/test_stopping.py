@@ -1,16 +1,21 @@
 """Whatever ends a run, the same command continues it: nothing lost, nothing doubled, nothing paid twice."""
 
+import os
 import random
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
 import pytest
 
-from jobs import JobFiles, asked, command, last_line, right_label, texts
+from jobs import JobFiles, asked, command, environment, last_line, right_label, texts
 from pipeline.endpoints.simulator import Simulator
-from pipeline.endpoints.simulator_settings import Fixed, SimulatorSettings
+from pipeline.endpoints.simulator_settings import SimulatorSettings
+from pipeline.errors import LimitReachedError
+from pipeline.latency import Fixed
+from pipeline.run import run_job
 
 IN_FLIGHT = 16
 COMMIT = 64
@@ -103,6 +108,63 @@ def test_a_second_signal_ends_a_run_that_waits_for_a_server_that_hangs(
     assert ended(process).returncode == 75
 
 
+def test_a_signal_while_the_server_hangs_ends_the_run_when_its_patience_does(
+    slow_job: JobFiles, slow_server: Simulator
+) -> None:
+    slow_job.table(texts(200))
+    slow_job.set(limits={"drain": "1s"})
+    process = slow_job.start("--quiet")
+    wait_for_requests(slow_server, 20)
+    slow_server.start_outage("hang")
+    time.sleep(0.2)
+    begun = time.monotonic()
+    process.send_signal(signal.SIGTERM)
+    assert ended(process).returncode == 75
+    assert 1 <= time.monotonic() - begun < 3
+
+    slow_server.stop_outage()
+    answered = sum(entry.billed for entry in slow_server.entries)
+    assert slow_job.run("--quiet").returncode == 0
+    all_right(slow_job, texts(200))
+    assert sum(entry.billed for entry in slow_server.entries) - answered == 200 - answered
+
+
+async def test_once_there_is_a_reason_to_stop_nothing_more_is_sent_however_slow_the_disk(
+    slow_job: JobFiles, slow_server: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sync = os.fsync
+
+    def fsync(handle: int) -> None:
+        if "parts/" in str(Path(f"/proc/self/fd/{handle}").readlink()):
+            time.sleep(1)
+        sync(handle)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    (slow_job.folder / "in").mkdir()
+    for number in range(2):
+        slow_job.table(texts(200, number * 200), f"in/{number}.parquet")
+    slow_job.set(input={"path": "in"}, output={"path": "out/days"})
+    slow_job.set(limits={"max_concurrency": 4, "max_runtime": "1.6s"})  # the first part is being written then
+    begun = time.time()
+    with pytest.raises(LimitReachedError):
+        await run_job(slow_job.config())
+    assert 210 < slow_server.requests < 400
+    assert max(entry.at for entry in slow_server.entries) < begun + 1.6 + 0.2
+
+
+def test_a_run_under_nohup_outlives_its_terminal(slow_job: JobFiles, slow_server: Simulator) -> None:
+    rows = texts(300)
+    slow_job.table(rows)
+    arguments = ["nohup", sys.executable, "-m", "pipeline", "run", str(slow_job.config_file()), "--quiet"]
+    process = subprocess.Popen(
+        arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment()
+    )
+    wait_for_requests(slow_server, 20)
+    process.send_signal(signal.SIGHUP)
+    assert ended(process).returncode == 0
+    all_right(slow_job, rows)
+
+
 def test_a_second_run_of_the_same_output_is_turned_away_and_sends_nothing(
     slow_job: JobFiles, slow_server: Simulator
 ) -> None:
@@ -111,7 +173,7 @@ def test_a_second_run_of_the_same_output_is_turned_away_and_sends_nothing(
     wait_for_requests(slow_server, 20)
     second = slow_job.run("--quiet")
     assert second.returncode == 75
-    assert str(first.pid) in second.stderr
+    assert f"{slow_job.output}: in use by process {first.pid} on " in second.stderr
     assert ended(first).returncode == 0
     assert slow_server.repeats() == {}
 

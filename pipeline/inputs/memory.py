@@ -62,4 +62,5 @@ class Memory:
             return
         with suppress(OSError):
             self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            durable.sweep(self.path)
             durable.write(self.path, json.dumps({"settings": self.settings, "files": self._new}).encode())

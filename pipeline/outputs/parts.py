@@ -8,6 +8,8 @@ headers and footer. Everything in a part can be made again from the ledger.
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import groupby
+from operator import attrgetter
 from pathlib import Path
 from zlib import crc32
 
@@ -106,12 +108,10 @@ DICTIONARY = ["label", "labels.list.element", "label_status", "label_error", "la
 
 def gaps(whole: Iterable[Span], done: Iterable[Span]) -> Iterator[Span]:
     """Yield the spans of *whole* that *done* leaves out, both in the order of the input."""
-    finished = list(done)
+    finished = {number: list(spans) for number, spans in groupby(done, key=attrgetter("file"))}
     for file in whole:
         start = file.start
-        for span in finished:
-            if span.file != file.file:
-                continue
+        for span in finished.get(file.file, ()):
             if span.start > start:
                 yield Span(file.file, start, span.start, file.first_row + start)
             start = span.stop
@@ -127,9 +127,12 @@ def sealed(content: bytes) -> bytes:
 
 def is_sealed(content: bytes) -> bool:
     """Whether *content* is a file that `sealed` made, unchanged to the bit."""
-    at = content.rfind(SEAL) + len(SEAL)
-    found = content[at : at + 8]
-    return found == b"%08x" % crc32(content[:at] + UNSEALED[len(SEAL) :] + content[at + 8 :])
+    at = len(content)
+    while (at := content.rfind(SEAL, 0, at)) >= 0:  # what follows the seal may look like one, too
+        found = content[at + len(SEAL) : at + len(UNSEALED)]
+        if found == b"%08x" % crc32(content[:at] + UNSEALED + content[at + len(UNSEALED) :]):
+            return True
+    return False
 
 
 def _content(path: Path) -> bytes | None:

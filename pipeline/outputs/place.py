@@ -1,13 +1,16 @@
-"""The output's place: whether it is free, ours, or somebody else's."""
+"""The output's place: whether it is free, ours, or somebody else's, and which run may write there."""
 
-from collections.abc import Mapping
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.durable import replacing
+from pipeline.durable import make_new, temporary_name
 from pipeline.errors import CannotCreateError
+from pipeline.lock import Lock
 
 OURS = b"pipeline.run"
 """The metadata key that tells our outputs from other files; its value is the run's id."""
@@ -35,12 +38,43 @@ def ensure_creatable(path: Path, *, single: bool, overwrite: bool) -> None:
     try:
         if path.exists():
             _ensure_ours(path, single=single, overwrite=overwrite)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(path.with_name(f".{path.name}.probe")) as temporary:
-            temporary.touch()
-        path.with_name(f".{path.name}.probe").unlink()
+        real = _made_ready(path)
+        probe = temporary_name(real)  # publishing sweeps it up, should we be killed right here
+        make_new(probe)
+        probe.unlink()
     except OSError as error:
-        raise CannotCreateError(f"{path.parent}: cannot be written: {error}; check output.path") from error
+        raise _not_writable(path, error) from error
+
+
+@contextmanager
+def reserved(path: Path) -> Iterator[Lock]:
+    """Be the only run that writes the output at *path*, whatever its state directory and whatever links lead there.
+
+    The lock is a hidden file beside the output, there as long as the run is at work.
+
+    Raises:
+        LockedError: If there is another run; names it and the output.
+        CannotCreateError: If the folder cannot be made or written.
+    """
+    try:
+        real = _made_ready(path)
+    except OSError as error:
+        raise _not_writable(path, error) from error
+    # As readable as the output itself: whoever shares the folder shall see who is at work there.
+    lock = Lock(real.with_name(f".{real.name}.lock"), real, "output.path", mode=0o666)
+    with lock.taken():
+        yield lock
+
+
+def _made_ready(path: Path) -> Path:
+    """Make the folder of the output at *path*; returns where links lead to, as that is what is replaced."""
+    real = Path(os.path.realpath(path))
+    real.parent.mkdir(parents=True, exist_ok=True)
+    return real
+
+
+def _not_writable(path: Path, error: OSError) -> CannotCreateError:
+    return CannotCreateError(f"{path.parent}: cannot be written: {error}; check output.path")
 
 
 def _ensure_ours(path: Path, *, single: bool, overwrite: bool) -> None:

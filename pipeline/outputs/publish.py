@@ -6,16 +6,18 @@ Whoever reads the output path finds nothing, the complete old output, or the com
 import ctypes
 import errno
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.durable import replacing, sweep, sync
+from pipeline.durable import replacing, sweep, sync, temporary_name
 from pipeline.outputs.columns import KEY, output_names, part_schema, published
 from pipeline.outputs.parts import Parts
 from pipeline.outputs.report import Tally
@@ -72,14 +74,22 @@ class Publication:
     single: bool
 
 
-def publish(publication: Publication, parts: Parts, tally: Tally, *, go_on: Callable[[], None]) -> None:
+def publish(
+    publication: Publication,
+    parts: Parts,
+    tally: Tally,
+    *,
+    go_on: Callable[[], None],
+    before_rename: Callable[[], None] = lambda: None,
+) -> None:
     """Write the output and put it in place; *tally* counts its rows on the way.
 
     Args:
-        publication: What is published where.
+        publication: What is published where. If its path is a link, what the link leads to is replaced.
         parts: The new columns.
         tally: Counts.
         go_on: Called now and then; raises what should end the writing.
+        before_rename: Called when all is on the disk, right before it appears; raises what must keep it from that.
 
     Raises:
         DamagedPartError: If a part cannot be read; its chunk must be done again.
@@ -87,9 +97,11 @@ def publish(publication: Publication, parts: Parts, tally: Tally, *, go_on: Call
     """
     from pipeline.outputs.duplicates import Duplicates  # noqa: PLC0415 - brings polars, for which `check` must not wait
 
+    publication = replace(publication, path=Path(os.path.realpath(publication.path)))
     publication.path.parent.mkdir(parents=True, exist_ok=True)
     sweep(publication.path)
-    with Duplicates(parts.folder.parent, publication.rows) as duplicates:
+    keys = parts.folder.parent / "keys"
+    with _temporary_folder(keys, 0o700) as folder, Duplicates(folder, publication.rows) as duplicates:
         for sheet in publication.sheets:
             for span in sheet.spans:
                 duplicates.add(span.first_row, parts.read(span).column(KEY))
@@ -98,8 +110,10 @@ def publish(publication: Publication, parts: Parts, tally: Tally, *, go_on: Call
         if publication.single:
             with replacing(publication.path) as temporary:
                 _write(temporary, publication, publication.sheets[0], joined)
+                sync(temporary)  # takes long; nothing shall come between the last look and the rename
+                before_rename()
         else:
-            _publish_folder(publication, joined)
+            _publish_folder(publication, joined, before_rename)
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,24 +173,40 @@ def _write(path: Path, publication: Publication, sheet: Sheet, joined: _Joined) 
             writer.write_table(pa.Table.from_batches(waiting))
 
 
-def _publish_folder(publication: Publication, joined: _Joined) -> None:
+def _publish_folder(publication: Publication, joined: _Joined, before_rename: Callable[[], None]) -> None:
     path = publication.path
-    temporary = path.with_name(f".{path.name}.tmp")
-    shutil.rmtree(temporary, ignore_errors=True)
-    for sheet in publication.sheets:
-        file = temporary / sheet.name
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(file) as whole:
-            _write(whole, publication, sheet, joined)
-    for folder in [temporary, *(inner for inner in temporary.rglob("*") if inner.is_dir())]:
-        sync(folder)
-    if path.exists():
-        _exchange(temporary, path)
+    with _temporary_folder(path) as temporary:
+        for sheet in publication.sheets:
+            file = temporary / sheet.name
+            file.parent.mkdir(parents=True, exist_ok=True)
+            with replacing(file) as whole:
+                _write(whole, publication, sheet, joined)
+        for folder in [temporary, *(inner for inner in temporary.rglob("*") if inner.is_dir())]:
+            sync(folder)
+        before_rename()
+        if path.exists():
+            _exchange(temporary, path)
+        else:
+            temporary.rename(path)
         sync(path.parent)
-        shutil.rmtree(temporary)
-    else:
-        temporary.rename(path)
-        sync(path.parent)
+
+
+@contextmanager
+def _temporary_folder(path: Path, mode: int = 0o777) -> Iterator[Path]:
+    """Give a new folder beside *path* that is gone afterwards, and clear away those of earlier processes.
+
+    Each process has its own: one that comes back after another has taken over must not write into that one's.
+    """
+    temporary = temporary_name(path)
+    names = re.compile(rf"\.{re.escape(path.name)}\.\d+\.tmp")
+    for left in path.parent.glob(".*.tmp"):
+        if left.is_dir() and names.fullmatch(left.name):
+            shutil.rmtree(left, ignore_errors=True)
+    temporary.mkdir(mode)
+    try:
+        yield temporary
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _exchange(new: Path, old: Path) -> None:

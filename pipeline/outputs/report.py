@@ -30,10 +30,12 @@ class Tally:
     prompt_tokens: int = 0
     cached_tokens: int = 0
     completion_tokens: int = 0
-    cost_usd: float | None = None
     statuses: Counter[str] = field(default_factory=Counter)
     labels: Counter[str] = field(default_factory=Counter)
     errors: dict[str, str] = field(default_factory=dict)
+    _priced: int = 0
+    _unpriced: int = 0
+    _cost_usd: float = 0.0
 
     def add(self, columns: Mapping[str, pa.Array], prefix: str) -> None:
         """Count rows with the new *columns*, whose names begin with *prefix*."""
@@ -55,9 +57,10 @@ class Tally:
         for name in ("prompt_tokens", "cached_tokens", "completion_tokens"):
             total = pc.sum(columns[prefix + name].filter(mine)).as_py() or 0
             setattr(self, name, getattr(self, name) + total)
-        cost = pc.sum(columns[f"{prefix}cost_usd"].filter(mine)).as_py()
-        if cost is not None:
-            self.cost_usd = (self.cost_usd or 0.0) + cost
+        costs = columns[f"{prefix}cost_usd"].filter(mine)
+        self._priced += len(costs) - costs.null_count
+        self._unpriced += costs.null_count
+        self._cost_usd += pc.sum(costs).as_py() or 0.0
 
     def _remember(self, columns: Mapping[str, pa.Array], prefix: str) -> None:
         """Keep one error sentence for each status that has some."""
@@ -65,6 +68,11 @@ class Tally:
             found = columns[f"{prefix}label_error"].filter(pc.equal(columns[f"{prefix}label_status"], status))
             if len(found):
                 self.errors[status] = found[0].as_py()
+
+    @property
+    def cost_usd(self) -> float | None:
+        """US dollars that the run was billed; None if it was billed and no price is known."""
+        return None if self._unpriced and not self._priced else self._cost_usd
 
     @property
     def ok(self) -> int:

@@ -1,0 +1,118 @@
+"""A run that has lost a lock writes nothing more, sends nothing more, and stops.
+
+It may lose one at any time: while its process is stopped or its machine is gone, somebody may move its files away
+and start another run. When it comes back it does not know, so it looks.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pipeline.clock import Clock
+from pipeline.errors import PipelineError
+from pipeline.llm.client import Client, Headers
+from pipeline.llm.replies import Failure, Reply, Window
+from pipeline.lock import Lock
+from pipeline.outputs.place import reserved
+
+LOOK_SECONDS = 1.0
+"""How often a run looks after its locks."""
+
+FRESH_SECONDS = 0.1
+"""How long it trusts what it saw before it sends: whoever was asleep for longer looks first."""
+
+T = TypeVar("T")
+
+
+class Fence:
+    """The locks of a run, and when they were last seen to be its own."""
+
+    def __init__(self, clock: Clock, *locks: Lock) -> None:
+        self._clock = clock
+        self._locks = locks
+        self._seen_at = clock.now()
+
+    def ensure(self) -> None:
+        """Make sure that the run still has all its locks. Blocks.
+
+        Raises:
+            LockedError: If it has not.
+        """
+        now = self._clock.now()  # before looking: what is seen is not younger than that
+        for lock in self._locks:
+            lock.ensure_held()
+        self._seen_at = now
+
+    def guarded(self, write: Callable[..., T], *args: Any) -> T:
+        """Return what *write* returns, which is called only if the run still has all its locks."""
+        self.ensure()
+        return write(*args)
+
+    async def ensure_lately(self) -> None:
+        """Make sure that the run had all its locks a moment ago; costs next to nothing.
+
+        Raises:
+            LockedError: If it had not.
+        """
+        while self._clock.now() - self._seen_at > FRESH_SECONDS:  # again, should it have been asleep meanwhile
+            await asyncio.to_thread(self.ensure)
+
+    @asynccontextmanager
+    async def watched(self, stop: Callable[[BaseException], None]) -> AsyncIterator[None]:
+        """Look every second while the block runs, and call *stop* with the LockedError if a lock is lost."""
+        task = asyncio.create_task(self._watch(stop))
+        try:
+            yield
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    async def _watch(self, stop: Callable[[BaseException], None]) -> None:
+        try:
+            while True:
+                await self._clock.sleep(LOOK_SECONDS)
+                await asyncio.to_thread(self.ensure)
+        except PipelineError as error:
+            stop(error)
+
+
+@asynccontextmanager
+async def fenced(
+    output: Path, state: Lock, clock: Clock, stop: Callable[[BaseException], None]
+) -> AsyncIterator[Fence]:
+    """Reserve the place of *output* while the block runs, and look after this lock and that of the *state*.
+
+    Raises:
+        LockedError: If another run has the place; and if a lock was lost meanwhile, *stop* is called with one.
+        CannotCreateError: If the output's folder cannot be made or written.
+    """
+    with reserved(output) as place:
+        fence = Fence(clock, state, place)
+        async with fence.watched(stop):
+            yield fence
+
+
+class FencedClient(Client):
+    """A client that sends nothing for a run that may have lost its locks."""
+
+    fence: Fence
+
+    @classmethod
+    @asynccontextmanager
+    async def open_behind(cls, fence: Fence, base_url: str, headers: Headers) -> "AsyncIterator[Client]":
+        """Open a client as `Client.open` does, behind *fence*."""
+        async with cls.open(base_url, headers) as client:
+            if isinstance(client, cls):
+                client.fence = fence
+            yield client
+
+    async def ask(self, body: bytes, timeout_seconds: float) -> tuple[Reply | Failure, Window | None]:
+        """Send one request.
+
+        Raises:
+            LockedError: If the run has lost a lock; nothing was sent then.
+        """
+        await self.fence.ensure_lately()
+        return await super().ask(body, timeout_seconds)
