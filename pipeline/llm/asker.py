@@ -1,27 +1,25 @@
 """The workers: each takes a request, waits for its turn, sends it, and hands the answer over or tries again."""
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import replace
 from typing import cast
 
 from pipeline.clock import Clock
 from pipeline.config import Config
-from pipeline.errors import ConfigError
 from pipeline.llm.billing import Billing, booked
 from pipeline.llm.client import Client
+from pipeline.llm.descriptors import affordable
 from pipeline.llm.estimate import TokenEstimate
-from pipeline.llm.health import Health, Patience
-from pipeline.llm.limits import Budget, Concurrency, Pause, Quota
-from pipeline.llm.providers.body import BodyTemplate, first_form, weaker
+from pipeline.llm.forms import Forms
+from pipeline.llm.health import OUTAGE_KINDS, Health, Patience
+from pipeline.llm.limits import Budget, Concurrency
 from pipeline.llm.replies import NOTHING, Failure, Kind, Reply
 from pipeline.llm.request import Backlog, Counters, Request, answer_from_failure, answer_from_reply
-from pipeline.llm.retry import Policy
+from pipeline.llm.retry import Policy, Tries
+from pipeline.llm.turn import Turn
 from pipeline.records import Answer, Prompt
 from pipeline.tasks.prompt import Task
-
-log = logging.getLogger(__name__)
 
 
 class Asker:
@@ -52,24 +50,22 @@ class Asker:
             spent_usd: What earlier executions of the run have spent.
         """
         limits = config.limits
+        self._workers, self._draining = affordable(limits.max_concurrency), False
         self.counters = Counters()
-        self.concurrency = Concurrency(limits.max_concurrency, clock)
+        self.concurrency = Concurrency(self._workers, clock)
         self.budget = Budget(limits.max_cost_usd, spent_usd)
         self.billing = Billing(config.model, capped=limits.max_cost_usd is not None)
         self.health = Health(clock, limits.max_outage)
-        self._client, self._task, self._model, self._run = client, task, config.model, run
+        self._client, self._model, self._run = client, config.model, run
         self._deliver, self._stop, self._clock, self._policy = deliver, stop, clock, Policy()
-        self._template = BodyTemplate(task, config.model, first_form(config.model))
+        self._forms = Forms(task, config.model)
         self._estimate = TokenEstimate(task.system, config.model.max_tokens)
         self._patience = Patience(None if limits.request_timeout == "auto" else limits.request_timeout)
-        self._pause = Pause(clock)
+        self._turn = Turn(limits, self.concurrency, clock)
         self._episodes = 0
-        self._requests = Quota(limits.requests_per_minute) if limits.requests_per_minute else None
-        self._tokens = Quota(limits.tokens_per_minute) if limits.tokens_per_minute else None
         self._backlog = Backlog()
         self._tasks: set[asyncio.Task[None]] = set()
         self._sending: set[asyncio.Task[None]] = set()
-        self._workers, self._draining = limits.max_concurrency, False
 
     async def start(self) -> None:
         """Learn what the endpoint tells about the model, and start the workers."""
@@ -118,7 +114,8 @@ class Asker:
         task = cast("asyncio.Task[None]", asyncio.current_task())
         probing = await self.health.admit()
         try:
-            tokens = await self._turn(request)
+            tokens = self._estimate.prompt(request.prompt.text)
+            await self._turn.come(self._estimate.quota(tokens))
             if self._draining:
                 return
             self._sending.add(task)  # from here on there may be something to pay for
@@ -132,40 +129,38 @@ class Asker:
             if probing:
                 self.health.probed()
 
-    async def _turn(self, request: Request) -> int:
-        """Wait until the limits let *request* through; returns its estimated prompt tokens."""
-        await self._pause.wait()
-        tokens = self._estimate.prompt(request.prompt.text)
-        if self._requests is not None:
-            await self._requests.take(1)
-        if self._tokens is not None:
-            await self._tokens.take(self._estimate.quota(tokens))
-        await self._pause.wait()
-        return tokens
-
     async def _send(self, request: Request, tokens: int) -> Reply | Failure:
         """Send once; tell everything that learns from calls how it went."""
         estimate_usd = self.billing.estimate(tokens, self._estimate.completion)
         self.budget.reserve(estimate_usd)
-        body = self._template.body(request.prompt.text, again=request.previous is not None)
+        body = self._forms.body(request.prompt.text, again=request.previous is not None)
+        seconds = self._patience.probe_seconds if self.health.open else self._patience.seconds
         self.counters.requests += 1
         sent_at = self.concurrency.sent()
         outcome: Reply | Failure | None = None
+        wait = 0.0
         try:
-            outcome, window = await self._client.ask(body, self._patience.seconds)
+            outcome, window = await self._client.ask(body, seconds)
+            wait = window.wait_seconds if window else 0.0
         finally:
             replied = isinstance(outcome, Reply)
-            congested = isinstance(outcome, Failure) and outcome.congested
+            congested = self._is_congestion(outcome, wait)
             self._episodes += self.concurrency.learn(sent_at, congested=congested, success=replied)
             outcome = outcome and self._priced(outcome)
             self.budget.settle(estimate_usd, booked(outcome, estimate_usd))
-        if window is not None:
-            self._pause.extend(window.wait_seconds)
+        self._turn.pause(wait, "no more requests or tokens are left in this minute")
         if isinstance(outcome, Reply):
             self.health.good(again=request.tries.suspect)
             self._patience.learn(self._clock.now() - sent_at)
             self._estimate.learn(tokens, outcome.usage)
+            self.billing.note(outcome.usage)
         return outcome
+
+    def _is_congestion(self, outcome: Reply | Failure | None, wait_seconds: float) -> bool:
+        """Whether a call shows that there are too many at once; a rate that is used up is refused next."""
+        if isinstance(outcome, Failure) and outcome.congested:
+            return not self.health.open  # an endpoint that is away is not busy
+        return wait_seconds > 0 and self.concurrency.limit > 1
 
     async def _answered(self, request: Request, reply: Reply) -> None:
         self._episodes = 0
@@ -178,18 +173,19 @@ class Asker:
         usage = outcome.usage
         if usage == NOTHING:
             return outcome
-        counters = self.counters
-        counters.prompt_tokens += usage.prompt_tokens or 0
-        counters.cached_tokens += usage.cached_tokens or 0
-        counters.completion_tokens += usage.completion_tokens or 0
+        self.counters.bill(usage)
         return replace(outcome, usage=replace(usage, cost_usd=self.billing.cost(usage)))
 
     async def _failed(self, request: Request, failure: Failure) -> None:
-        fatal = self.health.bad(failure, again=request.tries.suspect)
+        first = request.tries.calls == 0
+        fatal = self.health.bad(failure, again=request.tries.suspect, first=first)
         if fatal is not None:
             raise fatal
         match failure.kind:
-            case Kind.UNSUPPORTED if self._weaken(failure):
+            case Kind.UNSUPPORTED if not self.health.succeeded:
+                self._forms.weaken(failure.message)
+                self._again(request, failure, 0.0)
+            case Kind.REPLACED:
                 self._again(request, failure, 0.0)
             case Kind.ROW | Kind.UNSUPPORTED:
                 await self._give_up(request, failure)
@@ -197,7 +193,7 @@ class Asker:
                 await self._give_up(request, failure)
             case Kind.THROTTLED:
                 self.counters.throttled += 1
-                self._pause.extend(self._policy.pause(failure, self._episodes, self._clock))
+                self._turn.pause(self._policy.pause(failure, self._episodes, self._clock), failure.message)
                 self._again(request, failure, 0.0)
             case Kind.DENIED | Kind.UNTRUSTED:
                 self._client.refresh()
@@ -212,10 +208,24 @@ class Asker:
     async def _try_again(self, request: Request, failure: Failure) -> None:
         tries = request.tries.after(failure, others_succeed=self.health.others_succeed)
         seconds = self._clock.now() - self._since(request)
-        if self._policy.exhausted(failure, tries, seconds, self.health.garbled_share):
+        shares = (self.health.garbled_share, self.health.failed_share)
+        hopeless = self._policy.exhausted(failure, tries, seconds, *shares)
+        if hopeless or await self._is_to_blame(failure, tries):
             await self._give_up(request, failure)
         else:
             self._again(request, failure, self._policy.delay(failure, max(1, tries.own), self._clock))
+
+    async def _is_to_blame(self, failure: Failure, tries: Tries) -> bool:
+        """Whether it is the row that fails and not the endpoint, if there are no other rows to tell by.
+
+        Asking for the model object costs nothing; whoever answers that is there.
+        """
+        if failure.kind is not Kind.TRANSIENT or tries.calls < self._policy.max_attempts:
+            return False
+        if not (self.health.alone and self.health.succeeded):
+            return False
+        found = await self._client.model(self._model.name)
+        return not (isinstance(found, Failure) and found.kind in OUTAGE_KINDS)
 
     def _since(self, request: Request) -> float:
         """Return since when *request* fails; an outage does not count, it begins anew after one."""
@@ -237,14 +247,3 @@ class Asker:
     async def _later(self, request: Request, seconds: float) -> None:
         await self._clock.sleep(seconds)
         self._backlog.push(request, first=True)
-
-    def _weaken(self, failure: Failure) -> bool:
-        """Ask in a weaker form from now on, if the endpoint refuses this one and never answered in it."""
-        form = weaker(self._template.form, self._model, failure.message)
-        if self.health.succeeded:
-            return False
-        if form is None:
-            raise ConfigError(f"{failure.message}; set model.structured_output and model.logprobs to auto")
-        log.warning("the endpoint refuses %s; asking for %s from now on", self._template.form, form)
-        self._template = BodyTemplate(self._task, self._model, form)
-        return True

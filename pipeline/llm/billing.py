@@ -1,5 +1,6 @@
 """What a reply cost, by whoever knows it best."""
 
+import logging
 from collections.abc import Mapping
 from typing import Any
 
@@ -7,6 +8,8 @@ from pipeline.config import ModelSettings
 from pipeline.errors import ConfigError
 from pipeline.llm.replies import Failure, Reply, Usage
 from pipeline.tasks.pricing import PER_MILLION, TABLE, Price, per_million
+
+log = logging.getLogger(__name__)
 
 LISTED = frozenset({"oxen", "openai", "simulate"})
 """Providers that the list prices hold for; the simulator rehearses them."""
@@ -22,6 +25,7 @@ class Billing:
     def __init__(self, model: ModelSettings, *, capped: bool) -> None:
         self._capped = capped
         self._dearest: float | None = None
+        self._warned = False
         self.price: Price | None = TABLE.get(model.name) if model.provider in LISTED else None
         self._configured = model.price is not None
         if model.price is not None:
@@ -57,6 +61,14 @@ class Billing:
                 usage.prompt_tokens, usage.cached_tokens or 0, usage.completion_tokens or 0
             )
         return None
+
+    def note(self, usage: Usage) -> None:
+        """Warn of the first reply that does not tell its tokens."""
+        if not self._warned and None in {usage.prompt_tokens, usage.completion_tokens}:
+            self._warned = True
+            log.warning(
+                "a reply does not tell its tokens, or tells nonsense; they are null in such rows, and the sums lack them"
+            )
 
     def ensure_capped(self) -> None:
         """Refuse to go on under a budget with a model that nobody knows the price of.

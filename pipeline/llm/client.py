@@ -5,6 +5,8 @@ import ssl
 import zlib
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import replace
+from email.utils import formatdate
 from types import TracebackType
 from typing import Any
 from urllib.parse import quote
@@ -14,14 +16,13 @@ import orjson
 
 from pipeline.errors import ConfigError
 from pipeline.llm.providers.headers import window
-from pipeline.llm.providers.read import read
+from pipeline.llm.providers.read import OK, read
 from pipeline.llm.replies import Failure, Kind, Reply, Window
+from pipeline.logs import hide
+from pipeline.redaction import Redaction
 
 MAX_BODY_BYTES = 1 << 20
 """A chat completion of a few labels is a few kilobytes, with log-probabilities a few dozen."""
-
-MIN_SECRET_BYTES = 8
-"""Shorter header values are no secrets, and might stand in a reply by chance."""
 
 MAX_FIELD_BYTES = 16 << 10
 CONNECT_SECONDS = 10.0
@@ -46,7 +47,8 @@ class Client:
         self._session = session
         self._make_headers = headers
         self._headers: Mapping[str, str] = {}
-        self._secrets: tuple[bytes, ...] = ()
+        self._secrets: set[str] = set()
+        self._redaction = Redaction()
         self.refresh()
         self._base_url = base_url
         self._completions = f"{base_url}/chat/completions"
@@ -67,31 +69,47 @@ class Client:
             yield cls(session, base_url, headers)
 
     def refresh(self) -> None:
-        """Read the headers anew: a key that was refused may have been rotated."""
+        """Read the headers anew: a key that was refused may have been rotated.
+
+        Raises:
+            ConfigError: If there is no key yet; one that is there stays where the new one cannot be read.
+        """
         own = {"Content-Type": "application/json", "Accept-Encoding": ", ".join(UNZIP)}
-        given = self._make_headers()
+        try:
+            given = self._make_headers()
+        except ConfigError:
+            if not self._headers:
+                raise
+            return
+        if {**given, **own} == self._headers:
+            return
         self._headers = {**given, **own}
-        words = {value.rpartition(" ")[2].encode() for value in given.values()}
-        self._secrets = tuple(word for word in words if len(word) >= MIN_SECRET_BYTES)
+        self._secrets.update(given.values())  # a reply on its way may still repeat the old key
+        self._redaction = Redaction(self._secrets)
+        hide(given.values())
 
     async def ask(self, body: bytes, timeout_seconds: float) -> tuple[Reply | Failure, Window | None]:
         """Send one chat completion request; whatever goes wrong on the way comes back as a failure."""
+        sent = self._headers
         try:
             response = await self._session.post(
                 self._completions,
                 data=body,
-                headers=self._headers,
+                headers=sent,
                 allow_redirects=False,
                 timeout=self._timeout(timeout_seconds),
             )
             async with _Closing(response):
                 content = await _capped(response)
-                headers = response.headers
+                headers = self._without_secrets(response)
                 if content is None:
                     return _too_big(), None
-                return read(response.status, headers, self._redacted(content)), window(headers)
+                outcome = read(response.status, headers, self._redacted(content))
+                if isinstance(outcome, Failure) and outcome.kind is Kind.DENIED and sent is not self._headers:
+                    outcome = replace(outcome, kind=Kind.REPLACED)
+                return outcome, window(headers)
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
-            return _failure(error, timeout_seconds), None
+            return _failure(error, timeout_seconds, self._redaction), None
 
     async def model(self, name: str) -> Mapping[str, Any] | Failure:
         """Return the endpoint's object about the model *name*, or why there is none."""
@@ -104,14 +122,17 @@ class Client:
                 content = await _capped(response)
                 return _model_object(response.status, response.headers, content and self._redacted(content))
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
-            return _failure(error, MODEL_SECONDS)
+            return _failure(error, MODEL_SECONDS, self._redaction)
+
+    def _without_secrets(self, response: aiohttp.ClientResponse) -> Mapping[str, str]:
+        if response.status == OK:  # nobody is told of these
+            return response.headers
+        found = {name.lower(): self._redaction.of(value) for name, value in response.headers.items()}
+        return {"date": formatdate(usegmt=True), **found}  # whoever tells no time is taken to go by ours
 
     def _redacted(self, content: bytes) -> bytes:
         """Take out what we sent as a header: some endpoints repeat a refused key in their message."""
-        for secret in self._secrets:
-            if secret in content:
-                content = content.replace(secret, b"[redacted]")
-        return content
+        return self._redaction.of_bytes(content)
 
     def _timeout(self, seconds: float) -> aiohttp.ClientTimeout:
         if seconds not in self._timeouts:
@@ -159,7 +180,7 @@ def _too_big() -> Failure:
     return Failure(Kind.GARBLED, f"the endpoint's reply is larger than {MAX_BODY_BYTES >> 20} MiB")
 
 
-def _failure(error: Exception, timeout_seconds: float) -> Failure:
+def _failure(error: Exception, timeout_seconds: float, redaction: Redaction) -> Failure:
     match error:
         case aiohttp.ClientConnectorCertificateError() | ssl.SSLCertVerificationError():
             return Failure(Kind.UNTRUSTED, f"the endpoint's certificate is not valid: {error}")
@@ -170,15 +191,15 @@ def _failure(error: Exception, timeout_seconds: float) -> Failure:
         case aiohttp.InvalidURL():
             raise ConfigError(f"model.base_url is no valid URL: {error}") from error
         case _:
-            return Failure(
-                Kind.TRANSIENT, f"the connection broke: {type(error).__name__}: {str(error)[:200]}"
-            )
+            # Some of these errors quote the bytes that came.
+            message = redaction.of(str(error))[:200]
+            return Failure(Kind.TRANSIENT, f"the connection broke: {type(error).__name__}: {message}")
 
 
 def _model_object(
     status: int, headers: Mapping[str, str], content: bytes | None
 ) -> Mapping[str, Any] | Failure:
-    if content is not None and status == 200:  # noqa: PLR2004
+    if content is not None and status == OK:
         try:
             found = orjson.loads(content)
         except ValueError:

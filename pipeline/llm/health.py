@@ -1,57 +1,54 @@
 """How the endpoint is doing: is it there, is it well, and how long does it take."""
 
 import asyncio
-from collections import deque
-from dataclasses import dataclass
+import logging
 
 from pipeline.clock import Clock
 from pipeline.errors import ConfigError, KeyRefusedError, PipelineError, ProviderUnavailableError
+from pipeline.llm.recent import Recent
 from pipeline.llm.replies import Failure, Kind
+
+log = logging.getLogger(__name__)
 
 WINDOW_SECONDS = 10
 OPEN_SHARE = 0.9
 OPEN_SAMPLES = 20
-OPEN_REFUSALS = 10
+OPEN_SILENCES = 10
 PROBE_FIRST = 5.0
 PROBE_CEILING = 30.0
 CONFIRMATIONS = 3
 FORBIDDEN = 403
 FIRST_REQUESTS = 20
 SHARE_WEIGHT = 0.02
-"""Weight of one reply in the moving share of garbled ones: it looks back over about 50."""
+"""Weight of one call in the moving shares of failed and of garbled ones: they look back over about 50."""
+
+ALONE_SHARE = 0.5
+"""Share of `max_outage` after which the rows that are left may be to blame: half of 30 min, and no outage is shorter."""
 
 OUTAGE_KINDS = frozenset({Kind.TRANSIENT, Kind.UNREACHABLE, Kind.GARBLED})
-
-
-@dataclass(slots=True)
-class _Second:
-    """What happened within one second."""
-
-    at: int
-    replies: int = 0
-    failures: int = 0
 
 
 class Health:
     """A circuit breaker, and what the run must know of the endpoint's condition.
 
-    The breaker opens when at least 90 % of at least 20 calls within 10 s failed, or 10 connections in a row
-    could not be made. Then one call every 5 to 30 s probes, and the first reply closes it again.
+    The breaker opens when at least 90 % of at least 20 calls within 10 s failed, or 10 in a row found nobody
+    there: no connection, or no reply in time. Then one call every 5 to 30 s probes, and the first reply closes
+    it again.
     """
 
     def __init__(self, clock: Clock, max_outage_seconds: float) -> None:
         self._clock = clock
         self._max_outage = max_outage_seconds
-        self._seconds: deque[_Second] = deque()
-        self._refusals = 0
+        self._recent = Recent(WINDOW_SECONDS, clock)
+        self._silences = 0
         self._denials: list[float] = []
         self._first: list[bool] = []
         self._failing_since: float | None = None
-        self._probes = 0
+        self._probes, self._probe_at = 0, 0.0
         self._probing = asyncio.Lock()
         self._closed = asyncio.Event()
         self._closed.set()
-        self.garbled_share = 0.0
+        self.failed_share = self.garbled_share = 0.0
         self.succeeded = False
 
     @property
@@ -62,7 +59,17 @@ class Health:
     @property
     def others_succeed(self) -> bool:
         """Whether calls got replies lately, so that a failure tells something about its row."""
-        return any(second.replies for second in self._seconds)
+        return self._recent.replies > 0
+
+    @property
+    def alone(self) -> bool:
+        """Whether a few rows fail for long and there are no others to compare them with.
+
+        Many would have opened the breaker; whether the endpoint is away cannot be told from their failures.
+        """
+        since = self._failing_since
+        lasts = 0.0 if since is None else self._clock.now() - since
+        return not (self.open or self.others_succeed) and lasts > ALONE_SHARE * self._max_outage
 
     async def admit(self) -> bool:
         """Return at once while the endpoint is well; else wait for it, or for the turn to probe.
@@ -77,16 +84,19 @@ class Health:
             await self._probing.acquire()
             try:
                 if self.open:
+                    await self._clock.sleep(max(0.0, self._probe_at - self._clock.now()))
                     self._probes += 1
-                    await self._clock.sleep(
-                        min(PROBE_CEILING, PROBE_FIRST * 1.5 ** min(self._probes - 1, 30))
-                    )
+                    self._probe_at = self._clock.now() + self._pause()
                     return True
             except BaseException:
                 self._probing.release()
                 raise
             self._probing.release()
         return False
+
+    def _pause(self) -> float:
+        """Return the seconds from one probe to the next; a probe that takes longer is followed at once."""
+        return min(PROBE_CEILING, PROBE_FIRST * 1.5 ** min(self._probes, 30))
 
     def probed(self) -> None:
         """Let the next one probe, if the endpoint is still gone; wake those who wait, if it is back."""
@@ -97,40 +107,41 @@ class Health:
 
     def good(self, *, again: bool) -> None:
         """Note a reply; *again* as for `bad`."""
-        self._now().replies += 1
-        self._refusals = 0
+        self._recent.count(replied=True)
+        self._silences = 0
         self._denials.clear()
-        self._failing_since = None
+        since, self._failing_since = self._failing_since, None
         self.succeeded = True
+        self.failed_share *= 1 - SHARE_WEIGHT
         if not again:
             self.garbled_share *= 1 - SHARE_WEIGHT
         if len(self._first) < FIRST_REQUESTS:
             self._first.append(True)
         if self.open:
+            log.warning("the endpoint is back after %.0f s", self._clock.now() - (since or self._clock.now()))
             self._probes = 0
-            self._seconds.clear()
+            self._recent.clear()
             self._closed.set()
 
-    def bad(self, failure: Failure, *, again: bool) -> PipelineError | None:
+    def bad(self, failure: Failure, *, again: bool, first: bool = True) -> PipelineError | None:
         """Note a failure; returns the error that must end the run, if it comes to that.
 
         Args:
             failure: What went wrong.
             again: Whether the same row was garbled or denied before: then it says more about the row than about
                 the endpoint.
+            first: Whether it was the row's first call; one row that takes too long again and again is no outage.
         """
         if failure.kind in OUTAGE_KINDS:
-            self._outage(failure)
+            self.failed_share += SHARE_WEIGHT * (1 - self.failed_share)
+            self._outage(failure, first=first)
         if failure.kind is Kind.GARBLED and not again:
             self.garbled_share += SHARE_WEIGHT * (1 - self.garbled_share)
-        now = self._clock.now()
         if failure.kind is not Kind.ROW and self._failing_since is None:
-            self._failing_since = now
-        if self._failing_since is not None and now - self._failing_since > self._max_outage:
-            return ProviderUnavailableError(
-                f"the endpoint gave no reply for {self._max_outage:g} s (limits.max_outage), at last: "
-                f"{failure.message}; run again to continue"
-            )
+            self._failing_since = self._clock.now()
+        return self._fatal(failure, again=again) or self._away_for_too_long(failure)
+
+    def _fatal(self, failure: Failure, *, again: bool) -> PipelineError | None:
         match failure.kind:
             case Kind.QUOTA:
                 return KeyRefusedError(
@@ -147,14 +158,35 @@ class Health:
                 return self._refused_row(failure)
         return None
 
-    def _outage(self, failure: Failure) -> None:
-        self._now().failures += 1
-        self._refusals = self._refusals + 1 if failure.kind is Kind.UNREACHABLE else 0
-        replies = sum(second.replies for second in self._seconds)
-        failures = sum(second.failures for second in self._seconds)
+    def _away_for_too_long(self, failure: Failure) -> PipelineError | None:
+        most, since = self._max_outage, self._failing_since
+        if failure.retry_after is not None and failure.retry_after > most:
+            return ProviderUnavailableError(
+                f"the endpoint asks to wait {failure.retry_after:.0f} s, longer than limits.max_outage ({most:g} s): "
+                f"{failure.message}; run again after that to continue"
+            )
+        if since is not None and self._clock.now() - since > most:
+            return ProviderUnavailableError(
+                f"the endpoint gave no reply for {most:g} s (limits.max_outage), at last: "
+                f"{failure.message}; run again to continue"
+            )
+        return None
+
+    def _outage(self, failure: Failure, *, first: bool) -> None:
+        self._recent.count(replied=False)
+        if failure.kind is Kind.UNREACHABLE or failure.timed_out:
+            self._silences += first or not failure.timed_out
+        else:
+            self._silences = 0
+        replies, failures = self._recent.replies, self._recent.failures
         enough = replies + failures >= OPEN_SAMPLES and failures >= OPEN_SHARE * (replies + failures)
-        if enough or self._refusals >= OPEN_REFUSALS:
+        if (enough or self._silences >= OPEN_SILENCES) and not self.open:
             self._closed.clear()
+            self._probe_at = self._clock.now() + self._pause()
+            log.warning(
+                "the endpoint is away: %s; waiting for it, for at most %g s (limits.max_outage)",
+                failure.message, self._max_outage,
+            )  # fmt: skip
 
     def is_of_row(self, failure: Failure, *, again: bool) -> bool:
         """Whether a denial that came *again* is about the row's text: gateways answer 403 to what they dislike."""
@@ -182,14 +214,6 @@ class Health:
                 )
         return None
 
-    def _now(self) -> _Second:
-        at = int(self._clock.now())
-        if not self._seconds or self._seconds[-1].at != at:
-            self._seconds.append(_Second(at))
-            while self._seconds[0].at <= at - WINDOW_SECONDS:
-                self._seconds.popleft()
-        return self._seconds[-1]
-
 
 class Patience:
     """How long one call may take: 3 times what nearly all calls take, within 30 to 300 s.
@@ -205,12 +229,19 @@ class Patience:
     def __init__(self, fixed_seconds: float | None) -> None:
         self.seconds = fixed_seconds or self.CEILING
         self._fixed = fixed_seconds is not None
-        self._slowest = 0.0
+        self._slowest = self._slowest_ever = 0.0
         self._count = 0
+
+    @property
+    def probe_seconds(self) -> float:
+        """How long a probe may take: no longer than needed, because all the others wait for it."""
+        known = self.FACTOR * self._slowest_ever
+        return min(self.seconds, max(self.FLOOR, known)) if known else self.seconds
 
     def learn(self, seconds: float) -> None:
         """Take a reply's latency in; of each 1,000 the slowest counts, about the 99.9th percentile."""
         self._slowest = max(self._slowest, seconds)
+        self._slowest_ever = max(self._slowest_ever, seconds)
         self._count += 1
         if self._count == self.BATCH:
             if not self._fixed:

@@ -49,18 +49,34 @@ class Concurrency:
     x0.7 once per episode, however many requests of the same episode report it. It grows only while it is
     fully used: otherwise the limit says nothing about what the endpoint can bear. Starting with one also
     warms the endpoint up: the first call with a new JSON schema is slow.
+
+    Where episodes come often it grows more and more slowly towards where the last one was, until there are
+    RARE replies between two: each episode costs a few refusals. Requests are spread over the time that a reply
+    takes, as TCP's pacing does; where even one in flight is too many, there are breaks between them.
     """
 
     FACTOR = 0.7
+    RARE = 300  # replies between two episodes; with the one to three refusals that each costs, under 1 %
+    MORE_CARE = 4.0
+    MOST_CARE = 2048.0
+    BEYOND = 1.25  # times where the last episode was: the endpoint bears more than it did
+    CALM_SECONDS = 180.0  # without an episode, until care is taken back
+    LEAST_SHARE = 0.001
+    SPREAD = 0.8  # of the time that a reply takes; spread over all of it, the limit would never be reached
+    WEIGHT = 0.1  # of a reply in the moving average of that time
 
     def __init__(self, maximum: int, clock: Clock) -> None:
         self.limit = 1.0
         self.sending = 0
+        self._share = 1.0  # of the time that the only request is in flight; below 1 only where the limit is 1
         self._places = 0
         self._maximum = maximum
         self._clock = clock
         self._slow_start = True
-        self._cut_at = self._full_at = float("-inf")
+        self._cut_at = self._calm_at = self._full_at = self._next_at = float("-inf")
+        self._seconds = 0.0
+        self._replies = 0
+        self._ceiling, self._care = float("inf"), 1.0
         self._waiting: deque[asyncio.Future[None]] = deque()
 
     async def enter(self) -> None:
@@ -81,6 +97,17 @@ class Concurrency:
         """Give a place back."""
         self._places -= 1
         self._wake()
+
+    async def spaced(self) -> None:
+        """Wait for the next request's moment: once there was congestion, they no longer go out all together."""
+        if self._slow_start:
+            return
+        now = self._clock.now()
+        at = max(now, self._next_at)
+        each = self._seconds / (self.limit * self._share)
+        self._next_at = at + (each if self.limit == 1 else self.SPREAD * each)
+        if at > now:
+            await self._clock.sleep(at - now)
 
     def sent(self) -> float:
         """Note that a request goes out; returns the time, to be given to `learn`."""
@@ -104,15 +131,41 @@ class Concurrency:
         # Not whether it is full now: replies that come together would all but the first find it empty.
         full = self._full_at >= sent_at
         self.sending -= 1
+        if success:
+            self._replies += 1
+            seconds = self._clock.now() - sent_at
+            self._seconds += self.WEIGHT * (seconds - self._seconds) if self._seconds else seconds
         if congested and sent_at > self._cut_at:
-            self.limit = max(1.0, self.limit * self.FACTOR)
-            self._slow_start = False
-            self._cut_at = self._clock.now()
+            self._cut()
             return True
         if success and full:
-            self.limit = min(self._maximum, self.limit + (1.0 if self._slow_start else 1.0 / self.limit))
-            self._wake()
+            self._grow()
         return False
+
+    def _cut(self) -> None:
+        level = self.limit * self._share
+        if self._replies:  # otherwise it is still the same congestion
+            if self._replies < self.RARE and not self._slow_start:
+                self._care = min(self.MOST_CARE, self._care * self.MORE_CARE)
+            self._ceiling = level
+        self._slow_start = False
+        if self._replies or self.limit > 1:
+            self._set(level * self.FACTOR)
+        self._cut_at = self._calm_at = self._clock.now()
+        self._replies = 0
+
+    def _grow(self) -> None:
+        level, now = self.limit * self._share, self._clock.now()
+        if level > self.BEYOND * self._ceiling:
+            self._ceiling, self._care = float("inf"), 1.0
+        elif now - self._calm_at > self.CALM_SECONDS:
+            self._care, self._calm_at = max(1.0, self._care / self.MORE_CARE), now
+        self._set(level + (1.0 if self._slow_start else min(1.0 / self.limit, level / self._care)))
+        self._wake()
+
+    def _set(self, level: float) -> None:
+        self.limit = min(self._maximum, max(1.0, level))
+        self._share = max(self.LEAST_SHARE, min(1.0, level))
 
     def _wake(self) -> None:
         while self._waiting and self._places < int(self.limit):
@@ -129,13 +182,18 @@ class Pause:
         self._clock = clock
         self._until = float("-inf")
 
+    @property
+    def left(self) -> float:
+        """Seconds that it still lasts; none left where it is not above 0."""
+        return self._until - self._clock.now()
+
     def extend(self, seconds: float) -> None:
         """Send nothing for *seconds* from now."""
         self._until = max(self._until, self._clock.now() + seconds)
 
     async def wait(self) -> None:
         """Return when nobody asks to wait any more."""
-        while (left := self._until - self._clock.now()) > 0:
+        while (left := self.left) > 0:
             await self._clock.sleep(left)
 
 

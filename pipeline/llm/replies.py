@@ -67,6 +67,8 @@ class Kind(Enum):
     """The account has no money or no quota left: the run ends."""
     DENIED = auto()
     """The key is refused: the run ends once it is certain."""
+    REPLACED = auto()
+    """The key is refused that was in use before it was read anew: the request goes out again with that one."""
     UNTRUSTED = auto()
     """The server's certificate is not valid: the run ends once it is certain."""
     CONFIG = auto()

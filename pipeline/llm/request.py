@@ -68,6 +68,12 @@ class Counters:
     cached_tokens: int = 0
     completion_tokens: int = 0
 
+    def bill(self, usage: Usage) -> None:
+        """Add the tokens that a call was billed for; an unknown number adds nothing."""
+        self.prompt_tokens += usage.prompt_tokens or 0
+        self.cached_tokens += usage.cached_tokens or 0
+        self.completion_tokens += usage.completion_tokens or 0
+
 
 def answer_from_reply(request: Request, reply: Reply, run: str, at: float) -> Answer:
     """Return the answer that *reply* is to *request*.

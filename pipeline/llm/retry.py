@@ -25,7 +25,9 @@ class Policy:
     Attributes:
         transient: Delays after a transient failure.
         throttled: Delays of everybody after a throttle without a Retry-After.
-        max_attempts: Failures of its own that a row may have.
+        max_attempts: Failures of its own that a row may have, and more where chance alone explains them.
+        by_chance: Probability of as many failures in a row below which they are no chance: of 10 million rows
+            none is given up for bad luck.
         max_garbled: Garbled replies that a row may have while the endpoint is well otherwise: each may have
             been paid for, and a row that garbles every reply is the row's fault.
         max_denied: Denials that a row may have while other rows get replies.
@@ -38,6 +40,7 @@ class Policy:
     transient: Backoff = Backoff(0.5, 30.0)
     throttled: Backoff = Backoff(1.0, 60.0)
     max_attempts: int = 20
+    by_chance: float = 1e-9
     max_garbled: int = 4
     max_denied: int = 3
     max_seconds: float = 1800.0
@@ -57,7 +60,14 @@ class Policy:
             return failure.retry_after * (1 + self.jitter * clock.random())
         return self.transient.after(failures, clock)
 
-    def exhausted(self, failure: Failure, tries: "Tries", seconds: float, garbled_share: float) -> bool:
+    def exhausted(
+        self,
+        failure: Failure,
+        tries: "Tries",
+        seconds: float,
+        garbled_share: float,
+        failed_share: float = 0.0,
+    ) -> bool:
         """Whether a row that failed with *failure* has been tried enough.
 
         Args:
@@ -65,10 +75,12 @@ class Policy:
             tries: What the row has been through, this failure included.
             seconds: How long it has been tried while the endpoint was there.
             garbled_share: Share of garbled replies lately, over all rows.
+            failed_share: Share of failed calls lately, over all rows.
         """
         if failure.kind is Kind.GARBLED and garbled_share < self.sick_share:
             return tries.garbled >= self.max_garbled
-        return tries.own >= self.max_attempts or seconds >= self.max_seconds
+        unlucky = failed_share**tries.own >= self.by_chance
+        return (tries.own >= self.max_attempts and not unlucky) or seconds >= self.max_seconds
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,9 @@ from pipeline.llm.replies import Failure, Kind, Reply, Usage
 from pipeline.records import Status
 from pipeline.tasks.parse import unique_keys
 
+MAX_USD_PLAUSIBLE = 1000.0
+"""A cost above it is not believed: it would use up a budget that nobody has spent."""
+
 OK = 200
 REDIRECTS = range(300, 400)
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
@@ -126,7 +129,7 @@ def _usage(found: Any) -> Usage:
         prompt_tokens=_count(found.get("prompt_tokens")),
         cached_tokens=_count(details.get("cached_tokens")) if isinstance(details, dict) else None,
         completion_tokens=_count(found.get("completion_tokens")),
-        cost_usd=float(cost) if _is_number(cost) and cost >= 0 else None,
+        cost_usd=float(cost) if _is_number(cost) and 0 <= cost <= MAX_USD_PLAUSIBLE else None,
     )
 
 

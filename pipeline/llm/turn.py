@@ -1,0 +1,39 @@
+"""Whose turn it is: what a request waits for before it is sent."""
+
+import logging
+
+from pipeline.clock import Clock
+from pipeline.config import LimitSettings
+from pipeline.llm.limits import Concurrency, Pause, Quota
+
+log = logging.getLogger(__name__)
+
+TOLD_SECONDS = 30.0
+"""A longer pause is told, so that nobody takes it for a standstill."""
+
+
+class Turn:
+    """The quotas a minute, the pauses that the endpoint asks for, and the breaks that it needs."""
+
+    def __init__(self, limits: LimitSettings, concurrency: Concurrency, clock: Clock) -> None:
+        self._requests = Quota(limits.requests_per_minute) if limits.requests_per_minute else None
+        self._tokens = Quota(limits.tokens_per_minute) if limits.tokens_per_minute else None
+        self._concurrency = concurrency
+        self._pause = Pause(clock)
+
+    async def come(self, tokens: float) -> None:
+        """Wait until a request may go out that counts as so many *tokens*."""
+        await self._pause.wait()
+        if self._requests is not None:
+            await self._requests.take(1)
+        if self._tokens is not None:
+            await self._tokens.take(tokens)
+        await self._concurrency.spaced()
+        await self._pause.wait()
+
+    def pause(self, seconds: float, reason: str) -> None:
+        """Have nobody send for *seconds* from now."""
+        left = self._pause.left
+        self._pause.extend(seconds)
+        if seconds >= TOLD_SECONDS > left:
+            log.warning("nothing is sent for %.0f s, as the endpoint asks: %s", seconds, reason)

@@ -1,0 +1,52 @@
+"""Takes secrets out of texts, however the endpoint that repeats them has spelled them."""
+
+import re
+from collections.abc import Iterable, Iterator
+
+MIN_CHARACTERS = 8
+"""Shorter words are no secrets, and might stand in a text by chance."""
+
+REDACTED = "[redacted]"
+
+_PLAIN = re.compile(r"[A-Za-z0-9._-]*")
+"""What every encoder leaves as it is."""
+
+
+class Redaction:
+    """Knows some secrets."""
+
+    def __init__(self, values: Iterable[str] = ()) -> None:
+        """Make one that knows *values*, such as those of headers; of `Bearer <key>` it knows the key, too."""
+        words = sorted({word for value in values for word in _words(value)}, key=len, reverse=True)
+        spellings = "|".join(map(_spellings, words)) if words else "(?!)"
+        self._words = tuple(word.encode() for word in words)
+        self._is_plain = all(_PLAIN.fullmatch(word) for word in words)
+        self._bytes, self._text = re.compile(spellings.encode()), re.compile(spellings)
+
+    def of_bytes(self, content: bytes) -> bytes:
+        """Return *content* without the secrets; where there is none it costs next to nothing."""
+        if self._is_plain and not any(word in content for word in self._words):
+            return content
+        return self._bytes.sub(REDACTED.encode(), content)
+
+    def of(self, text: str) -> str:
+        """Return *text* without the secrets."""
+        return self._text.sub(REDACTED, text)
+
+
+def _words(value: str) -> Iterator[str]:
+    for word in (value, value.partition(" ")[2], value.rpartition(" ")[2]):
+        if len(word.strip()) >= MIN_CHARACTERS:
+            yield word.strip()
+
+
+def _spellings(word: str) -> str:
+    return "".join(map(_spelling, word))
+
+
+def _spelling(character: str) -> str:
+    r"""Return a pattern of the character as it is, behind backslashes, as \u0022 and as %22."""
+    if _PLAIN.fullmatch(character) or not character.isascii():
+        return re.escape(character)
+    digits = "".join(f"[{digit}{digit.upper()}]" for digit in f"{ord(character):02x}")
+    return rf"(?:\\*{re.escape(character)}|\\+u00{digits}|%{digits})"
