@@ -1,7 +1,4 @@
-"""The command line: argv to command to exit status. It has no rules of its own.
-
-Text for people goes to stderr; the last line of stdout is one JSON object.
-"""
+"""The command line: argv to command to exit status. It has no rules of its own."""
 
 import sys
 from collections.abc import Sequence
@@ -11,7 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
-from pipeline.ending import exit_status
+from pipeline.ending import exit_status, failures_told
+from pipeline.simulate import simulate
 
 app = typer.Typer(
     name="pipeline",
@@ -26,6 +24,7 @@ app = typer.Typer(
 )
 ledger_app = typer.Typer(no_args_is_help=True, help="Look after the ledger of paid answers.")
 app.add_typer(ledger_app, name="ledger")
+app.command()(simulate)
 
 
 class LogFormat(StrEnum):
@@ -48,7 +47,7 @@ ProviderName = Annotated[
     str | None,
     typer.Option(
         "--provider",
-        help="Ask this endpoint instead of the config's: oxen, openai, openai-compatible, local or simulate.",
+        help="Ask this endpoint instead of the config's: oxen, openai, openai-compatible, local (the embedded model) or simulate (a rehearsal with an output and a ledger of its own).",
     ),
 ]
 Limit = Annotated[
@@ -62,13 +61,16 @@ Sample = Annotated[
     int | None, typer.Option(min=1, help="Label N random rows, into <output>.sample-N-SEED.parquet.")
 ]
 Seed = Annotated[
-    int, typer.Option(help="Choose which rows --sample takes: the same seed takes the same rows.")
+    int | None,
+    typer.Option(
+        help="Choose which rows --sample takes: the same seed takes the same rows. The default is 0."
+    ),
 ]
 Retry = Annotated[
     str | None,
     typer.Option(
         metavar="STATUS,...",
-        help="Ask again, and pay again, for rows that ended with these statuses: invalid, refused, filtered, too_long, error, ok, or all. By default none.",
+        help="Ask again, and pay again, for rows that ended with these statuses: invalid, refused, filtered, too_long, error, ok, or all. By default none. Rows without text (empty) are never asked.",
     ),
 ]
 
@@ -80,7 +82,7 @@ def run(
     provider: ProviderName = None,
     limit: Limit = None,
     sample: Sample = None,
-    seed: Seed = 0,
+    seed: Seed = None,
     retry: Retry = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Send nothing; same as the command plan.")
@@ -98,13 +100,15 @@ def run(
 ) -> int:
     """Label the table. Run again to continue; a finished job ends at once and sends nothing."""
     from pipeline import show
-    from pipeline.job import RunOptions
 
-    options = RunOptions(limit, sample, seed, show.statuses(retry), overwrite)
-    loaded = _load(config, overrides, provider)
-    if dry_run:
-        return _plan(loaded, options)
-    return show.run(loaded, options, quiet=quiet, progress=progress, json_log=log_format is LogFormat.JSON)
+    with failures_told():
+        options = show.run_options(limit, sample, seed, retry, overwrite=overwrite)
+        loaded = _load(config, overrides, provider)
+        if dry_run:
+            return show.plan(loaded, options)
+        return show.run(
+            loaded, options, quiet=quiet, progress=progress, json_log=log_format is LogFormat.JSON
+        )
 
 
 @app.command()
@@ -122,14 +126,14 @@ def plan(
     provider: ProviderName = None,
     limit: Limit = None,
     sample: Sample = None,
-    seed: Seed = 0,
+    seed: Seed = None,
     retry: Retry = None,
 ) -> int:
     """Say how many rows would be asked about, and the tokens, US dollars and time that takes. Sends nothing."""
     from pipeline import show
-    from pipeline.job import RunOptions
 
-    return _plan(_load(config, overrides, provider), RunOptions(limit, sample, seed, show.statuses(retry)))
+    options = show.run_options(limit, sample, seed, retry)
+    return show.plan(_load(config, overrides, provider), options)
 
 
 @app.command()
@@ -214,12 +218,6 @@ def _load(path: Path, overrides: Sequence[str] | None, provider: str | None) -> 
     from pipeline.config import load_config
 
     return load_config(path, overrides=overrides or (), provider=provider)
-
-
-def _plan(config: Any, options: Any) -> int:
-    from pipeline import show
-
-    return show.plan(config, options)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -1,14 +1,19 @@
-"""How a command ends: with the exit status of its error, whoever still reads what it prints."""
+"""What a command prints and how it ends: with the exit status of its error, whoever still reads along.
+
+Text for people goes to stderr; the last line of stdout is one JSON object.
+"""
 
 import os
 import sys
 import traceback
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
-from pipeline.errors import InterruptedRunError, PipelineError, as_pipeline_error
+import orjson
+
+from pipeline.errors import DiskError, InterruptedRunError, PipelineError, as_pipeline_error
 from pipeline.logs import one_line
 
 
@@ -20,6 +25,40 @@ class CommandLineError(Protocol):
 
     def show(self) -> None:
         """Print what is wrong to stderr."""
+
+
+def tell(lines: Iterable[str]) -> None:
+    """Print *lines* for people, without secrets and control characters; one may hold several."""
+    with suppress(OSError, AttributeError):  # stderr may be closed, or a pipe that nobody reads any more
+        for line in lines:
+            sys.stderr.write("\n".join(map(one_line, line.split("\n"))) + "\n")
+
+
+def last_line(facts: Mapping[str, Any]) -> None:
+    """Print the last line of stdout.
+
+    Raises:
+        DiskError: If it goes to a file that cannot be written; a pipe that nobody reads is nobody's loss.
+    """
+    try:
+        sys.stdout.write(orjson.dumps(facts).decode() + "\n")
+        sys.stdout.flush()
+    except (BrokenPipeError, AttributeError):
+        pass
+    except OSError as error:
+        raise DiskError(f"stdout: {error}; make room") from error
+
+
+@contextmanager
+def failures_told() -> Iterator[None]:
+    """Whatever ends the block early is the last line of stdout, for the program that started us."""
+    try:
+        yield
+    except Exception as error:
+        failure = as_pipeline_error(error)
+        status = "interrupted" if isinstance(failure, InterruptedRunError) else "error"
+        last_line({"status": status, "error": one_line(failure.problems[0])})
+        raise
 
 
 def exit_status(command: Callable[[], int | None]) -> int:
@@ -37,6 +76,8 @@ def _translated(command: Callable[[], int | None]) -> int:
     try:
         return command() or 0
     except PipelineError as error:
+        if error.exit_status == PipelineError.exit_status and error.__cause__ is not None:
+            _trace(error.__cause__)
         _complain(*error.problems)
         return error.exit_status
     except KeyboardInterrupt:
@@ -54,10 +95,13 @@ def _unusual(error: Exception) -> int:
         return error.exit_code
     if type(error).__name__ == "Abort":  # how typer passes an interruption on
         return InterruptedRunError.exit_status
-    with suppress(OSError):
-        traceback.print_exception(error)
+    _trace(error)
     _complain(*as_pipeline_error(error).problems)
     return PipelineError.exit_status
+
+
+def _trace(bug: BaseException) -> None:
+    tell(line.rstrip("\n") for line in traceback.format_exception(bug))
 
 
 def _complain(*problems: str) -> None:

@@ -4,25 +4,21 @@ import asyncio
 import logging
 import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-
-import orjson
 
 from pipeline import api
 from pipeline import explain as explaining
 from pipeline.check import check_job
 from pipeline.config import Config
+from pipeline.ending import last_line, tell
 from pipeline.errors import (
     CannotCreateError,
-    DiskError,
-    InterruptedRunError,
     NoInputError,
     ProviderUnavailableError,
     UsageError,
-    as_pipeline_error,
 )
 from pipeline.job import RunOptions
 from pipeline.ledger import FILE, opened
@@ -36,36 +32,42 @@ from pipeline.watch import Bar, Log, Silent, Watcher
 SECONDS_PER_DAY = 86_400
 
 
-def statuses(text: str | None) -> frozenset[Status]:
-    """Return the statuses that `--retry` names.
+def run_options(
+    limit: int | None, sample: int | None, seed: int | None, retry: str | None, *, overwrite: bool = False
+) -> RunOptions:
+    """Return what the command line adds to the config.
 
     Raises:
-        UsageError: If one does not exist.
+        UsageError: If it does not fit together.
     """
+    if seed is not None and sample is None:
+        raise UsageError("--seed: chooses the rows of --sample; give --sample N too, or leave --seed out")
+    return RunOptions(limit, sample, seed or 0, _statuses(retry), overwrite)
+
+
+def _statuses(text: str | None) -> frozenset[Status]:
+    """Return the statuses that `--retry` names."""
     if text is None:
         return frozenset()
     if text == "all":
         return frozenset(Status)
     names = [name.strip() for name in text.split(",")]
-    unknown = [name for name in names if name not in set(Status)]
+    asked = [status for status in Status if status is not Status.EMPTY]
+    if Status.EMPTY in names:
+        raise UsageError("--retry: rows without text (empty) are never asked; leave that status out")
+    unknown = [name for name in names if name not in asked]
     if unknown:
-        raise UsageError(f"--retry: there is no status {unknown[0]!r}; there are {', '.join(Status)} and all")
+        raise UsageError(f"--retry: there is no status {unknown[0]!r}; there are {', '.join(asked)} and all")
     return frozenset(map(Status, names))
 
 
 def run(config: Config, options: RunOptions, *, quiet: bool, progress: bool, json_log: bool) -> int:
-    """Run the job; prints the summary and the JSON line, also when it stops early."""
+    """Run the job; prints the summary and the JSON line."""
     configure(json_lines=json_log, level=logging.WARNING if quiet else logging.INFO)
-    try:
-        result = api.run(config, options, watch=_watcher(quiet=quiet, progress=progress), handle_signals=True)
-    except Exception as error:
-        failure = as_pipeline_error(error)
-        status = "interrupted" if isinstance(failure, InterruptedRunError) else "error"
-        _json({"status": status, "error": failure.problems[0]})
-        raise
+    result = api.run(config, options, watch=_watcher(quiet=quiet, progress=progress), handle_signals=True)
     if not quiet or result.exit_status:
-        _tell(summary(result, config))
-    _json(result.as_dict())
+        tell(summary(result, config))
+    last_line(result.as_dict())
     return result.exit_status
 
 
@@ -78,20 +80,18 @@ def _watcher(*, quiet: bool, progress: bool) -> Watcher:
 def summary(result: RunResult, config: Config) -> list[str]:
     """Return the closing lines of a run, for people."""
     failed = f"{result.failed:,} failed" + (f" (see {result.report})" if result.failed else "")
-    cost = (
-        "no price known"
-        if result.cost_usd is None
-        else f"${result.cost_usd:.4f}"
-        + (f" by the {result.cost_source}'s price" if result.cost_source else "")
-    )
+    is_rehearsal = config.model.provider == "simulate"
     if result.again:
         failed += "; finished before, nothing was sent"
     lines = [
         f"{result.rows:,} rows: {result.ok:,} labelled, {failed}",
         f"{result.requests:,} requests ({result.retries:,} repeated); {result.reused:,} answers reused, {result.duplicates:,} duplicate rows",
-        f"{result.prompt_tokens:,} prompt and {result.completion_tokens:,} completion tokens, {cost}, {result.seconds:.1f} s",
+        f"{result.prompt_tokens:,} prompt and {result.completion_tokens:,} completion tokens, {_cost(result)}, {result.seconds:.1f} s",
         f"output: {result.output}",
     ]
+    if is_rehearsal:
+        hint = "; add --retry all to rehearse these rows once more" if not result.requests else ""
+        lines.append(f"a rehearsal: the labels mean nothing, and no money was spent{hint}")
     if result.exit_status:
         lines.append(
             f"more rows failed than limits.max_failed allows ({config.limits.max_failed}); see label_error"
@@ -99,19 +99,27 @@ def summary(result: RunResult, config: Config) -> list[str]:
     return lines
 
 
+def _cost(result: RunResult) -> str:
+    if result.cost_usd is not None:
+        source = f" by the {result.cost_source}'s price" if result.cost_source else ""
+        return f"${result.cost_usd:.4f}{source}"
+    # Nobody has been asked, so nobody could tell a price; what was not sent costs nothing.
+    return "no price known" if result.requests else "nothing to pay"
+
+
 def check(config: Config) -> int:
     """Check everything that can be checked without sending."""
     rows = check_job(config).source.rows
-    _tell([f"{config.path}: all is well; {rows:,} rows to label"])
-    _json({"status": "ok", "rows": rows})
+    tell([f"{config.path}: all is well; {rows:,} rows to label"])
+    last_line({"status": "ok", "rows": rows})
     return 0
 
 
 def plan(config: Config, options: RunOptions) -> int:
     """Print what a run would send and cost."""
     found = api.plan(config, options)
-    _tell(plan_text(found, config))
-    _json(found.as_dict())
+    tell(plan_text(found, config))
+    last_line(found.as_dict())
     return 0
 
 
@@ -147,8 +155,8 @@ def probe(config: Config) -> int:
 
     findings = asyncio.run(ask(config))
     marks = {True: "yes", False: "no", None: "?"}
-    _tell([f"{finding.name:20} {marks[finding.works]:4} {finding.detail}" for finding in findings])
-    _json({finding.name.replace(" ", "_"): finding.works for finding in findings})
+    tell([one_line(f"{each.name:20} {marks[each.works]:4} {each.detail}") for each in findings])
+    last_line({finding.name.replace(" ", "_"): finding.works for finding in findings})
     answered = any(finding.works for finding in findings if finding.name in MODES)
     return 0 if answered else ProviderUnavailableError.exit_status
 
@@ -156,8 +164,8 @@ def probe(config: Config) -> int:
 def status(config: Config) -> int:
     """Print where the latest run stands."""
     facts = explaining.status(config)
-    _tell(_pairs({name: value for name, value in facts.items() if name != "summary"}))
-    _json(facts)
+    tell(_pairs({name: value for name, value in facts.items() if name != "summary"}))
+    last_line(facts)
     return 0
 
 
@@ -166,9 +174,9 @@ def explain(config: Config, row: str) -> int:
     found = explaining.explain(config, row)
     facts = found.as_dict()
     if found.prompt:
-        _tell(["--- system message", found.system, "--- request", found.body, "--- answer"])
-    _tell(_pairs(facts))
-    _json(facts)
+        tell(["--- system message", found.system, "--- request", found.body, "--- answer"])
+    tell(_pairs(facts))
+    last_line(facts)
     return 0
 
 
@@ -179,11 +187,11 @@ def ledger_stats(config: Config) -> int:
     for run_totals in totals:
         cost = "no price known" if run_totals.cost_usd is None else f"${run_totals.cost_usd:.4f}"
         tokens = f"{run_totals.prompt_tokens:,} prompt and {run_totals.completion_tokens:,} completion tokens"
-        _tell([f"{run_totals.run}: {run_totals.answers:,} answers, {tokens}, {cost}"])
+        tell([f"{run_totals.run}: {run_totals.answers:,} answers, {tokens}, {cost}"])
     size = (config.state.dir / FILE).stat().st_size
     costs = [each.cost_usd for each in totals if each.cost_usd is not None]
     facts = {"answers": sum(each.answers for each in totals), "runs": len(totals), "bytes": size}
-    _json({**facts, "cost_usd": sum(costs) if costs else None})
+    last_line({**facts, "cost_usd": sum(costs) if costs else None})
     return 0
 
 
@@ -196,7 +204,7 @@ def ledger_export(config: Config, to: Path) -> int:
             count = export(store, to)
         except OSError as error:
             raise CannotCreateError(f"{to}: cannot be written: {error}; choose another file") from error
-    _json({"answers": count, "file": str(to)})
+    last_line({"answers": count, "file": str(to)})
     return 0
 
 
@@ -204,8 +212,8 @@ def ledger_prune(config: Config, days: float) -> int:
     """Delete old answers."""
     with _stored(config) as store:
         count = store.prune(time.time() - days * SECONDS_PER_DAY)
-    _tell([f"{count:,} answers deleted"])
-    _json({"deleted": count})
+    tell([f"{count:,} answers deleted"])
+    last_line({"deleted": count})
     return 0
 
 
@@ -221,24 +229,3 @@ def _stored(config: Config) -> Iterator[Store]:
 
 def _pairs(facts: Mapping[str, Any]) -> list[str]:
     return [f"{name:18} {one_line(str(value))}" for name, value in facts.items() if value is not None]
-
-
-def _tell(lines: Iterable[str]) -> None:
-    with suppress(OSError, AttributeError):  # stderr may be closed, or a pipe that nobody reads any more
-        for line in lines:
-            sys.stderr.write(line + "\n")
-
-
-def _json(facts: Mapping[str, Any]) -> None:
-    """Print the last line of stdout.
-
-    Raises:
-        DiskError: If it goes to a file that cannot be written; a pipe that nobody reads is nobody's loss.
-    """
-    try:
-        sys.stdout.write(orjson.dumps(facts).decode() + "\n")
-        sys.stdout.flush()
-    except (BrokenPipeError, AttributeError):
-        pass
-    except OSError as error:
-        raise DiskError(f"stdout: {error}; make room") from error

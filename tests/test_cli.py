@@ -149,7 +149,7 @@ def test_set_overrides_a_setting_and_may_be_repeated(say: Command, config: Path,
     other = tmp_path / "elsewhere.parquet"
     said = say("run", config, "--set", f"output.path={other}", "--set", "limits.max_concurrency=1")
     assert (said.status, said.last["output"]) == (0, str(other))
-    assert say("run", config, "--set", "limits.max_concurency=1").status == 78
+    assert say("run", config, "--set", "limits.max_concurency=1").status == 2
 
 
 def test_a_dry_run_sends_nothing_and_makes_no_output(

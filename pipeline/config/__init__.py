@@ -12,6 +12,7 @@ from pipeline.config.models import (
     StateSettings,
 )
 from pipeline.config.schema import json_schema
+from pipeline.config.simulate import SimulateSettings
 from pipeline.config.task import ExampleSettings, LabelSettings, TaskSettings
 from pipeline.config.values import FailureAllowance
 
@@ -27,6 +28,7 @@ __all__ = [
     "ModelSettings",
     "OutputSettings",
     "PriceSettings",
+    "SimulateSettings",
     "StateSettings",
     "TaskSettings",
     "json_schema",

@@ -138,6 +138,10 @@ class ModelSettings(Settings):
             return None
         parts = _split(url)
         is_open = parts.scheme == "http" and not _is_loopback(parts.hostname or "")
+        if info.data.get("provider") == "simulate" and not _is_loopback(parts.hostname or ""):
+            raise wrong(
+                "is not on this machine, and a rehearsal asks nobody else; leave it out, or give --provider simulate"
+            )
         if is_open and not info.data.get("allow_insecure"):
             raise wrong("sends the key and the rows unencrypted; write https://, or set allow_insecure: true")
         return url.rstrip("/")

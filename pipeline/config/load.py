@@ -16,7 +16,7 @@ from pipeline.config.environment import fill
 from pipeline.config.models import Config
 from pipeline.config.paths import default_state_folder
 from pipeline.config.problems import guessed_labels, lines, one_line, refusals, secrets_written_out
-from pipeline.errors import ConfigError, NoInputError
+from pipeline.errors import ConfigError, NoInputError, UsageError
 
 Filler: TypeAlias = Callable[[str], str]
 Plain: TypeAlias = "dict[str, Plain] | list[Plain] | Value"
@@ -45,6 +45,7 @@ def load_config(
 
     Raises:
         ConfigError: With one problem for everything that is wrong; none holds a secret.
+        UsageError: The same, where only *overrides* and *provider* are wrong and the file is sound.
         NoInputError: The file is not there, is a directory or cannot be read.
     """
     filler = partial(
@@ -132,8 +133,10 @@ class _Draft:
             config = Config.model_validate({**values, "path": path}, context=context)
         except ValidationError as error:
             refused = [problem for problem in refusals(error, self.root) if not _is_known(problem, scanned)]
-        if self.misused or self.problems or scanned or refused:
-            raise ConfigError(*self.misused, *lines([*self.problems, *scanned, *refused], self.root))
+        problems = [*self.problems, *scanned, *refused]
+        if self.misused or problems:
+            in_file = any(self.root.at(problem.loc)[0].line for problem in problems)
+            raise (ConfigError if in_file else UsageError)(*self.misused, *lines(problems, self.root))
         return config
 
 

@@ -181,6 +181,13 @@ Probability: TypeAlias = Annotated[
     ),
     WithJsonSchema({"type": "number", "exclusiveMinimum": 0, "maximum": 1}),
 ]
+Share: TypeAlias = Annotated[
+    float,
+    BeforeValidator(
+        _numbers(lambda found: 0 <= found <= 1, "is not a share; write a number from 0 to 1, such as 0.1")
+    ),
+    WithJsonSchema({"type": "number", "minimum": 0, "maximum": 1}),
+]
 Seconds: TypeAlias = Annotated[float, BeforeValidator(_seconds), WithJsonSchema({"anyOf": _DURATION_SCHEMA})]
 SecondsOrAuto: TypeAlias = Annotated[
     Literal["auto"] | float,

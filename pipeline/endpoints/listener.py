@@ -41,7 +41,8 @@ class Listener:
     def accept(self) -> asyncio.Task[asyncio.Server]:
         """Accept connections, again or still; from the return on none is refused."""
         if self._opening is None:
-            sock = _bound(self.port, socket.SO_REUSEPORT)
+            # Connections inherit both: those that linger after our end must not keep the port from our successor.
+            sock = _bound(self.port, socket.SO_REUSEPORT, socket.SO_REUSEADDR)
             sock.listen(BACKLOG)
             loop = asyncio.get_running_loop()
             serving = loop.create_server(self._protocol, sock=sock, ssl=self._tls, backlog=BACKLOG)
@@ -67,10 +68,11 @@ class Listener:
             self._holder.close()
 
 
-def _bound(port: int, option: int) -> socket.socket:
+def _bound(port: int, *options: int) -> socket.socket:
     sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     try:
-        sock.setsockopt(socket.SOL_SOCKET, option, 1)
+        for option in options:
+            sock.setsockopt(socket.SOL_SOCKET, option, 1)
         sock.bind((HOST, port))
     except OSError:
         sock.close()

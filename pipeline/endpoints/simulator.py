@@ -19,7 +19,7 @@ from pipeline.endpoints.connection import Connection
 from pipeline.endpoints.faults import FAULTS
 from pipeline.endpoints.http1 import Request
 from pipeline.endpoints.listener import HOST, Listener
-from pipeline.endpoints.simulator_log import Entry, Log, repeats
+from pipeline.endpoints.simulator_log import Entry, Log
 from pipeline.endpoints.simulator_service import CHAT, ELSEWHERE, Behaviour, LabelFor, Service
 from pipeline.endpoints.simulator_settings import OutageKind, SimulatorSettings
 from pipeline.errors import UsageError
@@ -113,8 +113,8 @@ class Simulator:
         self._service.capacity = capacity
 
     def repeats(self) -> dict[str, int]:
-        """Return the keys that were billed more than once, with how often."""
-        return repeats(self.entries)
+        """Return the keys that were billed more than once, with how often; none where that is not counted."""
+        return self._service.log.repeats() or {}
 
     def script(self, behaviours: Iterable[Behaviour]) -> None:
         """Give the next chat requests exactly these, in turn, whatever the settings say.

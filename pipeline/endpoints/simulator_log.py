@@ -2,8 +2,9 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
+from io import FileIO
 from pathlib import Path
 from typing import NamedTuple
 
@@ -67,14 +68,20 @@ class Log:
     Attributes:
         entries: In the order of answering; empty where `keep` is off.
         requests: How many there were.
+        chats: How many of them asked for a completion; the others are about models, or unreadable.
         billed: How many of them were billed.
         prompt_tokens: Sum over the billed ones.
         completion_tokens: Sum over the billed ones.
+        reasons: How often what kept a right answer back, by `Entry.fault`.
+        on_failure: Told once when the file can no longer be written; without it the error is raised.
     """
 
-    def __init__(self, path: Path | None, *, keep: bool) -> None:
+    def __init__(self, path: Path | None, *, keep: bool, count_repeats: bool = True) -> None:
         self.entries: list[Entry] = []
-        self.requests = self.billed = self.prompt_tokens = self.completion_tokens = 0
+        self.requests = self.chats = self.billed = self.prompt_tokens = self.completion_tokens = 0
+        self.reasons: Counter[str] = Counter()
+        self.on_failure: Callable[[OSError], None] | None = None
+        self._bills: Counter[bytes] | None = Counter() if count_repeats else None
         self._keep = keep
         # Unbuffered: each line is one write, so a killed server leaves whole lines.
         self._file = path.open("ab", buffering=0) if path else None
@@ -90,15 +97,36 @@ class Log:
     def add(self, entry: Entry) -> None:
         """Count *entry* and keep it."""
         self.requests += 1
+        self.chats += entry.key != ""
         self.billed += entry.billed
         self.prompt_tokens += entry.prompt_tokens
         self.completion_tokens += entry.completion_tokens
+        if entry.fault is not None:
+            self.reasons[entry.fault] += 1
+        if entry.billed and self._bills is not None:
+            self._bills[bytes.fromhex(entry.key)] += 1
         if self._keep:
             self.entries.append(entry)
         if self._file is not None:
-            self._file.write(json.dumps(asdict(entry)).encode() + b"\n")
+            self._write(self._file, entry)
+
+    def repeats(self) -> dict[str, int] | None:
+        """Return the keys that were billed more than once, with how often; None where that was not counted."""
+        if self._bills is None:
+            return None
+        return {key.hex(): times for key, times in self._bills.items() if times > 1}
+
+    def _write(self, file: FileIO, entry: Entry) -> None:
+        try:
+            file.write(json.dumps(asdict(entry)).encode() + b"\n")
+        except OSError as error:
+            if self.on_failure is None:
+                raise
+            self.close()
+            self.on_failure(error)
 
     def close(self) -> None:
         """Close the file, if there is one."""
         if self._file is not None:
             self._file.close()
+            self._file = None

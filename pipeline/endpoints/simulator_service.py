@@ -1,7 +1,7 @@
 """Decides what each request gets: as ordered, refused, spoiled or answered."""
 
 import time
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from random import Random
@@ -29,6 +29,10 @@ CHAT, MODELS, ELSEWHERE = "/v1/chat/completions", "/v1/models", "/elsewhere"
 
 CACHE_FROM_TOKENS, CACHE_STEP_TOKENS = 1024, 128
 """OpenAI caches prompts from so many tokens on, in such steps."""
+
+COUNTERS = 1 << 22
+"""Counts of how often a key was asked, one byte each: keys that share one are rare and do no harm, and memory
+does not grow with the number of rows."""
 
 
 class Decision(NamedTuple):
@@ -77,7 +81,7 @@ class Service:
         self, settings: SimulatorSettings, label_for: LabelFor | None, clock: Callable[[], float]
     ) -> None:
         self.settings = settings
-        self.log = Log(settings.log_path, keep=settings.keep_entries)
+        self.log = Log(settings.log_path, keep=settings.keep_entries, count_repeats=settings.count_repeats)
         self.capacity = settings.capacity
         self.outage: OutageKind | None = None
         self.script: deque[Behaviour] = deque()
@@ -90,7 +94,7 @@ class Service:
         self._rates = Rates(settings.rates, clock())
         self._is_random = bool(settings.faults) or not isinstance(settings.latency, Fixed)
         self._dice = Random(settings.seed)  # noqa: S311 - repeatable, not secret
-        self._times_asked: Counter[str] = Counter()
+        self._times_asked = bytearray(COUNTERS)
         self._prefixes: set[int] = set()
         self._number = 0
 
@@ -169,9 +173,10 @@ class Service:
 
     def _roll(self, ask: Ask) -> None:
         # Fresh for each request, so that the order of arrival does not matter.
-        times = self._times_asked[ask.key]
-        self._times_asked[ask.key] = times + 1
-        self._dice.seed(((self.settings.seed << 32) + times << 8 * KEY_BYTES) + int(ask.key, 16))
+        key = int(ask.key, 16)
+        times = self._times_asked[key % COUNTERS]
+        self._times_asked[key % COUNTERS] = (times + 1) % 256
+        self._dice.seed(((self.settings.seed << 32) + times << 8 * KEY_BYTES) + key)
 
     def _drawn(self) -> str | None:
         if not self.settings.faults:

@@ -5,12 +5,30 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
-from random import Random
 from types import MappingProxyType
-from typing import Literal, Protocol
+from typing import Literal, cast, get_args
 
 from pipeline.endpoints.faults import FAULTS
 from pipeline.errors import UsageError
+from pipeline.latency import Fixed, Latency, Lognormal, Uniform, parse_latency
+
+__all__ = [
+    "Fixed",
+    "Latency",
+    "Lognormal",
+    "Outage",
+    "OutageKind",
+    "RateSettings",
+    "RetryAfter",
+    "SimulatorSettings",
+    "Support",
+    "Uniform",
+    "check_faults",
+    "parse_faults",
+    "parse_latency",
+    "parse_outage",
+    "parse_prices",
+]
 
 Support = Literal["yes", "ignored", "refused"]
 """Whether an optional part of a request is heeded, passed over, or answered with 400."""
@@ -18,71 +36,10 @@ Support = Literal["yes", "ignored", "refused"]
 RetryAfter = Literal["seconds", "ms", "both", "none"]
 OutageKind = Literal["refuse", "503", "hang"]
 
+PER_MILLION = 1_000_000
+
 ROUNDING = 1e-9
 """Room for rates that add up to one, but not quite in binary."""
-
-
-class Latency(Protocol):
-    """Seconds until an answer's first byte."""
-
-    def draw(self, random: Random) -> float:
-        """Return one request's latency in seconds."""
-
-
-@dataclass(frozen=True, slots=True)
-class Fixed:
-    """Always the same; 0 answers at once."""
-
-    seconds: float = 0.0
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.seconds < math.inf:
-            raise UsageError(f"latency {self.seconds}: give 0 seconds or more")
-
-    def draw(self, random: Random) -> float:  # noqa: ARG002 - the protocol's signature
-        """Return the latency in seconds."""
-        return self.seconds
-
-
-@dataclass(frozen=True, slots=True)
-class Uniform:
-    """Anything between two bounds, in seconds."""
-
-    low: float
-    high: float
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.low <= self.high < math.inf:
-            raise UsageError(
-                f"latency between {self.low} and {self.high}: give two seconds, the lower one first"
-            )
-
-    def draw(self, random: Random) -> float:
-        """Return the latency in seconds."""
-        return random.uniform(self.low, self.high)
-
-
-@dataclass(frozen=True, slots=True)
-class Lognormal:
-    """Most near the median, a few much slower: what real endpoints look like.
-
-    Attributes:
-        median: Seconds.
-        sigma: Standard deviation of the logarithm; 0.5 puts one in a hundred beyond 3.2 medians.
-    """
-
-    median: float
-    sigma: float = 0.5
-
-    def __post_init__(self) -> None:
-        if not (0 < self.median < math.inf and 0 <= self.sigma < math.inf):
-            raise UsageError(
-                f"latency around {self.median}, sigma {self.sigma}: give a median above 0 seconds"
-            )
-
-    def draw(self, random: Random) -> float:
-        """Return the latency in seconds."""
-        return random.lognormvariate(math.log(self.median), self.sigma)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,6 +99,7 @@ class SimulatorSettings:
         prices: US dollars per token in and out, told by the model object; None for none.
         tell_cost: Whether usage tells the cost at those prices.
         keep_entries: Whether the log stays in memory; off for millions of requests.
+        count_repeats: Whether keys that are billed more than once are counted, which takes some 150 bytes a key.
         log_path: File to append the log to, one JSON object a line.
     """
 
@@ -162,6 +120,7 @@ class SimulatorSettings:
     prices: tuple[float, float] | None = None
     tell_cost: bool = False
     keep_entries: bool = True
+    count_repeats: bool = True
     log_path: Path | None = None
 
     def __post_init__(self) -> None:
@@ -187,8 +146,9 @@ def check_faults(faults: Mapping[str, float]) -> None:
 
 
 def _no_such_fault(name: str) -> str:
-    near = get_close_matches(name, FAULTS, 1) or sorted(FAULTS)
-    return f"fault {name}: there is none of that name; use {', '.join(near)}"
+    near = get_close_matches(name, FAULTS, 1)
+    hint = f"use {near[0]}" if near else "`simulate --list-faults` lists them"
+    return f"fault {name}: there is none of that name; {hint}"
 
 
 def parse_faults(items: Iterable[str]) -> dict[str, float]:
@@ -209,28 +169,41 @@ def parse_faults(items: Iterable[str]) -> dict[str, float]:
     return faults
 
 
-LATENCIES: Mapping[str, tuple[type[Fixed | Uniform | Lognormal], range]] = {
-    "fixed": (Fixed, range(1, 2)),
-    "uniform": (Uniform, range(2, 3)),
-    "lognormal": (Lognormal, range(1, 3)),
-}
-"""Name to the class and how many numbers it takes."""
-
-
-def parse_latency(text: str) -> Latency:
-    """Read `0.5`, `fixed:0.5`, `uniform:0.2,0.8` or `lognormal:0.5,0.4`, in seconds.
+def parse_outage(text: str) -> Outage:
+    """Read `60:30` or `60:30:503`: seconds after the start, seconds that it lasts, and the kind.
 
     Raises:
-        UsageError: It is none of them.
+        UsageError: It is no such thing.
     """
-    name, _, numbers = text.rpartition(":")
-    kind, counts = LATENCIES.get(name or "fixed", (None, range(0)))
+    start, _, rest = text.partition(":")
+    seconds, _, kind = rest.partition(":")
     try:
-        values = [float(number) for number in numbers.split(",")]
+        outage = Outage(float(start), float(seconds), cast("OutageKind", kind or "refuse"))
     except ValueError:
-        values = []
-    if kind is None or len(values) not in counts:
+        outage = Outage(-1, 0)
+    if not (0 <= outage.start < math.inf and 0 < outage.seconds < math.inf):
         raise UsageError(
-            f"latency {text!r}: not understood; write 0.5, uniform:0.2,0.8 or lognormal:0.5,0.4 (seconds)"
+            f"outage {text!r}: not understood; write START:SECONDS or START:SECONDS:KIND, such as 60:30:503"
         )
-    return kind(*values)
+    if outage.kind not in get_args(OutageKind):
+        raise UsageError(
+            f"outage {text!r}: there is no kind {kind!r}; write {', '.join(get_args(OutageKind))}"
+        )
+    return outage
+
+
+def parse_prices(text: str) -> tuple[float, float]:
+    """Read `0.10,0.40`: US dollars per million tokens in and out; returns US dollars per token.
+
+    Raises:
+        UsageError: It is not two prices.
+    """
+    try:
+        price_in, price_out = (float(word) for word in text.split(","))
+    except ValueError:
+        price_in = price_out = -1
+    if not (0 <= price_in < PER_MILLION and 0 <= price_out < PER_MILLION):
+        raise UsageError(
+            f"price {text!r}: not understood; write IN,OUT in US dollars per million tokens, such as 0.10,0.40"
+        )
+    return price_in / PER_MILLION, price_out / PER_MILLION

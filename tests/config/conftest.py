@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.config import Config, load_config
-from pipeline.errors import ConfigError
+from pipeline.errors import ConfigError, UsageError
 
 SOUND = {
     "input": "{path: rows.parquet}",
@@ -49,11 +49,11 @@ class Job:
         path = self.write(text, **sections)
         return load_config(path, overrides=overrides, provider=provider, env=env or {}, now=NOW)
 
-    def problems(self, text: str | None = None, **options) -> list[str]:
+    def problems(self, text: str | None = None, *, status: int = 78, **options) -> list[str]:
         """What is wrong with a config, without the name of the temporary folder."""
-        with pytest.raises(ConfigError) as caught:
+        with pytest.raises((ConfigError, UsageError)) as caught:
             self.load(text, **options)
-        assert caught.value.exit_status == 78
+        assert caught.value.exit_status == status
         assert all("\n" not in problem for problem in caught.value.problems)
         return [problem.replace(f"{self.folder}/", "") for problem in caught.value.problems]
 

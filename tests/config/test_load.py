@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from pipeline.config import FailureAllowance, load_config
-from pipeline.errors import ConfigError, NoInputError
+from pipeline.errors import ConfigError, NoInputError, UsageError
 
 ANYTHING = settings(
     max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
@@ -203,7 +203,7 @@ def test_wrong_overrides_are_named_as_options_and_all_at_once(job):
         "a..b=1",
     ]
     misuse = "--set: is no section.key=VALUE; write for example --set limits.max_concurrency=8"
-    assert job.problems(overrides=[*overrides, "model.api_key=sk-4711", "task.labels=[no, x]"]) == [
+    assert job.problems(overrides=[*overrides, "model.api_key=sk-4711", "task.labels=[no, x]"], status=2) == [
         misuse,
         "--set: task.labels.0: there is no mapping to put it in; set the whole value above it",
         "--set: task.text: the value is no YAML; put it in quotes as a whole",
@@ -262,7 +262,7 @@ def test_any_text_is_a_config_or_refused_in_single_lines(job, text):
 )
 def test_any_override_gives_a_config_or_is_refused(job, text, key):
     path = job.write()
-    with suppress(ConfigError):
+    with suppress(ConfigError, UsageError):
         load_config(path, overrides=[f"{key}={text}"], env={})
 
 
@@ -314,8 +314,16 @@ def test_an_override_adds_to_another_provider(job):
 
 
 def test_an_unknown_provider_is_named_as_an_option(job):
-    assert job.problems(provider="lokal") == [
+    assert job.problems(provider="lokal", status=2) == [
         '--provider: model.provider: "lokal" is not known; did you mean local?'
+    ]
+
+
+def test_with_a_fault_in_the_file_too_it_is_the_config_that_is_wrong(job):
+    assert job.problems(provider="lokal", overrides=["x"], limits="{drain: soon}", status=78) == [
+        "--set: is no section.key=VALUE; write for example --set limits.max_concurrency=8",
+        '--provider: model.provider: "lokal" is not known; did you mean local?',
+        "job.yaml:4: limits.drain: soon is not a duration above 0; write one such as 90s, 30m, 6h or 1d, or a number of seconds",
     ]
 
 

@@ -1,6 +1,7 @@
 """The simulator takes its time, goes away and comes back, and runs wherever it is wanted."""
 
 import asyncio
+from contextlib import AsyncExitStack
 
 import pytest
 
@@ -42,6 +43,18 @@ async def test_a_stopped_server_forgets_what_it_was_answering():
         await asyncio.sleep(0.02)
         assert server.in_flight == 1
     assert (server.requests, server.in_flight) == (0, 0)
+
+
+async def test_a_server_can_be_started_again_on_its_port_while_old_connections_linger():
+    async with AsyncExitStack() as clients:
+        async with Simulator() as first:
+            connection = await clients.enter_async_context(line(first))
+            await connection.send(request(chat("x")))
+        port = int(first.base_url.split(":")[2].split("/")[0])
+        async with Simulator(SimulatorSettings(port=port)) as second:
+            assert (await ask(second, "x")).status == 200
+            with pytest.raises(OSError, match="in use"):
+                await Simulator(SimulatorSettings(port=port)).__aenter__()
 
 
 async def test_an_outage_refuses_connections_and_its_end_lets_them_in_on_the_same_port():

@@ -9,10 +9,13 @@ import pytest
 from pipeline.endpoints.simulator_settings import (
     Fixed,
     Lognormal,
+    Outage,
     SimulatorSettings,
     Uniform,
     parse_faults,
     parse_latency,
+    parse_outage,
+    parse_prices,
 )
 from pipeline.errors import UsageError
 
@@ -87,3 +90,36 @@ def test_latencies_follow_their_distribution():
     assert 0.2 <= min(uniform) < max(uniform) <= 0.8
     assert median(lognormal) == pytest.approx(0.5, rel=0.05)
     assert sum(value > 1.6 for value in lognormal) == pytest.approx(20, abs=15)
+
+
+@pytest.mark.parametrize("latency", [Fixed(0.5), Uniform(0.25, 0.75), Lognormal(0.5, 0.4)])
+def test_a_latency_is_written_as_it_is_read(latency):
+    assert parse_latency(str(latency)) == latency
+
+
+@pytest.mark.parametrize(
+    ("text", "outage"),
+    [
+        ("60:30", Outage(60, 30, "refuse")),
+        ("0:0.5:503", Outage(0, 0.5, "503")),
+        ("1:2:hang", Outage(1, 2, "hang")),
+    ],
+)
+def test_an_outage_is_read_from_one_word(text, outage):
+    assert parse_outage(text) == outage
+
+
+@pytest.mark.parametrize("text", ["", "60", "60:", ":30", "a:b", "-1:5", "0:0", "nan:1", "0:inf", "1:2:3:4"])
+def test_an_outage_that_is_none_is_refused(text):
+    with pytest.raises(UsageError, match=r"outage .*; write "):
+        parse_outage(text)
+
+
+def test_prices_are_read_per_million_and_kept_per_token():
+    assert parse_prices("0.10,0.40") == pytest.approx((1e-7, 4e-7))
+
+
+@pytest.mark.parametrize("text", ["", "1", "1,2,3", "a,b", "-1,0", "nan,1", "1,inf"])
+def test_prices_that_are_none_are_refused(text):
+    with pytest.raises(UsageError, match="write IN,OUT in US dollars per million tokens"):
+        parse_prices(text)

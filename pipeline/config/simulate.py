@@ -1,0 +1,80 @@
+"""The section `simulate`: how the endpoint of a rehearsal (provider simulate) behaves."""
+
+from collections.abc import Iterator
+from difflib import get_close_matches
+from typing import Annotated, TypeAlias
+
+from pydantic import BeforeValidator, Field, WithJsonSchema, field_validator
+
+from pipeline.config.base import Settings
+from pipeline.config.values import Share, Within, all_wrong, number, wrong
+from pipeline.errors import UsageError
+from pipeline.latency import USUAL, AnyLatency, Fixed, parse_latency
+
+FAULT_NAMES = (
+    "http_408", "http_409", "http_500", "http_502", "http_503", "overloaded", "html_502", "rate_limit",
+    "rate_limit_seconds", "rate_limit_ms", "rate_limit_date", "rate_limit_junk", "rate_limit_negative",
+    "rate_limit_huge", "quota_exhausted", "insufficient_credits", "unauthorized", "forbidden",
+    "model_not_found", "context_length", "bad_request", "redirect_307", "redirect_308", "html_200",
+    "empty_200", "http_204", "error_200", "wrong_json", "deep_json", "bom", "cut_json", "non_utf8",
+    "nan_json", "duplicate_keys", "no_choices", "null_content", "list_content", "code_fence", "length",
+    "content_filter", "refusal", "wrong_case", "quoted", "prose", "two_labels", "duplicate_labels",
+    "unknown_label", "homoglyph", "usage_missing", "usage_null", "usage_negative", "usage_huge",
+    "usage_string", "hang", "headers_only", "drip", "reset_mid_body", "fin_mid_body", "no_content_length",
+    "drop", "stale_keepalive", "gzip_bomb", "endless_body", "big_header",
+)  # fmt: skip
+"""What the simulator can do wrong; `simulate --list-faults` tells what each of them is."""
+
+_ROUNDING = 1e-9
+
+
+def _latency(value: object) -> AnyLatency:
+    if isinstance(value, AnyLatency):
+        return value
+    try:
+        seconds = number(value)
+        return parse_latency(str(value)) if seconds is None else Fixed(seconds)
+    except UsageError:
+        raise wrong("is no latency; write seconds: 0.5, uniform:0.2,0.8 or lognormal:0.5,0.4") from None
+
+
+_WRITTEN = r"^(fixed:|uniform:|lognormal:)?[0-9.]+(,[0-9.]+)?$"
+_LatencyOf: TypeAlias = Annotated[
+    AnyLatency,
+    BeforeValidator(_latency),
+    WithJsonSchema({"anyOf": [{"type": "number", "minimum": 0}, {"type": "string", "pattern": _WRITTEN}]}),
+]
+
+
+def _fault_problems(faults: dict[str, float]) -> Iterator[tuple[Within, str]]:
+    for name in faults:
+        if name not in FAULT_NAMES:
+            near = get_close_matches(name, FAULT_NAMES, 1)
+            hint = f"did you mean {near[0]}?" if near else "`simulate --list-faults` lists them"
+            yield (name,), f"is given to a fault that does not exist; {hint}"
+    total = sum(faults.values())
+    if total > 1 + _ROUNDING:
+        yield (), f"has shares that add up to {total:g}; lower them to 1 or less"
+
+
+class SimulateSettings(Settings):
+    """How the simulated endpoint behaves; it keeps to `limits` by itself."""
+
+    latency: _LatencyOf = Field(
+        default_factory=lambda: USUAL,
+        json_schema_extra={"default": str(USUAL)},
+        description="Seconds until a reply: 0.5, uniform:0.2,0.8 or lognormal:0.5,0.4 (median, sigma); 0 for at once.",
+    )
+    faults: dict[str, Share] = Field(
+        default_factory=dict,
+        json_schema_extra={"propertyNames": {"enum": list(FAULT_NAMES)}},
+        description="Share of the requests, 0 to 1, that go wrong in each way, such as {http_500: 0.1}.",
+    )
+
+    @field_validator("faults")
+    @classmethod
+    def _faults_are_known(cls, faults: dict[str, float]) -> dict[str, float]:
+        problems = list(_fault_problems(faults))
+        if problems:
+            raise all_wrong(problems)
+        return faults

@@ -1,0 +1,113 @@
+"""How long an answer of the simulator takes: what a config or a command line may say about it."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from random import Random
+from typing import Protocol
+
+from pipeline.errors import UsageError
+
+
+class Latency(Protocol):
+    """Seconds until an answer's first byte."""
+
+    def draw(self, random: Random) -> float:
+        """Return one request's latency in seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fixed:
+    """Always the same; 0 answers at once."""
+
+    seconds: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.seconds < math.inf:
+            raise UsageError(f"latency {self.seconds}: give 0 seconds or more")
+
+    def draw(self, random: Random) -> float:  # noqa: ARG002 - the protocol's signature
+        """Return the latency in seconds."""
+        return self.seconds
+
+    def __str__(self) -> str:
+        return f"{self.seconds:g}"
+
+
+@dataclass(frozen=True, slots=True)
+class Uniform:
+    """Anything between two bounds, in seconds."""
+
+    low: float
+    high: float
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.low <= self.high < math.inf:
+            raise UsageError(
+                f"latency between {self.low} and {self.high}: give two seconds, the lower one first"
+            )
+
+    def draw(self, random: Random) -> float:
+        """Return the latency in seconds."""
+        return random.uniform(self.low, self.high)
+
+    def __str__(self) -> str:
+        return f"uniform:{self.low:g},{self.high:g}"
+
+
+@dataclass(frozen=True, slots=True)
+class Lognormal:
+    """Most near the median, a few much slower: what real endpoints look like.
+
+    Attributes:
+        median: Seconds.
+        sigma: Standard deviation of the logarithm; 0.5 puts one in a hundred beyond 3.2 medians.
+    """
+
+    median: float
+    sigma: float = 0.5
+
+    def __post_init__(self) -> None:
+        if not (0 < self.median < math.inf and 0 <= self.sigma < math.inf):
+            raise UsageError(
+                f"latency around {self.median}, sigma {self.sigma}: give a median above 0 seconds"
+            )
+
+    def draw(self, random: Random) -> float:
+        """Return the latency in seconds."""
+        return random.lognormvariate(math.log(self.median), self.sigma)
+
+    def __str__(self) -> str:
+        return f"lognormal:{self.median:g},{self.sigma:g}"
+
+
+AnyLatency = Fixed | Uniform | Lognormal
+
+USUAL = Lognormal(0.5, 0.4)
+"""About what a small model takes on a busy endpoint: half the replies within 0.5 s, one in a hundred beyond 1.3 s."""
+
+LATENCIES: Mapping[str, tuple[type[AnyLatency], range]] = {
+    "fixed": (Fixed, range(1, 2)),
+    "uniform": (Uniform, range(2, 3)),
+    "lognormal": (Lognormal, range(1, 3)),
+}
+"""Name to the class and how many numbers it takes."""
+
+
+def parse_latency(text: str) -> AnyLatency:
+    """Read `0.5`, `fixed:0.5`, `uniform:0.2,0.8` or `lognormal:0.5,0.4`, in seconds.
+
+    Raises:
+        UsageError: It is none of them.
+    """
+    name, _, numbers = text.rpartition(":")
+    kind, counts = LATENCIES.get(name or "fixed", (None, range(0)))
+    try:
+        values = [float(number) for number in numbers.split(",")]
+    except ValueError:
+        values = []
+    if kind is None or len(values) not in counts:
+        raise UsageError(
+            f"latency {text!r}: not understood; write 0.5, uniform:0.2,0.8 or lognormal:0.5,0.4 (seconds)"
+        )
+    return kind(*values)
