@@ -5,9 +5,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint .ci/constraints.txt
 CONFIG ?= configs/tags.yaml
+SOAK_SEED ?= $(shell date +%s)
 
 .DEFAULT_GOAL := help
-.PHONY: help sample test format lint types floors unit memory clean
+.PHONY: help sample test format lint types floors unit soak memory recovery mutants clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -34,8 +35,19 @@ unit: $(VENV)/installed-dev  ## run all tests, the import floors among them
 floors: $(VENV)/installed-dev  ## check only that imports go down
 	$(BIN)/pytest --quiet tests/test_layout.py
 
+soak: $(VENV)/installed-dev  ## run the long tests: kills, power cuts, failing disks, outages; as root, for all of them
+	@.ci/soak-tools
+	@echo "SOAK_SEED=$(SOAK_SEED) (make soak SOAK_SEED=$(SOAK_SEED) repeats this very soak)"
+	SOAK_SEED=$(SOAK_SEED) $(BIN)/pytest -m soak --numprocesses 2 --dist worksteal --quiet
+
 memory: $(VENV)/installed-dev  ## measure peak memory on 20,000 and 200,000 rows
 	$(BIN)/python tests/benchmarks/memory.py
+
+recovery: $(VENV)/installed-dev  ## measure how soon a killed run of 10 million rows asks again; takes 15 minutes and 8 GB
+	$(BIN)/python tests/benchmarks/recovery.py
+
+mutants: $(VENV)/installed-dev  ## take each sync, lock, fence and bound away in turn: a test must notice; as root, for all of them
+	$(BIN)/python tests/reliability/mutants.py
 
 clean:  ## remove what was installed, not what was paid for
 	rm -rf $(VENV) build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

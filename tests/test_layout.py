@@ -15,14 +15,14 @@ from jobs import JobFiles, environment
 ROOT = Path(__file__).parent.parent / "pipeline"
 
 FLOORS = {
-    0: {"clock", "durable", "errors", "logs", "records"},
+    0: {"clock", "durable", "errors", "latency", "lock", "logs", "records", "redaction"},
     1: {"config", "tasks"},
     2: {"endpoints", "inputs", "ledger", "llm", "outputs", "state"},
     3: {
-        "check", "desk", "explain", "job", "plan", "probe", "publication", "result", "run", "serving", "stop",
+        "check", "desk", "explain", "fence", "job", "plan", "probe", "publication", "result", "run", "serving", "stop",
         "threads", "watch",
     },
-    4: {"airflow", "api", "cli", "ending", "ray", "show"},
+    4: {"airflow", "api", "cli", "ending", "ray", "rehearse", "show", "simulate"},
     5: {"__main__"},
 }  # fmt: skip
 FLOOR = {name: floor for floor, names in FLOORS.items() for name in names}

@@ -1,0 +1,112 @@
+"""A job against a server that misbehaves as a test likes, and time that passes quickly."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from jobs import JobFiles, right_label
+from pipeline.clock import Clock
+from pipeline.endpoints.faults import FAULTS, Call
+from pipeline.endpoints.http1 import Response, Wire
+from pipeline.endpoints.simulator import Simulator
+from pipeline.endpoints.simulator_log import Entry
+from pipeline.endpoints.simulator_settings import SimulatorSettings
+from pipeline.watch import Progress
+
+
+@contextmanager
+def job_against(
+    folder: Path,
+    rows: Sequence[str],
+    *,
+    limits: Mapping[str, Any] | None = None,
+    model: Mapping[str, Any] | None = None,
+    **settings: Any,
+) -> Iterator[tuple[Simulator, JobFiles]]:
+    """Give a server with *settings*, which knows the right labels, and a job that asks it about *rows*."""
+    with Simulator(SimulatorSettings(**settings), label_for=right_label) as server:
+        job = JobFiles(folder, server.base_url).set(limits=limits or {}, model=model or {})
+        job.table(rows)
+        yield server, job
+
+
+def everybody(_: str) -> bool:
+    """Fits every row."""
+    return True
+
+
+def at_first(server: Simulator, rows: Sequence[str], name: str, times: int = 1) -> None:
+    """Give each of *rows* the fault *name* at its first so many asks, and the right answer from then on."""
+    left = dict.fromkeys(rows, times)
+
+    def behave(call: Call) -> Response | Wire:
+        left[call.ask.text] -= 1
+        return call.right() if left[call.ask.text] < 0 else FAULTS[name].act(call)
+
+    server.when(left.__contains__, behave)
+
+
+def quick(times: float, chance: Callable[[], float] | None = None) -> Clock:
+    """A clock that goes so many times as fast as a real one; its dice may show what a test wants."""
+    return Clock(
+        now=lambda: time.monotonic() * times,
+        sleep=lambda seconds: asyncio.sleep(seconds / times),
+        random=chance or Random(1).random,
+    )
+
+
+@dataclass
+class Eye:
+    """Looks at a run every millisecond.
+
+    Attributes:
+        requests: How many had been sent when it last looked.
+        when_away: How many had been sent when the run first took the endpoint for gone; None if it did not.
+    """
+
+    requests: int = 0
+    when_away: int | None = None
+
+    @asynccontextmanager
+    async def watching(self, look: Callable[[], Progress]) -> AsyncIterator[None]:
+        async def keep() -> None:
+            while True:
+                seen = look()
+                self.requests = seen.requests
+                if seen.waiting and self.when_away is None:
+                    self.when_away = seen.requests
+                await asyncio.sleep(0.001)
+
+        task = asyncio.create_task(keep())
+        try:
+            yield
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+
+async def until(true: Callable[[], object], seconds: float = 20.0) -> None:
+    """Wait until something is true."""
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline, "it never came to that"
+        await asyncio.sleep(0.002)
+
+
+async def raised(work: Awaitable[object], kind: type[BaseException]) -> str:
+    """Return the message of the *kind* of error that *work* must end with."""
+    try:
+        await work
+    except kind as error:
+        return str(error)
+    raise AssertionError(f"it ended well instead of with {kind.__name__}")
+
+
+def chats(server: Simulator) -> list[Entry]:
+    """The requests about rows, in the order of their arrival."""
+    return sorted((entry for entry in server.entries if entry.text), key=lambda entry: entry.at)
