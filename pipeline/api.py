@@ -32,6 +32,7 @@ def load_config(
 
     Raises:
         ConfigError: With everything that is wrong, a line each.
+        UsageError: If only *overrides* or *provider* are wrong.
         NoInputError: If there is no such file.
     """
     return configs.load_config(str(path), overrides=overrides, provider=provider)

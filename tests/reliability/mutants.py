@@ -97,13 +97,13 @@ def all_mutants() -> list[Mutant]:
     return [Mutant(**fields) for fields in tomllib.loads(LIST.read_text())["mutant"]]
 
 
-def trial(root: Path, tests: Iterable[str]) -> Trial:
-    """Run *tests* in the tree at *root* up to the first that fails."""
+def trial(root: Path, tests: Iterable[str], *options: str, seconds: float | None = MOST_SECONDS) -> Trial:
+    """Run *tests* in the tree at *root* up to the first that fails, for so many *seconds* at most."""
     report = root / "report.xml"
     command = [
         sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "-m", "soak or not soak",
         "--hypothesis-seed=0", f"--basetemp={root / 'tmp'}", f"--junitxml={report}",
-        "-o", "junit_family=xunit1",
+        "-o", "junit_family=xunit1", *options,
         *(f"tests/{test}" for test in tests),
     ]  # fmt: skip
     # The names of long tests hold their seeds.
@@ -115,7 +115,7 @@ def trial(root: Path, tests: Iterable[str]) -> Trial:
     ) as process:  # fmt: skip
         status: int | None = None
         try:
-            said, _ = process.communicate(timeout=MOST_SECONDS)
+            said, _ = process.communicate(timeout=seconds)
             status = process.returncode
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
@@ -168,7 +168,8 @@ def campaign(mutants: Sequence[Mutant], jobs: int) -> Iterator[tuple[Mutant, str
         problems = [problem for mutant in mutants if (problem := mutant.problem(unchanged))]
         if problems:
             raise SystemExit("\n".join(problems))
-        first = trial(unchanged, dict.fromkeys(test for mutant in mutants for test in mutant.tests))
+        tests = dict.fromkeys(test for mutant in mutants for test in mutant.tests)
+        first = trial(unchanged, tests, f"--numprocesses={jobs}", seconds=None)
         if first.status != 0:
             raise SystemExit(f"{first.said}\nwithout any mutant the tests must pass")
         say(f"without any mutant all named tests pass, {first.seconds:.0f} s")
