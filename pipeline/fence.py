@@ -56,7 +56,7 @@ class Fence:
         Raises:
             LockedError: If it had not.
         """
-        while self._clock.now() - self._seen_at > FRESH_SECONDS:  # again, should it have been asleep meanwhile
+        while self._clock.now() - self._seen_at > FRESH_SECONDS:  # it may sleep while it looks
             await asyncio.to_thread(self.ensure)
 
     @asynccontextmanager

@@ -1,5 +1,7 @@
 """A server that knows the right labels, and a job that asks it."""
 
+import ssl
+import subprocess
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +23,18 @@ def server() -> Iterator[Simulator]:
 def job(tmp_path: Path, server: Simulator) -> JobFiles:
     """A job that asks the server."""
     return JobFiles(tmp_path, server.base_url)
+
+
+@pytest.fixture(scope="session")
+def untrusted(tmp_path_factory: pytest.TempPathFactory) -> ssl.SSLContext:
+    """A server's context with a certificate that nobody trusts."""
+    folder: Path = tmp_path_factory.mktemp("tls")
+    make = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 1 -subj /CN=127.0.0.1"
+    paths = ["-keyout", folder / "key.pem", "-out", folder / "certificate.pem"]
+    subprocess.run([*make.split(), *paths], check=True, capture_output=True)
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(folder / "certificate.pem", folder / "key.pem")
+    return context
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

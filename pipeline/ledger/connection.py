@@ -23,6 +23,7 @@ from pipeline.ledger.schema import (
     create,
     is_damage,
 )
+from pipeline.ledger.spent import ADD_SPENT
 from pipeline.ledger.verify import verify
 
 NEWEST_IMAGINABLE_VERSION = 99
@@ -164,6 +165,7 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
 def index(connection: sqlite3.Connection) -> None:
     """Lead `latest` to all answers that are not in it yet."""
     with transaction(connection):
+        connection.execute(ADD_SPENT)  # before `latest` forgets what is replaced
         connection.execute(INDEX)
         connection.execute(INDEXED)
 

@@ -18,6 +18,7 @@ from pipeline.errors import CannotCreateError, DiskError
 from pipeline.ledger import files, wal
 from pipeline.ledger.carve import Found, carve, newest_pages
 from pipeline.ledger.schema import APPLICATION_ID, COLUMNS, INDEX, INDEXED, INSERT, INSERT_WITH_ID, create
+from pipeline.ledger.spent import ADD_SPENT
 
 MAGIC = b"SQLite format 3\0"
 PAGE_BYTES = 4096
@@ -101,7 +102,7 @@ def _build(building: Path, damaged: Path) -> int:
         found = found_in(damaged)
         while some := list(islice(found, ROWS)):
             _put(connection, some)
-        for statement in (INDEX, INDEXED, TAKE_STRAYS, INDEX, INDEXED):
+        for statement in (ADD_SPENT, INDEX, INDEXED, TAKE_STRAYS, ADD_SPENT, INDEX, INDEXED):
             execute(statement)
         execute("COMMIT")
         execute("PRAGMA journal_mode = WAL")

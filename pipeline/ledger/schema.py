@@ -9,9 +9,10 @@ from zlib import crc32
 
 import orjson
 
+from pipeline.ledger.spent import SPENT_SCHEMA
 from pipeline.records import Answer, Status
 
-VERSION = 1
+VERSION = 2
 APPLICATION_ID = 0x70697065  # "pipe", so that `file` and a person can tell whose file this is
 
 SCHEMA = """
@@ -25,7 +26,7 @@ CREATE TABLE IF NOT EXISTS answers (
 CREATE TABLE IF NOT EXISTS latest (key BLOB PRIMARY KEY, id INTEGER NOT NULL) STRICT, WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS progress (only INTEGER PRIMARY KEY CHECK (only = 1), indexed INTEGER NOT NULL) STRICT;
 INSERT OR IGNORE INTO progress VALUES (1, 0);
-"""
+""" + SPENT_SCHEMA.lstrip()
 
 FIELDS = tuple(field.name for field in fields(Answer))
 COLUMNS = ", ".join(FIELDS)

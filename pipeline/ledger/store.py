@@ -14,6 +14,7 @@ from typing import Self
 
 from pipeline.ledger.connection import OpenFile, index, transaction
 from pipeline.ledger.schema import INSERT, SELECT, DamagedError, answer_of, row_of, rows
+from pipeline.ledger.spent import SPENT_BY_RUN
 from pipeline.records import Answer
 
 KEYS_PER_STATEMENT = 512
@@ -105,7 +106,9 @@ class Store:
 
     def spent(self, run: str) -> float:
         """Return the US dollars that *run* has paid, where prices are known."""
-        return sum(totals.cost_usd or 0.0 for totals in self.totals(run))
+        self.index()
+        found = self._file.do(lambda connection: rows(connection, SPENT_BY_RUN, (run,)))
+        return float(found[0][0]) if found else 0.0
 
     def totals(self, run: str | None = None) -> list[RunTotals]:
         """Return what each run, or only *run*, has paid for, oldest first.

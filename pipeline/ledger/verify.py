@@ -9,6 +9,7 @@ import sqlite3
 from collections.abc import Iterator
 
 from pipeline.ledger.schema import INDEX, INSERT, LAST_ID, SELECT, DamagedError, answer_of, rows
+from pipeline.ledger.spent import ADD_SPENT
 
 STRETCH = 64
 STRETCHES = 64
@@ -18,6 +19,7 @@ ALL = 16_384
 USED = (
     "EXPLAIN " + INSERT,
     "EXPLAIN " + INDEX,
+    "EXPLAIN " + ADD_SPENT,
     f"EXPLAIN {SELECT} FROM answers a JOIN latest l ON l.id = a.id AND l.key = a.key",
 )
 ASTRAY = """

@@ -13,7 +13,7 @@ from typing import Self
 import polars as pl
 import pyarrow as pa
 
-ROWS_PER_BUCKET = 2_000_000
+ROWS_PER_BUCKET = 1_000_000
 """About 100 MB of memory while a bucket is judged."""
 
 ROW = "row"

@@ -2,7 +2,6 @@
 
 import asyncio
 import ssl
-import subprocess
 import sys
 import time
 import zlib
@@ -190,20 +189,8 @@ async def test_a_redirect_is_not_followed_and_nothing_is_leaked(fault: str) -> N
     assert "redirects to http://localhost" in outcome.message
 
 
-@pytest.fixture(scope="module")
-def tls(tmp_path_factory: pytest.TempPathFactory) -> ssl.SSLContext:
-    """A server's context with a certificate that nobody trusts."""
-    folder: Path = tmp_path_factory.mktemp("tls")
-    make = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 1 -subj /CN=127.0.0.1"
-    paths = ["-keyout", folder / "key.pem", "-out", folder / "certificate.pem"]
-    subprocess.run([*make.split(), *paths], check=True, capture_output=True)
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.load_cert_chain(folder / "certificate.pem", folder / "key.pem")
-    return context
-
-
-async def test_a_bad_certificate_is_not_trusted_and_sees_no_request(tls: ssl.SSLContext) -> None:
-    async with Simulator(tls=tls) as server, connected(server) as client:
+async def test_a_bad_certificate_is_not_trusted_and_sees_no_request(untrusted: ssl.SSLContext) -> None:
+    async with Simulator(tls=untrusted) as server, connected(server) as client:
         outcome, _ = await client.ask(BODY, 10)
         assert server.requests == 0
     assert isinstance(outcome, Failure)

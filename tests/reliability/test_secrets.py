@@ -307,17 +307,10 @@ def test_a_connection_that_cannot_be_made_tells_no_key(
 
 def test_a_server_with_a_bad_certificate_sees_no_key(
     job: JobFiles, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str],
-    leaks: Callable[..., list[object]], tmp_path: Path,
+    leaks: Callable[..., list[object]], untrusted: ssl.SSLContext,
 ) -> None:  # fmt: skip
-    folder = tmp_path / "tls"
-    folder.mkdir()
-    make = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 1 -subj /CN=127.0.0.1"
-    paths = ["-keyout", folder / "key.pem", "-out", folder / "certificate.pem"]
-    subprocess.run([*make.split(), *paths], check=True, capture_output=True)
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.load_cert_chain(folder / "certificate.pem", folder / "key.pem")
     job.table(texts(5))
-    with Simulator(tls=context) as server:
+    with Simulator(tls=untrusted) as server:
         with_key(job, PLAIN, monkeypatch).set(model={"base_url": server.base_url})
         assert cli.main(["run", str(job.config_file())]) == 78
         assert server.requests == 0

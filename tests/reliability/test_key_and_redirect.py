@@ -1,0 +1,164 @@
+"""A key or an account that is refused, a redirect, a certificate that nobody trusts (faults 31 and 32)."""
+
+import ssl
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from jobs import JobFiles, texts
+from pipeline.endpoints.faults import FAULTS, Call
+from pipeline.endpoints.http1 import Response, Wire
+from pipeline.endpoints.simulator import Simulator
+from pipeline.errors import PipelineError
+from pipeline.latency import Fixed
+from pipeline.run import run_job
+from reliability.against import chats, everybody, job_against, quick
+from reliability.checker import Witness, violations
+from reliability.launcher import Ended, Launcher
+
+IN_FLIGHT = 32
+LATENCY = Fixed(0.005)
+KEY_REFUSED = {"unauthorized", "forbidden"}
+ACCOUNT_EMPTY = {"quota_exhausted", "insufficient_credits"}
+WRONG_ENDPOINT = {"model_not_found", "redirect_307", "redirect_308"}
+EXIT = dict.fromkeys(KEY_REFUSED, 77) | dict.fromkeys(ACCOUNT_EMPTY, 77) | dict.fromkeys(WRONG_ENDPOINT, 78)
+SAYS = {
+    "unauthorized": "check the key",
+    "forbidden": "check the key",
+    "quota_exhausted": "no credit or quota left",
+    "insufficient_credits": "no credit or quota left",
+    "model_not_found": "set model.name",
+    "redirect_307": "redirects to http://localhost",
+    "redirect_308": "redirects to http://localhost",
+}
+
+
+class From:
+    """Gives every call but the first *count* the fault *name*, until its end.
+
+    Attributes:
+        since: When the first one met it.
+    """
+
+    def __init__(self, server: Simulator, count: int, name: str) -> None:
+        self.since: float | None = None
+        self._name, self._left, self._lock = name, count, threading.Lock()
+        server.when(everybody, self._behave)
+
+    def end(self) -> None:
+        """Answer rightly from now on."""
+        self._left = sys.maxsize
+
+    def _behave(self, call: Call) -> Response | Wire:
+        with self._lock:
+            self._left -= 1
+            if self._left >= 0:
+                return call.right()
+            self.since = self.since or time.monotonic()
+            return FAULTS[self._name].act(call)
+
+
+def ran(launcher: Launcher, job: JobFiles, fault: From) -> tuple[Ended, float]:
+    """Run the job in a process of its own; returns how it ended, and after how many seconds of the fault."""
+    ended = launcher.start("run", str(job.config_file()), "--quiet").wait()
+    assert fault.since is not None
+    return ended, time.monotonic() - fault.since
+
+
+@pytest.mark.parametrize("name", sorted(EXIT))
+def test_what_no_row_can_pass_ends_the_run_within_three_seconds_and_the_next_goes_on(
+    tmp_path: Path, launcher: Launcher, name: str
+) -> None:
+    rows, good = texts(6000), 5000
+    limits = {"max_concurrency": IN_FLIGHT}
+    with job_against(tmp_path, rows, limits=limits, latency=LATENCY) as (server, job):
+        witness = Witness(job, lambda: server.entries)
+        fault = From(server, good, name)
+        ended, seconds = ran(launcher, job, fault)
+        witness.execution_ended(killed=False)
+        assert ended.status == EXIT[name]
+        assert SAYS[name] in ended.err
+        assert seconds < 3
+        assert good < len(chats(server)) <= good + IN_FLIGHT + 3
+        assert server.strays == []
+        fault.end()
+        again = launcher.start("run", str(job.config_file()), "--quiet").wait()
+        witness.execution_ended(killed=False)
+        assert again.status == 0
+        assert witness.verdict() == []
+        assert server.repeats() == {}  # the first run's 5,000 answers were all kept
+
+
+@pytest.mark.parametrize("name", sorted(EXIT))
+def test_what_no_row_can_pass_from_the_start_costs_next_to_no_requests(
+    tmp_path: Path, launcher: Launcher, name: str
+) -> None:
+    with job_against(tmp_path, texts(500)) as (server, job):
+        ended, seconds = ran(launcher, job, From(server, 0, name))
+        assert (ended.status, server.billed, server.strays) == (EXIT[name], 0, [])
+        assert len(chats(server)) <= 4
+        assert seconds < 3
+
+
+def rotate(server: Simulator, key_file: Path, good: int, *, arrives: bool) -> None:
+    """Make *server* change its key after *good* calls; the new key is in the file at once, or never *arrives*."""
+    keys, left, lock = ["sk-old"], [good], threading.Lock()
+    key_file.write_text("sk-old\n")
+
+    def behave(call: Call) -> Response | Wire:
+        with lock:
+            left[0] -= 1
+            if left[0] == 0:
+                keys[0] = "sk-new"
+                key_file.write_text(f"sk-{'new' if arrives else 'old'}\n")
+        given = call.request.headers["authorization"]
+        return call.right() if given == f"Bearer {keys[0]}" else FAULTS["unauthorized"].act(call)
+
+    server.when(everybody, behave)
+
+
+async def test_a_key_that_is_rotated_costs_no_row_and_no_run(tmp_path: Path) -> None:
+    rows, key_file = texts(2000), tmp_path / "key"
+    limits = {"max_concurrency": IN_FLIGHT}
+    with job_against(tmp_path, rows, limits=limits, latency=LATENCY) as (server, job):
+        job.set(model={"api_key_file": str(key_file)})
+        rotate(server, key_file, good=1000, arrives=True)
+        result = await run_job(job.config())
+        assert (result.ok, result.failed) == (len(rows), 0)
+        assert violations(job, server) == []
+        assert server.repeats() == {}
+        assert len(chats(server)) <= len(rows) + 3 * IN_FLIGHT
+
+
+async def test_a_new_key_that_never_comes_ends_the_run(tmp_path: Path) -> None:
+    key_file = tmp_path / "key"
+    with job_against(tmp_path, texts(2000), limits={"max_concurrency": IN_FLIGHT}) as (server, job):
+        job.set(model={"api_key_file": str(key_file)})
+        rotate(server, key_file, good=1000, arrives=False)
+        with pytest.raises(PipelineError, match="check the key") as caught:
+            await run_job(job.config())
+        assert caught.value.exit_status == 77
+        assert len(chats(server)) <= 1000 + IN_FLIGHT + 3
+
+
+async def test_one_403_about_a_text_costs_that_row_alone(tmp_path: Path) -> None:
+    rows = texts(300)
+    with job_against(tmp_path, rows) as (server, job):
+        server.when(lambda text: text == rows[150], "forbidden")
+        result = await run_job(job.config(), clock=quick(20))
+        assert (result.ok, result.failed) == (len(rows) - 1, 1)
+        assert violations(job, server) == []
+
+
+def test_a_certificate_that_nobody_trusts_ends_the_run_before_any_request(
+    tmp_path: Path, launcher: Launcher, untrusted: ssl.SSLContext
+) -> None:
+    with Simulator(tls=untrusted) as server:
+        job = JobFiles(tmp_path, server.base_url)
+        job.table(texts(50))
+        ended = launcher.start("run", str(job.config_file()), "--quiet").wait()
+        assert (ended.status, server.requests) == (78, 0)
+        assert "certificate" in ended.err
