@@ -100,11 +100,12 @@ def summary(result: RunResult, config: Config) -> list[str]:
 
 
 def _cost(result: RunResult) -> str:
-    if result.cost_usd is not None:
-        source = f" by the {result.cost_source}'s price" if result.cost_source else ""
-        return f"${result.cost_usd:.4f}{source}"
-    # Nobody has been asked, so nobody could tell a price; what was not sent costs nothing.
-    return "no price known" if result.requests else "nothing to pay"
+    if not result.requests and not result.cost_usd:
+        return "nothing to pay"
+    if result.cost_usd is None:
+        return "no price known"
+    source = f" by the {result.cost_source}'s price" if result.cost_source else ""
+    return f"${result.cost_usd:.4f}{source}"
 
 
 def check(config: Config) -> int:

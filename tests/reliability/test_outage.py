@@ -68,7 +68,7 @@ async def test_ten_minutes_away_cost_few_requests_no_row_and_less_than_a_minute_
     tmp_path: Path, kind: OutageKind
 ) -> None:
     limits = {"max_concurrency": IN_FLIGHT, "request_timeout": 0.25}
-    with job_against(tmp_path, texts(350), limits=limits, latency=LATENCY) as (server, job):
+    with job_against(tmp_path, texts(600), limits=limits, latency=LATENCY) as (server, job):
         away = TEN_MINUTES / SPEED
         sent, seconds = await through_an_outage(server, job, kind, away, quick(SPEED), span=0.4)
     assert sent <= MOST_REQUESTS
