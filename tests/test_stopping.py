@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -32,6 +33,14 @@ def slow_server():
 def slow_job(tmp_path: Path, slow_server: Simulator) -> JobFiles:
     job = JobFiles(tmp_path, slow_server.base_url)
     return job.set(limits={"max_concurrency": IN_FLIGHT})
+
+
+@pytest.fixture(autouse=True)
+def no_nohup() -> Iterator[None]:
+    """Have SIGHUP mean what it usually means, also where all these tests run under nohup."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
 
 
 def wait_for_requests(server: Simulator, count: int) -> None:
