@@ -148,6 +148,13 @@ def test_a_commit_that_fails_leaves_no_transaction_open(store: Store) -> None:
     assert len(store.look_up([key(n) for n in range(10)])) == 5
 
 
+def test_answers_that_cannot_be_stored_leave_no_transaction_open(store: Store) -> None:
+    with pytest.raises(sqlite3.IntegrityError):
+        store.append([answer(1), answer(2, prompt_tokens="many")])
+    store.append([answer(3)])
+    assert set(store.look_up([key(n) for n in range(5)])) == {key(3)}
+
+
 def test_totals_count_an_answer_once_that_was_asked_again_in_the_same_run(store: Store) -> None:
     store.append([answer(1, prompt_tokens=100, cost_usd=0.1), answer(2, prompt_tokens=50, cost_usd=None)])
     store.append([answer(1, prompt_tokens=230, cost_usd=0.2, asks=2)])

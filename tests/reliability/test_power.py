@@ -16,6 +16,7 @@ from random import Random
 import pytest
 
 from jobs import JobFiles, right_label
+from pipeline.durable import write
 from pipeline.endpoints.simulator import Simulator
 from pipeline.endpoints.simulator_settings import SimulatorSettings
 from reliability.campaign import (
@@ -92,6 +93,15 @@ def cut_after(found: Campaign, disk: LoopDisk, seconds: float) -> bool:
     again = found.start().wait()
     assert (again.status, found.server.requests) == (0, requests)  # done is done, power or not
     return False
+
+
+def test_a_file_that_was_written_is_whole_after_a_power_cut(tmp_path: Path) -> None:
+    with loop_disk(tmp_path) as disk:
+        for content in (b"old" * 5000, b"new" * 7000):
+            write(disk.mount / "file", content)
+            disk.cut()
+            disk.replug()
+            assert (disk.mount / "file").read_bytes() == content
 
 
 @pytest.mark.parametrize("seed", soak_seeds(10))
