@@ -179,6 +179,18 @@ def test_no_command_shows_control_characters(
     assert not any(line.startswith("error: forged") for line in said.err.splitlines())
 
 
+def test_a_probe_shows_what_the_endpoint_says_without_control_characters_on_one_line(
+    job: JobFiles, server: Simulator, capfd: pytest.CaptureFixture[str]
+) -> None:
+    job.table(texts(3))
+    server.when(lambda _: True, refusing(400))
+    cli.main(["probe", str(job.config_file())])
+    said = capfd.readouterr().err
+    assert "red" in said
+    assert not has_controls(said)
+    assert not any(line.startswith("error: forged") for line in said.splitlines())
+
+
 @pytest.mark.parametrize("json_lines", [False, True])
 def test_a_log_line_is_one_line(capsys: pytest.CaptureFixture[str], *, json_lines: bool) -> None:
     configure(json_lines=json_lines, level=INFO)
