@@ -12,8 +12,6 @@ from typing import Any, TypeVar
 
 from pipeline.clock import Clock
 from pipeline.errors import PipelineError
-from pipeline.llm.client import Client, Headers
-from pipeline.llm.replies import Failure, Reply, Window
 from pipeline.lock import Lock
 from pipeline.outputs.place import reserved
 
@@ -33,6 +31,7 @@ class Fence:
         self._clock = clock
         self._locks = locks
         self._seen_at = clock.now()
+        self._looking = asyncio.Lock()
 
     def ensure(self) -> None:
         """Make sure that the run still has all its locks. Blocks.
@@ -56,8 +55,13 @@ class Fence:
         Raises:
             LockedError: If it had not.
         """
-        while self._clock.now() - self._seen_at > FRESH_SECONDS:  # it may sleep while it looks
-            await asyncio.to_thread(self.ensure)
+        if self._is_stale():
+            async with self._looking:  # one look serves all who wait for it
+                while self._is_stale():  # it may sleep while it looks
+                    await asyncio.to_thread(self.ensure)
+
+    def _is_stale(self) -> bool:
+        return self._clock.now() - self._seen_at > FRESH_SECONDS
 
     @asynccontextmanager
     async def watched(self, stop: Callable[[BaseException], None]) -> AsyncIterator[None]:
@@ -92,27 +96,3 @@ async def fenced(
         fence = Fence(clock, state, place)
         async with fence.watched(stop):
             yield fence
-
-
-class FencedClient(Client):
-    """A client that sends nothing for a run that may have lost its locks."""
-
-    fence: Fence
-
-    @classmethod
-    @asynccontextmanager
-    async def open_behind(cls, fence: Fence, base_url: str, headers: Headers) -> "AsyncIterator[Client]":
-        """Open a client as `Client.open` does, behind *fence*."""
-        async with cls.open(base_url, headers) as client:
-            if isinstance(client, cls):
-                client.fence = fence
-            yield client
-
-    async def ask(self, body: bytes, timeout_seconds: float) -> tuple[Reply | Failure, Window | None]:
-        """Send one request.
-
-        Raises:
-            LockedError: If the run has lost a lock; nothing was sent then.
-        """
-        await self.fence.ensure_lately()
-        return await super().ask(body, timeout_seconds)

@@ -19,11 +19,12 @@ from pipeline.clock import Clock
 from pipeline.config import Config
 from pipeline.desk import Desk
 from pipeline.errors import DiskError, InterruptedRunError, LockedError, as_pipeline_error
-from pipeline.fence import Fence, FencedClient, fenced
+from pipeline.fence import Fence, fenced
 from pipeline.inputs import ensure_unchanged, prefetch, read_chunks, whole
 from pipeline.job import Job, RunOptions, ensure_output, prepare
 from pipeline.ledger import Ledger
 from pipeline.llm.asker import Asker
+from pipeline.llm.client import Client
 from pipeline.llm.key import request_headers
 from pipeline.llm.request import Counters
 from pipeline.outputs.columns import failed_rows, part_batch, part_schema
@@ -94,8 +95,7 @@ class Run:
         self._record, self._continued = job.workspace.begin_or_continue(job.identity, clock)
         self._parts = Parts(job.workspace.parts, self._record.run_id, part_schema(job.config.task.kind))
         self._asker: Asker | None = None
-        self._resources = AsyncExitStack()
-        self._opening = asyncio.Lock()
+        self._resources, self._opening = AsyncExitStack(), asyncio.Lock()
         self._threads = Threads()
         self._ending = threading.Event()
         self._rows_done = self._rows_failed = 0
@@ -194,7 +194,8 @@ class Run:
         spent = await self._desk.ledger.spent(self._record.run_id) if self._continued else 0.0
         headers = partial(request_headers, config.model)
         headers()  # a missing key is found before anything is started
-        async with endpoint_url(config) as url, FencedClient.open_behind(self._fence, url, headers) as client:
+        ready = self._fence.ensure_lately
+        async with endpoint_url(config) as url, Client.open(url, headers, before_send=ready) as client:
             asker = Asker(
                 client, self._job.task, config, self._record.run_id, deliver=self._desk.ledger.append,
                 stop=self._stop.request, clock=self._clock, spent_usd=spent,
@@ -204,9 +205,8 @@ class Run:
 
     def _publish(self) -> RunResult:
         """Publish the output and remember the run as finished. Runs in a thread."""
-        job, record = self._job, self._effort()
-        tally = Tally(record.run_id)
-        ours, guarded = publication(job, record.run_id, self._parts), self._fence.guarded
+        job, record, guarded = self._job, self._effort(), self._fence.guarded
+        ours, tally = publication(job, record.run_id, self._parts), Tally(record.run_id)
         last_look = partial(guarded, ensure_unchanged, job.source)
         publish(ours, self._parts, tally, go_on=self._go_on, before_rename=last_look)
         source = self._asker.billing.source if self._asker else None

@@ -43,10 +43,10 @@ async def test_what_was_seen_a_moment_ago_is_not_looked_at_again(lock: CountedLo
 
 
 async def test_whoever_was_asleep_looks_before_sending(lock: CountedLock) -> None:
-    fence = Fence(clock_showing(0, 120, 120, 120), lock)
+    fence = Fence(clock_showing(0, 120, 120, 120, 120), lock)
     await fence.ensure_lately()
     assert lock.looks == 1
-    fence = Fence(clock_showing(0, 120, 120), lock)
+    fence = Fence(clock_showing(0, 120, 120, 120), lock)
     lock.path.unlink()
     with pytest.raises(LockedError):
         await fence.ensure_lately()
@@ -54,11 +54,16 @@ async def test_whoever_was_asleep_looks_before_sending(lock: CountedLock) -> Non
 
 async def test_whoever_fell_asleep_while_looking_looks_again(lock: CountedLock) -> None:
     looked_at = 120.0
-    fence = Fence(
-        clock_showing(0, looked_at, looked_at, looked_at + 60, looked_at + 60, looked_at + 60), lock
-    )
+    fence = Fence(clock_showing(0, *(looked_at,) * 3, *(looked_at + 60,) * 3), lock)
     await fence.ensure_lately()
     assert lock.looks == 2
+
+
+async def test_one_look_serves_all_who_want_to_send(lock: CountedLock) -> None:
+    fence = Fence(Clock(), lock)
+    await asyncio.sleep(1.1 * FRESH_SECONDS)
+    await asyncio.gather(*(fence.ensure_lately() for _ in range(200)))
+    assert lock.looks <= 2
 
 
 def test_what_is_guarded_is_not_called_without_the_locks(lock: CountedLock) -> None:
