@@ -1,6 +1,8 @@
 """Start the command line: `python -m pipeline`."""
 
-from pipeline.cli import main
-
 if __name__ == "__main__":
+    try:
+        from pipeline.cli import main
+    except KeyboardInterrupt:  # nothing has begun yet
+        raise SystemExit(75) from None  # as errors.InterruptedRunError says
     raise SystemExit(main())

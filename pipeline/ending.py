@@ -3,6 +3,7 @@
 Text for people goes to stderr; the last line of stdout is one JSON object.
 """
 
+import errno
 import os
 import sys
 import traceback
@@ -16,6 +17,8 @@ import orjson
 from pipeline.errors import DiskError, InterruptedRunError, PipelineError, as_pipeline_error
 from pipeline.logs import one_line
 
+NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
+
 
 @runtime_checkable
 class CommandLineError(Protocol):
@@ -25,6 +28,9 @@ class CommandLineError(Protocol):
 
     def show(self) -> None:
         """Print what is wrong to stderr."""
+
+    def format_message(self) -> str:
+        """Return what is wrong as a sentence."""
 
 
 def tell(lines: Iterable[str]) -> None:
@@ -63,6 +69,7 @@ def failures_told() -> Iterator[None]:
 
 def exit_status(command: Callable[[], int | None]) -> int:
     """Run *command*, tell what went wrong on stderr, and return the exit status."""
+    _fill_gaps()
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:  # closed by whoever started us
             setattr(sys, name, Path(os.devnull).open("w"))  # noqa: SIM115 - as long as the process
@@ -72,9 +79,18 @@ def exit_status(command: Callable[[], int | None]) -> int:
         _let_go()
 
 
+def _fill_gaps() -> None:
+    """Lead what is closed among stdin, stdout and stderr nowhere, or the next file opened would take its number."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+
+
 def _translated(command: Callable[[], int | None]) -> int:
     try:
-        return command() or 0
+        return _flushed(command() or 0)
     except PipelineError as error:
         if error.exit_status == PipelineError.exit_status and error.__cause__ is not None:
             _trace(error.__cause__)
@@ -88,11 +104,21 @@ def _translated(command: Callable[[], int | None]) -> int:
         return _unusual(error)
 
 
+def _flushed(status: int) -> int:
+    with suppress(BrokenPipeError):
+        sys.stdout.flush()
+    return status
+
+
 def _unusual(error: Exception) -> int:
     if isinstance(error, CommandLineError):
-        with suppress(OSError):
+        with suppress(OSError, DiskError):
             error.show()
+            last_line({"status": "error", "error": one_line(error.format_message())})
         return error.exit_code
+    if isinstance(error, OSError) and error.errno in NO_ROOM:
+        _complain(f"{error.filename or 'stdout'}: {error}; make room")
+        return DiskError.exit_status
     if type(error).__name__ == "Abort":  # how typer passes an interruption on
         return InterruptedRunError.exit_status
     _trace(error)

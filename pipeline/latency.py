@@ -8,6 +8,11 @@ from typing import Protocol
 
 from pipeline.errors import UsageError
 
+MOST_SECONDS = 86_400.0
+"""No answer takes longer than a day; timers take no number without end."""
+
+MOST_SIGMA = 10.0
+
 
 class Latency(Protocol):
     """Seconds until an answer's first byte."""
@@ -23,8 +28,8 @@ class Fixed:
     seconds: float = 0.0
 
     def __post_init__(self) -> None:
-        if not 0 <= self.seconds < math.inf:
-            raise UsageError(f"latency {self.seconds}: give 0 seconds or more")
+        if not 0 <= self.seconds <= MOST_SECONDS:
+            raise UsageError(f"latency {self.seconds}: give 0 seconds to a day")
 
     def draw(self, random: Random) -> float:  # noqa: ARG002 - the protocol's signature
         """Return the latency in seconds."""
@@ -42,9 +47,9 @@ class Uniform:
     high: float
 
     def __post_init__(self) -> None:
-        if not 0 <= self.low <= self.high < math.inf:
+        if not 0 <= self.low <= self.high <= MOST_SECONDS:
             raise UsageError(
-                f"latency between {self.low} and {self.high}: give two seconds, the lower one first"
+                f"latency between {self.low} and {self.high}: give two seconds up to a day, the lower one first"
             )
 
     def draw(self, random: Random) -> float:
@@ -68,14 +73,15 @@ class Lognormal:
     sigma: float = 0.5
 
     def __post_init__(self) -> None:
-        if not (0 < self.median < math.inf and 0 <= self.sigma < math.inf):
+        if not (0 < self.median <= MOST_SECONDS and 0 <= self.sigma <= MOST_SIGMA):
             raise UsageError(
-                f"latency around {self.median}, sigma {self.sigma}: give a median above 0 seconds"
+                f"latency around {self.median}, sigma {self.sigma}: give a median above 0 seconds, up to a day, "
+                f"and a sigma of 0 to {MOST_SIGMA:g}"
             )
 
     def draw(self, random: Random) -> float:
         """Return the latency in seconds."""
-        return random.lognormvariate(math.log(self.median), self.sigma)
+        return min(MOST_SECONDS, random.lognormvariate(math.log(self.median), self.sigma))
 
     def __str__(self) -> str:
         return f"lognormal:{self.median:g},{self.sigma:g}"

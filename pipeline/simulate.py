@@ -9,6 +9,8 @@ import typer
 from pipeline.ending import failures_told
 
 MAX_PORT = 65_535
+MOST_PER_MINUTE = 1e9
+MOST_WINDOW_SECONDS = 86_400.0
 
 
 class RetryAfterForm(StrEnum):
@@ -37,6 +39,7 @@ PerMinute = Annotated[
         "--requests-per-minute",
         metavar="N",
         min=0.001,
+        max=MOST_PER_MINUTE,
         help="Answer 429 to more requests a minute than this. By default any number passes.",
     ),
 ]
@@ -46,6 +49,7 @@ TokensPerMinute = Annotated[
         "--tokens-per-minute",
         metavar="N",
         min=0.001,
+        max=MOST_PER_MINUTE,
         help="Answer 429 to more tokens a minute than this; a request counts the larger of max_tokens and its prompt's bytes / 4. By default any number passes.",
     ),
 ]
@@ -54,6 +58,7 @@ WindowSeconds = Annotated[
     typer.Option(
         metavar="SECONDS",
         min=0.001,
+        max=MOST_WINDOW_SECONDS,
         help="How many seconds' worth of those rates may be used up at once: 1 as strict providers do, 60 allows a whole minute's burst.",
     ),
 ]

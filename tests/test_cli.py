@@ -329,6 +329,13 @@ def test_a_result_that_cannot_be_written_ends_with_74(config: Path) -> None:
     assert "Exception ignored" not in ran.stderr
 
 
+@pytest.mark.parametrize("what", ["--help", "schema", "simulate --list-faults", "run --help"])
+def test_without_room_for_stdout_the_status_is_74_and_no_bug_is_reported(config: Path, what: str) -> None:
+    ran = shell(f"$PIPELINE {what} >/dev/full", config)
+    assert ran.returncode == 74
+    assert ran.stderr == "error: stdout: [Errno 28] No space left on device; make room\n"
+
+
 def test_an_exit_status_survives_a_closed_pipe(config: Path) -> None:
     ran = shell(
         "set -o pipefail; $PIPELINE run $CONFIG --set output.columns.only='[\"nope\"]' | true", config

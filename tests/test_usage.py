@@ -45,6 +45,13 @@ def test_a_fault_of_the_options_ends_with_2_and_a_json_line(
     assert server.requests == 0
 
 
+def test_what_the_parser_of_the_command_line_finds_ends_with_2_and_a_json_line_too(config: Path) -> None:
+    ran = command("run", str(config), "--limit", "0")
+    assert ran.returncode == 2
+    assert "--limit" in last_line(ran)["error"]
+    assert last_line(ran)["status"] == "error"
+
+
 def test_plan_takes_no_seed_without_a_sample_either(config: Path) -> None:
     assert command("plan", str(config), "--seed", "7").returncode == 2
     assert command("plan", str(config), "--seed", "7", "--sample", "3").returncode == 0

@@ -1,7 +1,8 @@
 """The durable store of all answers ever paid for, seen from the event loop.
 
 The loop never touches the disk: one thread does, in sets. Answers gather for at most COMMIT_SECONDS or
-COMMIT_ANSWERS and become durable together; only then does anybody hear of them.
+COMMIT_ANSWERS and become durable together; only then does anybody hear of them. While one set is written the
+next one gathers, so that a disk that is slow gets larger sets and not more of them.
 """
 
 import asyncio
@@ -9,7 +10,6 @@ import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
-from itertools import chain
 from pathlib import Path
 from typing import TypeVar
 
@@ -21,8 +21,8 @@ from pipeline.records import Answer
 
 COMMIT_SECONDS = 0.05
 COMMIT_ANSWERS = 500
-MAX_UNCOMMITTED = 5_000
-"""Above it the workers wait: a disk that is slower than the endpoint must not fill the memory."""
+MAX_GATHERED = 1_000
+"""With so many waiting for the disk the workers wait too: neither the memory nor what a crash costs may grow."""
 
 FILE = "ledger.sqlite"
 
@@ -42,8 +42,10 @@ class Ledger:
         self._on_failure = on_failure
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="ledger")
         self._gathering: list[Answer] = []
-        self._uncommitted: dict[asyncio.Task[None], list[Answer]] = {}
+        self._committing: list[Answer] = []
+        self._task: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._overdue = False
         self._room = asyncio.Event()
         self._room.set()
         self.failure: DiskError | None = None
@@ -77,8 +79,10 @@ class Ledger:
         self._gathering.append(answer)
         if len(self._gathering) >= COMMIT_ANSWERS:
             self._commit()
-        elif self._timer is None:
+        elif self._timer is None and not self._overdue:
             self._timer = asyncio.get_running_loop().call_later(COMMIT_SECONDS, self._commit)
+        if len(self._gathering) >= MAX_GATHERED and self.failure is None:
+            self._room.clear()
         if not self._room.is_set():
             await self._room.wait()
 
@@ -97,8 +101,9 @@ class Ledger:
     async def flush(self) -> None:
         """Wait until everything handed over is durable, or has failed to be."""
         self._commit()
-        while self._uncommitted:
-            await asyncio.wait(self._uncommitted)
+        while self._task is not None:
+            self._overdue = True  # whatever has gathered meanwhile
+            await asyncio.wait({self._task})
 
     @property
     def damaged(self) -> int:
@@ -106,25 +111,26 @@ class Ledger:
         return self._store.damaged
 
     def _commit(self) -> None:
+        """Have what has gathered made durable: now, or as soon as the set before it is."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if not self._gathering or self.failure is not None:
+        self._overdue = self._task is not None
+        if self._overdue or not self._gathering or self.failure is not None:
             return
-        group, self._gathering = self._gathering, []
-        task = asyncio.get_running_loop().create_task(self._make_durable(group))
-        self._uncommitted[task] = group
-        task.add_done_callback(self._committed)
-        self._measure_room()
+        self._committing, self._gathering = self._gathering, []
+        self._room.set()
+        self._task = asyncio.get_running_loop().create_task(self._make_durable(self._committing))
+        self._task.add_done_callback(self._committed)
 
     async def _make_durable(self, group: list[Answer]) -> None:
         try:
             ballast_dropped = await self._in_thread(self._append, group)
         except DiskError as error:
             self._gathering = group + self._gathering
-            if self.failure is None:
-                self.failure = error
-                self._on_failure(error)
+            self.failure = error
+            self._room.set()
+            self._on_failure(error)
         else:
             if ballast_dropped:  # what is in flight has room now; nothing new may be sent
                 self._on_failure(
@@ -144,16 +150,11 @@ class Ledger:
         return False
 
     def _committed(self, task: asyncio.Task[None]) -> None:
-        del self._uncommitted[task]
+        self._task, self._committing = None, []
         if not task.cancelled() and (error := task.exception()) is not None:
             self._on_failure(error)
-        self._measure_room()
-
-    def _measure_room(self) -> None:
-        if sum(map(len, self._uncommitted.values())) > MAX_UNCOMMITTED:
-            self._room.clear()
-        else:
-            self._room.set()
+        if self._overdue:
+            self._commit()
 
     async def _in_thread(self, function: Callable[..., T], *args: object) -> T:
         try:
@@ -175,7 +176,7 @@ class Ledger:
 
     def _save_rest(self) -> None:
         """Keep what could not be made durable, or what a cancelled `flush` has left."""
-        rest = [*chain(*self._uncommitted.values()), *self._gathering]
+        rest = [*self._committing, *self._gathering]
         if not rest:
             return
         failure = self.failure

@@ -1,6 +1,7 @@
 """The ledger's file, open: the right file, whole, and mended where it is not. Everything here blocks."""
 
 import errno
+import logging
 import os
 import sqlite3
 from collections.abc import Callable
@@ -25,6 +26,8 @@ from pipeline.ledger.schema import (
 )
 from pipeline.ledger.spent import ADD_SPENT
 from pipeline.ledger.verify import verify
+
+log = logging.getLogger(__name__)
 
 NEWEST_IMAGINABLE_VERSION = 99
 """A number above it was not written by any version of the tool but is damage."""
@@ -78,8 +81,11 @@ class OpenFile:
     def _do(self, work: "Work[T]", *, writes: bool) -> T:
         while True:
             with files.shared(self._path.parent) if writes else nullcontext():
-                if files.identity(self._path) == self._identity:
+                found = files.identity(self._path)
+                if found == self._identity:
                     return work(self.connection)
+                if found is None:
+                    log.warning("%s: was removed while it was in use; its answers have gone", self._path)
             self.connection.close()  # another run has salvaged the ledger, or somebody has removed it
             self._open()
 
@@ -116,11 +122,13 @@ class OpenFile:
         """
         if self._path.is_symlink():  # SQLite would follow it
             raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
-        log = files.beside(self._path, "-wal")
-        rest, page_size = wal.unread(log)
+        write_ahead = files.beside(self._path, "-wal")
+        rest, page_size = wal.unread(write_ahead)
         if not files.size(self._path):
-            if files.size(log):
+            if files.size(write_ahead):
                 raise DamagedError("it is empty")  # SQLite would remove the log
+            if files.identity(self._path) is not None:
+                log.warning("%s: was empty; if it ever held answers, restore a backup", self._path)
             make_new(self._path)
         connection = sqlite3.connect(
             self._path,

@@ -45,7 +45,20 @@ def test_a_latency_that_is_none_is_refused_with_the_forms_there_are(text):
 
 
 @pytest.mark.parametrize(
-    "text", ["-1", "inf", "nan", "uniform:2,1", "uniform:-1,1", "lognormal:0,1", "lognormal:1,-1"]
+    "text",
+    [
+        "-1",
+        "inf",
+        "nan",
+        "uniform:2,1",
+        "uniform:-1,1",
+        "lognormal:0,1",
+        "lognormal:1,-1",
+        "1e300",
+        "uniform:0,1e9",
+        "lognormal:1e308,9",
+        "lognormal:1,900",
+    ],
 )
 def test_a_latency_that_cannot_be_is_refused(text):
     with pytest.raises(UsageError, match=r"latency .*: give"):

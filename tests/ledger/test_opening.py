@@ -44,12 +44,15 @@ def test_a_ledger_of_a_newer_version_is_left_as_it_is(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", bytes(8192), b"SQLite format 3\0", b"SQLi"], ids=["empty", "zeros", "head", "cut"])  # fmt: skip
-def test_a_file_with_nothing_in_it_becomes_a_ledger(tmp_path: Path, content: bytes) -> None:
+def test_a_file_with_nothing_in_it_becomes_a_ledger_and_that_is_told(
+    tmp_path: Path, content: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
     (tmp_path / FILE).write_bytes(content)
     with open_store(tmp_path) as store:
         store.append([answer(1)])
     with open_store(tmp_path) as store:
         assert store.look_up([key(1)]) == {key(1): answer(1)}
+    assert "was empty" in caplog.text or "was damaged" in caplog.text
 
 
 def test_what_was_killed_before_its_tables_were_made_becomes_a_ledger(tmp_path: Path) -> None:
@@ -98,11 +101,14 @@ def test_a_folder_without_a_ledger_has_none_for_those_who_only_look(tmp_path: Pa
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_ledger_that_is_removed_during_a_run_costs_only_what_was_in_it(tmp_path: Path) -> None:
+def test_a_ledger_that_is_removed_during_a_run_costs_only_what_was_in_it_and_that_is_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     with open_store(tmp_path) as store:
         store.append([answer(1)])
         (tmp_path / FILE).unlink()
         store.append([answer(2)])
         assert set(store.look_up([key(1), key(2)])) >= {key(2)}
+    assert "was removed while it was in use" in caplog.text
     with open_store(tmp_path) as store:
         assert key(2) in store.look_up([key(2)])

@@ -11,6 +11,7 @@ from jobs import JobFiles, right_label, texts
 from pipeline.endpoints.simulator import Simulator
 from pipeline.endpoints.simulator_settings import SimulatorSettings
 from pipeline.latency import Lognormal
+from pipeline.ledger import MAX_GATHERED
 from reliability.campaign import Campaign, soak_seeds, table_of
 from reliability.checker import Record, Witness
 from reliability.launcher import Launcher
@@ -35,8 +36,8 @@ RARE = ("hang", "headers_only", "drip", "rate_limit_ms", "overloaded")
 """All workers wait after the last two, so that many of them would make a long test longer."""
 
 IN_FLIGHT = 64
-COMMIT = 512
-"""Some 3,000 answers a second arrive while a commit on a busy machine takes up to 150 ms."""
+COMMIT = 2 * MAX_GATHERED
+"""One set that is written and one that gathers: what a kill may cost on a machine whose disk is busy."""
 
 
 def faults(share: float) -> dict[str, float]:

@@ -20,7 +20,7 @@ from pipeline.desk import Desk
 from pipeline.durable import write
 from pipeline.endpoints.simulator import Simulator
 from pipeline.errors import DiskError, InputDataError
-from pipeline.ledger import COMMIT_ANSWERS, MAX_UNCOMMITTED, Ledger, open_store, rescue
+from pipeline.ledger import COMMIT_ANSWERS, MAX_GATHERED, Ledger, open_store, rescue
 from pipeline.ledger.store import Store
 from pipeline.outputs import publish
 from pipeline.records import Answer, Prompt
@@ -317,7 +317,7 @@ async def test_whoever_hands_answers_over_waits_for_a_slow_disk(tmp_path: Path) 
         other.execute("BEGIN IMMEDIATE")  # another run is writing, for long
 
         async def work() -> None:
-            for each in answers(0, MAX_UNCOMMITTED + 3 * COMMIT_ANSWERS):
+            for each in answers(0, 2 * MAX_GATHERED + COMMIT_ANSWERS):
                 await ledger.append(each)
 
         worker = asyncio.create_task(work())

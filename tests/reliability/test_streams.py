@@ -18,6 +18,8 @@ ROWS = 40
 STREAMS = {
     "stderr closed": "2>&-",
     "both closed": ">&- 2>&-",
+    "stdin closed": "<&-",
+    "all closed": "<&- >&- 2>&-",
     "nobody reads stderr any more after the first line": "2> >(exec head -n1 >/dev/null)",
     "nobody reads stdout": "> >(exec true)",
     "nobody reads both": "2>&1 | head -n1 >/dev/null; exit ${PIPESTATUS[0]}",
