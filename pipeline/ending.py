@@ -63,7 +63,8 @@ def failures_told() -> Iterator[None]:
     except Exception as error:
         failure = as_pipeline_error(error)
         status = "interrupted" if isinstance(failure, InterruptedRunError) else "error"
-        last_line({"status": status, "error": one_line(failure.problems[0])})
+        with suppress(DiskError):  # the reason that is told on stderr is the first one
+            last_line({"status": status, "error": one_line(failure.problems[0])})
         raise
 
 

@@ -5,6 +5,7 @@ and start another run. When it comes back it does not know, so it looks.
 """
 
 import asyncio
+import math
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -31,7 +32,7 @@ class Fence:
         self._clock = clock
         self._locks = locks
         self._seen_at = clock.now()
-        self._looking = asyncio.Lock()
+        self._looking: asyncio.Task[None] | None = None
 
     def ensure(self) -> None:
         """Make sure that the run still has all its locks. Blocks.
@@ -55,13 +56,18 @@ class Fence:
         Raises:
             LockedError: If it had not.
         """
-        if self._is_stale():
-            async with self._looking:  # one look serves all who wait for it
-                while self._is_stale():  # it may sleep while it looks
-                    await asyncio.to_thread(self.ensure)
+        if self._clock.now() - self._seen_at <= FRESH_SECONDS:
+            return
+        if self._looking is None or self._looking.done():  # one look serves all who wait for it
+            self._looking = asyncio.create_task(self._look())
+        await asyncio.shield(self._looking)
 
-    def _is_stale(self) -> bool:
-        return self._clock.now() - self._seen_at > FRESH_SECONDS
+    async def _look(self) -> None:
+        took = math.inf
+        while took > LOOK_SECONDS:  # it fell asleep while it looked, and may have seen what was before
+            began = self._clock.now()
+            await asyncio.to_thread(self.ensure)
+            took = self._clock.now() - began
 
     @asynccontextmanager
     async def watched(self, stop: Callable[[BaseException], None]) -> AsyncIterator[None]:

@@ -52,6 +52,8 @@ class Lock:
         try:
             self._handle = self._take()
         except OSError as error:
+            if holder := self.holder():  # another user's, which we may not open for writing
+                raise LockedError(f"{self._output}: in use by {holder}; wait for it, or end it") from error
             raise CannotCreateError(
                 f"{self.path}: cannot be written: {error}; check {self._setting}"
             ) from error

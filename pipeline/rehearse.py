@@ -9,7 +9,7 @@ from dataclasses import asdict
 
 import uvloop
 
-from pipeline.ending import last_line, tell
+from pipeline.ending import NO_ROOM, last_line, tell
 from pipeline.endpoints.faults import FAULTS
 from pipeline.endpoints.simulate import Sums, serve
 from pipeline.endpoints.simulator_settings import RetryAfter, SimulatorSettings
@@ -51,7 +51,7 @@ def serve_until_stopped(settings: SimulatorSettings) -> int:
 def _refusal(settings: SimulatorSettings, error: OSError) -> PipelineError:
     """Return what to tell about a port that cannot be taken, or a log that cannot be written."""
     if error.filename is not None:
-        if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EIO}:
+        if error.errno in NO_ROOM:
             return DiskError(f"--log: {error.filename}: {error.strerror}; make room or log to another disk")
         return CannotCreateError(f"--log: {error.filename}: {error.strerror}; choose another file")
     reason = (

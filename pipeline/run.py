@@ -194,11 +194,10 @@ class Run:
         spent = await self._desk.ledger.spent(self._record.run_id) if self._continued else 0.0
         headers = partial(request_headers, config.model)
         headers()  # a missing key is found before anything is started
-        ready = self._fence.ensure_lately
-        async with endpoint_url(config) as url, Client.open(url, headers, before_send=ready) as client:
+        async with endpoint_url(config) as url, Client.open(url, headers) as client:
             asker = Asker(
                 client, self._job.task, config, self._record.run_id, deliver=self._desk.ledger.append,
-                stop=self._stop.request, clock=self._clock, spent_usd=spent,
+                stop=self._stop.request, before_send=self._fence.ensure_lately, clock=self._clock, spent_usd=spent,
             )  # fmt: skip
             await asker.start()
             yield asker

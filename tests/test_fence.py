@@ -54,7 +54,7 @@ async def test_whoever_was_asleep_looks_before_sending(lock: CountedLock) -> Non
 
 async def test_whoever_fell_asleep_while_looking_looks_again(lock: CountedLock) -> None:
     looked_at = 120.0
-    fence = Fence(clock_showing(0, *(looked_at,) * 3, *(looked_at + 60,) * 3), lock)
+    fence = Fence(clock_showing(0, *(looked_at,) * 3, *(looked_at + 60,) * 4), lock)
     await fence.ensure_lately()
     assert lock.looks == 2
 

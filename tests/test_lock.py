@@ -46,6 +46,24 @@ def test_what_a_killed_holder_has_left_is_taken_over(tmp_path: Path) -> None:
         assert lock.path.read_text() == ME
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to be somebody else")
+def test_a_lock_that_another_user_has_names_its_holder(tmp_path: Path) -> None:
+    for folder in (tmp_path, *tmp_path.parents):
+        if folder == tmp_path or folder.name.startswith(("pytest-", "popen-")):
+            folder.chmod(0o755)
+    before = os.umask(0o022)
+    try:
+        with Lock(tmp_path / "lock", tmp_path / "out.parquet", "output.path", mode=0o666).taken():
+            os.seteuid(65534)
+            try:
+                with pytest.raises(LockedError, match=f"in use by {ME}"), lock_in(tmp_path).taken():
+                    pass
+            finally:
+                os.seteuid(0)
+    finally:
+        os.umask(before)
+
+
 def taken_away(lock: Lock) -> None:
     lock.path.unlink()
 

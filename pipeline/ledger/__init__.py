@@ -126,9 +126,11 @@ class Ledger:
     async def _make_durable(self, group: list[Answer]) -> None:
         try:
             ballast_dropped = await self._in_thread(self._append, group)
-        except DiskError as error:
-            self._gathering = group + self._gathering
-            self.failure = error
+        except BaseException as error:
+            self._gathering = group + self._gathering  # whatever went wrong: it was paid for
+            if not isinstance(error, Exception):
+                raise
+            self.failure = error if isinstance(error, DiskError) else disk_error(self._folder, error)
             self._room.set()
             self._on_failure(error)
         else:

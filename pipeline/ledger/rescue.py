@@ -10,7 +10,7 @@ from pathlib import Path
 
 import orjson
 
-from pipeline.ledger.schema import FIELDS, STATUS, values_of
+from pipeline.ledger.schema import FIELDS, STATUS, row_of
 from pipeline.ledger.store import Store
 from pipeline.records import Answer, Status
 
@@ -50,7 +50,7 @@ def spill(folder: Path, answers: Sequence[Answer]) -> str:
 
     A torn last line is harmless: `take_in` leaves it out.
     """
-    lines = b"".join(orjson.dumps([answer.key.hex(), *values_of(answer)[1:]]) + b"\n" for answer in answers)
+    lines = b"".join(orjson.dumps([answer.key.hex(), *row_of(answer)[1:-1]]) + b"\n" for answer in answers)
     problems = []
     for place in _places():
         path = place / f"{_name(folder)}{os.getpid()}-{time.time_ns()}.jsonl"

@@ -1,7 +1,7 @@
 """The workers: each takes a request, waits for its turn, sends it, and hands the answer over or tries again."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import cast
 
@@ -9,6 +9,7 @@ from pipeline.clock import Clock
 from pipeline.config import Config
 from pipeline.llm.billing import Billing, booked
 from pipeline.llm.client import Client
+from pipeline.llm.crew import Crew
 from pipeline.llm.descriptors import affordable
 from pipeline.llm.estimate import TokenEstimate
 from pipeline.llm.forms import Forms
@@ -25,7 +26,7 @@ from pipeline.tasks.prompt import Task
 class Asker:
     """Asks the endpoint, as fast as it and the limits allow, until drained."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - whom it works with
         self,
         client: Client,
         task: Task,
@@ -34,6 +35,7 @@ class Asker:
         *,
         deliver: Callable[[Answer], Awaitable[None]],
         stop: Callable[[BaseException], None],
+        before_send: Callable[[], Awaitable[None]],
         clock: Clock,
         spent_usd: float = 0.0,
     ) -> None:
@@ -46,32 +48,33 @@ class Asker:
             run: The run's id, for the answers.
             deliver: Takes each paid answer; waits when the disk is behind.
             stop: Called with what must end the run.
+            before_send: Waited for before each request about a row; nothing is sent if it raises.
             clock: Time and chance.
             spent_usd: What earlier executions of the run have spent.
         """
         limits = config.limits
-        self._workers, self._draining = affordable(limits.max_concurrency), False
+        own_server = config.model.provider in {"local", "simulate"} and config.model.base_url is None
+        self._workers = affordable(limits.max_concurrency, files_each=2 if own_server else 1)
         self.counters = Counters()
         self.concurrency = Concurrency(self._workers, clock)
         self.budget = Budget(limits.max_cost_usd, spent_usd)
         self.billing = Billing(config.model, capped=limits.max_cost_usd is not None)
         self.health = Health(clock, limits.max_outage)
         self._client, self._model, self._run = client, config.model, run
-        self._deliver, self._stop, self._clock, self._policy = deliver, stop, clock, Policy()
+        self._deliver, self._before_send, self._clock, self._policy = deliver, before_send, clock, Policy()
         self._forms = Forms(task, config.model)
         self._estimate = TokenEstimate(task.system, config.model.max_tokens)
         self._patience = Patience(None if limits.request_timeout == "auto" else limits.request_timeout)
         self._turn = Turn(limits, self.concurrency, clock)
         self._episodes = 0
         self._backlog = Backlog()
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._sending: set[asyncio.Task[None]] = set()
+        self._crew = Crew(stop)
 
     async def start(self) -> None:
         """Learn what the endpoint tells about the model, and start the workers."""
         self.billing.learn(await self._client.model(self._model.name))
         for _ in range(self._workers):
-            self._spawn(self._work())
+            self._crew.spawn(self._work())
 
     def ask(self, prompt: Prompt, previous: Answer | None = None) -> None:
         """Have *prompt* asked; *previous* is its invalid answer, if this is the second ask."""
@@ -79,33 +82,15 @@ class Asker:
 
     async def drain(self, seconds: float) -> None:
         """Send nothing more; wait up to *seconds* for what is in flight, and give up the rest."""
-        self._draining = True
-        for task in self._tasks - self._sending:
-            task.cancel()
-        if self._sending and seconds > 0:
-            await asyncio.wait(set(self._sending), timeout=seconds)
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-
-    def _spawn(self, work: Coroutine[None, None, None]) -> None:
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._ended)
-
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        self._sending.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            self._stop(error)
+        await self._crew.dismiss(seconds)
 
     async def _work(self) -> None:
-        while not self._draining:
+        while not self._crew.dismissed:
             await self.concurrency.enter()
             try:
                 await self._serve(await self._backlog.next())
             except BaseException:
-                self._draining = True  # at once: nobody else shall send before the run has been told
+                self._crew.dismissed = True  # at once: nobody else shall send before the run has been told
                 raise
             finally:
                 self.concurrency.leave()
@@ -116,15 +101,16 @@ class Asker:
         try:
             tokens = self._estimate.prompt(request.prompt.text)
             await self._turn.come(self._estimate.quota(tokens))
-            if self._draining:
+            await self._before_send()
+            if self._crew.dismissed:
                 return
-            self._sending.add(task)  # from here on there may be something to pay for
+            self._crew.sending.add(task)  # from here on there may be something to pay for
             outcome = await self._send(request, tokens)
             if isinstance(outcome, Reply):
                 await self._answered(request, outcome)
             else:
                 await self._failed(request, outcome)
-            self._sending.discard(task)
+            self._crew.sending.discard(task)
         finally:
             if probing:
                 self.health.probed()
@@ -240,7 +226,7 @@ class Asker:
         tries = request.tries.after(failure, others_succeed=self.health.others_succeed)
         retried = replace(request, tries=tries, since=self._since(request))
         if seconds > 0:
-            self._spawn(self._later(retried, seconds))
+            self._crew.spawn(self._later(retried, seconds))
         else:
             self._backlog.push(retried, first=True)
 

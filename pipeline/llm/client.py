@@ -3,7 +3,7 @@
 import asyncio
 import ssl
 import zlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from email.utils import formatdate
@@ -34,7 +34,6 @@ UNZIP = {"gzip": 16 + zlib.MAX_WBITS, "deflate": zlib.MAX_WBITS}
 """zlib's window bits for each content encoding."""
 
 Headers = Callable[[], Mapping[str, str]]
-BeforeSend = Callable[[], Awaitable[None]]
 
 
 class Client:
@@ -43,12 +42,9 @@ class Client:
     Make one with `Client.open`. The key is put into the header at send time and nowhere else.
     """
 
-    def __init__(
-        self, session: aiohttp.ClientSession, base_url: str, headers: Headers, before_send: BeforeSend | None
-    ) -> None:
+    def __init__(self, session: aiohttp.ClientSession, base_url: str, headers: Headers) -> None:
         self._session = session
         self._make_headers = headers
-        self._before_send = before_send
         self._headers: Mapping[str, str] = {}
         self._secrets: set[str] = set()
         self._redaction = Redaction()
@@ -59,16 +55,8 @@ class Client:
 
     @classmethod
     @asynccontextmanager
-    async def open(
-        cls, base_url: str, headers: Headers, *, before_send: BeforeSend | None = None
-    ) -> "AsyncIterator[Client]":
-        """Open a client for the endpoint at *base_url*.
-
-        Args:
-            base_url: The endpoint.
-            headers: Returns what goes with each request.
-            before_send: Waited for before each request about a row; nothing is sent if it raises.
-        """
+    async def open(cls, base_url: str, headers: Headers) -> "AsyncIterator[Client]":
+        """Open a client for the endpoint at *base_url*; what *headers* returns goes with each request."""
         connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEP_ALIVE_SECONDS, ttl_dns_cache=60)
         async with aiohttp.ClientSession(
             connector=connector,
@@ -77,7 +65,7 @@ class Client:
             max_field_size=MAX_FIELD_BYTES,
             max_line_size=MAX_FIELD_BYTES,
         ) as session:
-            yield cls(session, base_url, headers, before_send)
+            yield cls(session, base_url, headers)
 
     def refresh(self) -> None:
         """Read the headers anew: a key that was refused may have been rotated.
@@ -101,8 +89,6 @@ class Client:
 
     async def ask(self, body: bytes, timeout_seconds: float) -> tuple[Reply | Failure, Window | None]:
         """Send one chat completion request; whatever goes wrong on the way comes back as a failure."""
-        if self._before_send is not None:
-            await self._before_send()
         sent = self._headers
         try:
             response = await self._session.post(
@@ -198,7 +184,7 @@ def _failure(error: Exception, timeout_seconds: float, redaction: Redaction) -> 
         case aiohttp.ClientConnectorCertificateError() | ssl.SSLCertVerificationError():
             return Failure(Kind.UNTRUSTED, f"the endpoint's certificate is not valid: {error}")
         case aiohttp.ConnectionTimeoutError() | aiohttp.ClientConnectorError():
-            return Failure(Kind.UNREACHABLE, f"no connection to the endpoint: {error or 'timed out'}")
+            return Failure(Kind.UNREACHABLE, f"no connection to the endpoint: {str(error) or 'timed out'}")
         case asyncio.TimeoutError():
             return Failure(Kind.TRANSIENT, f"no whole reply within {timeout_seconds:g} s", timed_out=True)
         case aiohttp.InvalidURL():

@@ -180,6 +180,25 @@ async def test_an_answer_that_comes_after_the_disk_failed_is_spilled_too(
     assert listener.groups == []
 
 
+async def test_answers_that_a_bug_keeps_out_of_the_ledger_are_spilled(
+    tmp_path: Path, listener: Listener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.setenv("TMPDIR", str(elsewhere))
+
+    def bug(_: Sequence[Answer]) -> None:
+        raise RuntimeError("a bug")
+
+    with pytest.raises(DiskError, match="a bug") as caught:  # noqa: PT012 - leaving is what raises
+        async with listener.open(tmp_path) as ledger:
+            monkeypatch.setattr(ledger._store, "append", bug)
+            await ledger.append(answer(1))
+    assert "1 paid answer" in str(caught.value)
+    assert "saved" in str(caught.value)
+    assert listener.groups == []
+
+
 async def test_a_look_up_tells_only_what_is_durable(ledger: Ledger) -> None:
     await ledger.append(answer(1))
     assert await ledger.look_up([key(1)]) == {}

@@ -97,6 +97,10 @@ def prompt(text: str) -> Prompt:
     return Prompt(blake2b(text.encode(), digest_size=16).digest(), text, truncated=False)
 
 
+async def _ready() -> None:
+    """Nobody needs to wait for a lock."""
+
+
 class Case:
     """An asker at work on an endpoint of a test's own."""
 
@@ -113,6 +117,7 @@ class Case:
             "run",
             deliver=self._deliver,
             stop=self._stop,
+            before_send=_ready,
             clock=virtual_clock(),
         )
 

@@ -79,17 +79,23 @@ class Labelled:
             yield "paid is kept: the row's answer is not in the ledger"
             return
         outcome = parser.outcome(answer)
-        said = (status, labels, row["label_run"], row["label_model"])
-        if said != (outcome.status.value, list(outcome.labels), answer.run, answer.model):
+        said = (status, labels, row["label_confidence"], row["label_error"], row["label_truncated"])
+        meant = (
+            outcome.status.value,
+            list(outcome.labels),
+            outcome.confidence,
+            outcome.error,
+            prompt.truncated,
+        )
+        if (*said, row["label_run"], row["label_model"]) != (*meant, answer.run, answer.model):
             yield f"output is a function: the row says {said}, the ledger {outcome}"
         first = prompt.key not in seen
         seen.add(prompt.key)
         if row["label_source"] != ("model" if first else "duplicate"):
             yield f"exactly once: label_source is {row['label_source']}"
-        if [row[name] for name in TOKENS] != (
-            [getattr(answer, name) for name in TOKENS] if first else [0, 0, 0]
-        ):
-            yield f"the books balance: the row has {[row[name] for name in TOKENS]}, its answer {answer}"
+        billed = [getattr(answer, name) if first else 0 for name in (*TOKENS, "cost_usd")]
+        if (found := [row[name] for name in (*TOKENS, "cost_usd")]) != billed:
+            yield f"the books balance: the row has {found}, its answer {answer}"
 
     def _label(self, prompt: Prompt | None, status: str, labels: list[str], known: set[str]) -> Iterator[str]:
         if status not in set(Status):

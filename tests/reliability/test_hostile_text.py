@@ -86,11 +86,11 @@ def test_any_text_at_all_is_one_json_string_in_a_whole_body(text: str) -> None:
     assert prompt.text == text.encode("utf-8", "replace").decode()
 
 
-def is_ok_or_invalid(job: JobFiles) -> None:
+def is_a_label_or_none(job: JobFiles) -> None:
     labelled = job.labelled()
     assert labelled["text"].to_list() == list(HOSTILE)
     for status, label in labelled.select("label_status", "label").iter_rows():
-        assert (status == "ok" and label in LABELS) or (status == "invalid" and label is None)
+        assert (status == "ok" and label in LABELS) or (status != "ok" and label is None)
 
 
 @pytest.mark.soak
@@ -100,7 +100,7 @@ async def test_the_embedded_model_gives_a_label_of_the_set(tmp_path: Path) -> No
     del job.settings["model"]["base_url"]
     job.table(list(HOSTILE))
     await run_job(job.config())
-    is_ok_or_invalid(job)
+    is_a_label_or_none(job)
 
 
 @pytest.mark.soak
@@ -115,4 +115,4 @@ async def test_a_real_language_model_gives_a_label_of_the_set_or_none(tmp_path: 
         job.set(model={"name": "smollm2", "structured_output": form}, limits={"max_concurrency": 4})
         job.table(list(HOSTILE))
         await run_job(job.config())
-        is_ok_or_invalid(job)
+        is_a_label_or_none(job)
