@@ -1,5 +1,6 @@
 """A lock: one holder at a time, who notices when the lock was taken away."""
 
+import fcntl
 import os
 import socket
 import subprocess
@@ -36,6 +37,21 @@ def test_a_second_one_is_turned_away_with_the_name_of_the_first_and_of_the_outpu
             pass
         assert str(caught.value) == f"{tmp_path}/out.parquet: in use by {ME}; wait for it, or end it"
         assert lock_in(tmp_path).holder() == ME
+
+
+def test_a_file_that_is_removed_between_opening_and_locking_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock, lock_file, removed = lock_in(tmp_path), fcntl.flock, []
+
+    def locked_too_late(handle: int, how: int) -> None:
+        if not removed:
+            removed.append(lock.path.unlink())  # its holder does that last
+        lock_file(handle, how)
+
+    monkeypatch.setattr(fcntl, "flock", locked_too_late)
+    with lock.taken():
+        lock.ensure_held()
 
 
 def test_what_a_killed_holder_has_left_is_taken_over(tmp_path: Path) -> None:
