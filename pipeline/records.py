@@ -1,8 +1,12 @@
-"""The values that travel: a chunk of rows, a prompt, an answer, an outcome."""
+"""The values that travel: a chunk of rows, a prompt, an answer, an outcome.
+
+What is made for every row is a named tuple: a frozen dataclass takes five times as long to make.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 
 class Status(StrEnum):
@@ -52,8 +56,7 @@ class Chunk:
     columns: Mapping[str, Sequence[str | None]]
 
 
-@dataclass(frozen=True, slots=True)
-class Prompt:
+class Prompt(NamedTuple):
     """A row rendered for the task.
 
     Attributes:
@@ -67,8 +70,7 @@ class Prompt:
     truncated: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """What came back for one key, as it is kept in the ledger.
 
     Attributes:
@@ -109,8 +111,7 @@ class Answer:
     at: float
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(NamedTuple):
     """What an answer means for the task: labels, or the reason why there are none.
 
     Attributes:

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.durable import replacing
-from pipeline.ledger.schema import FIELDS, values_of
+from pipeline.ledger.schema import FIELDS
 from pipeline.ledger.store import Store
 
 ROWS = 65_536
@@ -32,7 +32,7 @@ def export(store: Store, path: Path) -> int:
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as temporary, pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
         while some := list(islice(answers, ROWS)):
-            columns = zip(*map(values_of, some), strict=True)
+            columns = zip(*some, strict=True)
             arrays = [
                 pa.array(list(column), field.type) for column, field in zip(columns, schema, strict=True)
             ]

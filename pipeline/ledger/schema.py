@@ -2,8 +2,6 @@
 
 import sqlite3
 from collections.abc import Sequence
-from dataclasses import fields
-from operator import attrgetter
 from typing import Any
 from zlib import crc32
 
@@ -28,7 +26,7 @@ CREATE TABLE IF NOT EXISTS progress (only INTEGER PRIMARY KEY CHECK (only = 1), 
 INSERT OR IGNORE INTO progress VALUES (1, 0);
 """ + SPENT_SCHEMA.lstrip()
 
-FIELDS = tuple(field.name for field in fields(Answer))
+FIELDS = Answer._fields
 COLUMNS = ", ".join(FIELDS)
 INSERT = f"INSERT INTO answers ({COLUMNS}, checksum) VALUES ({', '.join('?' * (len(FIELDS) + 1))})"  # noqa: S608
 INSERT_WITH_ID = (
@@ -45,8 +43,6 @@ INDEXED = "UPDATE progress SET indexed = (SELECT ifnull(max(id), 0) FROM answers
 
 STATUS = FIELDS.index("status")
 REALS = (FIELDS.index("cost_usd"), FIELDS.index("at"))
-
-values_of = attrgetter(*FIELDS)
 
 
 class DamagedError(sqlite3.DatabaseError):
@@ -88,7 +84,7 @@ def checksum(values: Sequence[object]) -> int:
 
 def row_of(answer: Answer) -> tuple[object, ...]:
     """Return the cells of an answer, just as they will be read back, and their checksum."""
-    values = list(values_of(answer))
+    values: list[Any] = list(answer)
     for index in REALS:
         values[index] = None if values[index] is None else float(values[index]) + 0.0  # SQLite keeps no -0.0
     try:

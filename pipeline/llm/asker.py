@@ -85,29 +85,32 @@ class Asker:
         await self._crew.dismiss(seconds)
 
     async def _work(self) -> None:
+        task = cast("asyncio.Task[None]", asyncio.current_task())
         while not self._crew.dismissed:
-            await self.concurrency.enter()
+            if not self.concurrency.entered():
+                await self.concurrency.enter()
             try:
-                await self._serve(await self._backlog.next())
+                await self._serve(self._backlog.pop() or await self._backlog.next(), task)
             except BaseException:
                 self._crew.dismissed = True  # at once: nobody else shall send before the run has been told
                 raise
             finally:
                 self.concurrency.leave()
 
-    async def _serve(self, request: Request) -> None:
-        task = cast("asyncio.Task[None]", asyncio.current_task())
-        probing = await self.health.admit()
+    async def _serve(self, request: Request, task: asyncio.Task[None]) -> None:
+        probing = self.health.open and await self.health.admit()
         try:
             tokens = self._estimate.prompt(request.prompt.text)
-            await self._turn.come(self._estimate.quota(tokens))
+            if not self._turn.has_come(self._estimate.quota(tokens)):
+                await self._turn.come(self._estimate.quota(tokens))
             await self._before_send()
             if self._crew.dismissed:
                 return
             self._crew.sending.add(task)  # from here on there may be something to pay for
             outcome = await self._send(request, tokens)
             if isinstance(outcome, Reply):
-                await self._answered(request, outcome)
+                await self._deliver(self._answer(request, outcome))
+                self.billing.ensure_capped()
             else:
                 await self._failed(request, outcome)
             self._crew.sending.discard(task)
@@ -148,19 +151,23 @@ class Asker:
             return not self.health.open  # an endpoint that is away is not busy
         return wait_seconds > 0 and self.concurrency.limit > 1
 
-    async def _answered(self, request: Request, reply: Reply) -> None:
+    def _answer(self, request: Request, reply: Reply) -> Answer:
         self._episodes = 0
         self.counters.answers += 1
-        await self._deliver(answer_from_reply(request, reply, self._run, self._clock.wall()))
-        self.billing.ensure_capped()
+        return answer_from_reply(request, reply, self._run, self._clock.wall())
 
     def _priced(self, outcome: Reply | Failure) -> Reply | Failure:
         """Put the price into the usage, and count the tokens; a garbled reply may have been billed too."""
         usage = outcome.usage
-        if usage == NOTHING:
+        if usage is NOTHING:
             return outcome
         self.counters.bill(usage)
-        return replace(outcome, usage=replace(usage, cost_usd=self.billing.cost(usage)))
+        usd = self.billing.cost(usage)
+        if usd == usage.cost_usd:
+            return outcome
+        if isinstance(outcome, Reply):
+            return outcome.costing(usd)
+        return replace(outcome, usage=usage._replace(cost_usd=usd))
 
     async def _failed(self, request: Request, failure: Failure) -> None:
         first = request.tries.calls == 0
@@ -224,7 +231,7 @@ class Asker:
     def _again(self, request: Request, failure: Failure, seconds: float) -> None:
         self.counters.retries += 1
         tries = request.tries.after(failure, others_succeed=self.health.others_succeed)
-        retried = replace(request, tries=tries, since=self._since(request))
+        retried = request._replace(tries=tries, since=self._since(request))
         if seconds > 0:
             self._crew.spawn(self._later(retried, seconds))
         else:

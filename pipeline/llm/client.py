@@ -7,12 +7,13 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from email.utils import formatdate
-from types import TracebackType
 from typing import Any
 from urllib.parse import quote
 
 import aiohttp
 import orjson
+from multidict import CIMultiDict
+from yarl import URL
 
 from pipeline.errors import ConfigError
 from pipeline.llm.providers.headers import window
@@ -45,12 +46,12 @@ class Client:
     def __init__(self, session: aiohttp.ClientSession, base_url: str, headers: Headers) -> None:
         self._session = session
         self._make_headers = headers
-        self._headers: Mapping[str, str] = {}
+        self._headers: CIMultiDict[str] = CIMultiDict()
         self._secrets: set[str] = set()
         self._redaction = Redaction()
         self.refresh()
         self._base_url = base_url
-        self._completions = f"{base_url}/chat/completions"
+        self._completions = URL(f"{base_url}/chat/completions")
         self._timeouts: dict[float, aiohttp.ClientTimeout] = {}
 
     @classmethod
@@ -80,9 +81,10 @@ class Client:
             if not self._headers:
                 raise
             return
-        if {**given, **own} == self._headers:
+        wanted = CIMultiDict({**given, **own})
+        if wanted == self._headers:
             return
-        self._headers = {**given, **own}
+        self._headers = wanted
         self._secrets.update(given.values())  # a reply on its way may still repeat the old key
         self._redaction = Redaction(self._secrets)
         hide(given.values())
@@ -98,15 +100,16 @@ class Client:
                 allow_redirects=False,
                 timeout=self._timeout(timeout_seconds),
             )
-            async with _Closing(response):
+            content = _at_hand(response)
+            if content is None:
                 content = await _capped(response)
-                headers = self._without_secrets(response)
-                if content is None:
-                    return _too_big(), None
-                outcome = read(response.status, headers, self._redacted(content))
-                if isinstance(outcome, Failure) and outcome.kind is Kind.DENIED and sent is not self._headers:
-                    outcome = replace(outcome, kind=Kind.REPLACED)
-                return outcome, window(headers)
+            if content is None:
+                return _too_big(), None
+            headers = self._without_secrets(response)
+            outcome = read(response.status, headers, self._redacted(content))
+            if isinstance(outcome, Failure) and outcome.kind is Kind.DENIED and sent is not self._headers:
+                outcome = replace(outcome, kind=Kind.REPLACED)
+            return outcome, window(headers)
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
             return _failure(error, timeout_seconds, self._redaction), None
 
@@ -117,9 +120,8 @@ class Client:
             response = await self._session.get(
                 url, headers=self._headers, allow_redirects=False, timeout=self._timeout(MODEL_SECONDS)
             )
-            async with _Closing(response):
-                content = await _capped(response)
-                return _model_object(response.status, response.headers, content and self._redacted(content))
+            content = await _capped(response)
+            return _model_object(response.status, response.headers, content and self._redacted(content))
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
             return _failure(error, MODEL_SECONDS, self._redaction)
 
@@ -139,26 +141,33 @@ class Client:
         return self._timeouts[seconds]
 
 
-class _Closing:
-    """Gives a response's connection back if it was read to its end, and closes it otherwise."""
-
-    def __init__(self, response: aiohttp.ClientResponse) -> None:
-        self._response = response
-
-    async def __aenter__(self) -> None:
-        pass
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if not self._response.content.at_eof():
-            self._response.close()
-        else:
-            self._response.release()
+def _at_hand(response: aiohttp.ClientResponse) -> bytes | None:
+    """Return the body if all of it came along with the headers; its connection has been given back then."""
+    content = response.content
+    if (
+        content.is_eof()
+        and content.total_bytes <= MAX_BODY_BYTES
+        and "Content-Encoding" not in response.headers
+    ):
+        return content.read_nowait()
+    return None
 
 
 async def _capped(response: aiohttp.ClientResponse) -> bytes | None:
-    """Read the whole body, inflated; None if it is larger than MAX_BODY_BYTES."""
+    """Read the whole body, inflated; None if it is larger than MAX_BODY_BYTES.
+
+    The connection is given back if the response was read to its end, and closed otherwise.
+    """
+    try:
+        return await _read_capped(response)
+    finally:
+        if response.content.at_eof():
+            response.release()
+        else:
+            response.close()
+
+
+async def _read_capped(response: aiohttp.ClientResponse) -> bytes | None:
     encoding = response.headers.get("Content-Encoding", "").lower()
     inflate = zlib.decompressobj(UNZIP[encoding]) if encoding in UNZIP else None
     parts: list[bytes] = []

@@ -30,10 +30,18 @@ class Quota:
         self._turn = asyncio.Lock()
         self._lease = 0.0
 
+    def holds(self, amount: float) -> bool:
+        """Whether *amount* units may be used at once, by somebody who has not waited."""
+        return self._lease >= amount and not self._turn.locked()
+
+    def use(self, amount: float) -> None:
+        """Use *amount* units that are there."""
+        self._lease -= amount
+
     async def take(self, amount: float) -> None:
         """Wait until *amount* units may be used, and use them."""
-        if self._lease >= amount and not self._turn.locked():
-            self._lease -= amount
+        if self.holds(amount):
+            self.use(amount)
             return
         async with self._turn:
             while self._lease < amount:
@@ -79,10 +87,16 @@ class Concurrency:
         self._ceiling, self._care = float("inf"), 1.0
         self._waiting: deque[asyncio.Future[None]] = deque()
 
+    def entered(self) -> bool:
+        """Take a place, if one is free at once; tell whether it was."""
+        if self._waiting or self._places >= int(self.limit):
+            return False
+        self._places += 1
+        return True
+
     async def enter(self) -> None:
         """Wait for a place."""
-        if not self._waiting and self._places < int(self.limit):
-            self._places += 1
+        if self.entered():
             return
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append(waiter)
@@ -97,6 +111,11 @@ class Concurrency:
         """Give a place back."""
         self._places -= 1
         self._wake()
+
+    @property
+    def is_unspaced(self) -> bool:
+        """Whether nobody needs to wait for a moment of his own: there was no congestion yet."""
+        return self._slow_start
 
     async def spaced(self) -> None:
         """Wait for the next request's moment: once there was congestion, they no longer go out all together."""

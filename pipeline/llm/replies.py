@@ -2,15 +2,14 @@
 
 from dataclasses import dataclass
 from enum import Enum, auto
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from pipeline.records import Status
 
 Number = TypeVar("Number", int, float)
 
 
-@dataclass(frozen=True, slots=True)
-class Usage:
+class Usage(NamedTuple):
     """Tokens that a reply was billed for; None where the endpoint did not tell."""
 
     prompt_tokens: int | None = None
@@ -18,8 +17,10 @@ class Usage:
     completion_tokens: int | None = None
     cost_usd: float | None = None
 
-    def __add__(self, other: "Usage") -> "Usage":
+    def plus(self, other: "Usage") -> "Usage":
         """Return both together; what neither tells stays unknown."""
+        if other is NOTHING:  # nearly always
+            return self
         return Usage(
             _sum(self.prompt_tokens, other.prompt_tokens),
             _sum(self.cached_tokens, other.cached_tokens),
@@ -35,8 +36,7 @@ def _sum(one: Number | None, other: Number | None) -> Number | None:
 NOTHING = Usage()
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(NamedTuple):
     """A complete reply of the model.
 
     Attributes:
@@ -58,6 +58,10 @@ class Reply:
     model: str | None
     request_id: str | None
     logprobs: str | None
+
+    def costing(self, usd: float | None) -> "Reply":
+        """Return the reply with its price in its usage."""
+        return self._replace(usage=self.usage._replace(cost_usd=usd))
 
 
 class Kind(Enum):

@@ -2,7 +2,8 @@
 
 import asyncio
 from collections import deque
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import NamedTuple
 
 from pipeline.llm.replies import NOTHING, Failure, Reply, Usage
 from pipeline.llm.retry import Tries
@@ -11,8 +12,7 @@ from pipeline.records import Answer, Prompt
 FRESH = Tries()
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(NamedTuple):
     """One prompt on its way to the endpoint.
 
     Attributes:
@@ -46,6 +46,10 @@ class Backlog:
             if not waiter.done():
                 waiter.set_result(None)
                 break
+
+    def pop(self) -> Request | None:
+        """Return the first request; None if there is none."""
+        return self._requests.popleft() if self._requests else None
 
     async def next(self) -> Request:
         """Return the first request as soon as there is one."""
@@ -83,7 +87,7 @@ def answer_from_reply(request: Request, reply: Reply, run: str, at: float) -> An
     """
     first = request.previous
     replaced = first if first is not None and first.run == run else None
-    usage = reply.usage + request.tries.paid + _billed(replaced)
+    usage = reply.usage.plus(request.tries.paid).plus(_billed(replaced))
     return Answer(
         key=request.prompt.key,
         run=run,
@@ -111,12 +115,11 @@ def answer_from_failure(request: Request, failure: Failure, run: str, at: float)
     run's bill, and an earlier run's payment on that one's.
     """
     calls = request.tries.calls + 1
-    paid = request.tries.paid + failure.usage
+    paid = request.tries.paid.plus(failure.usage)
     previous = request.previous
     if previous is not None:
-        bill = _billed(previous if previous.run == run else None) + paid
-        return replace(
-            previous,
+        bill = _billed(previous if previous.run == run else None).plus(paid)
+        return previous._replace(
             run=run,
             at=at,
             asks=previous.asks + 1,

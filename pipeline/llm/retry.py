@@ -115,5 +115,5 @@ class Tries:
             self.own + counts,
             self.garbled + garbled,
             self.denied + (failure.kind is Kind.DENIED),
-            self.paid + failure.usage,
+            self.paid.plus(failure.usage),
         )

@@ -21,6 +21,18 @@ class Turn:
         self._concurrency = concurrency
         self._pause = Pause(clock)
 
+    def has_come(self, tokens: float) -> bool:
+        """Whether a request that counts as so many *tokens* may go out at once; its quota is taken then."""
+        if self._pause.left > 0 or not self._concurrency.is_unspaced:
+            return False
+        for quota, amount in ((self._requests, 1), (self._tokens, tokens)):
+            if quota is not None and not quota.holds(amount):
+                return False
+        for quota, amount in ((self._requests, 1), (self._tokens, tokens)):
+            if quota is not None:
+                quota.use(amount)
+        return True
+
     async def come(self, tokens: float) -> None:
         """Wait until a request may go out that counts as so many *tokens*."""
         await self._pause.wait()

@@ -7,10 +7,12 @@ object is due, and a list of one label where one label is due. A cut reply is no
 
 import json
 import re
+from bisect import bisect_left, bisect_right
 from collections.abc import Mapping
 from functools import lru_cache
+from itertools import accumulate
 from math import exp
-from typing import Any, TypeAlias
+from typing import Any
 
 import orjson
 
@@ -24,8 +26,6 @@ SHOWN_CHARACTERS = 80
 
 STRING = re.compile(r'"((?:[^"\\]|\\.)*)"')
 """A JSON string, and what stands between its quotes."""
-
-Tokens: TypeAlias = list[tuple[str, float]]
 
 MAX_ASKS = 2
 """A reply that names no label is paid for; it is asked once more, stricter, and then kept as invalid."""
@@ -132,14 +132,25 @@ def confidence(logprobs: str, labels: tuple[str, ...]) -> float | None:
         logprobs: JSON array of [token, natural log of its probability] over the whole reply.
         labels: The labels that were read from the reply.
     """
-    tokens: Tokens = [(str(token), float(value)) for token, value in orjson.loads(logprobs)]
+    pairs = orjson.loads(logprobs)
+    tokens, values = (token for token, _ in pairs), [value for _, value in pairs]
     # Where the grammar rewrites the reply, the tokens spell the same labels with other blanks around them.
-    spelled = "".join(token for token, _ in tokens)
-    places = [_place(spelled, label) for label in labels]
-    known = [place for place in places if place is not None]
-    if len(known) < len(places):
+    parts = _parts(tuple(tokens), labels)
+    if parts is None:
         return None
-    return min((_probability(tokens, *place) for place in known), default=None)
+    return min((exp(min(0.0, sum(values[first:last]))) for first, last in parts), default=None)
+
+
+@lru_cache(maxsize=4096)
+def _parts(tokens: tuple[str, ...], labels: tuple[str, ...]) -> list[tuple[int, int]] | None:
+    """Return which of the *tokens* spell each label, as a range; None if the place of one cannot be told."""
+    spelled = "".join(tokens)
+    stops = list(accumulate(map(len, tokens)))
+    places = [_place(spelled, label) for label in labels]
+    if None in places:
+        return None
+    known = [place for place in places if place is not None]
+    return [(bisect_right(stops, start), bisect_left(stops, stop) + 1) for start, stop in known]
 
 
 def _place(text: str, label: str) -> tuple[int, int] | None:
@@ -157,12 +168,3 @@ def _plain(string: str) -> str:
     except ValueError:
         said = string
     return str(said).strip().casefold()
-
-
-def _probability(tokens: Tokens, start: int, stop: int) -> float:
-    position, total = 0, 0.0
-    for token, logprob in tokens:
-        if position < stop and position + len(token) > start:
-            total += logprob
-        position += len(token)
-    return exp(min(0.0, total))

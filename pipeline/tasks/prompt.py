@@ -31,7 +31,7 @@ ASK_AGAIN = (
 
 def user_message(text: str, *, again: bool = False) -> str:
     """Return what the model reads about one row; *again* is the stricter form for a second ask."""
-    return (ASK_AGAIN if again else ASK) + json.dumps(text, ensure_ascii=False)
+    return (ASK_AGAIN if again else ASK) + _json(text)
 
 
 def system_message(task: TaskSettings) -> str:
@@ -63,17 +63,8 @@ def _answer(task: TaskSettings, label: str | None, labels: Sequence[str] | None)
     return _json({"label": label} if task.kind == "single" else {"labels": list(labels or ())})
 
 
-def _json(value: object) -> str:
-    return json.dumps(value, ensure_ascii=False)
-
-
-def _sound(text: str) -> str:
-    """Put `?` for lone surrogates, which neither UTF-8 nor an endpoint knows."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return text.encode("utf-8", "replace").decode()
-    return text
+_json = json.JSONEncoder(ensure_ascii=False).encode
+"""Made once: `json.dumps` makes one for each call."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +108,13 @@ class Task:
             if rendered is None:
                 prompts.append(None)
                 continue
-            text, truncated = cut(_sound(rendered), limit)
-            digest = blake2b(text.encode(), digest_size=KEY_BYTES, key=key).digest()
-            prompts.append(Prompt(digest, text, truncated))
+            text, truncated = cut(rendered, limit)
+            try:
+                encoded = text.encode()
+            except (
+                UnicodeEncodeError
+            ):  # lone surrogates, which neither UTF-8 nor an endpoint knows: `?` for each
+                encoded = text.encode("utf-8", "replace")
+                text = encoded.decode()
+            prompts.append(Prompt(blake2b(encoded, digest_size=KEY_BYTES, key=key).digest(), text, truncated))
         return prompts

@@ -7,7 +7,8 @@ and more tokens. The limiter corrects the estimate from the `usage` of real repl
 
 def estimate_tokens(text: str) -> int:
     """Return about how many tokens *text* has, rounded up."""
-    return -(-len(text.encode("utf-8", "replace")) // BYTES_PER_TOKEN)
+    size = len(text) if text.isascii() else len(text.encode("utf-8", "replace"))
+    return -(-size // BYTES_PER_TOKEN)
 
 
 def cut(text: str, max_tokens: int) -> tuple[str, bool]:

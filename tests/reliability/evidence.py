@@ -6,7 +6,7 @@ import sqlite3
 import stat
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 
 import polars as pl
@@ -15,7 +15,7 @@ from jobs import JobFiles
 from pipeline.records import Answer, Prompt, Status
 from pipeline.tasks.prompt import Task
 
-ANSWER = ", ".join(field.name for field in fields(Answer))
+ANSWER = ", ".join(Answer._fields)
 NEW_COLUMNS = (
     "label", "labels", "label_status", "label_source", "label_confidence", "label_error", "label_truncated",
     "label_model", "label_run", "prompt_tokens", "cached_tokens", "completion_tokens", "cost_usd",

@@ -3,14 +3,14 @@
 import json
 from collections.abc import Mapping
 from dataclasses import replace
-from math import isfinite
+from math import floor
 from typing import Any, TypeGuard
 
 import orjson
 
 from pipeline.llm.providers.classify import hidden_kind, kind_of, row_status
 from pipeline.llm.providers.headers import retry_after
-from pipeline.llm.replies import Failure, Kind, Reply, Usage
+from pipeline.llm.replies import NOTHING, Failure, Kind, Reply, Usage
 from pipeline.records import Status
 from pipeline.tasks.parse import unique_keys
 
@@ -114,15 +114,18 @@ def _text(content: Any) -> str | None:
 def _logprobs(found: Any) -> str | None:
     """Return the probabilities; what cannot be read is None, because the reply is good without them."""
     try:
-        pairs = [(str(item["token"]), round(float(item["logprob"]), 4)) for item in found["content"]]
-    except (KeyError, TypeError, ValueError):
+        tokens = [item["token"] for item in found["content"]]
+        # To four places; `round` takes five times as long. `floor` refuses what is not finite.
+        values = [floor(item["logprob"] * 10_000 + 0.5) / 10_000 for item in found["content"]]
+        spelled = "".join(tokens)  # also makes sure that they are texts
+    except (KeyError, TypeError, ValueError, OverflowError):
         return None
-    return orjson.dumps(pairs).decode() if pairs and all(isfinite(value) for _, value in pairs) else None
+    return orjson.dumps(list(zip(tokens, values, strict=True))).decode() if spelled else None
 
 
 def _usage(found: Any) -> Usage:
     if not isinstance(found, dict):
-        return Usage()
+        return NOTHING
     details = found.get("prompt_tokens_details")
     cost = found.get("cost")
     return Usage(

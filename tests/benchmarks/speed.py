@@ -1,0 +1,112 @@
+"""CPU a row, rows a second and peak memory of `pipeline run`, as ratios to a bare loop's on the same work.
+
+    python tests/benchmarks/speed.py [--rows 50000] [--pairs 5]
+
+Both ask a server in another process that answers at once; they run in turn, and the median of the pairs' ratios is
+told: the machine's speed drifts, and whatever slows one of a pair slows the other.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+import polars as pl
+from instant import endpoint
+
+BARE = Path(__file__).with_name("bare.py")
+TABLE = "in.parquet"
+WORDS = "a table of packages, each with a name and a summary of what it is good for, and one more word: "
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """What a process used: CPU microseconds a row, rows a second, peak RSS in MB."""
+
+    cpu: float
+    speed: float
+    peak: float
+
+
+def make_table(folder: Path, rows: int) -> None:
+    """Write the input."""
+    texts = [f"row {row} of {WORDS}{row * 7919 % 10007}" for row in range(rows)]
+    pl.DataFrame({"id": range(rows), "text": texts}).write_parquet(folder / TABLE, row_group_size=50_000)
+
+
+def write_config(folder: Path, base_url: str) -> Path:
+    """Write the job's config: all safety on, as by default."""
+    path = folder / "job.yaml"
+    settings = {
+        "input": {"path": TABLE},
+        "task": {"instructions": "Choose.", "text": "{text}", "labels": ["games", "sound", "mail"]},
+        "model": {"provider": "openai-compatible", "name": "m", "base_url": base_url},
+        "limits": {"max_concurrency": 256},
+        "output": {"path": "out.parquet"},
+        "state": {"dir": "state"},
+    }
+    path.write_text(json.dumps(settings))
+    return path
+
+
+def use(command: Sequence[str], rows: int) -> Use:
+    """Run *command* and return what it used."""
+    started = time.monotonic()
+    process = subprocess.Popen([sys.executable, *command], stdout=subprocess.DEVNULL)
+    status, peak = Path(f"/proc/{process.pid}/status"), 0
+    while os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+        # Not what `wait4` tells: that counts what this process had when it forked.
+        with suppress(IndexError):  # a process that is ending has no memory any more
+            peak = int(status.read_text().partition("VmHWM:")[2].split()[0])
+        time.sleep(0.02)
+    _, code, used = os.wait4(process.pid, 0)
+    seconds = time.monotonic() - started
+    process.returncode = os.waitstatus_to_exitcode(code)
+    if process.returncode:
+        raise SystemExit(f"{' '.join(command)}: status {process.returncode}")
+    return Use((used.ru_utime + used.ru_stime) / rows * 1e6, rows / seconds, peak / 1024)
+
+
+def ours(base_url: str, rows: int, table: Path) -> Use:
+    """Run `pipeline run` on *table*, from nothing to the published output."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / TABLE).symlink_to(table)
+        found = use(["-m", "pipeline", "run", str(write_config(folder, base_url)), "--quiet"], rows)
+        assert pl.scan_parquet(folder / "out.parquet").select(pl.len()).collect().item() == rows
+        return found
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--rows", type=int, default=50_000)
+    parser.add_argument("--pairs", type=int, default=5)
+    chosen = parser.parse_args()
+    pairs = []
+    with tempfile.TemporaryDirectory() as name, endpoint() as base_url:
+        folder = Path(name)
+        make_table(folder, chosen.rows)
+        for _ in range(chosen.pairs):
+            bare = use([str(BARE), str(folder / TABLE), base_url], chosen.rows)
+            pairs.append((bare, ours(base_url, chosen.rows, folder / TABLE)))
+            for what, found in zip(("bare", "ours"), pairs[-1], strict=True):
+                sys.stdout.write(
+                    f"{what}: {found.cpu:6.1f} us CPU a row, {found.speed:7,.0f} rows/s, {found.peak:4.0f} MB\n"
+                )
+            sys.stdout.flush()
+    for what in ("cpu", "speed", "peak"):
+        ratios = sorted(getattr(us, what) / getattr(them, what) for them, us in pairs)
+        sys.stdout.write(f"{what}: {median(ratios):.2f} x ({ratios[0]:.2f} to {ratios[-1]:.2f})\n")
+
+
+if __name__ == "__main__":
+    main()
