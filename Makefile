@@ -8,7 +8,7 @@ CONFIG ?= configs/tags.yaml
 SOAK_SEED ?= $(shell date +%s)
 
 .DEFAULT_GOAL := help
-.PHONY: help sample test format lint types floors unit soak memory recovery mutants clean
+.PHONY: help sample test format lint types floors unit soak bench memory recovery mutants clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -42,6 +42,9 @@ soak: $(VENV)/installed-dev  ## run the long tests: kills, power cuts, failing d
 
 memory: $(VENV)/installed-dev  ## measure peak memory on 20,000 and 200,000 rows
 	$(BIN)/python tests/benchmarks/memory.py
+
+bench: $(VENV)/installed-dev  ## compare with a bare aiohttp loop: CPU a row, rows a second, memory
+	$(BIN)/python tests/benchmarks/speed.py
 
 recovery: $(VENV)/installed-dev  ## measure how soon a killed run of 10 million rows asks again; takes 15 minutes and 8 GB
 	$(BIN)/python tests/benchmarks/recovery.py
