@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from email.utils import formatdate
-from typing import Any
+from typing import Any, cast
 from urllib.parse import quote
 
 import aiohttp
@@ -16,6 +16,7 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from pipeline.errors import ConfigError
+from pipeline.llm.deadlines import Deadlines
 from pipeline.llm.providers.headers import window
 from pipeline.llm.providers.read import OK, read
 from pipeline.llm.replies import Failure, Kind, Reply, Window
@@ -27,7 +28,11 @@ MAX_BODY_BYTES = 1 << 20
 
 MAX_FIELD_BYTES = 16 << 10
 CONNECT_SECONDS = 10.0
+CONNECTING = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS)
+"""The whole call's time is looked after by `Deadlines`."""
+
 MODEL_SECONDS = 30.0
+MODEL_TIMEOUT = aiohttp.ClientTimeout(total=MODEL_SECONDS, sock_connect=CONNECT_SECONDS)
 KEEP_ALIVE_SECONDS = 15.0
 """Idle connections are given up before a usual load balancer gives them up (60 s) or a plain server does."""
 
@@ -52,7 +57,7 @@ class Client:
         self.refresh()
         self._base_url = base_url
         self._completions = URL(f"{base_url}/chat/completions")
-        self._timeouts: dict[float, aiohttp.ClientTimeout] = {}
+        self._deadlines = Deadlines()
 
     @classmethod
     @asynccontextmanager
@@ -92,13 +97,15 @@ class Client:
     async def ask(self, body: bytes, timeout_seconds: float) -> tuple[Reply | Failure, Window | None]:
         """Send one chat completion request; whatever goes wrong on the way comes back as a failure."""
         sent = self._headers
+        task = cast("asyncio.Task[object]", asyncio.current_task())
+        self._deadlines.begin(task, timeout_seconds)
         try:
             response = await self._session.post(
                 self._completions,
                 data=body,
                 headers=sent,
                 allow_redirects=False,
-                timeout=self._timeout(timeout_seconds),
+                timeout=CONNECTING,
             )
             content = _at_hand(response)
             if content is None:
@@ -110,15 +117,23 @@ class Client:
             if isinstance(outcome, Failure) and outcome.kind is Kind.DENIED and sent is not self._headers:
                 outcome = replace(outcome, kind=Kind.REPLACED)
             return outcome, window(headers)
+        except asyncio.CancelledError:
+            if not self._deadlines.end(task) or task.uncancel() > 0:
+                raise  # somebody else wants it to end
+            return Failure(
+                Kind.TRANSIENT, f"no whole reply within {timeout_seconds:g} s", timed_out=True
+            ), None
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
             return _failure(error, timeout_seconds, self._redaction), None
+        finally:
+            self._deadlines.end(task)
 
     async def model(self, name: str) -> Mapping[str, Any] | Failure:
         """Return the endpoint's object about the model *name*, or why there is none."""
         url = f"{self._base_url}/models/{quote(name, safe='')}"
         try:
             response = await self._session.get(
-                url, headers=self._headers, allow_redirects=False, timeout=self._timeout(MODEL_SECONDS)
+                url, headers=self._headers, allow_redirects=False, timeout=MODEL_TIMEOUT
             )
             content = await _capped(response)
             return _model_object(response.status, response.headers, content and self._redacted(content))
@@ -134,11 +149,6 @@ class Client:
     def _redacted(self, content: bytes) -> bytes:
         """Take out what we sent as a header: some endpoints repeat a refused key in their message."""
         return self._redaction.of_bytes(content)
-
-    def _timeout(self, seconds: float) -> aiohttp.ClientTimeout:
-        if seconds not in self._timeouts:
-            self._timeouts[seconds] = aiohttp.ClientTimeout(total=seconds, sock_connect=CONNECT_SECONDS)
-        return self._timeouts[seconds]
 
 
 def _at_hand(response: aiohttp.ClientResponse) -> bytes | None:
