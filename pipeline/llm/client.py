@@ -28,9 +28,6 @@ MAX_BODY_BYTES = 1 << 20
 
 MAX_FIELD_BYTES = 16 << 10
 CONNECT_SECONDS = 10.0
-CONNECTING = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS)
-"""The whole call's time is looked after by `Deadlines`."""
-
 MODEL_SECONDS = 30.0
 MODEL_TIMEOUT = aiohttp.ClientTimeout(total=MODEL_SECONDS, sock_connect=CONNECT_SECONDS)
 KEEP_ALIVE_SECONDS = 15.0
@@ -57,7 +54,8 @@ class Client:
         self.refresh()
         self._base_url = base_url
         self._completions = URL(f"{base_url}/chat/completions")
-        self._deadlines = Deadlines()
+        self._deadlines = Deadlines()  # for whole calls
+        self._connecting = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS)
 
     @classmethod
     @asynccontextmanager
@@ -105,7 +103,7 @@ class Client:
                 data=body,
                 headers=sent,
                 allow_redirects=False,
-                timeout=CONNECTING,
+                timeout=self._connecting,
             )
             content = _at_hand(response)
             if content is None:
