@@ -393,16 +393,16 @@ def test_with_all_that_can_be_switched_on_the_key_is_not_told_and_no_process_inh
 def test_a_spill_holds_no_key(
     job: JobFiles, server: Simulator, monkeypatch: pytest.MonkeyPatch, leaks: Callable[..., list[object]], tmp_path: Path
 ) -> None:  # fmt: skip
-    """The ledger may not grow any more; the endpoint has put the key into each reply."""
-    job.table(texts(600))
+    """The ledger may not grow any more (a spill may); the endpoint has put the key into each reply."""
+    job.table(texts(6000))
     with_key(job, PLAIN, monkeypatch)
     server.when(lambda _: True, repeating)
-    limited = f"ulimit -f 150; exec {sys.executable} -m pipeline run {job.config_file()}"
+    limited = f"ulimit -f 800; exec {sys.executable} -m pipeline run {job.config_file()}"
     env = environment({VARIABLE: PLAIN, "TMPDIR": os.environ["TMPDIR"]})
     done = subprocess.run(["bash", "-c", limited], env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 74, done.stderr
     spills = list((tmp_path / "tmp").glob("pipeline-spill-*"))
-    assert spills
+    assert spills, done.stderr
     assert all(b"[redacted]" in spill.read_bytes() for spill in spills)
     assert leaks(done.stdout, done.stderr) == []
 
