@@ -147,34 +147,26 @@ def simulate(  # noqa: PLR0913, PLR0917 - as many as the command has options
     """Serve an OpenAI-compatible endpoint on 127.0.0.1 that only pretends, with chosen latency, limits and faults, until Ctrl-C or SIGTERM. Rehearses jobs for free."""
     # What only the running command needs is imported here: --help must not wait for it.
     from pipeline import rehearse  # noqa: PLC0415
+    from pipeline.endpoints import simulator_settings as chosen  # noqa: PLC0415
 
     if list_faults:
         return rehearse.list_faults()
-    from pipeline.endpoints.simulator_settings import (  # noqa: PLC0415
-        RateSettings,
-        SimulatorSettings,
-        parse_faults,
-        parse_latency,
-        parse_outage,
-        parse_prices,
-    )
-
     with failures_told():
-        settings = SimulatorSettings(
+        settings = chosen.SimulatorSettings(
             seed=seed,
             port=port,
-            latency=parse_latency(latency),
-            rates=RateSettings(
+            latency=chosen.parse_latency(latency),
+            rates=chosen.RateSettings(
                 requests_per_minute=requests_per_minute,
                 tokens_per_minute=tokens_per_minute,
                 window_seconds=window_seconds,
                 retry_after=retry_after.value,
             ),
-            faults=parse_faults(fault or ()),
+            faults=chosen.parse_faults(fault or ()),
             capacity=capacity,
-            outages=tuple(map(parse_outage, outage or ())),
+            outages=tuple(map(chosen.parse_outage, outage or ())),
             models=tuple(model) if model else None,
-            prices=None if price is None else parse_prices(price),
+            prices=None if price is None else chosen.parse_prices(price),
             keep_entries=False,
             log_path=log,
         )

@@ -27,6 +27,16 @@ def texts(count: int, start: int = 0) -> list[str]:
     return [f'row {n} says "hé\nllo, 世界" {n * 7919}' for n in range(start, start + count)]
 
 
+def some_rows(count: int) -> list[str | None]:
+    """Different rows, some twice, some without text."""
+    rows: list[str | None] = [*texts(count)]
+    for number in range(0, count, 7):
+        rows[number] = rows[number // 2]
+    rows[5] = None
+    rows[count // 2] = ""
+    return rows
+
+
 class JobFiles:
     """A job in a folder of its own: a table, a config, and what came out."""
 

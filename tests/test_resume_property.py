@@ -18,7 +18,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from jobs import JobFiles, asked, right_label, texts
+from jobs import JobFiles, asked, right_label, some_rows
 from pipeline.config import Config
 from pipeline.endpoints.simulator import Simulator
 from pipeline.endpoints.simulator_settings import SimulatorSettings, Uniform
@@ -59,16 +59,6 @@ BLOWS = st.lists(
     ),
     max_size=4,
 )
-
-
-def rows_with_everything(count: int) -> list[str | None]:
-    """Different rows, some twice, some without text."""
-    rows: list[str | None] = [*texts(count)]
-    for number in range(0, count, 7):
-        rows[number] = rows[number // 2]
-    rows[5] = None
-    rows[count // 2] = ""
-    return rows
 
 
 def make_job(folder: Path, server: Simulator, rows: list[str | None]) -> JobFiles:
@@ -146,7 +136,7 @@ def test_whatever_happens_the_output_is_that_of_an_undisturbed_run_and_no_durabl
     tmp_path_factory: pytest.TempPathFactory, blows: list[Blow]
 ) -> None:
     folder = tmp_path_factory.mktemp("job")
-    rows = rows_with_everything(240)
+    rows = some_rows(240)
     with Simulator(SimulatorSettings(latency=Uniform(0.0, 0.004)), label_for=right_label) as server:
         job = make_job(folder, server, rows)
         config = job.config()
@@ -174,7 +164,7 @@ def test_whatever_happens_the_output_is_that_of_an_undisturbed_run_and_no_durabl
 
 def test_killed_at_random_instants_damaged_and_continued_the_result_is_the_same(tmp_path: Path) -> None:
     chance = random.Random(11)
-    rows = rows_with_everything(1200)
+    rows = some_rows(1200)
     kills = 4
     with Simulator(SimulatorSettings(latency=Uniform(0.0, 0.01)), label_for=right_label) as server:
         job = make_job(tmp_path, server, rows)
@@ -199,7 +189,7 @@ def test_killed_at_random_instants_damaged_and_continued_the_result_is_the_same(
 
 
 async def test_a_run_that_is_killed_keeps_to_its_budget_afterwards(tmp_path: Path) -> None:
-    rows = rows_with_everything(600)
+    rows = some_rows(600)
     with Simulator(SimulatorSettings(latency=Uniform(0.0, 0.01)), label_for=right_label) as server:
         job = make_job(tmp_path, server, rows)
         job.set(model={"price": {"input": 1000, "output": 1000}}, limits={"max_cost_usd": 20})
@@ -218,14 +208,14 @@ async def test_a_run_that_is_killed_keeps_to_its_budget_afterwards(tmp_path: Pat
 
 @pytest.mark.usefixtures("caplog")
 async def test_damaged_parts_that_are_found_while_publishing_are_made_again(tmp_path: Path) -> None:
-    rows = rows_with_everything(240)
+    rows = some_rows(240)
     with Simulator(label_for=right_label) as server:
         job = make_job(tmp_path, server, rows)
         job.output.parent.mkdir(exist_ok=True)
         running = asyncio.create_task(run_job(job.config()))
         flipped = 0
         while not running.done():
-            for part in (tmp_path / "state" / "runs").rglob("f*.parquet"):
+            for part in (tmp_path / "state").glob("runs/*/parts/f*.parquet"):
                 if flipped < 3:
                     with suppress(OSError):
                         content = bytearray(part.read_bytes())

@@ -1,12 +1,9 @@
 """A server that answers every chat completion at once with the same bytes, so that what is measured is its client.
 
-Runs in a process of its own; `endpoint` starts one.
+`serve` is run in a process of its own.
 """
 
 import asyncio
-import multiprocessing
-from collections.abc import Iterator
-from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from typing import cast
 
@@ -82,7 +79,9 @@ class Instant(asyncio.Protocol):
         self._held = held
 
 
-def _serve(pipe: Connection) -> None:
+def serve(pipe: Connection) -> None:
+    """Serve until the other end of *pipe* closes."""
+
     async def until_told() -> None:
         server = await asyncio.get_running_loop().create_server(Instant, "127.0.0.1", 0, backlog=4096)
         pipe.send(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1")
@@ -90,18 +89,3 @@ def _serve(pipe: Connection) -> None:
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(until_told())
-
-
-@contextmanager
-def endpoint() -> Iterator[str]:
-    """Run a server in another process; gives its base URL."""
-    context = multiprocessing.get_context("spawn")
-    ours, theirs = context.Pipe()
-    server = context.Process(target=_serve, args=(theirs,))
-    server.start()
-    try:
-        yield ours.recv()
-    finally:
-        ours.close()
-        server.terminate()
-        server.join()

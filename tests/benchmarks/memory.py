@@ -5,7 +5,6 @@ python tests/benchmarks/memory.py
 
 import asyncio
 import json
-import multiprocessing
 import os
 import resource
 import subprocess
@@ -16,6 +15,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 import polars as pl
+from apart import endpoint
 
 from pipeline.endpoints.simulator import Simulator
 from pipeline.endpoints.simulator_settings import SimulatorSettings
@@ -72,24 +72,15 @@ def measure(rows: int, base_url: str) -> tuple[float, float, float]:
 
 def main() -> None:
     """Print the table."""
-    context = multiprocessing.get_context("spawn")
-    ours, theirs = context.Pipe()
-    server = context.Process(target=serve, args=(theirs,))
-    server.start()
-    try:
-        base_url = ours.recv()
-        peaks = []
+    peaks = []
+    with endpoint(serve) as base_url:
         for rows in SIZES:
             peak, cpu, speed = measure(rows, base_url)
             peaks.append(peak)
             sys.stdout.write(
                 f"{rows:>9,} rows: {peak:5.0f} MB peak RSS, {cpu:4.0f} us CPU a row, {speed:6.0f} rows/s\n"
             )
-        sys.stdout.write(f"growth: {peaks[1] / peaks[0]:.2f}x\n")
-    finally:
-        ours.close()
-        server.terminate()
-        server.join()
+    sys.stdout.write(f"growth: {peaks[1] / peaks[0]:.2f}x\n")
 
 
 if __name__ == "__main__":

@@ -12,20 +12,20 @@ Each case gets a copy of the state that `killed` makes; without names all are me
 import argparse
 import asyncio
 import json
-import multiprocessing
 import os
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
+from apart import endpoint
 from killed import MISSING, SERVER_LOG, build_once, label_of, renew, write_config
 
 from pipeline.endpoints.simulator import Simulator
@@ -44,21 +44,6 @@ def serve(pipe: Connection, log: Path) -> None:
             await asyncio.to_thread(pipe.poll, None)
 
     asyncio.run(until_told())
-
-
-@contextmanager
-def endpoint(log: Path) -> Iterator[str]:
-    """Run a server in another process; gives its base URL."""
-    context = multiprocessing.get_context("spawn")
-    ours, theirs = context.Pipe()
-    server = context.Process(target=serve, args=(theirs, log))
-    server.start()
-    try:
-        yield ours.recv()
-    finally:
-        ours.close()
-        server.terminate()
-        server.join()
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +125,7 @@ def asked_rows(folder: Path) -> int:
 
 def warm(folder: Path, rows: int) -> None:
     """Continue with warm caches to the end, and run again."""
-    with endpoint(folder / SERVER_LOG) as base_url:
+    with endpoint(serve, folder / SERVER_LOG) as base_url:
         run = Execution(folder, base_url)
         report_start("warm: first request", run.first_request())
         _, seconds, peak = run.finish()
@@ -156,7 +141,7 @@ def warm(folder: Path, rows: int) -> None:
 def cold(folder: Path, rows: int) -> None:
     """Continue with cold caches, up to the first request."""
     del rows
-    with endpoint(folder / SERVER_LOG) as base_url:
+    with endpoint(serve, folder / SERVER_LOG) as base_url:
         os.sync()
         try:
             Path("/proc/sys/vm/drop_caches").write_text("3", encoding="ascii")
@@ -172,7 +157,7 @@ def no_parts(folder: Path, rows: int) -> None:
     """Continue without parts; what is missing is at the end, so the first request comes after all look-ups."""
     for path in folder.glob("state/runs/*/parts/*"):
         path.unlink()
-    with endpoint(folder / SERVER_LOG) as base_url:
+    with endpoint(serve, folder / SERVER_LOG) as base_url:
         run = Execution(folder, base_url)
         start = run.first_request()
         report_start("no parts: first request", start)

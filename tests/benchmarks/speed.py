@@ -20,7 +20,8 @@ from pathlib import Path
 from statistics import median
 
 import polars as pl
-from instant import endpoint
+from apart import endpoint
+from instant import serve
 
 BARE = Path(__file__).with_name("bare.py")
 TABLE = "in.parquet"
@@ -92,7 +93,7 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=5)
     chosen = parser.parse_args()
     pairs = []
-    with tempfile.TemporaryDirectory() as name, endpoint() as base_url:
+    with tempfile.TemporaryDirectory() as name, endpoint(serve) as base_url:
         folder = Path(name)
         make_table(folder, chosen.rows)
         for _ in range(chosen.pairs):

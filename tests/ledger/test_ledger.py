@@ -34,6 +34,13 @@ def listener() -> Listener:
 
 
 @pytest.fixture
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where to spill to, for this test alone."""
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "elsewhere"))
+
+
+@pytest.fixture
 async def ledger(tmp_path: Path, listener: Listener) -> AsyncIterator[Ledger]:
     async with listener.open(tmp_path) as opened:
         yield opened
@@ -140,12 +147,10 @@ async def test_being_cancelled_twice_loses_no_answer(tmp_path: Path, listener: L
         assert len(store.look_up([each.key for each in handed])) == len(handed) > COMMIT_ANSWERS
 
 
+@pytest.mark.usefixtures("elsewhere")
 async def test_being_cancelled_twice_on_a_failing_disk_spills_what_is_in_hand(
-    tmp_path: Path, listener: Listener, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, listener: Listener
 ) -> None:
-    elsewhere = tmp_path / "elsewhere"
-    elsewhere.mkdir()
-    monkeypatch.setenv("TMPDIR", str(elsewhere))
     in_hand = asyncio.Event()
 
     async def hold() -> None:
@@ -168,12 +173,10 @@ async def test_being_cancelled_twice_on_a_failing_disk_spills_what_is_in_hand(
     assert listener.groups == []
 
 
+@pytest.mark.usefixtures("elsewhere")
 async def test_an_answer_that_comes_after_the_disk_failed_is_spilled_too(
-    tmp_path: Path, listener: Listener, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, listener: Listener
 ) -> None:
-    elsewhere = tmp_path / "elsewhere"
-    elsewhere.mkdir()
-    monkeypatch.setenv("TMPDIR", str(elsewhere))
     with pytest.raises(DiskError, match="2 paid answers were saved"):  # noqa: PT012 - leaving is what raises
         async with listener.open(tmp_path) as ledger:
             ledger._store._connection.execute("DROP TABLE answers")  # stands for a disk that fails
@@ -184,12 +187,10 @@ async def test_an_answer_that_comes_after_the_disk_failed_is_spilled_too(
     assert listener.groups == []
 
 
+@pytest.mark.usefixtures("elsewhere")
 async def test_answers_that_a_bug_keeps_out_of_the_ledger_are_spilled(
     tmp_path: Path, listener: Listener, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    elsewhere = tmp_path / "elsewhere"
-    elsewhere.mkdir()
-    monkeypatch.setenv("TMPDIR", str(elsewhere))
 
     def bug(_: Sequence[Answer]) -> None:
         raise RuntimeError("a bug")

@@ -10,7 +10,7 @@ from random import Random
 
 import polars as pl
 
-from jobs import JobFiles, right_label, texts
+from jobs import JobFiles, right_label
 from pipeline.endpoints.simulator import Simulator
 from pipeline.endpoints.simulator_settings import SimulatorSettings
 from pipeline.latency import Uniform
@@ -46,16 +46,6 @@ def write_rows(job: JobFiles, rows: list[str | None], *, folder: bool) -> None:
     (job.folder / "in").mkdir(exist_ok=True)
     for number in range(0, len(frame), CHUNK_ROWS):
         frame[number : number + CHUNK_ROWS].write_parquet(job.folder / "in" / f"{number:05}.parquet")
-
-
-def some_rows(count: int) -> list[str | None]:
-    """Different rows, some twice, some without text."""
-    rows: list[str | None] = [*texts(count)]
-    for number in range(0, count, 7):
-        rows[number] = rows[number // 2]
-    rows[5] = None
-    rows[count // 2] = ""
-    return rows
 
 
 @dataclass

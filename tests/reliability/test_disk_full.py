@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from jobs import JobFiles, right_label, texts
+from jobs import JobFiles, right_label, some_rows, texts
 from pipeline.endpoints.simulator import Simulator
 from pipeline.endpoints.simulator_settings import SimulatorSettings
-from reliability.campaign import IN_FLIGHT, LATENCY, Campaign, some_rows, write_rows
+from reliability.campaign import IN_FLIGHT, LATENCY, Campaign, write_rows
 from reliability.checker import Witness
 from reliability.disks import needs_mounts, read_only, tmpfs
 from reliability.launcher import Launcher

@@ -6,7 +6,8 @@ from random import Random
 
 import pytest
 
-from reliability.campaign import Campaign, campaign, moments, soak_seeds, some_rows, write_rows
+from jobs import some_rows
+from reliability.campaign import Campaign, campaign, moments, soak_seeds, write_rows
 from reliability.checker import Record
 from reliability.launcher import Launcher
 

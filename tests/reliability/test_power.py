@@ -15,7 +15,7 @@ from random import Random
 
 import pytest
 
-from jobs import JobFiles, right_label
+from jobs import JobFiles, right_label, some_rows
 from pipeline.durable import write
 from pipeline.endpoints.simulator import Simulator
 from pipeline.endpoints.simulator_settings import SimulatorSettings
@@ -27,7 +27,6 @@ from reliability.campaign import (
     Campaign,
     moments,
     soak_seeds,
-    some_rows,
     write_rows,
 )
 from reliability.checker import Record, Witness

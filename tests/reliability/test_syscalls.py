@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from jobs import JobFiles, environment, right_label
+from jobs import JobFiles, environment, right_label, some_rows
 from pipeline.endpoints.simulator import Simulator
 from pipeline.endpoints.simulator_settings import SimulatorSettings
-from reliability.campaign import IN_FLIGHT, LATENCY, some_rows, write_rows
+from reliability.campaign import IN_FLIGHT, LATENCY, write_rows
 from reliability.checker import Witness
 
 pytestmark = [
