@@ -20,6 +20,7 @@ from pipeline.config import Config
 from pipeline.desk import Desk
 from pipeline.errors import DiskError, InterruptedRunError, LockedError, as_pipeline_error
 from pipeline.fence import Fence, fenced
+from pipeline.garbage import seldom_searched
 from pipeline.inputs import ensure_unchanged, prefetch, read_chunks, whole
 from pipeline.job import Job, RunOptions, ensure_output, prepare
 from pipeline.ledger import Ledger
@@ -82,7 +83,7 @@ async def run_job(
         stop = Stop()
         async with fenced(job.output, state_lock, clock, stop.request) as fence:
             ensure_output(job)
-            with stop.on_signals() if handle_signals else nullcontext():
+            with seldom_searched(), stop.on_signals() if handle_signals else nullcontext():
                 return await Run(job, fence, stop, watch or Silent(), clock).go()
 
 

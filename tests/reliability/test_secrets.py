@@ -333,12 +333,12 @@ def note(event, arguments):
 
 sys.addaudithook(note)
 
-def broken(self, method, url, **more):
-    raise TypeError(f"cannot send {more['headers']}")
+def broken(self, request, *more):
+    raise TypeError(f"cannot send {request.headers}")
 
 if SABOTAGE:
     import aiohttp
-    aiohttp.ClientSession._request = broken
+    aiohttp.TCPConnector.connect = broken
 """
 
 

@@ -16,7 +16,7 @@ from pipeline import cli
 from pipeline.endpoints.faults import Call
 from pipeline.endpoints.http1 import Response
 from pipeline.endpoints.simulator import Simulator
-from pipeline.llm import client as clients
+from pipeline.llm import wire
 from pipeline.llm.client import Client
 from pipeline.llm.replies import Failure, Kind
 from pipeline.logs import configure
@@ -91,7 +91,7 @@ def test_a_variable_may_name_one_more_authority(
 async def test_a_host_that_does_not_even_answer_the_first_packet_is_given_up_in_time(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(clients, "CONNECT_SECONDS", 0.3)
+    monkeypatch.setattr(wire, "CONNECT_SECONDS", 0.3)
     with socket.socket() as deaf:
         deaf.bind(("127.0.0.1", 0))
         deaf.listen(0)

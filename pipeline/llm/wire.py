@@ -1,0 +1,136 @@
+"""One HTTP exchange: aiohttp's connections and aiohttp's parser, without a session in between.
+
+For each request a session merges headers, looks for cookies, makes a URL, starts a task that writes, and prepares
+for redirects. None of that is needed here, and it costs as much as all the rest of a request.
+"""
+
+import asyncio
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import aiohttp
+from aiohttp.http_exceptions import HttpProcessingError
+from yarl import URL
+
+MAX_FIELD_BYTES = 16 << 10
+CONNECT_SECONDS = 10.0
+KEEP_ALIVE_SECONDS = 15.0
+"""Idle connections are given up before a usual load balancer gives them up (60 s) or a plain server does."""
+
+UNZIP = {"gzip": 16 + zlib.MAX_WBITS, "deflate": zlib.MAX_WBITS}
+"""zlib's window bits for each content encoding."""
+
+FRAMING = {"content-length", "transfer-encoding"}
+INFORMATIONAL = range(100, 200)
+SWITCHING = 101
+
+BROKEN = (aiohttp.ClientError, HttpProcessingError, OSError, TimeoutError, ValueError)
+"""What an exchange may fail with."""
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """What came back.
+
+    Attributes:
+        status: The HTTP status.
+        headers: Names are found in any case.
+        content: The whole body, inflated; None if it is larger than was allowed.
+    """
+
+    status: int
+    headers: Mapping[str, str]
+    content: bytes | None
+
+
+class Target:
+    """Where requests of one kind go: a method, a URL, and the headers that all of them have."""
+
+    def __init__(self, method: str, url: URL, headers: Mapping[str, str]) -> None:
+        """Prepare it.
+
+        Raises:
+            ValueError: If the URL has no host, or if a header would end early.
+        """
+        self.request = aiohttp.ClientRequest(method, url, headers=headers, loop=asyncio.get_running_loop())
+        lines = [
+            f"{name}: {value}" for name, value in self.request.headers.items() if name.lower() not in FRAMING
+        ]
+        if any("\r" in line or "\n" in line for line in lines):
+            raise ValueError("a header may not hold a line break")
+        self._start = "\r\n".join([f"{method} {url.raw_path_qs} HTTP/1.1", *lines, ""]).encode()
+
+    def head(self, size: int) -> bytes:
+        """Return all that is sent before a body of *size* bytes."""
+        return b"%bContent-Length: %d\r\n\r\n" % (self._start, size) if size else self._start + b"\r\n"
+
+
+class Wire:
+    """A pool of connections to one endpoint."""
+
+    def __init__(self) -> None:
+        self._connecting = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS)
+        self._pool = aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEP_ALIVE_SECONDS, ttl_dns_cache=60)
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._pool.close()
+
+    async def exchange(self, target: Target, body: bytes, max_bytes: int) -> Response:
+        """Send *body* and return what comes back, of which no more than *max_bytes* are read.
+
+        Raises:
+            aiohttp.ClientError, HttpProcessingError, OSError, ValueError: If there is no connection, or it breaks, or what comes is no HTTP.
+        """
+        try:
+            connection = await self._pool.connect(target.request, [], self._connecting)
+        except TimeoutError as error:
+            raise aiohttp.ConnectionTimeoutError(f"no connection within {CONNECT_SECONDS:g} s") from error
+        whole = False
+        try:
+            protocol = connection.protocol
+            if protocol is None or protocol.transport is None:
+                raise aiohttp.ClientConnectionResetError("the connection was lost")
+            protocol.set_response_params(
+                read_until_eof=True,
+                auto_decompress=False,
+                max_line_size=MAX_FIELD_BYTES,
+                max_field_size=MAX_FIELD_BYTES,
+            )
+            transport = protocol.transport
+            transport.writelines((target.head(len(body)), body))
+            message, payload = await protocol.read()
+            while message.code in INFORMATIONAL and message.code != SWITCHING:
+                message, payload = await protocol.read()
+            content = await _body(payload, message.headers, max_bytes)
+            # What answers before it has read all is not asked again on the same connection.
+            whole = payload.is_eof() and not transport.get_write_buffer_size()
+            return Response(message.code, message.headers, content)
+        finally:
+            if whole:
+                connection.release()
+            else:
+                if connection.transport is not None:
+                    connection.transport.abort()  # `close` would go on sending what nobody reads
+                connection.close()
+
+
+async def _body(payload: aiohttp.StreamReader, headers: Mapping[str, str], max_bytes: int) -> bytes | None:
+    """Read the whole body, inflated; None if it is larger than *max_bytes*."""
+    encoding = headers.get("Content-Encoding", "").lower()
+    if payload.is_eof() and not encoding and payload.total_bytes <= max_bytes:  # it came with the headers
+        return payload.read_nowait()
+    inflate = zlib.decompressobj(UNZIP[encoding]) if encoding in UNZIP else None
+    parts: list[bytes] = []
+    size = 0
+    async for part in payload.iter_any():
+        try:
+            data = part if inflate is None else inflate.decompress(part, max_bytes + 1)
+        except zlib.error as error:
+            raise ValueError("the body is not what its Content-Encoding says") from error
+        size += len(data)
+        if size > max_bytes:
+            return None
+        parts.append(data)
+    return parts[0] if len(parts) == 1 else b"".join(parts)
