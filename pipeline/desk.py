@@ -18,17 +18,10 @@ from pipeline.tasks.parse import Parser
 class _Waiting:
     """A chunk that waits for its answers."""
 
+    prompts: dict[bytes, Prompt]
     missing: int
     done: asyncio.Future[None]
     answered: dict[bytes, tuple[Answer, Outcome]] = field(default_factory=dict)
-
-
-@dataclass(slots=True)
-class _Pending:
-    """A key that somebody is looking up or asking; whoever else needs it waits along."""
-
-    prompt: Prompt
-    waiting: list[_Waiting]
 
 
 class Desk:
@@ -56,7 +49,8 @@ class Desk:
         self._retry = frozenset(retry)
         self._open_asker = asker
         self._asker: Asker | None = None
-        self._pending: dict[bytes, _Pending] = {}
+        self._pending: dict[bytes, _Waiting] = {}  # who looks up or asks each key
+        self._along: dict[bytes, list[_Waiting]] = {}  # who else waits for it
         self.reused = 0
         self.answered = 0
         self.ledger: Ledger
@@ -64,10 +58,10 @@ class Desk:
     async def answers(self, prompts: Sequence[Prompt | None]) -> Answered:
         """Return the answer to each key among *prompts*, asking for those that nobody has asked before."""
         unique = {prompt.key: prompt for prompt in prompts if prompt is not None}
-        waiting = _Waiting(len(unique), asyncio.get_running_loop().create_future())
-        mine = self._claim(unique, waiting)
+        waiting = _Waiting(unique, len(unique), asyncio.get_running_loop().create_future())
+        mine = self._claim(waiting)
         known = await self.ledger.look_up(mine)
-        self._settle_known(mine, known)
+        self._settle_known(known.values())
         missing = [key for key in mine if key in self._pending]
         if missing:
             asker = self._asker = self._asker or await self._open_asker()
@@ -89,28 +83,22 @@ class Desk:
             if self._parser.settled(answer, outcome) or self._asker is None:
                 self._pass_on(answer, outcome)
             else:
-                self._asker.ask(self._pending[answer.key].prompt, answer)
+                self._asker.ask(self._pending[answer.key].prompts[answer.key], answer)
 
-    def _claim(self, unique: dict[bytes, Prompt], waiting: _Waiting) -> list[bytes]:
+    def _claim(self, waiting: _Waiting) -> list[bytes]:
         """Return the keys that nobody is after yet; they are ours from now on.
 
         Claimed before they are looked up, so that no answer slips in between look-up and claim.
         """
-        mine = []
-        for key, prompt in unique.items():
-            pending = self._pending.get(key)
-            if pending is None:
-                self._pending[key] = _Pending(prompt, [waiting])
-                mine.append(key)
-            else:
-                pending.waiting.append(waiting)
+        mine = [key for key in waiting.prompts if key not in self._pending]
+        if len(mine) < len(waiting.prompts):
+            for key in waiting.prompts.keys() & self._pending.keys():
+                self._along.setdefault(key, []).append(waiting)
+        self._pending.update(dict.fromkeys(mine, waiting))
         return mine
 
-    def _settle_known(self, mine: Sequence[bytes], known: dict[bytes, Answer]) -> None:
-        for key in mine:
-            answer = known.get(key)
-            if answer is None:
-                continue
+    def _settle_known(self, known: Iterable[Answer]) -> None:
+        for answer in known:
             outcome = self._parser.outcome(answer)
             if self._parser.settled(answer, outcome) and not self._is_retried(answer, outcome):
                 self.reused += answer.run != self._run
@@ -123,9 +111,14 @@ class Desk:
         return outcome.status in self._retry and answer.run != self._run
 
     def _pass_on(self, answer: Answer, outcome: Outcome) -> None:
-        for waiting in self._pending.pop(answer.key).waiting:
-            waiting.answered[answer.key] = (answer, outcome)
-            waiting.missing -= 1
-            self.answered += 1
-            if not waiting.missing and not waiting.done.done():
-                waiting.done.set_result(None)
+        key = answer.key
+        self._give(self._pending.pop(key), answer, outcome)
+        for waiting in self._along.pop(key, ()):
+            self._give(waiting, answer, outcome)
+
+    def _give(self, waiting: _Waiting, answer: Answer, outcome: Outcome) -> None:
+        waiting.answered[answer.key] = (answer, outcome)
+        waiting.missing -= 1
+        self.answered += 1
+        if not waiting.missing and not waiting.done.done():
+            waiting.done.set_result(None)

@@ -96,11 +96,10 @@ def row_of(answer: Answer) -> tuple[object, ...]:
 
 def answer_of(row: Sequence[Any]) -> Answer | None:
     """Return the answer whose cells and checksum *row* holds; None if they do not fit each other."""
-    values = list(row[:-1])
     try:
-        if checksum(values) != row[-1]:
+        if checksum(row[:-1]) != row[-1]:
             return None
     except TypeError:  # a cell is not even of the type that it should be
         return None
-    values[STATUS] = Status(values[STATUS]) if values[STATUS] else None
-    return Answer(*values)
+    answer = Answer._make(row[:-1])
+    return answer._replace(status=Status(answer.status)) if answer.status else answer

@@ -48,34 +48,29 @@ def output_names(kind: str, prefix: str) -> list[str]:
 
 def part_batch(kind: str, prompts: Sequence[Prompt | None], answered: Answered) -> pa.RecordBatch:
     """Return the part of a chunk: one row for each of *prompts*; None stands for a row without text."""
-    rows = [_EMPTY if prompt is None else _row(kind, prompt, *answered[prompt.key]) for prompt in prompts]
     schema = part_schema(kind)
-    columns = zip(*rows, strict=True) if rows else ([] for _ in schema)
-    arrays = [pa.array(list(values), field.type) for values, field in zip(columns, schema, strict=True)]
+    found = [_EMPTY if prompt is None else answered[prompt.key] for prompt in prompts]
+    answers, outcomes = [answer for answer, _ in found], [outcome for _, outcome in found]
+    told = dict(zip(Answer._fields, zip(*answers, strict=True), strict=True)) if answers else {}
+    labels = [outcome.labels if outcome.status is Status.OK else None for outcome in outcomes]
+    columns = {
+        KEY: [prompt and prompt.key for prompt in prompts],
+        "label": [each[0] if each else None for each in labels],
+        "labels": labels,
+        "label_status": [outcome.status.value for outcome in outcomes],
+        "label_confidence": [outcome.confidence for outcome in outcomes],
+        "label_error": [outcome.error for outcome in outcomes],
+        "label_truncated": [prompt is not None and prompt.truncated for prompt in prompts],
+        "label_model": told.get("model", ()),
+        "label_run": told.get("run", ()),
+        **{name: told.get(name, ()) for name in BILLED},
+    }
+    arrays = [pa.array(columns[field.name], field.type) for field in schema]
     return pa.RecordBatch.from_arrays(arrays, schema=schema)
 
 
-def _row(kind: str, prompt: Prompt, answer: Answer, outcome: Outcome) -> tuple[object, ...]:
-    labels: object = None
-    if outcome.status is Status.OK:
-        labels = outcome.labels[0] if kind == "single" else outcome.labels
-    return (
-        prompt.key,
-        labels,
-        outcome.status.value,
-        outcome.confidence,
-        outcome.error,
-        prompt.truncated,
-        answer.model,
-        answer.run,
-        answer.prompt_tokens,
-        answer.cached_tokens,
-        answer.completion_tokens,
-        answer.cost_usd,
-    )
-
-
-_EMPTY = (None, None, Status.EMPTY.value, None, "the row has no text", False, None, None, 0, 0, 0, 0.0)
+_NO_ANSWER = Answer(b"", None, None, None, None, None, None, 0, 0, 0, 0.0, None, None, 0, 0, 0.0)  # type: ignore[arg-type]
+_EMPTY = (_NO_ANSWER, Outcome(Status.EMPTY, error="the row has no text"))
 
 
 def failed_rows(part: pa.RecordBatch) -> int:

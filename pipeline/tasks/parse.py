@@ -53,7 +53,7 @@ class Parser:
             return Outcome(Status.INVALID, error=read)
         if answer.logprobs is None:
             return Outcome(Status.OK, read)
-        return Outcome(Status.OK, read, confidence(answer.logprobs, read))
+        return Outcome(Status.OK, read, confidence(answer.logprobs, read), None)
 
     def settled(self, answer: Answer, outcome: Outcome) -> bool:
         """Whether *answer* stands, or is worth one more, stricter, ask."""
@@ -133,12 +133,12 @@ def confidence(logprobs: str, labels: tuple[str, ...]) -> float | None:
         labels: The labels that were read from the reply.
     """
     pairs = orjson.loads(logprobs)
-    tokens, values = (token for token, _ in pairs), [value for _, value in pairs]
     # Where the grammar rewrites the reply, the tokens spell the same labels with other blanks around them.
-    parts = _parts(tuple(tokens), labels)
-    if parts is None:
+    parts = _parts(tuple([token for token, _ in pairs]), labels)
+    if not parts:
         return None
-    return min((exp(min(0.0, sum(values[first:last]))) for first, last in parts), default=None)
+    weakest = min([sum([value for _, value in pairs[first:last]]) for first, last in parts])
+    return exp(min(0.0, weakest))
 
 
 @lru_cache(maxsize=4096)

@@ -108,7 +108,7 @@ class Task:
             if rendered is None:
                 prompts.append(None)
                 continue
-            text, truncated = cut(rendered, limit)
+            text, truncated = cut(rendered, limit) if len(rendered) > limit else (rendered, False)
             try:
                 encoded = text.encode()
             except (

@@ -75,6 +75,10 @@ def render_rows(text: str, columns: Mapping[str, Sequence[str | None]]) -> Itera
         else f"{{{names.index(part.name)}}}"
         for part in parts
     )
+    if len(names) == 1:  # nearly always
+        for cell in columns[names[0]]:
+            yield layout.format(cell) if cell is not None and cell.strip() else None
+        return
     for cells in zip(*(columns[name] for name in names), strict=True):
         filled = any(cell is not None and cell.strip() for cell in cells)
         yield layout.format(*(cell or "" for cell in cells)) if filled else None

@@ -71,14 +71,19 @@ def write_config(folder: Path, base_url: str) -> Path:
 
 def build(folder: Path, rows: int) -> None:
     """Make the input, and the state that a run killed near its end leaves."""
-    write_input(folder / "in.parquet", rows)
-    job = prepare(load_config(write_config(folder, "http://127.0.0.1:9/v1")))
+    job = prepare_job(folder, rows)
     with job.workspace.locked():
         record, _ = job.workspace.begin_or_continue(job.identity, Clock())
         parts = Parts(job.workspace.parts, record.run_id, part_schema(job.config.task.kind))
         Builder(job, record.run_id, parts, rows).work()
     # As a run that is killed: nothing is closed, SQLite's journal stays behind.
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+def prepare_job(folder: Path, rows: int) -> Job:
+    """Make the input, and return the job; nothing is there of its state yet."""
+    write_input(folder / "in.parquet", rows)
+    return prepare(load_config(write_config(folder, "http://127.0.0.1:9/v1")))
 
 
 def write_input(path: Path, rows: int) -> None:
@@ -117,34 +122,35 @@ class Builder:
 
     def _answer(self, chunk: Chunk, *, with_part: bool) -> None:
         prompts = [prompt for prompt in self._job.task.prompts(chunk.columns) if prompt]
-        answers = [
-            self._answer_to(prompt) for prompt in prompts[: max(0, self._rows - MISSING - chunk.span.start)]
-        ]
+        known = prompts[: max(0, self._rows - MISSING - chunk.span.start)]
+        answers = [answer_to(prompt, self._run_id) for prompt in known]
         self._store.append(answers)
         if with_part:
             answered = {answer.key: (answer, self._parser.outcome(answer)) for answer in answers}
             self._parts.write(chunk.span, part_batch(self._job.config.task.kind, prompts, answered))
 
-    def _answer_to(self, prompt: Prompt) -> Answer:
-        logprob = -round(int.from_bytes(prompt.key[:4]) / 2**34, 6)
-        return Answer(
-            key=prompt.key,
-            run=self._run_id,
-            text=f'{{"label":"{label_of(prompt.text)}"}}',
-            finish="stop",
-            status=None,
-            error=None,
-            logprobs=json.dumps([[token, logprob] for token in TOKENS], separators=(",", ":")),
-            prompt_tokens=71,
-            cached_tokens=0,
-            completion_tokens=5,
-            cost_usd=9.1e-6,
-            model="m",
-            request_id=f"chatcmpl-{prompt.key[:4].hex()}",
-            attempts=1,
-            asks=1,
-            at=time.time(),
-        )
+
+def answer_to(prompt: Prompt, run_id: str) -> Answer:
+    """Return what the simulator would have answered."""
+    logprob = -round(int.from_bytes(prompt.key[:4]) / 2**34, 6)
+    return Answer(
+        key=prompt.key,
+        run=run_id,
+        text=f'{{"label":"{label_of(prompt.text)}"}}',
+        finish="stop",
+        status=None,
+        error=None,
+        logprobs=json.dumps([[token, logprob] for token in TOKENS], separators=(",", ":")),
+        prompt_tokens=71,
+        cached_tokens=0,
+        completion_tokens=5,
+        cost_usd=9.1e-6,
+        model="m",
+        request_id=f"chatcmpl-{prompt.key[:4].hex()}",
+        attempts=1,
+        asks=1,
+        at=time.time(),
+    )
 
 
 def build_once(folder: Path, rows: int) -> None:

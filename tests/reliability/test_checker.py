@@ -17,7 +17,8 @@ from jobs import LABELS, JobFiles, right_label, texts
 from pipeline.endpoints.simulator import Simulator
 from pipeline.endpoints.simulator_log import Entry
 from pipeline.run import run_job
-from reliability.checker import Witness, violations
+from reliability import checker
+from reliability.checker import ENOUGH_KILLS, Witness, violations
 from reliability.evidence import files_with, read_ledger
 
 ROWS = 60
@@ -165,13 +166,28 @@ def test_a_durable_answer_that_goes_or_changes_between_executions_is_found(
     assert sum(line.startswith("paid is kept") for line in witness.broken) == 2
 
 
-def test_a_kill_that_costs_more_than_what_was_in_flight_and_in_a_commit_is_found(
-    job: JobFiles, entries: list[Entry]
+@pytest.mark.parametrize(("commit", "promises"), [(10, []), (5, ["paid is kept"])])
+def test_kills_that_cost_more_than_what_was_in_flight_and_in_a_commit_are_found(
+    job: JobFiles, entries: list[Entry], commit: int, promises: list[str]
+) -> None:
+    job.set(limits={"max_concurrency": 4})
+    execute(job, "DELETE FROM answers")
+    seen: list[Entry] = []
+    witness = Witness(job, lambda: seen, commit=commit)
+    for kill in range(ENOUGH_KILLS):
+        seen += entries[10 * kill : 10 * kill + 10]
+        witness.execution_ended(killed=True)
+    assert [line[:12] for line in witness.verdict() if "half of the kills" in line] == promises
+
+
+def test_a_kill_that_costs_more_than_the_disk_can_hold_up_is_found(
+    job: JobFiles, entries: list[Entry], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job.set(limits={"max_concurrency": 4})
     execute(job, "DELETE FROM answers WHERE id > 40")
-    for commit, promises in ((50, []), (5, ["paid is kept"])):
-        witness = Witness(job, lambda: entries, commit=commit)
+    for most, promises in ((50, []), (5, ["paid is kept"])):
+        monkeypatch.setattr(checker, "MOST", most)
+        witness = Witness(job, lambda: entries)
         witness.execution_ended(killed=True)
         assert [line[:12] for line in witness.broken] == promises
 
