@@ -8,7 +8,7 @@ CONFIG ?= configs/tags.yaml
 SOAK_SEED ?= $(shell date +%s)
 
 .DEFAULT_GOAL := help
-.PHONY: help sample test format lint types floors unit soak bench memory recovery mutants clean
+.PHONY: help sample test format lint types floors unit soak bench bench-peers memory recovery mutants clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -46,6 +46,9 @@ memory: $(VENV)/installed-dev  ## measure peak memory on 20,000 and 200,000 rows
 bench: $(VENV)/installed-dev  ## compare with a bare aiohttp loop: CPU a row, rows a second, memory
 	$(BIN)/python tests/benchmarks/speed.py
 
+bench-peers: $(VENV)/installed-dev  ## the same with other tools, each installed into a folder below .venv-peers; takes half an hour
+	$(BIN)/python tests/benchmarks/peers.py
+
 recovery: $(VENV)/installed-dev  ## measure how soon a killed run of 10 million rows asks again; takes 15 minutes and 8 GB
 	$(BIN)/python tests/benchmarks/recovery.py
 
@@ -53,7 +56,7 @@ mutants: $(VENV)/installed-dev  ## take each sync, lock, fence and bound away in
 	$(BIN)/python tests/reliability/mutants.py
 
 clean:  ## remove what was installed, not what was paid for
-	rm -rf $(VENV) build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-peers build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)

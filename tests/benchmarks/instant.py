@@ -4,6 +4,7 @@
 """
 
 import asyncio
+import re
 from multiprocessing.connection import Connection
 from typing import cast
 
@@ -52,6 +53,7 @@ RESPONSE = (
     b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n"
     b"Date: Mon, 23 Nov 2026 12:00:00 GMT\r\nX-Request-Id: req_0123456789abcdef\r\n\r\n" % len(BODY)
 ) + BODY
+LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 NOTHING = b"HTTP/1.1 404 Not Found\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
 
 
@@ -69,9 +71,8 @@ class Instant(asyncio.Protocol):
         """Answer each request that is whole."""
         held = self._held + data if self._held else data
         while (head := held.find(b"\r\n\r\n")) >= 0:
-            length = held.find(b"ontent-Length: ", 0, head)
-            size = int(held[length + 15 : held.find(b"\r", length)]) if length >= 0 else 0
-            stop = head + 4 + size
+            length = LENGTH.search(held, 0, head)
+            stop = head + 4 + (int(length[1]) if length else 0)
             if len(held) < stop:
                 break
             self._transport.write(RESPONSE if held.startswith(b"POST") else NOTHING)

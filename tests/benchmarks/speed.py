@@ -13,11 +13,13 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 from statistics import median
+from typing import IO
 
 import polars as pl
 from apart import endpoint
@@ -35,6 +37,22 @@ class Use:
     cpu: float
     speed: float
     peak: float
+
+    def __str__(self) -> str:
+        return f"{self.cpu:6.1f} us CPU a row, {self.speed:7,.0f} rows/s, {self.peak:4.0f} MB"
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """What a process used in all: CPU seconds, seconds, peak RSS in MB."""
+
+    cpu: float
+    seconds: float
+    peak: float
+
+    def over(self, rows: int) -> Use:
+        """Return it as what each of *rows* rows took."""
+        return Use(self.cpu / rows * 1e6, rows / self.seconds, self.peak)
 
 
 def make_table(folder: Path, rows: int) -> None:
@@ -58,32 +76,52 @@ def write_config(folder: Path, base_url: str) -> Path:
     return path
 
 
-def use(command: Sequence[str], rows: int) -> Use:
-    """Run *command* and return what it used."""
+def spend(
+    command: Sequence[str],
+    environment: Mapping[str, str] | None = None,
+    output: IO[bytes] | None = None,
+    limit_seconds: float = inf,
+) -> Spent:
+    """Run *command* and return what it used; what it prints goes to *output*, its errors too, where there is one.
+
+    Raises subprocess.CalledProcessError when it fails, subprocess.TimeoutExpired when it takes too long.
+    """
     started = time.monotonic()
-    process = subprocess.Popen([sys.executable, *command], stdout=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        command, env=environment, stdout=output or subprocess.DEVNULL, stderr=output and subprocess.STDOUT
+    )
     status, peak = Path(f"/proc/{process.pid}/status"), 0
     while os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
         # Not what `wait4` tells: that counts what this process had when it forked.
         with suppress(IndexError):  # a process that is ending has no memory any more
             peak = int(status.read_text().partition("VmHWM:")[2].split()[0])
+        if time.monotonic() - started > limit_seconds:
+            process.kill()
+            process.wait()
+            raise subprocess.TimeoutExpired(command, limit_seconds)
         time.sleep(0.02)
     _, code, used = os.wait4(process.pid, 0)
     seconds = time.monotonic() - started
     process.returncode = os.waitstatus_to_exitcode(code)
     if process.returncode:
-        raise SystemExit(f"{' '.join(command)}: status {process.returncode}")
-    return Use((used.ru_utime + used.ru_stime) / rows * 1e6, rows / seconds, peak / 1024)
+        raise subprocess.CalledProcessError(process.returncode, command)
+    return Spent(used.ru_utime + used.ru_stime, seconds, peak / 1024)
 
 
-def ours(base_url: str, rows: int, table: Path) -> Use:
+def use(command: Sequence[str], rows: int) -> Use:
+    """Run Python with *command* and return what each of *rows* rows took."""
+    return spend([sys.executable, *command]).over(rows)
+
+
+def ours(base_url: str, rows: int, table: Path) -> Spent:
     """Run `pipeline run` on *table*, from nothing to the published output."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / TABLE).symlink_to(table)
-        found = use(["-m", "pipeline", "run", str(write_config(folder, base_url)), "--quiet"], rows)
+        command = [sys.executable, "-m", "pipeline", "run", str(write_config(folder, base_url)), "--quiet"]
+        spent = spend(command)
         assert pl.scan_parquet(folder / "out.parquet").select(pl.len()).collect().item() == rows
-        return found
+        return spent
 
 
 def main() -> None:
@@ -98,11 +136,9 @@ def main() -> None:
         make_table(folder, chosen.rows)
         for _ in range(chosen.pairs):
             bare = use([str(BARE), str(folder / TABLE), base_url], chosen.rows)
-            pairs.append((bare, ours(base_url, chosen.rows, folder / TABLE)))
+            pairs.append((bare, ours(base_url, chosen.rows, folder / TABLE).over(chosen.rows)))
             for what, found in zip(("bare", "ours"), pairs[-1], strict=True):
-                sys.stdout.write(
-                    f"{what}: {found.cpu:6.1f} us CPU a row, {found.speed:7,.0f} rows/s, {found.peak:4.0f} MB\n"
-                )
+                sys.stdout.write(f"{what}: {found}\n")
             sys.stdout.flush()
     for what in ("cpu", "speed", "peak"):
         ratios = sorted(getattr(us, what) / getattr(them, what) for them, us in pairs)
