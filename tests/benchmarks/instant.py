@@ -5,6 +5,7 @@
 
 import asyncio
 import re
+from ctypes import c_ulong
 from multiprocessing.connection import Connection
 from typing import cast
 
@@ -58,9 +59,10 @@ NOTHING = b"HTTP/1.1 404 Not Found\r\nContent-Type: application/json\r\nContent-
 
 
 class Instant(asyncio.Protocol):
-    """One connection."""
+    """One connection; counts what it answers."""
 
-    def __init__(self) -> None:
+    def __init__(self, answered: c_ulong) -> None:
+        self._answered = answered
         self._held = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -75,16 +77,20 @@ class Instant(asyncio.Protocol):
             stop = head + 4 + (int(length[1]) if length else 0)
             if len(held) < stop:
                 break
+            self._answered.value += 1
             self._transport.write(RESPONSE if held.startswith(b"POST") else NOTHING)
             held = held[stop:]
         self._held = held
 
 
-def serve(pipe: Connection) -> None:
-    """Serve until the other end of *pipe* closes."""
+def serve(pipe: Connection, answered: c_ulong | None = None) -> None:
+    """Serve until the other end of *pipe* closes; *answered* may be shared memory that tells how far it is."""
+    count = c_ulong() if answered is None else answered
 
     async def until_told() -> None:
-        server = await asyncio.get_running_loop().create_server(Instant, "127.0.0.1", 0, backlog=4096)
+        server = await asyncio.get_running_loop().create_server(
+            lambda: Instant(count), "127.0.0.1", 0, backlog=4096
+        )
         pipe.send(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1")
         await asyncio.to_thread(pipe.poll, None)
 

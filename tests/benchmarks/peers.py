@@ -1,74 +1,38 @@
 """The table of `speed.py` with other tools in it that ask a model about many texts.
 
-    python tests/benchmarks/peers.py [--rows 2000] [--rounds 3] [--only NAME ...]
+    python tests/benchmarks/peers.py [--rows 3000] [--rounds 3] [--only NAME ...]
 
 Each peer is installed into a virtual environment of its own and asked to do the same work: the same texts and settings,
 one request a text, 256 in flight, against a server in another process that answers at once. All take turns. What is
-told is the steady state: each runs on a few texts and on many, and what the few took, its start and its connections
-among it, is subtracted. The bare loop and `pipeline run` get ten times as many texts, as they take a tenth of the time.
-A peer that cannot be installed, fails or answers wrongly is listed below the table with what it said.
+told is the steady state: what is used after the first answers, so without the start and the connecting. The bare loop
+and `pipeline run` get ten times as many texts, as they take a tenth of the time. A peer that cannot be installed, fails
+or answers wrongly is listed below the table with what it said.
 """
 
 import argparse
 import json
 import os
-import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from ctypes import c_ulong
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
+from itertools import product
+from multiprocessing import get_context
 from pathlib import Path
 from statistics import median
 
 import bare
 from apart import endpoint
 from instant import REPLY, serve
-from speed import BARE, TABLE, Spent, Use, make_table, ours, spend
+from speed import BARE, TABLE, Spent, Use, Watch, make_table, ours, spend
+from venvs import WORK, Peer, UnfitError, ask_peer, install
 
 from pipeline import __version__
 
-HOME = Path(__file__).resolve().parents[2] / ".venv-peers"
-SCRIPTS = Path(__file__).with_name("peers")
-FEW = 256
-INSTALL_SECONDS = 900
-RUN_SECONDS = 600
-SHOWN_CHARACTERS = 200
-
-QUIET = {
-    "DO_NOT_TRACK": "true",
-    "SCARF_NO_ANALYTICS": "true",
-    "DAFT_ANALYTICS_ENABLED": "0",
-    "TELEMETRY_ENABLED": "false",  # Curator's
-    "CURATOR_DISABLE_RICH_DISPLAY": "1",
-    "LITELLM_LOCAL_MODEL_COST_MAP": "True",
-    "HF_HUB_OFFLINE": "1",
-}
-"""No telemetry, no downloads, no checks for updates; no display that redraws itself."""
-
-
-class UnfitError(Exception):
-    """A peer that cannot be measured; says why."""
-
-
-@dataclass(frozen=True, slots=True)
-class Peer:
-    """A tool to compare with: what it is called, what to install, and the script in `peers/` that uses it."""
-
-    name: str
-    requirement: str
-    script: str
-
-    @property
-    def version(self) -> str:
-        """The version that is pinned."""
-        return self.requirement.partition("==")[2]
-
-    @property
-    def python(self) -> Path:
-        """The interpreter of its virtual environment."""
-        return HOME / self.name / "bin" / "python"
-
+FIRST = 2 * bare.IN_FLIGHT
 
 PEERS = (
     Peer("openai", "openai==3.57.0", "ask_openai.py"),
@@ -82,46 +46,41 @@ PEERS = (
 )
 
 
+class Start:
+    """Notes what a process had used when the first answers were there."""
+
+    def __init__(self, answered: c_ulong) -> None:
+        self._answered, self._before = answered, answered.value
+        self.rows, self.cpu, self.seconds = 0, 0.0, 0.0
+
+    def __call__(self, pid: int, seconds: float) -> None:
+        """Look how far the process *pid* is, that has run for *seconds*."""
+        answered = self._answered.value - self._before
+        if self.rows or answered < FIRST:
+            return
+        ticks = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:15]
+        self.rows, self.seconds = answered, seconds
+        self.cpu = sum(map(int, ticks)) / os.sysconf("SC_CLK_TCK")
+
+    def rest(self, spent: Spent, rows: int) -> Use:
+        """Return what each of the other rows took of all that was spent on *rows* rows; raises UnfitError."""
+        if not 0 < self.rows < rows:
+            raise UnfitError(f"too quick for {rows} rows")
+        # As many answers as are in flight may be unread by then: they count as rows that are yet to come, so that a
+        # doubt is in the favour of whoever is measured.
+        rest = rows - self.rows + bare.IN_FLIGHT
+        return Spent(spent.cpu - self.cpu, spent.seconds - self.seconds, spent.peak).over(rest)
+
+
 @dataclass(slots=True)
 class Contestant:
-    """One line of the table: how to run it on the texts in a folder, on how many, and what it took in each round."""
+    """One line of the table: how to run it on a folder's texts, on how many, and what it took in each round."""
 
     name: str
     version: str
-    run: Callable[[Path, int], Spent]
-    many: int
+    run: Callable[[Path, int, Watch], Spent]
+    rows: int
     took: list[Use] = field(default_factory=list)
-
-
-def attempt(
-    command: Sequence[str], limit_seconds: float, environment: Mapping[str, str] | None = None
-) -> tuple[Spent, str]:
-    """Run *command*; return what it used and the last line that it printed, or raise UnfitError with that line."""
-    with tempfile.TemporaryFile() as output:
-        try:
-            spent, trouble = spend(command, environment, output, limit_seconds), ""
-        except subprocess.CalledProcessError as error:
-            spent, trouble = None, f"status {error.returncode}"
-        except subprocess.TimeoutExpired:
-            spent, trouble = None, f"not done after {limit_seconds:.0f} s"
-        output.seek(0)
-        lines = output.read().decode(errors="replace").strip().splitlines()
-    last = lines[-1].strip()[:SHOWN_CHARACTERS] if lines else ""
-    if spent is None:
-        raise UnfitError(f"{trouble}: {last}")
-    return spent, last
-
-
-def install(peer: Peer) -> None:
-    """Give *peer* its virtual environment, unless it has the one that it needs; raises UnfitError."""
-    done = HOME / peer.name / "installed"
-    if done.exists() and done.read_text() == peer.requirement:
-        return
-    sys.stderr.write(f"installing {peer.requirement}\n")
-    attempt([sys.executable, "-m", "venv", "--clear", str(HOME / peer.name)], INSTALL_SECONDS)
-    pip = [str(peer.python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    attempt([*pip, peer.requirement], INSTALL_SECONDS)
-    done.write_text(peer.requirement)
 
 
 def write_work(folder: Path, base_url: str) -> None:
@@ -137,64 +96,46 @@ def write_work(folder: Path, base_url: str) -> None:
         "right": json.loads(REPLY["choices"][0]["message"]["content"])["label"],
         "texts": list(bare.texts(str(folder / TABLE))),
     }
-    (folder / "work.json").write_text(json.dumps(work))
-
-
-def ask_peer(peer: Peer, folder: Path, rows: int) -> Spent:
-    """Run the peer's script; raises UnfitError unless all its labels are right."""
-    with tempfile.TemporaryDirectory() as home:  # of its own each time: nothing is remembered
-        environment = {"PATH": os.environ["PATH"], "LANG": "C.UTF-8", "HOME": home, **QUIET}
-        command = [str(peer.python), str(SCRIPTS / peer.script), str(folder / "work.json")]
-        spent, last = attempt(command, RUN_SECONDS, environment)
-    if last != str(rows):
-        raise UnfitError(f"right labels for {last} of {rows} rows")
-    return spent
+    (folder / WORK).write_text(json.dumps(work))
 
 
 def contestants(base_url: str, rows: int, peers: Sequence[Peer]) -> list[Contestant]:
     """Return all that take turns, the bare loop first."""
 
-    def run_bare(folder: Path, _: int) -> Spent:
-        return spend([sys.executable, str(BARE), str(folder / TABLE), base_url])
+    def run_bare(folder: Path, _: int, watch: Watch) -> Spent:
+        return spend([sys.executable, str(BARE), str(folder / TABLE), base_url], watch=watch)
 
-    def run_ours(folder: Path, rows: int) -> Spent:
-        return ours(base_url, rows, folder / TABLE)
-
-    def runner(peer: Peer) -> Callable[[Path, int], Spent]:
-        return lambda folder, rows: ask_peer(peer, folder, rows)
+    def run_ours(folder: Path, rows: int, watch: Watch) -> Spent:
+        return ours(base_url, rows, folder / TABLE, watch)
 
     return [
         Contestant("bare loop", "", run_bare, rows * 10),
         Contestant("pipeline", __version__, run_ours, rows * 10),
-        *(Contestant(peer.name, peer.version, runner(peer), rows) for peer in peers),
+        *(Contestant(peer.name, peer.version, partial(ask_peer, peer), rows) for peer in peers),
     ]
-
-
-def steady(contestant: Contestant, folder: Path) -> Use:
-    """Run *contestant* on few texts and on many; return what each of the others took."""
-    few = contestant.run(folder / str(FEW), FEW)
-    many = contestant.run(folder / str(contestant.many), contestant.many)
-    more = Spent(many.cpu - few.cpu, many.seconds - few.seconds, many.peak)
-    return more.over(contestant.many - FEW)
 
 
 def measure(rows: int, rounds: int, peers: Sequence[Peer], unfit: dict[str, str]) -> list[Contestant]:
     """Let all take turns; those that fail are put into *unfit* and left out."""
-    with tempfile.TemporaryDirectory(prefix="peers-") as name, endpoint(serve) as base_url:
+    answered = get_context("spawn").RawValue(c_ulong)
+    with tempfile.TemporaryDirectory(prefix="peers-") as name, endpoint(serve, answered) as base_url:
         folder, taking_part = Path(name), contestants(base_url, rows, peers)
-        for count in {FEW, *(each.many for each in taking_part)}:
+        for count in {each.rows for each in taking_part}:
             (folder / str(count)).mkdir()
             make_table(folder / str(count), count)
             write_work(folder / str(count), base_url)
-        for turn in range(rounds):
-            for each in list(taking_part):
-                try:
-                    each.took.append(steady(each, folder))
-                except UnfitError as error:
-                    unfit[each.name] = str(error)
-                    taking_part.remove(each)
-                else:
-                    sys.stderr.write(f"round {turn + 1}: {each.name}: {each.took[-1]}\n")
+        for turn, each in product(range(rounds), list(taking_part)):
+            if each not in taking_part:
+                continue
+            start = Start(answered)
+            try:
+                spent = each.run(folder / str(each.rows), each.rows, start)
+                each.took.append(start.rest(spent, each.rows))
+            except UnfitError as error:
+                unfit[each.name] = str(error)
+                taking_part.remove(each)
+            else:
+                sys.stderr.write(f"round {turn + 1}: {each.name}: {each.took[-1]}\n")
     return taking_part
 
 
@@ -223,7 +164,7 @@ def main() -> None:
     """Install, measure and print."""
     names = [peer.name for peer in PEERS]
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--rows", type=int, default=2_000, help="texts that each peer is asked about")
+    parser.add_argument("--rows", type=int, default=3_000, help="texts that each peer is asked about")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--only", nargs="*", choices=names, default=names, help="these peers alone")
     chosen = parser.parse_args()

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from math import inf
@@ -27,6 +27,7 @@ from instant import serve
 
 BARE = Path(__file__).with_name("bare.py")
 TABLE = "in.parquet"
+Watch = Callable[[int, float], None]
 WORDS = "a table of packages, each with a name and a summary of what it is good for, and one more word: "
 
 
@@ -81,9 +82,11 @@ def spend(
     environment: Mapping[str, str] | None = None,
     output: IO[bytes] | None = None,
     limit_seconds: float = inf,
+    watch: Watch | None = None,
 ) -> Spent:
     """Run *command* and return what it used; what it prints goes to *output*, its errors too, where there is one.
 
+    *watch* is called every now and then, with the process's id and the seconds that it has run.
     Raises subprocess.CalledProcessError when it fails, subprocess.TimeoutExpired when it takes too long.
     """
     started = time.monotonic()
@@ -95,7 +98,10 @@ def spend(
         # Not what `wait4` tells: that counts what this process had when it forked.
         with suppress(IndexError):  # a process that is ending has no memory any more
             peak = int(status.read_text().partition("VmHWM:")[2].split()[0])
-        if time.monotonic() - started > limit_seconds:
+        elapsed = time.monotonic() - started
+        if watch:
+            watch(process.pid, elapsed)
+        if elapsed > limit_seconds:
             process.kill()
             process.wait()
             raise subprocess.TimeoutExpired(command, limit_seconds)
@@ -113,13 +119,13 @@ def use(command: Sequence[str], rows: int) -> Use:
     return spend([sys.executable, *command]).over(rows)
 
 
-def ours(base_url: str, rows: int, table: Path) -> Spent:
+def ours(base_url: str, rows: int, table: Path, watch: Watch | None = None) -> Spent:
     """Run `pipeline run` on *table*, from nothing to the published output."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / TABLE).symlink_to(table)
         command = [sys.executable, "-m", "pipeline", "run", str(write_config(folder, base_url)), "--quiet"]
-        spent = spend(command)
+        spent = spend(command, watch=watch)
         assert pl.scan_parquet(folder / "out.parquet").select(pl.len()).collect().item() == rows
         return spent
 
