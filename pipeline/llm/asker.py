@@ -9,12 +9,13 @@ from pipeline.clock import Clock
 from pipeline.config import Config
 from pipeline.llm.billing import Billing, booked
 from pipeline.llm.client import Client
+from pipeline.llm.concurrency import Concurrency
 from pipeline.llm.crew import Crew
 from pipeline.llm.descriptors import affordable
 from pipeline.llm.estimate import TokenEstimate
 from pipeline.llm.forms import Forms
 from pipeline.llm.health import OUTAGE_KINDS, Health, Patience
-from pipeline.llm.limits import Budget, Concurrency
+from pipeline.llm.limits import Budget
 from pipeline.llm.replies import NOTHING, Failure, Kind, Reply
 from pipeline.llm.request import Backlog, Counters, Request, answer_from_failure, answer_from_reply
 from pipeline.llm.retry import Policy, Tries
@@ -125,22 +126,22 @@ class Asker:
         body = self._forms.body(request.prompt.text, again=request.previous is not None)
         seconds = self._patience.probe_seconds if self.health.open else self._patience.seconds
         self.counters.requests += 1
-        sent_at = self.concurrency.sent()
+        departure = self.concurrency.sent()
         outcome: Reply | Failure | None = None
         wait = 0.0
         try:
             outcome, window = await self._client.ask(body, seconds)
-            wait = window.wait_seconds if window else 0.0
+            wait = self._turn.wait_seconds(window) if window else 0.0
         finally:
             replied = isinstance(outcome, Reply)
             congested = self._is_congestion(outcome, wait)
-            self._episodes += self.concurrency.learn(sent_at, congested=congested, success=replied)
+            self._episodes += self.concurrency.learn(departure, congested=congested, success=replied)
             outcome = outcome and self._priced(outcome)
             self.budget.settle(estimate_usd, booked(outcome, estimate_usd))
         self._turn.pause(wait, "no more requests or tokens are left in this minute")
         if isinstance(outcome, Reply):
             self.health.good(again=request.tries.suspect)
-            self._patience.learn(self._clock.now() - sent_at)
+            self._patience.learn(self._clock.now() - departure.at)
             self._estimate.learn(tokens, outcome.usage)
             self.billing.note(outcome.usage)
         return outcome

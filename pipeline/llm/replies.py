@@ -128,20 +128,34 @@ class Window:
     """What a reply's headers tell about the rate limits; None where they do not.
 
     Attributes:
+        limit_requests: Requests a minute.
+        limit_tokens: Tokens a minute.
         remaining_requests: Requests left in the current window.
         reset_requests: Seconds until there are more.
         remaining_tokens: Tokens left in the current window.
         reset_tokens: Seconds until there are more.
     """
 
+    limit_requests: float | None = None
+    limit_tokens: float | None = None
     remaining_requests: float | None = None
     reset_requests: float | None = None
     remaining_tokens: float | None = None
     reset_tokens: float | None = None
 
-    @property
-    def wait_seconds(self) -> float:
-        """Seconds until a request may be sent again: 0 unless a window is used up."""
-        requests = self.reset_requests if self.remaining_requests == 0 else None
-        tokens = self.reset_tokens if self.remaining_tokens == 0 else None
-        return min(max(requests or 0.0, tokens or 0.0), MAX_WINDOW_SECONDS)
+    def wait_seconds(self, requests_per_minute: float | None, tokens_per_minute: float | None) -> float:
+        """Return the seconds until a request may be sent again: 0 unless a window is used up.
+
+        Where we ourselves keep to no more a minute than the endpoint allows, an empty window is no news: it is
+        small, and there is room again by the time that we send.
+        """
+        requests = _reset(
+            self.remaining_requests, self.reset_requests, self.limit_requests, requests_per_minute
+        )
+        tokens = _reset(self.remaining_tokens, self.reset_tokens, self.limit_tokens, tokens_per_minute)
+        return min(max(requests, tokens), MAX_WINDOW_SECONDS)
+
+
+def _reset(remaining: float | None, reset: float | None, limit: float | None, ours: float | None) -> float:
+    kept = ours is not None and limit is not None and ours <= limit
+    return 0.0 if remaining != 0 or kept else reset or 0.0

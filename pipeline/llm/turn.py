@@ -4,7 +4,9 @@ import logging
 
 from pipeline.clock import Clock
 from pipeline.config import LimitSettings
-from pipeline.llm.limits import Concurrency, Pause, Quota
+from pipeline.llm.concurrency import Concurrency
+from pipeline.llm.limits import Pause, Quota
+from pipeline.llm.replies import Window
 
 log = logging.getLogger(__name__)
 
@@ -18,6 +20,7 @@ class Turn:
     def __init__(self, limits: LimitSettings, concurrency: Concurrency, clock: Clock) -> None:
         self._requests = Quota(limits.requests_per_minute) if limits.requests_per_minute else None
         self._tokens = Quota(limits.tokens_per_minute) if limits.tokens_per_minute else None
+        self._rates = limits.requests_per_minute, limits.tokens_per_minute
         self._concurrency = concurrency
         self._pause = Pause(clock)
 
@@ -42,6 +45,10 @@ class Turn:
             await self._tokens.take(tokens)
         await self._concurrency.spaced()
         await self._pause.wait()
+
+    def wait_seconds(self, window: Window) -> float:
+        """Return how long nobody should send, by what a reply tells of the endpoint's limits."""
+        return window.wait_seconds(*self._rates)
 
     def pause(self, seconds: float, reason: str) -> None:
         """Have nobody send for *seconds* from now."""

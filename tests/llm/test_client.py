@@ -56,7 +56,7 @@ async def test_a_right_reply_is_read_with_its_rate_limits() -> None:
     assert outcome.text == '{"label":"games"}'
     assert outcome.usage.prompt_tokens
     assert window is not None
-    assert window.wait_seconds == pytest.approx(0.02)
+    assert window.wait_seconds(None, None) == pytest.approx(0.02)
 
 
 @pytest.mark.parametrize(

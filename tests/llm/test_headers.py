@@ -97,8 +97,8 @@ def test_retry_after_is_a_bounded_number_or_nothing_whatever_the_server_sends(
 )
 def test_a_window_is_never_waited_for_longer_than_a_minute(headers: dict[str, str]) -> None:
     found = window(headers)
-    assert found is None or 0 <= found.wait_seconds <= MAX_WINDOW_SECONDS
-    assert found is None or math.isfinite(found.wait_seconds)
+    assert found is None or 0 <= found.wait_seconds(None, None) <= MAX_WINDOW_SECONDS
+    assert found is None or math.isfinite(found.wait_seconds(None, None))
 
 
 def test_openais_headers_are_read() -> None:
@@ -145,7 +145,15 @@ def test_openais_headers_are_read() -> None:
 def test_only_a_window_that_is_used_up_is_waited_for(headers: dict[str, str], seconds: float) -> None:
     found = window({f"x-ratelimit-{name}": value for name, value in headers.items()})
     assert found is not None
-    assert found.wait_seconds == seconds
+    assert found.wait_seconds(None, None) == seconds
+
+
+@pytest.mark.parametrize(("ours", "seconds"), [(59, 0), (60, 0), (61, 1), (None, 1)])
+def test_an_empty_window_is_no_news_to_whoever_keeps_to_the_rate(ours: float | None, seconds: float) -> None:
+    told = {"limit-requests": "60", "remaining-requests": "0", "reset-requests": "1s"}
+    found = window({f"x-ratelimit-{name}": value for name, value in told.items()})
+    assert found is not None
+    assert found.wait_seconds(ours, None) == seconds
 
 
 def test_silence_about_the_limits_is_no_window() -> None:

@@ -40,6 +40,8 @@ def window(headers: Mapping[str, str]) -> Window | None:
     if "x-ratelimit-remaining-requests" not in headers and "x-ratelimit-remaining-tokens" not in headers:
         return None
     return Window(
+        limit_requests=_number(headers.get("x-ratelimit-limit-requests", "")),
+        limit_tokens=_number(headers.get("x-ratelimit-limit-tokens", "")),
         remaining_requests=_number(headers.get("x-ratelimit-remaining-requests", "")),
         reset_requests=go_duration(headers.get("x-ratelimit-reset-requests", "")),
         remaining_tokens=_number(headers.get("x-ratelimit-remaining-tokens", "")),
