@@ -30,9 +30,8 @@ class Quota:
         rate = per_minute / 60
         # Whole units: a remainder would be saved up beside the bucket.
         self._slice = max(1.0, float(int(rate * SLICE_SECONDS)))
-        room = (
-            2 + rate * CATCH_UP_SECONDS - self._slice
-        )  # beside the slice in hand, less the unit that is asked for
+        # Beside the slice in hand, less the unit that is asked for.
+        room = 2 + rate * CATCH_UP_SECONDS - self._slice
         self._bucket = AsyncLimiter(room, room / (rate * (1 - LEFT_OUT)))
         self._turn = asyncio.Lock()
         self._lease = 0.0

@@ -109,7 +109,7 @@ def test_openais_headers_are_read() -> None:
         "x-ratelimit-remaining-tokens": "0",
         "x-ratelimit-reset-tokens": "6m0s",
     }
-    assert window(headers) == Window(499, 0.12, 0, 360)
+    assert window(headers) == Window(500, None, 499, 0.12, 0, 360)
 
 
 @pytest.mark.parametrize(
