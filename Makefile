@@ -8,7 +8,7 @@ CONFIG ?= configs/tags.yaml
 SOAK_SEED ?= $(shell date +%s)
 
 .DEFAULT_GOAL := help
-.PHONY: help sample test format lint types floors unit soak bench bench-peers memory recovery mutants clean
+.PHONY: help sample test format lint types floors unit soak bench bench-rates bench-peers memory recovery mutants clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -48,6 +48,10 @@ bench: $(VENV)/installed-dev  ## compare with a bare aiohttp loop: CPU a row, ro
 
 bench-peers: $(VENV)/installed-dev  ## the same with other tools, each installed into a folder below .venv-peers; takes half an hour
 	$(BIN)/python tests/benchmarks/peers.py
+
+bench-rates: $(VENV)/installed-dev  ## measure how exactly limits are used, and how soon the best concurrency is found; 10 minutes
+	$(BIN)/python tests/benchmarks/rates.py
+	$(BIN)/python tests/benchmarks/concurrency.py
 
 recovery: $(VENV)/installed-dev  ## measure how soon a killed run of 10 million rows asks again; takes 15 minutes and 8 GB
 	$(BIN)/python tests/benchmarks/recovery.py

@@ -142,7 +142,7 @@ class Asker:
         if isinstance(outcome, Reply):
             self.health.good(again=request.tries.suspect)
             self._patience.learn(self._clock.now() - departure.at)
-            self._estimate.learn(tokens, outcome.usage)
+            self._estimate.learn(request.prompt.text, outcome.usage)
             self.billing.note(outcome.usage)
         return outcome
 

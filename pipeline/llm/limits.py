@@ -11,11 +11,14 @@ SLICE_SECONDS = 0.0025
 """Quota is taken from the bucket in slices of this much time: one timer a slice, not one a request."""
 
 CATCH_UP_SECONDS = 0.005
-"""Quota of so much time may be caught up where a timer was late."""
+"""Quota of so much time may be caught up where a timer was late: half of what LEFT_OUT leaves."""
 
 LEFT_OUT = 0.01
 """Share of the rate that is left out: for what is caught up, and for requests that the network delivers sooner after
 each other than they were sent. So no second sees more than the rate and one."""
+
+TOKENS_CATCH_UP_SECONDS = 0.05
+"""Tokens are counted by estimate on both sides, so a twentieth of a second more of them does no harm."""
 
 
 class Quota:
@@ -26,12 +29,12 @@ class Quota:
     which asyncio hands over in the order of arrival. An amount larger than the bucket takes several slices.
     """
 
-    def __init__(self, per_minute: float) -> None:
+    def __init__(self, per_minute: float, catch_up_seconds: float = CATCH_UP_SECONDS) -> None:
         rate = per_minute / 60
         # Whole units: a remainder would be saved up beside the bucket.
         self._slice = max(1.0, float(int(rate * SLICE_SECONDS)))
         # Beside the slice in hand, less the unit that is asked for.
-        room = 2 + rate * CATCH_UP_SECONDS - self._slice
+        room = 2 + rate * catch_up_seconds - self._slice
         self._bucket = AsyncLimiter(room, room / (rate * (1 - LEFT_OUT)))
         self._turn = asyncio.Lock()
         self._lease = 0.0

@@ -5,7 +5,7 @@ import logging
 from pipeline.clock import Clock
 from pipeline.config import LimitSettings
 from pipeline.llm.concurrency import Concurrency
-from pipeline.llm.limits import Pause, Quota
+from pipeline.llm.limits import TOKENS_CATCH_UP_SECONDS, Pause, Quota
 from pipeline.llm.replies import Window
 
 log = logging.getLogger(__name__)
@@ -19,7 +19,8 @@ class Turn:
 
     def __init__(self, limits: LimitSettings, concurrency: Concurrency, clock: Clock) -> None:
         self._requests = Quota(limits.requests_per_minute) if limits.requests_per_minute else None
-        self._tokens = Quota(limits.tokens_per_minute) if limits.tokens_per_minute else None
+        tokens = limits.tokens_per_minute
+        self._tokens = Quota(tokens, TOKENS_CATCH_UP_SECONDS) if tokens else None
         self._rates = limits.requests_per_minute, limits.tokens_per_minute
         self._concurrency = concurrency
         self._pause = Pause(clock)

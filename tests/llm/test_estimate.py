@@ -15,7 +15,7 @@ def learned(factor: float, replies: int) -> float:
     estimate = TokenEstimate("system " * 50, 32)
     truth = int(estimate.prompt(TEXT) * factor)
     for _ in range(replies):
-        estimate.learn(estimate.prompt(TEXT), Usage(truth, 0, 5))
+        estimate.learn(TEXT, Usage(truth, 0, 5))
     return estimate.prompt(TEXT) / truth
 
 
@@ -30,7 +30,7 @@ def test_nonsensical_counts_keep_the_estimate_within_bounds(counts: list[int | N
     estimate = TokenEstimate("system", 32)
     before = estimate.prompt(TEXT)
     for count in counts:
-        estimate.learn(estimate.prompt(TEXT), Usage(count, 0, None))
+        estimate.learn(TEXT, Usage(count, 0, None))
         assert 1 <= estimate.prompt(TEXT) <= 20 * before + 1
 
 
@@ -38,7 +38,7 @@ def test_a_reply_counts_as_max_tokens_until_replies_tell() -> None:
     estimate = TokenEstimate("", 32)
     assert estimate.completion == 32
     for _ in range(100):
-        estimate.learn(10, Usage(10, 0, 5))
+        estimate.learn("a word", Usage(10, 0, 5))
     assert estimate.completion == pytest.approx(5, abs=0.1)
 
 
@@ -50,5 +50,14 @@ def test_against_the_quota_the_larger_of_prompt_and_max_tokens_counts() -> None:
 def test_unknown_usage_teaches_nothing() -> None:
     estimate = TokenEstimate("system", 32)
     before = (estimate.prompt(TEXT), estimate.completion)
-    estimate.learn(before[0], Usage())
+    estimate.learn(TEXT, Usage())
     assert (estimate.prompt(TEXT), estimate.completion) == before
+
+
+def test_small_and_large_texts_are_both_estimated_right() -> None:
+    """What is around every text is not taken for a share of the large ones."""
+    estimate = TokenEstimate("system", 32)
+    for size in [40, 30_000, 90, 8_000] * 10:
+        estimate.learn("x" * size, Usage(150 + size // 4, 0, 5))
+    for size in (40, 1_000, 30_000):
+        assert estimate.prompt("x" * size) == pytest.approx(150 + size // 4, rel=0.05)
