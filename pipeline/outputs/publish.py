@@ -104,7 +104,7 @@ def publish(
     with _temporary_folder(keys, 0o700) as folder, Duplicates(folder, publication.rows) as duplicates:
         for sheet in publication.sheets:
             for span in sheet.spans:
-                duplicates.add(span.first_row, parts.read(span).column(KEY))
+                duplicates.add(span.first_row, parts.read(span, [KEY]).column(KEY))
         duplicates.finish()
         joined = _Joined(parts, duplicates, tally, go_on)
         if publication.single:

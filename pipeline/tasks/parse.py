@@ -132,13 +132,13 @@ def confidence(logprobs: str, labels: tuple[str, ...]) -> float | None:
         logprobs: JSON array of [token, natural log of its probability] over the whole reply.
         labels: The labels that were read from the reply.
     """
-    pairs = orjson.loads(logprobs)
+    tokens, values = zip(*orjson.loads(logprobs) or [("", 0.0)], strict=True)
     # Where the grammar rewrites the reply, the tokens spell the same labels with other blanks around them.
-    parts = _parts(tuple([token for token, _ in pairs]), labels)
+    parts = _parts(tokens, labels)
     if not parts:
         return None
-    weakest = min([sum([value for _, value in pairs[first:last]]) for first, last in parts])
-    return exp(min(0.0, weakest))
+    weakest = min([sum(values[first:last]) for first, last in parts])
+    return exp(weakest) if weakest < 0.0 else 1.0
 
 
 @lru_cache(maxsize=4096)
