@@ -32,20 +32,24 @@ def _column(index: int, name: str) -> str:
 
 COLUMNS = ", ".join(_column(index, name) for index, name in enumerate(FIELDS) if index)
 LOOK_UP = f"""
-SELECT count(*), group_concat(hex(l.key), ''), CAST(json_group_array(a.checksum) AS BLOB), {COLUMNS}
-FROM latest l LEFT JOIN answers a ON a.id = l.id AND a.key = l.key WHERE l.key IN ({{}})
+WITH RECURSIVE wanted(place) AS (
+    SELECT 0 UNION ALL SELECT place + 1 FROM wanted WHERE (place + 1) * {KEY_BYTES} < length(?1)
+)
+SELECT count(*), json_group_array(place), CAST(json_group_array(a.checksum) AS BLOB), {COLUMNS}
+FROM wanted CROSS JOIN latest l ON l.key = substr(?1, place * {KEY_BYTES} + 1, {KEY_BYTES})
+LEFT JOIN answers a ON a.id = l.id AND a.key = l.key
 """  # noqa: S608 - the statement is constant
 
 
 def look_up(connection: sqlite3.Connection, keys: Sequence[bytes]) -> tuple[dict[bytes, Answer], bool]:
-    """Return the newest answers of *keys*, and whether that are all that there are.
+    """Return the newest answers of *keys*, and whether those are all that there are.
 
     Raises:
         sqlite3.Error: If the file cannot be read, or is damaged.
     """
     try:
-        count, *cells = connection.execute(LOOK_UP.format(",".join("?" * len(keys))), keys).fetchone()
-        found = _unpacked(*cells) if count else {}
+        count, places, *cells = connection.execute(LOOK_UP, (b"".join(keys),)).fetchone()
+        found = _unpacked([keys[place] for place in orjson.loads(places)], *cells) if count else {}
     except FAILURES as error:
         if getattr(error, "sqlite_errorcode", None) not in {sqlite3.SQLITE_ERROR, sqlite3.SQLITE_TOOBIG}:
             raise
@@ -55,13 +59,11 @@ def look_up(connection: sqlite3.Connection, keys: Sequence[bytes]) -> tuple[dict
     return found, len(found) == count
 
 
-def _unpacked(keys: str, checksums: bytes, *columns: bytes) -> dict[bytes, Answer]:
+def _unpacked(keys: Sequence[bytes], checksums: bytes, *columns: bytes) -> dict[bytes, Answer]:
     """Return those answers that fit their checksums."""
-    joined = bytes.fromhex(keys)
-    apart = [joined[at : at + KEY_BYTES] for at in range(0, len(joined), KEY_BYTES)]
-    cells: list[list[Any]] = [apart, *map(orjson.loads, columns)]
-    sums = map(crc32, map(orjson.dumps, zip(*cells[1:], strict=True)), map(crc32, apart))
+    cells: list[Sequence[Any]] = [keys, *map(orjson.loads, columns)]
+    sums = map(crc32, map(orjson.dumps, zip(*cells[1:], strict=True)), map(crc32, keys))
     fits = list(map(eq, sums, orjson.loads(checksums)))
     cells[STATUS] = [status and Status(status) for status in cells[STATUS]]
     answers = map(Answer._make, zip(*cells, strict=True))
-    return dict(compress(zip(apart, answers, strict=True), fits))
+    return dict(compress(zip(keys, answers, strict=True), fits))
