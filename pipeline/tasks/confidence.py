@@ -70,7 +70,8 @@ class Confidence:
 def _weakest(parts: Sequence[tuple[int, int]], values: Sequence[float]) -> float | None:
     if not parts:
         return None
-    return exp(min(0.0, *[sum(values[first:last]) for first, last in parts]))
+    weakest = min([sum(values[first:last]) for first, last in parts])
+    return exp(weakest) if weakest < 0.0 else 1.0
 
 
 def _pattern(tokens: Sequence[str]) -> re.Pattern[str]:
