@@ -20,15 +20,15 @@ LONGEST_REMEMBERED = 2_000
 STRING = re.compile(r'"((?:[^"\\]|\\.)*)"')
 """A JSON string, and what stands between its quotes."""
 
-NUMBER = r"([-+.0-9eE]+)"
+NUMBER = r"[-+.0-9eE]+"
 
 
 class _Layout(NamedTuple):
     """Tells how the tokens of a reply stand in its log-probabilities.
 
     Attributes:
-        match: Finds the numbers, if the tokens are the same again.
-        parts: Which of the tokens spell each label, as a range; empty where that cannot be told.
+        match: Finds the numbers of the tokens that spell labels, if the tokens are the same again.
+        parts: Which of those numbers are each label's, as a range; empty where that cannot be told.
     """
 
     match: Callable[[str], re.Match[str] | None]
@@ -63,7 +63,7 @@ class Confidence:
         tokens = tuple([token for token, _ in pairs])
         parts = _parts(tokens, labels) or ()
         if not layout and len(self._layouts) < REMEMBERED and len(text) + len(logprobs) <= LONGEST_REMEMBERED:
-            self._layouts[text] = _Layout(_pattern(tokens).fullmatch, parts)
+            self._layouts[text] = _layout(tokens, parts)
         return _weakest(parts, [value for _, value in pairs])
 
 
@@ -74,10 +74,15 @@ def _weakest(parts: Sequence[tuple[int, int]], values: Sequence[float]) -> float
     return exp(weakest) if weakest < 0.0 else 1.0
 
 
-def _pattern(tokens: Sequence[str]) -> re.Pattern[str]:
-    """Return what matches the log-probabilities of *tokens*, as the ledger keeps them."""
-    pairs = [re.escape(f"[{orjson.dumps(token).decode()},") + NUMBER for token in tokens]
-    return re.compile(r"\[" + r"\],".join(pairs) + r"\]\]")
+def _layout(tokens: Sequence[str], parts: Sequence[tuple[int, int]]) -> _Layout:
+    """Return how *tokens*, of which *parts* spell labels, stand in log-probabilities as the ledger keeps them."""
+    needed = sorted({number for first, last in parts for number in range(first, last)})
+    pairs = [
+        re.escape(f"[{orjson.dumps(token).decode()},") + (f"({NUMBER})" if number in needed else NUMBER)
+        for number, token in enumerate(tokens)
+    ]
+    match = re.compile(r"\[" + r"\],".join(pairs) + r"\]\]").fullmatch
+    return _Layout(match, [(needed.index(first), needed.index(last - 1) + 1) for first, last in parts])
 
 
 @lru_cache(maxsize=4096)
