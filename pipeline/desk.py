@@ -4,7 +4,7 @@ The look-up by key is all there is to resume, reuse, deduplication and "only cha
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from pipeline.ledger import Ledger
@@ -61,7 +61,7 @@ class Desk:
         waiting = _Waiting(unique, len(unique), asyncio.get_running_loop().create_future())
         mine = self._claim(waiting)
         known = await self.ledger.look_up(mine)
-        self._settle_known(known.values())
+        self._settle_known(waiting, known)
         missing = [key for key in mine if key in self._pending]
         if missing:
             asker = self._asker = self._asker or await self._open_asker()
@@ -80,10 +80,11 @@ class Desk:
         """Take answers that have become durable: pass them on, or have them asked once more."""
         for answer in answers:
             outcome = self._parser.outcome(answer)
+            owner = self._pending[answer.key]
             if self._parser.settled(answer, outcome) or self._asker is None:
-                self._pass_on(answer, outcome)
+                self._pass_on(owner, {answer.key: (answer, outcome)})
             else:
-                self._asker.ask(self._pending[answer.key].prompts[answer.key], answer)
+                self._asker.ask(owner.prompts[answer.key], answer)
 
     def _claim(self, waiting: _Waiting) -> list[bytes]:
         """Return the keys that nobody is after yet; they are ours from now on.
@@ -97,12 +98,18 @@ class Desk:
         self._pending.update(dict.fromkeys(mine, waiting))
         return mine
 
-    def _settle_known(self, known: Iterable[Answer]) -> None:
-        for answer in known:
-            outcome = self._parser.outcome(answer)
-            if self._parser.settled(answer, outcome) and not self._is_retried(answer, outcome):
-                self.reused += answer.run != self._run
-                self._pass_on(answer, outcome)
+    def _settle_known(self, waiting: _Waiting, known: Mapping[bytes, Answer]) -> None:
+        """Take the answers that the ledger has, all at once: most rows of most nights end here."""
+        outcome_of, doubtful = self._parser.outcome, self._retry | {Status.INVALID}
+        meant = [(key, (answer, outcome_of(answer))) for key, answer in known.items()]
+        settled = {
+            key: found for key, found in meant if found[1].status not in doubtful or self._stands(*found)
+        }
+        self.reused += sum([answer.run != self._run for answer, _ in settled.values()])
+        self._pass_on(waiting, settled)
+
+    def _stands(self, answer: Answer, outcome: Outcome) -> bool:
+        return self._parser.settled(answer, outcome) and not self._is_retried(answer, outcome)
 
     def _retried(self, answer: Answer) -> bool:
         return self._is_retried(answer, self._parser.outcome(answer))
@@ -110,15 +117,18 @@ class Desk:
     def _is_retried(self, answer: Answer, outcome: Outcome) -> bool:
         return outcome.status in self._retry and answer.run != self._run
 
-    def _pass_on(self, answer: Answer, outcome: Outcome) -> None:
-        key = answer.key
-        self._give(self._pending.pop(key), answer, outcome)
-        for waiting in self._along.pop(key, ()):
-            self._give(waiting, answer, outcome)
+    def _pass_on(self, owner: _Waiting, settled: Answered) -> None:
+        """Give what is settled to the *owner* of its keys, and to those who wait along."""
+        for key in settled:
+            del self._pending[key]
+        self._give(owner, settled)
+        for key in settled.keys() & self._along.keys():
+            for waiting in self._along.pop(key):
+                self._give(waiting, {key: settled[key]})
 
-    def _give(self, waiting: _Waiting, answer: Answer, outcome: Outcome) -> None:
-        waiting.answered[answer.key] = (answer, outcome)
-        waiting.missing -= 1
-        self.answered += 1
+    def _give(self, waiting: _Waiting, settled: Answered) -> None:
+        waiting.answered.update(settled)
+        waiting.missing -= len(settled)
+        self.answered += len(settled)
         if not waiting.missing and not waiting.done.done():
             waiting.done.set_result(None)

@@ -15,7 +15,7 @@ from jobs import JobFiles, environment
 ROOT = Path(__file__).parent.parent / "pipeline"
 
 FLOORS = {
-    0: {"clock", "durable", "errors", "garbage", "latency", "lock", "logs", "records", "redaction"},
+    0: {"ahead", "clock", "durable", "errors", "garbage", "latency", "lock", "logs", "records", "redaction"},
     1: {"config", "tasks"},
     2: {"endpoints", "inputs", "ledger", "llm", "outputs", "state"},
     3: {

@@ -12,12 +12,13 @@ from functools import partial
 from pathlib import Path
 from typing import Self
 
+from pipeline.ledger import packed
 from pipeline.ledger.connection import OpenFile, index, transaction
 from pipeline.ledger.schema import INSERT, SELECT, DamagedError, answer_of, row_of, rows
 from pipeline.ledger.spent import SPENT_BY_RUN
 from pipeline.records import Answer
 
-KEYS_PER_STATEMENT = 512
+KEYS_PER_STATEMENT = 4096
 ROWS_AT_ONCE = 1000
 
 REINDEX = "INSERT OR IGNORE INTO latest SELECT key, max(id) FROM answers GROUP BY key ORDER BY key"
@@ -75,16 +76,25 @@ class Store:
         found: dict[bytes, Answer] = {}
         for start in range(0, len(keys), KEYS_PER_STATEMENT):
             some = keys[start : start + KEYS_PER_STATEMENT]
-            for row in rows(connection, LOOK_UP.format(",".join("?" * len(some))), some):
-                if row[0] is None:
-                    raise DamagedError("its index leads nowhere")
-                answer = answer_of(row[:-1])
-                if answer is None:
-                    self.damaged += 1  # as if it were not there: it is asked again
-                elif answer.key == row[-1]:
-                    found[answer.key] = answer
-                else:
-                    raise DamagedError("its index leads to the answer of another key")
+            known, complete = packed.look_up(connection, some)
+            found |= known
+            if not complete:
+                found |= self._look_closely(connection, [key for key in some if key not in known])
+        return found
+
+    def _look_closely(self, connection: sqlite3.Connection, keys: Sequence[bytes]) -> dict[bytes, Answer]:
+        """Look up what could not be read in one go, and find out what is damaged."""
+        found: dict[bytes, Answer] = {}
+        for row in rows(connection, LOOK_UP.format(",".join("?" * len(keys))), keys):
+            if row[0] is None:
+                raise DamagedError("its index leads nowhere")
+            answer = answer_of(row[:-1])
+            if answer is None:
+                self.damaged += 1  # as if it were not there: it is asked again
+            elif answer.key == row[-1]:
+                found[answer.key] = answer
+            else:
+                raise DamagedError("its index leads to the answer of another key")
         return found
 
     def index(self) -> None:

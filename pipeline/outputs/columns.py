@@ -1,6 +1,8 @@
 """The new columns of a row, from its prompt, its answer and what the answer means."""
 
 from collections.abc import Mapping, Sequence
+from itertools import repeat
+from typing import Any
 
 import pyarrow as pa
 
@@ -50,23 +52,32 @@ def part_batch(kind: str, prompts: Sequence[Prompt | None], answered: Answered) 
     """Return the part of a chunk: one row for each of *prompts*; None stands for a row without text."""
     schema = part_schema(kind)
     found = [_EMPTY if prompt is None else answered[prompt.key] for prompt in prompts]
-    answers, outcomes = [answer for answer, _ in found], [outcome for _, outcome in found]
-    told = dict(zip(Answer._fields, zip(*answers, strict=True), strict=True)) if answers else {}
-    labels = [outcome.labels if outcome.status is Status.OK else None for outcome in outcomes]
+    answers, outcomes = zip(*found, strict=True) if found else ((), ())
+    told = _columns(Answer._fields, answers)
+    meant = _columns(Outcome._fields, outcomes)
+    labels = [
+        each if status is Status.OK else None
+        for each, status in zip(meant["labels"], meant["status"], strict=True)
+    ]
     columns = {
         KEY: [prompt and prompt.key for prompt in prompts],
         "label": [each[0] if each else None for each in labels],
         "labels": labels,
-        "label_status": [outcome.status.value for outcome in outcomes],
-        "label_confidence": [outcome.confidence for outcome in outcomes],
-        "label_error": [outcome.error for outcome in outcomes],
+        "label_status": meant["status"],
+        "label_confidence": meant["confidence"],
+        "label_error": meant["error"],
         "label_truncated": [prompt is not None and prompt.truncated for prompt in prompts],
-        "label_model": told.get("model", ()),
-        "label_run": told.get("run", ()),
-        **{name: told.get(name, ()) for name in BILLED},
+        "label_model": told["model"],
+        "label_run": told["run"],
+        **{name: told[name] for name in BILLED},
     }
     arrays = [pa.array(columns[field.name], field.type) for field in schema]
     return pa.RecordBatch.from_arrays(arrays, schema=schema)
+
+
+def _columns(names: Sequence[str], rows: Sequence[Sequence[Any]]) -> dict[str, Sequence[Any]]:
+    """Turn *rows* into columns with *names*."""
+    return dict(zip(names, zip(*rows, strict=True) if rows else repeat(()), strict=False))
 
 
 _NO_ANSWER = Answer(b"", None, None, None, None, None, None, 0, 0, 0, 0.0, None, None, 0, 0, 0.0)  # type: ignore[arg-type]

@@ -6,7 +6,7 @@ headers and footer. Everything in a part can be made again from the ledger.
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from operator import attrgetter
@@ -72,8 +72,8 @@ class Parts:
                 found.append(span)
         return found
 
-    def read(self, span: Span) -> pa.RecordBatch:
-        """Return the part of the chunk at *span*.
+    def read(self, span: Span, columns: Sequence[str] | None = None) -> pa.RecordBatch:
+        """Return the part of the chunk at *span*, or only some of its *columns*.
 
         Raises:
             DamagedPartError: If it does not match its checksum, or is not there.
@@ -83,8 +83,10 @@ class Parts:
         if content is None:
             path.unlink(missing_ok=True)
             raise DamagedPartError(str(path))
-        table = pq.read_table(pa.BufferReader(content), use_threads=False).cast(self.schema)
-        return table.combine_chunks().to_batches()[0]
+        wanted = self.schema if columns is None else pa.schema([self.schema.field(name) for name in columns])
+        with pq.ParquetFile(pa.BufferReader(content)) as file:
+            table = file.read(columns, use_threads=False)
+        return table.cast(wanted).combine_chunks().to_batches()[0]
 
     def remove(self) -> None:
         """Remove all parts."""

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pipeline.ahead import ahead
 from pipeline.durable import replacing, sweep, sync, temporary_name
 from pipeline.outputs.columns import KEY, output_names, part_schema, published
 from pipeline.outputs.parts import Parts
@@ -102,9 +103,10 @@ def publish(
     sweep(publication.path)
     keys = parts.folder.parent / "keys"
     with _temporary_folder(keys, 0o700) as folder, Duplicates(folder, publication.rows) as duplicates:
-        for sheet in publication.sheets:
-            for span in sheet.spans:
-                duplicates.add(span.first_row, parts.read(span).column(KEY))
+        spans = [span for sheet in publication.sheets for span in sheet.spans]
+        keys_only = ahead(parts.read(span, [KEY]) for span in spans)
+        for span, part in zip(spans, keys_only, strict=True):
+            duplicates.add(span.first_row, part.column(KEY))
         duplicates.finish()
         joined = _Joined(parts, duplicates, tally, go_on)
         if publication.single:
@@ -162,7 +164,7 @@ def _write(path: Path, publication: Publication, sheet: Sheet, joined: _Joined) 
     with pq.ParquetWriter(path, schema, compression="zstd", write_page_checksum=True) as writer:
         waiting: list[pa.RecordBatch] = []
         rows = size = 0
-        for batch, new in joined.portions(sheet, publication.prefix):
+        for batch, new in ahead(joined.portions(sheet, publication.prefix)):
             arrays = [batch.column(name) for name in kept] + [new[name] for name in schema.names[len(kept) :]]
             waiting.append(pa.RecordBatch.from_arrays(arrays, schema=schema))
             rows, size = rows + batch.num_rows, size + batch.nbytes

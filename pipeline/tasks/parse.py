@@ -6,26 +6,20 @@ object is due, and a list of one label where one label is due. A cut reply is no
 """
 
 import json
-import re
-from bisect import bisect_left, bisect_right
 from collections.abc import Mapping
 from functools import lru_cache
-from itertools import accumulate
-from math import exp
 from typing import Any
 
 import orjson
 
 from pipeline.config import TaskSettings
 from pipeline.records import Answer, Outcome, Status
+from pipeline.tasks.confidence import Confidence
 
 LONGEST_PLAIN = 1000
 """Characters; a longer reply is no bare label, and is not worth remembering."""
 
 SHOWN_CHARACTERS = 80
-
-STRING = re.compile(r'"((?:[^"\\]|\\.)*)"')
-"""A JSON string, and what stands between its quotes."""
 
 MAX_ASKS = 2
 """A reply that names no label is paid for; it is asked once more, stricter, and then kept as invalid."""
@@ -38,6 +32,7 @@ class Parser:
         self._field = "label" if task.kind == "single" else "labels"
         self._max_labels = task.max_labels or len(task.labels)
         self._known = {label.name.casefold(): label.name for label in task.labels}
+        self._confidence = Confidence()
         # Replies repeat: a run has far fewer different ones than rows.
         self._read = lru_cache(maxsize=4096)(self._read_text)
 
@@ -53,7 +48,7 @@ class Parser:
             return Outcome(Status.INVALID, error=read)
         if answer.logprobs is None:
             return Outcome(Status.OK, read)
-        return Outcome(Status.OK, read, confidence(answer.logprobs, read), None)
+        return Outcome(Status.OK, read, self._confidence.of(text, answer.logprobs, read), None)
 
     def settled(self, answer: Answer, outcome: Outcome) -> bool:
         """Whether *answer* stands, or is worth one more, stricter, ask."""
@@ -121,50 +116,3 @@ def unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def _shown(text: str) -> str:
     short = text if len(text) <= SHOWN_CHARACTERS else text[: SHOWN_CHARACTERS - 1] + "…"
     return json.dumps(short, ensure_ascii=False)
-
-
-def confidence(logprobs: str, labels: tuple[str, ...]) -> float | None:
-    """Return the probability that the model gave to *labels* in *text*: of several, the weakest.
-
-    None where there is no label, or where the place of one of them cannot be told.
-
-    Args:
-        logprobs: JSON array of [token, natural log of its probability] over the whole reply.
-        labels: The labels that were read from the reply.
-    """
-    pairs = orjson.loads(logprobs)
-    # Where the grammar rewrites the reply, the tokens spell the same labels with other blanks around them.
-    parts = _parts(tuple([token for token, _ in pairs]), labels)
-    if not parts:
-        return None
-    weakest = min([sum([value for _, value in pairs[first:last]]) for first, last in parts])
-    return exp(min(0.0, weakest))
-
-
-@lru_cache(maxsize=4096)
-def _parts(tokens: tuple[str, ...], labels: tuple[str, ...]) -> list[tuple[int, int]] | None:
-    """Return which of the *tokens* spell each label, as a range; None if the place of one cannot be told."""
-    spelled = "".join(tokens)
-    stops = list(accumulate(map(len, tokens)))
-    places = [_place(spelled, label) for label in labels]
-    if None in places:
-        return None
-    known = [place for place in places if place is not None]
-    return [(bisect_right(stops, start), bisect_left(stops, stop) + 1) for start, stop in known]
-
-
-def _place(text: str, label: str) -> tuple[int, int] | None:
-    """Return where *label* starts and stops in *text*; the last place, as a field may be spelled like it."""
-    folded = label.casefold()
-    strings = [found for found in STRING.finditer(text) if _plain(found[1]) == folded]
-    found = strings or list(re.finditer(re.escape(label), text, re.IGNORECASE))
-    return found[-1].span(1 if strings else 0) if found else None
-
-
-def _plain(string: str) -> str:
-    """Return what a JSON string says, as labels are compared."""
-    try:
-        said = json.loads(f'"{string}"') if "\\" in string else string
-    except ValueError:
-        said = string
-    return str(said).strip().casefold()

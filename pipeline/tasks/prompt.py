@@ -102,19 +102,17 @@ class Task:
 
     def prompts(self, columns: Mapping[str, Sequence[str | None]]) -> list[Prompt | None]:
         """Return each row's prompt, or None for a row whose cells are all null or blank."""
-        limit, key = self.settings.max_text_tokens, self.fingerprint
-        prompts: list[Prompt | None] = []
-        for rendered in render_rows(self.settings.text, columns):
-            if rendered is None:
-                prompts.append(None)
-                continue
-            text, truncated = cut(rendered, limit) if len(rendered) > limit else (rendered, False)
-            try:
-                encoded = text.encode()
-            except (
-                UnicodeEncodeError
-            ):  # lone surrogates, which neither UTF-8 nor an endpoint knows: `?` for each
-                encoded = text.encode("utf-8", "replace")
-                text = encoded.decode()
-            prompts.append(Prompt(blake2b(encoded, digest_size=KEY_BYTES, key=key).digest(), text, truncated))
-        return prompts
+        rendered = render_rows(self.settings.text, columns)
+        return [None if text is None else self._prompt(text) for text in rendered]
+
+    def _prompt(self, text: str) -> Prompt:
+        limit, truncated = self.settings.max_text_tokens, False
+        if len(text) > limit:
+            text, truncated = cut(text, limit)
+        try:
+            encoded = text.encode()
+        except UnicodeEncodeError:  # lone surrogates, which neither UTF-8 nor an endpoint knows: `?` for each
+            encoded = text.encode("utf-8", "replace")
+            text = encoded.decode()
+        key = blake2b(encoded, digest_size=KEY_BYTES, key=self.fingerprint).digest()
+        return Prompt(key, text, truncated)

@@ -1,7 +1,7 @@
 """The text template of a task: literal text with plain {column} names in it."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -53,7 +53,7 @@ def column_names(parts: Parts) -> tuple[str, ...]:
     return tuple(dict.fromkeys(part.name for part in parts if isinstance(part, Column)))
 
 
-def render_rows(text: str, columns: Mapping[str, Sequence[str | None]]) -> Iterator[str | None]:
+def render_rows(text: str, columns: Mapping[str, Sequence[str | None]]) -> list[str | None]:
     """Fill a template for row after row; None for a row whose cells are all null or blank.
 
     A null among other cells is rendered as nothing.
@@ -76,12 +76,14 @@ def render_rows(text: str, columns: Mapping[str, Sequence[str | None]]) -> Itera
         for part in parts
     )
     if len(names) == 1:  # nearly always
-        for cell in columns[names[0]]:
-            yield layout.format(cell) if cell is not None and cell.strip() else None
-        return
-    for cells in zip(*(columns[name] for name in names), strict=True):
-        filled = any(cell is not None and cell.strip() for cell in cells)
-        yield layout.format(*(cell or "" for cell in cells)) if filled else None
+        fill = layout.format
+        return [fill(cell) if cell and not cell.isspace() else None for cell in columns[names[0]]]
+    return [
+        layout.format(*[cell or "" for cell in cells])
+        if any(cell and not cell.isspace() for cell in cells)
+        else None
+        for cells in zip(*(columns[name] for name in names), strict=True)
+    ]
 
 
 def _joined(literal: list[str]) -> list[str]:

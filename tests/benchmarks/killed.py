@@ -36,9 +36,6 @@ INDEX_ROWS = 500_000
 LAST_CHUNKS = 10
 
 LABELS = ("games", "sound", "graphics", "science", "mail")
-TOKENS = ('{"la', 'bel"', ':"ga', 'mes"', "}")
-"""As many as the simulator sends; their log-probabilities differ from row to row."""
-
 SERVER_LOG = "server.jsonl"
 KILLED = "killed"
 
@@ -132,15 +129,16 @@ class Builder:
 
 def answer_to(prompt: Prompt, run_id: str) -> Answer:
     """Return what the simulator would have answered."""
-    logprob = -round(int.from_bytes(prompt.key[:4]) / 2**34, 6)
+    logprob = -round(int.from_bytes(prompt.key[:4]) / 2**34, 6)  # differs from row to row
+    tokens = ('{"', "label", '":"', label_of(prompt.text), '"}')  # as many as the simulator sends
     return Answer(
         key=prompt.key,
         run=run_id,
-        text=f'{{"label":"{label_of(prompt.text)}"}}',
+        text="".join(tokens),
         finish="stop",
         status=None,
         error=None,
-        logprobs=json.dumps([[token, logprob] for token in TOKENS], separators=(",", ":")),
+        logprobs=json.dumps([[token, logprob] for token in tokens], separators=(",", ":")),
         prompt_tokens=71,
         cached_tokens=0,
         completion_tokens=5,

@@ -1,12 +1,14 @@
 """How fast rows are that were answered before: read, key, look-up, part, publish.
 
-    python tests/benchmarks/reuse.py [--rows 1000000] [--ledger 1000000]
+    python tests/benchmarks/reuse.py [--rows 1000000] [--ledger 1000000] [--keep FOLDER]
 
 Of the rows of the input one in a hundred has no answer yet and is asked. The ledger may hold more answers than the
-input has rows.
+input has rows. Each measurement begins with a copy of the state that was built, which --keep keeps for the next time.
 """
 
 import argparse
+import os
+import shutil
 import sys
 import tempfile
 import time
@@ -30,11 +32,24 @@ EARLIER_RUN = "20260101-000000-0000"
 ANSWERS_AT_ONCE = 4096
 
 
+BUILT = "built"
+
+
+def build_once(folder: Path, rows: int, answers: int) -> None:
+    """Make the input in *folder*, and the ledger as `built`, unless they are there."""
+    if (folder / BUILT).exists():
+        return
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    started = time.monotonic()
+    build(folder, rows, answers)
+    (folder / "state").rename(folder / BUILT)
+    sys.stderr.write(f"built in {time.monotonic() - started:.0f} s\n")
+
+
 def build(folder: Path, rows: int, answers: int) -> None:
     """Make the input, and a ledger with *answers* answers, those to 99 % of the rows among them."""
-    job = prepare_job(
-        folder, answers
-    )  # the rest of the ledger are answers to rows that the input no longer has
+    job = prepare_job(folder, answers)  # the rest are answers to rows that the input no longer has
     with open_store(job.config.state.dir) as store:
         fill(store, job, answers)
         store.index()
@@ -50,6 +65,14 @@ def fill(store: Store, job: Job, answers: int) -> None:
         store.append(answer_to(prompt, EARLIER_RUN) for prompt in known if prompt)
 
 
+def renew(folder: Path) -> None:
+    """Bring *folder* back to where nothing has run yet, and the files to the disk."""
+    (folder / "out.parquet").unlink(missing_ok=True)
+    shutil.rmtree(folder / "state", ignore_errors=True)
+    shutil.copytree(folder / BUILT, folder / "state")
+    os.sync()
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(
@@ -57,12 +80,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--rows", type=int, default=1_000_000, help="rows of the input")
     parser.add_argument("--ledger", type=int, default=1_000_000, help="answers in the ledger")
+    parser.add_argument("--keep", type=Path, help="keep the built state here, for the next time")
     chosen = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory(prefix="reuse-") as name, endpoint(serve) as base_url:
-        folder = Path(name)
-        started = time.monotonic()
-        build(folder, chosen.rows, max(chosen.rows, chosen.ledger))
-        sys.stderr.write(f"built in {time.monotonic() - started:.0f} s\n")
+        folder = (chosen.keep or Path(name)).absolute() / f"rows-{chosen.rows}-of-{chosen.ledger}"
+        build_once(folder, chosen.rows, max(chosen.rows, chosen.ledger))
+        renew(folder)
         found = use(["-m", "pipeline", "run", str(write_config(folder, base_url)), "--quiet"], chosen.rows)
         assert pq.read_metadata(folder / "out.parquet").num_rows == chosen.rows
         sys.stdout.write(

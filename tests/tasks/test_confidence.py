@@ -1,0 +1,71 @@
+"""How sure the model was: the same whether a reply's layout was seen before or not."""
+
+import json
+from math import exp
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.tasks.confidence import LONGEST_REMEMBERED, REMEMBERED, Confidence
+
+TOKENS = ['{"', "label", '":"', "games", '"}']
+TEXT = "".join(TOKENS)
+
+
+def told(tokens: list[str], values: list[float]) -> str:
+    return json.dumps(list(zip(tokens, values, strict=True)), separators=(",", ":"), ensure_ascii=False)
+
+
+NUMBERS = st.one_of(st.integers(-99, 0), st.floats(-100, 0), st.floats(-1e-5, 0))
+
+
+@given(rows=st.lists(st.lists(NUMBERS, min_size=5, max_size=5), min_size=1, max_size=4))
+def test_a_reply_that_comes_again_gets_the_confidence_of_its_own_numbers(rows: list[list[float]]) -> None:
+    remembering = Confidence()
+    for values in rows:
+        logprobs = told(TOKENS, values)
+        found = remembering.of(TEXT, logprobs, ("games",))
+        assert found == Confidence().of(TEXT, logprobs, ("games",)) == exp(values[3])
+
+
+def test_other_tokens_of_the_same_reply_are_told_apart() -> None:
+    confidence = Confidence()
+    assert confidence.of(TEXT, told(TOKENS, [0, 0, 0, -1, -2]), ("games",)) == exp(-1)
+    split = ['{"label":"', "gam", 'es"', "}"]
+    assert confidence.of(TEXT, told(split, [-9, -1, -2, -9]), ("games",)) == exp(-3)
+    assert confidence.of(TEXT, told(TOKENS, [0, 0, 0, -4, -2]), ("games",)) == exp(-4)
+
+
+def test_replies_do_not_get_each_others_layout() -> None:
+    confidence = Confidence()
+    for label in ("games", "sound", "games", "sound"):
+        tokens = ['{"label": "', label, '"}'] if label == "sound" else ['{"label": "', label, '"', "}"]
+        values = [-5.0, -1.0, -3.0, -4.0][: len(tokens)]
+        assert confidence.of("".join(tokens), told(tokens, values), (label,)) == exp(-1)
+
+
+def test_of_several_labels_the_weakest_counts_the_second_time_too() -> None:
+    tokens = ['{"labels":["', "games", '","', "sound", '"]}']
+    confidence = Confidence()
+    for values in ([0, -1, 0, -2, 0], [0, -3, 0, -2, 0]):
+        found = confidence.of("".join(tokens), told(tokens, values), ("games", "sound"))
+        assert found == exp(min(values))
+
+
+@pytest.mark.parametrize("tokens", [["}"], ["éa(b)[0],", "x"]])
+def test_where_the_label_has_no_place_there_is_no_confidence_not_even_the_second_time(
+    tokens: list[str],
+) -> None:
+    confidence = Confidence()
+    for value in (-1.0, -2.0):
+        assert confidence.of("games", told(tokens, [value] * len(tokens)), ("games",)) is None
+    assert confidence.of("games", "[]", ("games",)) is None
+
+
+def test_what_is_remembered_is_bounded() -> None:
+    confidence = Confidence()
+    for number in range(REMEMBERED + 5):
+        confidence.of(f"games{number}", told(["games"], [-1.0]), ("games",))
+    confidence.of("games", told(["games", "x" * LONGEST_REMEMBERED], [-1.0, 0]), ("games",))
+    assert len(confidence._layouts) == REMEMBERED
