@@ -21,8 +21,10 @@ from pipeline.desk import Desk
 from pipeline.errors import DiskError, InterruptedRunError, LockedError, as_pipeline_error
 from pipeline.fence import Fence, fenced
 from pipeline.garbage import seldom_searched
-from pipeline.inputs import ensure_unchanged, prefetch, read_chunks, whole
-from pipeline.job import Job, RunOptions, ensure_output, prepare
+from pipeline.inputs.prefetch import prefetch
+from pipeline.inputs.read import read_chunks
+from pipeline.inputs.source import ensure_unchanged, whole
+from pipeline.job import Job, RunOptions, ensure_output
 from pipeline.ledger import Ledger
 from pipeline.llm.asker import Asker
 from pipeline.llm.client import Client
@@ -34,8 +36,9 @@ from pipeline.outputs.publish import publish
 from pipeline.outputs.report import Tally
 from pipeline.publication import publication
 from pipeline.records import Chunk, Span
-from pipeline.result import RunResult, finished, result_of, save_report
+from pipeline.result import RunResult, result_of, save_report
 from pipeline.serving import endpoint_url
+from pipeline.start import Start, started
 from pipeline.state import PUBLISHED, RunRecord, stamp
 from pipeline.stop import Stop
 from pipeline.tasks.parse import Parser
@@ -57,34 +60,31 @@ async def run_job(
     *,
     watch: Watcher | None = None,
     clock: Clock | None = None,
-    handle_signals: bool = False,
 ) -> RunResult:
-    """Label the table that *config* describes.
+    """Label the table that *config* describes, on the running event loop; the rest is as for `go_on`."""
+    with started(config, options) as start:
+        return start.result or await go_on(start, watch=watch, clock=clock)
+
+
+async def go_on(
+    start: Start, *, watch: Watcher | None = None, clock: Clock | None = None, handle_signals: bool = False
+) -> RunResult:
+    """Label the table of a job that has been started; the result tells, too, if too many rows failed.
 
     Args:
-        config: The job.
-        options: What to do differently this time.
+        start: The job.
         watch: Shows progress; nobody by default.
         clock: Time and chance.
         handle_signals: Whether SIGTERM, SIGINT and SIGHUP stop the run gently; in the main thread only.
 
-    Returns:
-        The result, also when too many rows failed.
-
     Raises:
         PipelineError: If the run could not start or finish; its class tells why. Running again continues.
     """
-    clock = clock or Clock()
-    job = prepare(config, options)
-    with job.workspace.locked() as state_lock:
-        job.workspace.tidy()
-        if (result := finished(job)) is not None:
-            return result
-        stop = Stop()
-        async with fenced(job.output, state_lock, clock, stop.request) as fence:
-            ensure_output(job)
-            with seldom_searched(), stop.on_signals() if handle_signals else nullcontext():
-                return await Run(job, fence, stop, watch or Silent(), clock).go()
+    clock, stop = clock or Clock(), Stop()
+    async with fenced(start.job.output, start.lock, clock, stop.request) as fence:
+        ensure_output(start.job)
+        with seldom_searched(), stop.on_signals() if handle_signals else nullcontext():
+            return await Run(start.job, fence, stop, watch or Silent(), clock).go()
 
 
 class Run:

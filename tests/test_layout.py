@@ -20,9 +20,9 @@ FLOORS = {
     2: {"endpoints", "inputs", "ledger", "llm", "outputs", "state"},
     3: {
         "check", "desk", "explain", "fence", "job", "plan", "probe", "publication", "result", "run", "serving", "stop",
-        "threads", "watch",
+        "start", "threads", "watch",
     },
-    4: {"airflow", "api", "cli", "ending", "ray", "rehearse", "show", "simulate"},
+    4: {"airflow", "api", "blocking", "cli", "ending", "ray", "rehearse", "show", "simulate", "slim"},
     5: {"__main__"},
 }  # fmt: skip
 FLOOR = {name: floor for floor, names in FLOORS.items() for name in names}
