@@ -13,6 +13,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -20,6 +21,7 @@ from pipeline import load_config, run
 from pipeline.ledger.store import Store
 
 counts: Counter[str] = Counter()
+folders: list[Path] = []
 WRITES = os.O_WRONLY | os.O_RDWR
 
 
@@ -45,9 +47,11 @@ def traced(connect: Callable[..., sqlite3.Connection]) -> Callable[..., sqlite3.
 
 
 def note_files(event: str, arguments: tuple[Any, ...]) -> None:
-    """Count the files that are made, those of parts apart."""
+    """Count the job's files that are opened for writing, those of parts apart."""
     if event == "open" and isinstance(arguments[2], int) and arguments[2] & WRITES:
-        counts["parts" if "/parts/" in str(arguments[0]) else "other files"] += 1
+        path = Path(os.fsdecode(arguments[0])) if isinstance(arguments[0], str | bytes) else Path()
+        if any(path.is_relative_to(folder) for folder in folders):
+            counts["parts" if "parts" in path.parts else "other files"] += 1
 
 
 def calls(where: str) -> Callable[[FrameType, str, object], None]:
@@ -80,6 +84,7 @@ if __name__ == "__main__":
     os.fsync = counted("syncs", os.fsync)
     for name in ("append", "look_up", "index"):
         setattr(Store, name, counted(f"ledger {name}", getattr(Store, name)))
+    folders += [Path(path).parent for path in sys.argv[1:]]
     sys.addaudithook(note_files)
     for path in sys.argv[1:]:
         sys.stdout.write(json.dumps(work(path)) + "\n")
