@@ -8,10 +8,11 @@ CONFIG ?= configs/tags.yaml
 SOAK_SEED ?= $(shell date +%s)
 
 .DEFAULT_GOAL := help
-.PHONY: help sample test format lint types floors unit soak bench bench-rates bench-peers memory recovery mutants clean
+.PHONY: help sample test format lint types floors unit soak bench bench-rates bench-start bench-growth bench-peers \
+	recovery mutants clean
 
 help:  ## list the targets
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 sample: $(VENV)/installed  ## label the sample with the embedded model and show the result
 	$(BIN)/python -m pipeline run $(CONFIG) --provider local
@@ -40,9 +41,6 @@ soak: $(VENV)/installed-dev  ## run the long tests: kills, power cuts, failing d
 	@echo "SOAK_SEED=$(SOAK_SEED) (make soak SOAK_SEED=$(SOAK_SEED) repeats this very soak)"
 	SOAK_SEED=$(SOAK_SEED) $(BIN)/pytest -m soak --numprocesses 2 --dist worksteal --quiet
 
-memory: $(VENV)/installed-dev  ## measure peak memory on 20,000 and 200,000 rows
-	$(BIN)/python tests/benchmarks/memory.py
-
 bench: $(VENV)/installed-dev  ## compare with a bare aiohttp loop: CPU a row, rows a second, memory
 	$(BIN)/python tests/benchmarks/speed.py
 
@@ -52,6 +50,12 @@ bench-peers: $(VENV)/installed-dev  ## the same with other tools, each installed
 bench-rates: $(VENV)/installed-dev  ## measure how exactly limits are used, and how soon the best concurrency is found; 10 minutes
 	$(BIN)/python tests/benchmarks/rates.py
 	$(BIN)/python tests/benchmarks/concurrency.py
+
+bench-start: $(VENV)/installed-dev  ## measure how soon the commands start, and how soon a finished job ends
+	$(BIN)/python tests/benchmarks/start.py
+
+bench-growth: $(VENV)/installed-dev  ## measure whether CPU a row, memory and requests in flight stay, up to a million rows and to long texts
+	$(BIN)/python tests/benchmarks/growth.py
 
 recovery: $(VENV)/installed-dev  ## measure how soon a killed run of 10 million rows asks again; takes 15 minutes and 8 GB
 	$(BIN)/python tests/benchmarks/recovery.py

@@ -1,20 +1,18 @@
 """The Python interface: three functions that block, and work in scripts, notebooks and Airflow tasks alike."""
 
-import asyncio
-from collections.abc import Callable, Coroutine, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from os import PathLike
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING
 
 from pipeline import config as configs
 from pipeline.config import Config
 from pipeline.job import RunOptions
-from pipeline.plan import Plan, plan_job
 from pipeline.result import RunResult
-from pipeline.run import run_job
-from pipeline.watch import Watcher
+from pipeline.start import started
 
-T = TypeVar("T")
+if TYPE_CHECKING:
+    from pipeline.plan import Plan
+    from pipeline.watch import Watcher
 
 
 def load_config(
@@ -38,20 +36,23 @@ def load_config(
     return configs.load_config(str(path), overrides=overrides, provider=provider)
 
 
-def plan(config: Config, options: RunOptions = RunOptions()) -> Plan:  # noqa: B008 - frozen
+def plan(config: Config, options: RunOptions = RunOptions()) -> "Plan":  # noqa: B008 - frozen
     """Say what `run` would send and what it would cost, without sending anything.
 
     Raises:
         PipelineError: If the config or the input is wrong.
     """
-    return _blocking(plan_job(config, options))
+    from pipeline.blocking import blocking  # noqa: PLC0415 - `run` has its own time for them
+    from pipeline.plan import plan_job  # noqa: PLC0415
+
+    return blocking(plan_job(config, options))
 
 
 def run(
     config: Config,
     options: RunOptions = RunOptions(),  # noqa: B008 - frozen
     *,
-    watch: Watcher | None = None,
+    watch: "Watcher | None" = None,
     handle_signals: bool = False,
 ) -> RunResult:
     """Label the table that *config* describes; blocks until it is published.
@@ -71,28 +72,11 @@ def run(
     Raises:
         PipelineError: If the run could not finish; its subclass tells why. Calling again continues.
     """
-    return _blocking(run_job(config, options, watch=watch, handle_signals=handle_signals))
+    with started(config, options) as start:
+        if start.result is not None:
+            return start.result
+        # A finished job must not wait for aiohttp, uvloop and polars.
+        from pipeline.blocking import blocking  # noqa: PLC0415
+        from pipeline.run import go_on  # noqa: PLC0415
 
-
-def _blocking(work: Coroutine[Any, Any, T]) -> T:
-    """Run *work* to its end, on an event loop of its own."""
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return _on_new_loop(work)
-    # A notebook has a loop running in this thread; another thread may have its own.
-    with ThreadPoolExecutor(1, thread_name_prefix="pipeline") as thread:
-        return thread.submit(_on_new_loop, work).result()
-
-
-def _on_new_loop(work: Coroutine[Any, Any, T]) -> T:
-    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        return runner.run(work)
-
-
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    try:
-        import uvloop  # noqa: PLC0415 - it does not exist everywhere
-    except ImportError:
-        return None
-    return uvloop.new_event_loop
+        return blocking(go_on(start, watch=watch, handle_signals=handle_signals))

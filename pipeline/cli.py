@@ -99,24 +99,26 @@ def run(
     ] = LogFormat.TEXT,
 ) -> int:
     """Label the table. Run again to continue; a finished job ends at once and sends nothing."""
-    from pipeline import show
-
     with failures_told():
-        options = show.run_options(limit, sample, seed, retry, overwrite=overwrite)
+        from pipeline.show.options import run_options
+
+        options = run_options(limit, sample, seed, retry, overwrite=overwrite)
         loaded = _load(config, overrides, provider)
         if dry_run:
-            return show.plan(loaded, options)
-        return show.run(
-            loaded, options, quiet=quiet, progress=progress, json_log=log_format is LogFormat.JSON
-        )
+            from pipeline.show.plan import plan
+
+            return plan(loaded, options)
+        from pipeline.show.run import run
+
+        return run(loaded, options, quiet=quiet, progress=progress, json_log=log_format is LogFormat.JSON)
 
 
 @app.command()
 def check(config: ConfigFile, overrides: Overrides = None, provider: ProviderName = None) -> int:
     """Report everything that is wrong with config, key, input and output at once. Sends nothing."""
-    from pipeline import show
+    from pipeline.show.check import check
 
-    return show.check(_load(config, overrides, provider))
+    return check(_load(config, overrides, provider))
 
 
 @app.command()
@@ -130,26 +132,27 @@ def plan(
     retry: Retry = None,
 ) -> int:
     """Say how many rows would be asked about, and the tokens, US dollars and time that takes. Sends nothing."""
-    from pipeline import show
+    from pipeline.show.options import run_options
+    from pipeline.show.plan import plan
 
-    options = show.run_options(limit, sample, seed, retry)
-    return show.plan(_load(config, overrides, provider), options)
+    options = run_options(limit, sample, seed, retry)
+    return plan(_load(config, overrides, provider), options)
 
 
 @app.command()
 def probe(config: ConfigFile, overrides: Overrides = None, provider: ProviderName = None) -> int:
     """Ask the endpoint a few tiny questions (a fraction of a cent) and print what it supports."""
-    from pipeline import show
+    from pipeline.show.probe import probe
 
-    return show.probe(_load(config, overrides, provider))
+    return probe(_load(config, overrides, provider))
 
 
 @app.command()
 def status(config: ConfigFile, overrides: Overrides = None, provider: ProviderName = None) -> int:
     """Say where the latest run of this config stands."""
-    from pipeline import show
+    from pipeline.show.explain import status
 
-    return show.status(_load(config, overrides, provider))
+    return status(_load(config, overrides, provider))
 
 
 @app.command()
@@ -162,9 +165,9 @@ def explain(
     provider: ProviderName = None,
 ) -> int:
     """Print the exact prompt, answer, attempts and cost of one row."""
-    from pipeline import show
+    from pipeline.show.explain import explain
 
-    return show.explain(_load(config, overrides, provider), row)
+    return explain(_load(config, overrides, provider), row)
 
 
 @app.command()
@@ -181,9 +184,9 @@ def schema() -> int:
 @ledger_app.command("stats")
 def ledger_stats(config: ConfigFile, overrides: Overrides = None, provider: ProviderName = None) -> int:
     """Print what each run has paid for."""
-    from pipeline import show
+    from pipeline.show.ledger import stats
 
-    return show.ledger_stats(_load(config, overrides, provider))
+    return stats(_load(config, overrides, provider))
 
 
 @ledger_app.command("export")
@@ -194,9 +197,9 @@ def ledger_export(
     provider: ProviderName = None,
 ) -> int:
     """Write the newest answer of every key to a Parquet file."""
-    from pipeline import show
+    from pipeline.show.ledger import export
 
-    return show.ledger_export(_load(config, overrides, provider), to)
+    return export(_load(config, overrides, provider), to)
 
 
 @ledger_app.command("prune")
@@ -209,9 +212,9 @@ def ledger_prune(
     provider: ProviderName = None,
 ) -> int:
     """Delete old answers for good. Rows that need them again are asked, and paid for, again."""
-    from pipeline import show
+    from pipeline.show.ledger import prune
 
-    return show.ledger_prune(_load(config, overrides, provider), older_than_days)
+    return prune(_load(config, overrides, provider), older_than_days)
 
 
 def _load(path: Path, overrides: Sequence[str] | None, provider: str | None) -> Any:

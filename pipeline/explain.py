@@ -6,8 +6,8 @@ from typing import Any
 
 from pipeline.config import Config
 from pipeline.errors import NoInputError, UsageError
-from pipeline.inputs import Source, read_chunks
-from pipeline.inputs.source import whole
+from pipeline.inputs.read import read_chunks
+from pipeline.inputs.source import Source, whole
 from pipeline.job import Job, prepare
 from pipeline.ledger import opened
 from pipeline.llm.providers.body import BodyTemplate, first_form

@@ -11,8 +11,8 @@ import pyarrow as pa
 from pipeline.config import Config
 from pipeline.durable import make_private
 from pipeline.errors import CannotCreateError, ConfigError, UsageError
-from pipeline.inputs import Source, survey
-from pipeline.inputs.sample import cut_rows, sample_rows
+from pipeline.inputs.source import Source
+from pipeline.inputs.survey import survey
 from pipeline.llm.providers import PROVIDERS
 from pipeline.outputs.columns import output_names
 from pipeline.outputs.place import OURS, ensure_creatable, output_name
@@ -142,6 +142,8 @@ def _selected(config: Config, options: RunOptions, folder: Path) -> Source:
         make_private(folder)
     except OSError as error:
         raise CannotCreateError(f"{folder}: cannot be written: {error}; check state.dir") from error
+    from pipeline.inputs.sample import cut_rows, sample_rows  # noqa: PLC0415 - reading brings pyarrow.compute: 50 ms
+
     whole = survey(config.input, _used(config), cache=_cache(config))
     if options.sample is not None:
         rows = sample_rows(whole.rows, options.sample, options.seed)

@@ -10,7 +10,8 @@ from typing import Any
 import pyarrow as pa
 
 from pipeline.config import Config
-from pipeline.inputs import read_chunks, whole
+from pipeline.inputs.read import read_chunks
+from pipeline.inputs.source import whole
 from pipeline.job import Job, RunOptions, prepare
 from pipeline.ledger import opened
 from pipeline.ledger.store import Store

@@ -3,7 +3,8 @@
 from functools import partial
 
 from pipeline import __version__
-from pipeline.inputs import read_batches, whole
+from pipeline.inputs.read import read_batches
+from pipeline.inputs.source import whole
 from pipeline.job import Job
 from pipeline.outputs.parts import DamagedPartError, Parts, gaps
 from pipeline.outputs.place import OURS, output_name

@@ -2,14 +2,16 @@
 
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from pipeline.durable import write
 from pipeline.job import Job
-from pipeline.outputs.report import Tally
 from pipeline.state import PUBLISHED, RunRecord, stamp
+
+if TYPE_CHECKING:  # counting brings pyarrow.compute, for which a finished job must not wait
+    from pipeline.outputs.report import Tally
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +68,7 @@ class RunResult:
         return asdict(self)
 
 
-def result_of(record: RunRecord, tally: Tally, job: Job, *, price_source: str | None) -> RunResult:
+def result_of(record: RunRecord, tally: "Tally", job: Job, *, price_source: str | None) -> RunResult:
     """Return the result of a run whose output has just been written."""
     allowed = job.config.limits.max_failed.allows(tally.failed, tally.rows)
     return RunResult(
@@ -123,6 +125,6 @@ def finished(job: Job) -> RunResult | None:
     )
 
 
-def save_report(path: Path, result: RunResult, tally: Tally) -> None:
+def save_report(path: Path, result: RunResult, tally: "Tally") -> None:
     """Write the report: the result and counts by status and label."""
     write(path, orjson.dumps({**result.as_dict(), **tally.as_dict()}, option=orjson.OPT_INDENT_2))

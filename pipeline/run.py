@@ -10,7 +10,7 @@ only save reading chunks again.
 import asyncio
 import logging
 import threading
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager, nullcontext, suppress
 from dataclasses import replace
 from functools import partial
@@ -21,21 +21,24 @@ from pipeline.desk import Desk
 from pipeline.errors import DiskError, InterruptedRunError, LockedError, as_pipeline_error
 from pipeline.fence import Fence, fenced
 from pipeline.garbage import seldom_searched
-from pipeline.inputs import ensure_unchanged, prefetch, read_chunks, whole
-from pipeline.job import Job, RunOptions, ensure_output, prepare
+from pipeline.inputs.prefetch import prefetch
+from pipeline.inputs.read import read_chunks
+from pipeline.inputs.source import ensure_unchanged, whole
+from pipeline.job import Job, RunOptions, ensure_output
 from pipeline.ledger import Ledger
 from pipeline.llm.asker import Asker
 from pipeline.llm.client import Client
 from pipeline.llm.key import request_headers
 from pipeline.llm.request import Counters
-from pipeline.outputs.columns import failed_rows, part_batch, part_schema
+from pipeline.outputs.columns import Answered, failed_rows, part_batch, part_schema
 from pipeline.outputs.parts import DamagedPartError, Parts, gaps
 from pipeline.outputs.publish import publish
 from pipeline.outputs.report import Tally
 from pipeline.publication import publication
-from pipeline.records import Chunk, Span
-from pipeline.result import RunResult, finished, result_of, save_report
+from pipeline.records import Prompt, Span
+from pipeline.result import RunResult, result_of, save_report
 from pipeline.serving import endpoint_url
+from pipeline.start import Start, started
 from pipeline.state import PUBLISHED, RunRecord, stamp
 from pipeline.stop import Stop
 from pipeline.tasks.parse import Parser
@@ -43,6 +46,8 @@ from pipeline.threads import Threads
 from pipeline.watch import Progress, Silent, Watcher
 
 log = logging.getLogger(__name__)
+
+Prompts = Sequence[Prompt | None]  # a chunk's; None stands for a row without text
 
 OPEN_CHUNKS = 4
 """Chunks in work at once: enough that a slow row at a chunk's end does not idle the workers."""
@@ -57,34 +62,21 @@ async def run_job(
     *,
     watch: Watcher | None = None,
     clock: Clock | None = None,
-    handle_signals: bool = False,
 ) -> RunResult:
-    """Label the table that *config* describes.
+    """Label the table that *config* describes, on the running event loop; the rest is as for `api.run`."""
+    with started(config, options) as start:
+        return start.result or await go_on(start, watch=watch, clock=clock)
 
-    Args:
-        config: The job.
-        options: What to do differently this time.
-        watch: Shows progress; nobody by default.
-        clock: Time and chance.
-        handle_signals: Whether SIGTERM, SIGINT and SIGHUP stop the run gently; in the main thread only.
 
-    Returns:
-        The result, also when too many rows failed.
-
-    Raises:
-        PipelineError: If the run could not start or finish; its class tells why. Running again continues.
-    """
-    clock = clock or Clock()
-    job = prepare(config, options)
-    with job.workspace.locked() as state_lock:
-        job.workspace.tidy()
-        if (result := finished(job)) is not None:
-            return result
-        stop = Stop()
-        async with fenced(job.output, state_lock, clock, stop.request) as fence:
-            ensure_output(job)
-            with seldom_searched(), stop.on_signals() if handle_signals else nullcontext():
-                return await Run(job, fence, stop, watch or Silent(), clock).go()
+async def go_on(
+    start: Start, *, watch: Watcher | None = None, clock: Clock | None = None, handle_signals: bool = False
+) -> RunResult:
+    """Label the table of a job that has been started; arguments, result and errors are those of `api.run`."""
+    clock, stop = clock or Clock(), Stop()
+    async with fenced(start.job.output, start.lock, clock, stop.request) as fence:
+        ensure_output(start.job)
+        with seldom_searched(), stop.on_signals() if handle_signals else nullcontext():
+            return await Run(start.job, fence, stop, watch or Silent(), clock).go()
 
 
 class Run:
@@ -167,20 +159,28 @@ class Run:
     async def _label(self, spans: Sequence[Span]) -> None:
         """Take the rows of *spans* through the journey, a few chunks at a time."""
         room = asyncio.Semaphore(OPEN_CHUNKS)
-        chunks = read_chunks(self._job.source, self._job.config.task.columns, spans)
-        async with asyncio.TaskGroup() as open_chunks, aclosing(prefetch(chunks)) as stream:
-            async for chunk in stream:
+        async with asyncio.TaskGroup() as open_chunks, aclosing(prefetch(self._read(spans))) as stream:
+            async for span, prompts in stream:
                 await room.acquire()
-                task = open_chunks.create_task(self._label_chunk(chunk))
+                task = open_chunks.create_task(self._label_chunk(span, prompts))
                 task.add_done_callback(lambda _: room.release())
 
-    async def _label_chunk(self, chunk: Chunk) -> None:
-        prompts = self._job.task.prompts(chunk.columns)
+    def _read(self, spans: Iterable[Span]) -> Iterator[tuple[Span, Prompts]]:
+        """Yield the prompts of each chunk. Runs in the thread that reads ahead: the loop has requests to send."""
+        for chunk in read_chunks(self._job.source, self._job.config.task.columns, spans):
+            yield chunk.span, self._job.task.prompts(chunk.columns)
+
+    async def _label_chunk(self, span: Span, prompts: Prompts) -> None:
         answered = await self._desk.answers(prompts)
+        failed = await self._threads.run(self._write_part, span, prompts, answered)
+        self._rows_failed += failed
+        self._rows_done += span.rows
+
+    def _write_part(self, span: Span, prompts: Prompts, answered: Answered) -> int:
+        """Write the part of a chunk; returns how many of its rows failed. Runs in a thread, too."""
         batch = part_batch(self._job.config.task.kind, prompts, answered)
-        await self._threads.run(self._fence.guarded, self._parts.write, chunk.span, batch)
-        self._rows_done += chunk.span.rows
-        self._rows_failed += failed_rows(batch)
+        self._fence.guarded(self._parts.write, span, batch)
+        return failed_rows(batch)
 
     async def _open_asker(self) -> Asker:
         """Open the way to the endpoint; called when the first prompt has no answer."""

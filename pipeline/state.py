@@ -8,14 +8,16 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from pipeline.clock import Clock
 from pipeline.durable import make_private, write
 from pipeline.errors import CannotCreateError, DiskError
 from pipeline.lock import Lock
+
+if TYPE_CHECKING:  # a clock that sleeps brings asyncio, for which a finished job must not wait
+    from pipeline.clock import Clock
 
 RUNNING, PUBLISHED = "running", "published"
 
@@ -97,7 +99,7 @@ class Workspace:
         except OSError as error:
             raise DiskError(f"{path}: {error}; make room or repair the disk, then run again") from error
 
-    def begin_or_continue(self, identity: str, clock: Clock) -> tuple[RunRecord, bool]:
+    def begin_or_continue(self, identity: str, clock: "Clock") -> tuple[RunRecord, bool]:
         """Return the record of the unfinished run of the job *identity*, or of a new one; and whether it is continued.
 
         Raises:
@@ -162,7 +164,7 @@ def ensure_state(folder: Path) -> None:
         raise CannotCreateError(f"{there}: cannot be written; check state.dir")
 
 
-def new_run_id(clock: Clock) -> str:
+def new_run_id(clock: "Clock") -> str:
     """Return an id that sorts by time and is unique: date, time (UTC) and four random hexadecimal digits."""
     moment = datetime.fromtimestamp(clock.wall(), UTC)
     return f"{moment:%Y%m%d-%H%M%S}-{int(clock.random() * 0x10000):04x}"

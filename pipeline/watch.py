@@ -1,14 +1,14 @@
 """Who watches a run: a person at a terminal, a log file, or nobody."""
 
-import asyncio
 import logging
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from tqdm import tqdm
+if TYPE_CHECKING:
+    from tqdm import tqdm
 
 log = logging.getLogger(__name__)
 
@@ -80,6 +80,8 @@ class Bar:
     @asynccontextmanager
     async def watching(self, look: Look) -> AsyncIterator[None]:
         """Keep a bar on the terminal until the block ends."""
+        from tqdm import tqdm  # noqa: PLC0415 - only a terminal needs it
+
         bar: tqdm[Any] = tqdm(
             total=look().rows, unit=" rows", file=sys.stderr, dynamic_ncols=True, smoothing=0.1
         )
@@ -115,6 +117,8 @@ def _tell(progress: Progress) -> None:
 
 @asynccontextmanager
 async def _every(seconds: float, show: Callable[[], None]) -> AsyncIterator[None]:
+    import asyncio  # noqa: PLC0415 - whoever watches a finished job does not wait for it
+
     async def repeat() -> None:
         while True:
             await asyncio.sleep(seconds)

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.errors import InputDataError
-from pipeline.inputs.formats import FORMATS
+from pipeline.inputs.formats import format_named
 from pipeline.inputs.source import Block, InputFile, Source, Table
 from pipeline.inputs.text import as_text, byte_lengths, cells
 from pipeline.records import Chunk, Span
@@ -62,7 +62,7 @@ def read_batches(
 @contextmanager
 def _opened(source: Source, file: InputFile) -> Iterator[Table]:
     try:
-        with FORMATS[file.format].open_table(file.path, source.csv, source.schema.names) as table:
+        with format_named(file.format).open_table(file.path, source.csv, source.schema.names) as table:
             yield table
     except (OSError, pa.ArrowException) as error:
         raise _unreadable(file, 0, file.rows, error) from error

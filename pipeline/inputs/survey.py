@@ -11,7 +11,7 @@ from pipeline.config import CsvSettings, InputSettings
 from pipeline.errors import ConfigError, InputDataError, PipelineError
 from pipeline.inputs.csv_grammar import other_delimiter
 from pipeline.inputs.discover import Found, discover, refuse_impostor
-from pipeline.inputs.formats import FORMATS
+from pipeline.inputs.formats import format_named
 from pipeline.inputs.memory import Memory
 from pipeline.inputs.source import Contents, InputFile, Source, Stamp, fingerprint
 from pipeline.inputs.text import has_text
@@ -66,7 +66,7 @@ def _look(
             stamp = Stamp.of(file.path)
             contents = memory.recall(file.path, stamp)
             if contents is None:
-                contents = FORMATS[file.format].inspect(file.path, csv)
+                contents = format_named(file.format).inspect(file.path, csv)
                 memory.note(file.path, stamp, contents)
         except PipelineError as problem:
             problems.append(problem)

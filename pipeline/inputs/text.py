@@ -1,7 +1,6 @@
 """Arrow columns as text: what a prompt shows of a number, a date, a dictionary or a string."""
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 
 def has_text(kind: pa.DataType) -> bool:
@@ -9,6 +8,8 @@ def has_text(kind: pa.DataType) -> bool:
     kind = _plain(kind)
     if pa.types.is_nested(kind) or _is_binary(kind):
         return False
+    if pa.types.is_string(kind) or pa.types.is_large_string(kind):  # the usual case, without pyarrow.compute
+        return True
     sample = pa.array([0]).cast(kind) if pa.types.is_timestamp(kind) else pa.nulls(1, kind)
     try:
         sample.cast(pa.string())
@@ -36,6 +37,8 @@ def as_text(column: pa.Array) -> pa.Array:
 
 def byte_lengths(text: pa.Array) -> pa.Array:
     """UTF-8 bytes of each cell, int64; 0 for a null. Takes what `as_text` gives."""
+    import pyarrow.compute as pc  # noqa: PLC0415 - 50 ms that only reading needs, not `check`
+
     if pa.types.is_dictionary(text.type):
         lengths = pc.take(pc.binary_length(text.dictionary), text.indices)
     else:

@@ -13,8 +13,8 @@ from typing import Self
 import polars as pl
 import pyarrow as pa
 
-ROWS_PER_BUCKET = 1_000_000
-"""About 100 MB of memory while a bucket is judged."""
+ROWS_PER_BUCKET = 250_000
+"""About 25 MB of memory while a bucket is judged."""
 
 ROW = "row"
 KEY = "key"

@@ -78,9 +78,13 @@ class Instant(asyncio.Protocol):
             if len(held) < stop:
                 break
             self._answered.value += 1
-            self._transport.write(RESPONSE if held.startswith(b"POST") else NOTHING)
+            self.answer(RESPONSE if held.startswith(b"POST") else NOTHING)
             held = held[stop:]
         self._held = held
+
+    def answer(self, response: bytes) -> None:
+        """Send the response to the request that has just come in."""
+        self._transport.write(response)
 
 
 def serve(pipe: Connection, answered: c_ulong | None = None) -> None:

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 
 from pipeline.clock import Clock
 from pipeline.config import load_config
-from pipeline.inputs import read_chunks
+from pipeline.inputs.read import read_chunks
 from pipeline.job import Job, prepare
 from pipeline.ledger import open_store
 from pipeline.outputs.columns import part_batch, part_schema

@@ -21,7 +21,7 @@ from instant import serve
 from killed import answer_to, prepare_job, write_config
 from speed import use
 
-from pipeline.inputs import read_chunks
+from pipeline.inputs.read import read_chunks
 from pipeline.job import Job
 from pipeline.ledger import open_store
 from pipeline.ledger.store import Store

@@ -9,7 +9,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.config import CsvSettings, InputSettings
-from pipeline.inputs import Source, read_chunks, survey, whole
+from pipeline.inputs.read import read_chunks
+from pipeline.inputs.source import Source, whole
+from pipeline.inputs.survey import survey
 
 Look = Callable[..., Source]
 Put = Callable[[str, object], Path]

@@ -9,8 +9,10 @@ from hypothesis import strategies as st
 
 from pipeline.config import CsvSettings
 from pipeline.errors import InputDataError
-from pipeline.inputs import csv_scan, read_chunks, whole
+from pipeline.inputs import csv_scan
 from pipeline.inputs.delimited import inspect, open_table
+from pipeline.inputs.read import read_chunks
+from pipeline.inputs.source import whole
 from pipeline.records import Span
 
 PIECES = st.sampled_from(["a", "b", '"', '""', ",", ",", "\n", "\r\n", "\r", "é", "\ufeff", " "])

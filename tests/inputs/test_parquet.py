@@ -9,7 +9,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.errors import InputDataError
-from pipeline.inputs import read_batches, read_chunks, whole
+from pipeline.inputs.read import read_batches, read_chunks
+from pipeline.inputs.source import whole
 from pipeline.inputs.text import as_text, byte_lengths, cells, has_text
 
 MOMENT = dt.datetime(2024, 1, 2, 3, 4, 5, 600_000)  # noqa: DTZ001 - the zone is the column's

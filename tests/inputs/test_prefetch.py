@@ -6,7 +6,7 @@ from contextlib import aclosing
 
 import pytest
 
-from pipeline.inputs import prefetch
+from pipeline.inputs.prefetch import prefetch
 
 
 class Counter:

@@ -12,7 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pipeline.errors import InputDataError
-from pipeline.inputs import ensure_unchanged, read_batches, read_chunks, whole
+from pipeline.inputs.read import read_batches, read_chunks
+from pipeline.inputs.source import ensure_unchanged, whole
 from pipeline.records import Span
 
 NAMES = ("id", "text", "more")

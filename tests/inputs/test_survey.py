@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 
 from pipeline.errors import InputDataError
-from pipeline.inputs import ensure_unchanged
+from pipeline.inputs.source import ensure_unchanged
 
 TABLE = "id,text\n1,a\n2,b\n"
 

@@ -1,0 +1,20 @@
+"""`probe`: what the endpoint supports."""
+
+import asyncio
+
+from pipeline.config import Config
+from pipeline.ending import last_line, tell
+from pipeline.errors import ProviderUnavailableError
+from pipeline.llm.providers.body import MODES
+from pipeline.logs import one_line
+from pipeline.probe import probe as ask
+
+
+def probe(config: Config) -> int:
+    """Print what the endpoint supports."""
+    findings = asyncio.run(ask(config))
+    marks = {True: "yes", False: "no", None: "?"}
+    tell([one_line(f"{each.name:20} {marks[each.works]:4} {each.detail}") for each in findings])
+    last_line({finding.name.replace(" ", "_"): finding.works for finding in findings})
+    answered = any(finding.works for finding in findings if finding.name in MODES)
+    return 0 if answered else ProviderUnavailableError.exit_status
