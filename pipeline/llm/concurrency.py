@@ -37,8 +37,8 @@ class Concurrency:
     FACTOR = 0.7
     FAST = 0.125  # growth a round where nothing speaks against it
     NEAR, BEYOND = 0.85, 1.1  # times where the last episode was
-    RARE = 200  # replies between two episodes; with the one or two refusals that each costs, under 1 %
-    CARE, MOST_CARE = 500.0, 2000.0  # replies in which it grows e-fold near the level of the last episode
+    RARE = 250  # replies between two episodes; with the one or two refusals that each costs, under 1 %
+    CARE, MOST_CARE = 500.0, 3000.0  # replies in which it grows e-fold near the level of the last episode
     CALM_SECONDS = 180.0  # without an episode, until care is taken back
     REST_SECONDS = 4.0  # until more is tried again that did not pay
     LEAST_SHARE = 0.001
@@ -56,7 +56,7 @@ class Concurrency:
         self._cut_at = self._calm_at = self._full_at = self._next_at = self._rests_until = float("-inf")
         self._seconds = 0.0
         self._replies = 0
-        self._ceiling, self._care = float("inf"), self.CARE
+        self._ceiling, self._careful_from, self._care = float("inf"), float("inf"), self.CARE
         self._harvest = Harvest(clock)
         self._waiting: deque[asyncio.Future[None]] = deque()
 
@@ -152,9 +152,10 @@ class Concurrency:
     def _cut(self) -> None:
         level = self.limit * self._share
         if self._replies:  # otherwise it is still the same congestion
-            if self._replies < self.RARE and not self._slow_start:
+            often = self._replies < self.RARE and not self._slow_start
+            if often:
                 self._care = min(self.MOST_CARE, self._care * 2)
-            self._ceiling = level
+            self._ceiling, self._careful_from = level, level * (self.FACTOR if often else self.NEAR)
         self._slow_start = self._unrefused = False
         if self._replies or self.limit > 1:
             self._set(level * self.FACTOR)
@@ -164,7 +165,7 @@ class Concurrency:
     def _grow(self, now: float) -> None:
         level = self.limit * self._share
         if level > self.BEYOND * self._ceiling:
-            self._ceiling, self._care = float("inf"), self.CARE
+            self._ceiling, self._careful_from, self._care = float("inf"), float("inf"), self.CARE
         elif now - self._calm_at > self.CALM_SECONDS:
             self._care, self._calm_at = max(self.CARE, self._care / 2), now
         self._set(level + self._step(level))
@@ -174,8 +175,8 @@ class Concurrency:
         """Return what one reply adds."""
         if self._slow_start:
             return 1.0
-        fast = min(level, max(1.0, self.FAST * level) / self.limit)
-        return min(fast, level / self._care) if level >= self.NEAR * self._ceiling else fast
+        fast = self.FAST * level / self.limit
+        return min(fast, level / self._care) if level >= self._careful_from else fast
 
     def _set(self, level: float) -> None:
         self.limit = min(self._maximum, max(1.0, level))

@@ -81,7 +81,7 @@ def test_where_episodes_come_often_it_takes_more_care() -> None:
             steps.at += 1
         return concurrency._care
 
-    assert [care_after(episodes) for episodes in (1, 2, 3, 9)] == [500, 1000, 2000, 2000]
+    assert [care_after(episodes) for episodes in (1, 2, 3, 9)] == [500, 1000, 2000, 3000]
 
 
 def test_beyond_the_level_of_the_last_episode_it_grows_fast_again() -> None:
