@@ -164,7 +164,7 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
         raise DamagedError("it does not say which version wrote it")
     execute("PRAGMA journal_mode = WAL")
     execute("PRAGMA synchronous = FULL")  # NORMAL would lose the last commits when the power goes
-    execute("PRAGMA cache_size = -32000")
+    execute("PRAGMA cache_size = -8000")
     if version < VERSION:
         with transaction(connection):
             create(connection)

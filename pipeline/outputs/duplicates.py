@@ -13,8 +13,11 @@ from typing import Self
 import polars as pl
 import pyarrow as pa
 
-ROWS_PER_BUCKET = 250_000
-"""About 25 MB of memory while a bucket is judged."""
+ROWS_PER_BUCKET = 100_000
+"""About 10 MB of memory while a bucket is judged."""
+
+ROWS_HELD = 250_000
+"""Keys of so many rows wait in memory, 10 MB, until they are appended to the buckets' files."""
 
 ROW = "row"
 KEY = "key"
@@ -26,15 +29,15 @@ class Duplicates:
     A context manager: its bucket files live as long as the block.
     """
 
-    def __init__(self, folder: Path, rows: int, rows_per_bucket: int = ROWS_PER_BUCKET) -> None:
+    def __init__(
+        self, folder: Path, rows: int, rows_per_bucket: int = ROWS_PER_BUCKET, rows_held: int = ROWS_HELD
+    ) -> None:
         """Make one for an input of *rows* rows; bucket files go to *folder*."""
         self.rows = rows
-        self._folder = folder
-        self._room = rows_per_bucket
+        self._folder, self._room = folder, rows_held
         self._count = rows // rows_per_bucket + 1
         self._buckets: list[list[pl.DataFrame]] = [[] for _ in range(self._count)]
         self._held = 0
-        self._flushes = 0
         self._bits = bytearray()
         self.found = 0
 
@@ -69,9 +72,10 @@ class Duplicates:
         """Judge all buckets; `among` may be called afterwards."""
         self._bits = bytearray(self.rows // 8 + 1)
         for number in range(self._count):
-            frame = pl.concat(list(self._frames(number)), rechunk=True) if self._any(number) else None
-            if frame is None:
+            frames = list(self._frames(number))
+            if not frames:
                 continue
+            frame = pl.concat(frames, rechunk=True)
             later = frame.filter(~frame[KEY].is_first_distinct())[ROW]
             self.found += len(later)
             for row in later:
@@ -89,25 +93,21 @@ class Duplicates:
         for path in self._folder.glob(".keys-*"):
             path.unlink()
 
-    def _any(self, number: int) -> bool:
-        return bool(self._buckets[number]) or self._flushes > 0
-
     def _frames(self, number: int) -> Iterator[pl.DataFrame]:
-        yield pl.DataFrame(schema={ROW: pl.Int64, KEY: pl.Binary})
-        for flush in range(self._flushes):
-            path = self._path(number, flush)
-            if path.exists():
-                yield pl.read_ipc(path)
+        if (path := self._path(number)).exists():
+            with path.open("rb") as file:
+                while file.peek(1):  # one stream for each time that keys were appended
+                    yield pl.DataFrame(pa.ipc.open_stream(file).read_all())
         yield from self._buckets[number]
         self._buckets[number] = []
 
     def _flush(self) -> None:
         for number, frames in enumerate(self._buckets):
             if frames:
-                pl.concat(frames).write_ipc(self._path(number, self._flushes))
+                with self._path(number).open("ab") as file:
+                    pl.concat(frames).write_ipc_stream(file)
                 frames.clear()
         self._held = 0
-        self._flushes += 1
 
-    def _path(self, number: int, flush: int) -> Path:
-        return self._folder / f".keys-{number}-{flush}"
+    def _path(self, number: int) -> Path:
+        return self._folder / f".keys-{number}"

@@ -3,6 +3,6 @@
 A module for each, so that a command loads what it needs and no more.
 """
 
-from pipeline.slim import pyarrow_without_numpy
+from pipeline.slim import lean_pyarrow
 
-pyarrow_without_numpy()
+lean_pyarrow()

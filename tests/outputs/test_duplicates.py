@@ -14,7 +14,7 @@ from pipeline.outputs.duplicates import Duplicates
 def judged(folder: Path, chunks: list[list[int | None]], rows_per_bucket: int) -> list[bool]:
     """Which rows of *chunks* are found to be duplicates, asked for in portions that fit no chunk."""
     rows = sum(map(len, chunks))
-    with Duplicates(folder, rows, rows_per_bucket) as duplicates:
+    with Duplicates(folder, rows, rows_per_bucket, rows_held=rows_per_bucket) as duplicates:
         first_row = 0
         for chunk in chunks:
             keys = [None if number is None else key(number) for number in chunk]
@@ -43,7 +43,7 @@ def test_a_row_is_a_duplicate_if_an_earlier_one_has_its_key(
 
 def test_bucket_files_are_gone_afterwards_and_those_of_a_killed_run_are_not_read(tmp_path: Path) -> None:
     chunks: list[list[int | None]] = [list(range(10)), list(range(10))]
-    with Duplicates(tmp_path, 20, 5) as killed:
+    with Duplicates(tmp_path, 20, 5, rows_held=5) as killed:
         for number, chunk in enumerate(chunks):
             killed.add(number * 10, pa.array([key(n) for n in chunk if n is not None], pa.binary(16)))
         left = {path.name: path.read_bytes() for path in tmp_path.glob(".keys-*")}
