@@ -73,7 +73,7 @@ class Spy:
 def test_signal_handlers_are_touched_only_if_asked_for_and_are_put_back(
     small: JobFiles, *, asked_for: bool
 ) -> None:
-    hang_up = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # nohup has it ignored, and what is ignored stays so
+    hang_up = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # ignored under nohup, and would stay so
     before = signal.signal(signal.SIGTERM, lambda *_: None)
     try:
         mine = handlers()
