@@ -6,6 +6,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint .ci/constraints.txt
 CONFIG ?= configs/tags.yaml
 SOAK_SEED ?= $(shell date +%s)
+unexport PYTHONDONTWRITEBYTECODE  # the tests start hundreds of processes: each would compile everything anew
 
 .DEFAULT_GOAL := help
 .PHONY: help sample test format lint types floors unit soak bench bench-rates bench-start bench-growth bench-peers \

@@ -47,4 +47,4 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.section("figures")
     for name, figures in sorted(found.items()):
         total = max(figures) if "most " in name else sum(figures)
-        terminalreporter.write_line(f"{name} = {total:,g}")
+        terminalreporter.write_line(f"{name} = {round(total, 3):,}")

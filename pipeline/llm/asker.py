@@ -191,7 +191,9 @@ class Asker:
                 self._again(request, failure, 0.0)
             case Kind.DENIED | Kind.UNTRUSTED:
                 self._client.refresh()
-                self._again(request, failure, self._policy.confirm_seconds)
+                # In its place: there nobody else is sent who would be refused too.
+                await self._clock.sleep(self._policy.confirm_seconds)
+                self._again(request, failure, 0.0)
             case _:
                 await self._try_again(request, failure)
 

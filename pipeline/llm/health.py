@@ -27,6 +27,9 @@ ALONE_SHARE = 0.5
 
 OUTAGE_KINDS = frozenset({Kind.TRANSIENT, Kind.UNREACHABLE, Kind.GARBLED})
 
+REFUSALS = frozenset({Kind.ROW, Kind.DENIED, Kind.UNTRUSTED})
+"""Whoever refuses is there."""
+
 
 class Health:
     """A circuit breaker, and what the run must know of the endpoint's condition.
@@ -41,7 +44,7 @@ class Health:
         self._max_outage = max_outage_seconds
         self._recent = Recent(WINDOW_SECONDS, clock)
         self._silences = 0
-        self._denials: list[float] = []
+        self._denials = 0
         self._first: list[bool] = []
         self._failing_since: float | None = None
         self._probes, self._probe_at = 0, 0.0
@@ -109,7 +112,7 @@ class Health:
         """Note a reply; *again* as for `bad`."""
         self._recent.count(replied=True)
         self._silences = 0
-        self._denials.clear()
+        self._denials = 0
         since, self._failing_since = self._failing_since, None
         self.succeeded = True
         self.failed_share *= 1 - SHARE_WEIGHT
@@ -137,7 +140,7 @@ class Health:
             self._outage(failure, first=first)
         if failure.kind is Kind.GARBLED and not again:
             self.garbled_share += SHARE_WEIGHT * (1 - self.garbled_share)
-        if failure.kind is not Kind.ROW and self._failing_since is None:
+        if failure.kind not in REFUSALS and self._failing_since is None:
             self._failing_since = self._clock.now()
         return self._fatal(failure, again=again) or self._away_for_too_long(failure)
 
@@ -193,10 +196,9 @@ class Health:
         return failure.status == FORBIDDEN and again and self.succeeded
 
     def _denied(self, failure: Failure) -> PipelineError | None:
-        """One refusal can be a gateway's blip; three within 10 s are not."""
-        now = self._clock.now()
-        self._denials = [at for at in self._denials if now - at < WINDOW_SECONDS] + [now]
-        if len(self._denials) < CONFIRMATIONS:
+        """One refusal can be a gateway's blip; three with no reply in between are not, however slow they come."""
+        self._denials += 1
+        if self._denials < CONFIRMATIONS:
             return None
         if failure.kind is Kind.UNTRUSTED:
             return ConfigError(f"{failure.message}; check model.base_url")

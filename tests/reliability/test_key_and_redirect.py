@@ -12,8 +12,9 @@ from jobs import JobFiles, texts
 from pipeline.endpoints.faults import FAULTS, Call
 from pipeline.endpoints.http1 import Response, Wire
 from pipeline.endpoints.simulator import Simulator
-from pipeline.errors import PipelineError
-from pipeline.latency import Fixed
+from pipeline.errors import KeyRefusedError, PipelineError
+from pipeline.latency import Fixed, Uniform
+from pipeline.llm.health import CONFIRMATIONS
 from pipeline.run import run_job
 from reliability.against import chats, everybody, job_against, quick
 from reliability.checker import Witness, violations
@@ -142,6 +143,31 @@ async def test_a_new_key_that_never_comes_ends_the_run(tmp_path: Path) -> None:
             await run_job(job.config())
         assert caught.value.exit_status == 77
         assert len(chats(server)) <= 1000 + IN_FLIGHT + 3
+
+
+async def test_refusals_that_come_slowly_and_between_replies_cost_no_more_requests(tmp_path: Path) -> None:
+    good, in_flight = 600, 16
+    latency = Uniform(0.02, 0.1)  # replies overtake each other: one that was on its way comes after a refusal
+    limits = {"max_concurrency": in_flight}
+    with job_against(tmp_path, texts(1000), limits=limits, latency=latency) as (server, job):
+        From(server, good, "forbidden")
+        with pytest.raises(KeyRefusedError):
+            await run_job(job.config())
+        assert good < len(chats(server)) <= good + in_flight + 3
+
+
+async def test_a_key_refused_with_403_loses_next_to_no_row_though_only_one_is_asked_at_a_time(
+    tmp_path: Path,
+) -> None:
+    rows, good = texts(60), 5
+    with job_against(tmp_path, rows, limits={"max_concurrency": 1}, latency=Fixed(0.02)) as (server, job):
+        fault = From(server, good, "forbidden")
+        with pytest.raises(KeyRefusedError):
+            await run_job(job.config(), clock=quick(1000))  # each reply takes 20 s
+        fault.end()
+        result = await run_job(job.config())
+        assert result.failed < CONFIRMATIONS
+        assert violations(job, server) == []
 
 
 async def test_one_403_about_a_text_costs_that_row_alone(tmp_path: Path) -> None:
