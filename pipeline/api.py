@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING
 
 from pipeline import config as configs
 from pipeline.config import Config
+from pipeline.errors import InterruptedRunError
 from pipeline.job import RunOptions
 from pipeline.result import RunResult
 from pipeline.start import started
 
 if TYPE_CHECKING:
     from pipeline.plan import Plan
+    from pipeline.stop import Stop
     from pipeline.watch import Watcher
 
 
@@ -53,17 +55,20 @@ def run(
     options: RunOptions = RunOptions(),  # noqa: B008 - frozen
     *,
     watch: "Watcher | None" = None,
+    stop: "Stop | None" = None,
     handle_signals: bool = False,
 ) -> RunResult:
     """Label the table that *config* describes; blocks until it is published.
 
-    Works inside a running event loop too, in a thread of its own then. Signal handlers are installed only if
-    asked for, and only in the main thread.
+    Works inside a running event loop too: unless it handles signals, the work is done in a thread of its own, and
+    an exception that is raised into the waiting one, such as KeyboardInterrupt, stops the run gently. Signal handlers
+    are installed only if asked for, and only in the main thread.
 
     Args:
         config: From `load_config`.
         options: What to do differently this time.
         watch: Shows progress, such as `pipeline.watch.Bar()`; nothing by default.
+        stop: Lets another thread end the run gently: its `ask` takes the reason.
         handle_signals: Whether SIGTERM, SIGINT and SIGHUP stop the run gently.
 
     Returns:
@@ -76,7 +81,17 @@ def run(
         if start.result is not None:
             return start.result
         # A finished job must not wait for aiohttp, uvloop and polars.
-        from pipeline.blocking import blocking  # noqa: PLC0415
+        from pipeline.blocking import blocking, in_a_thread  # noqa: PLC0415
         from pipeline.run import go_on  # noqa: PLC0415
+        from pipeline.stop import Stop  # noqa: PLC0415
 
-        return blocking(go_on(start, watch=watch, handle_signals=handle_signals))
+        ender = stop or Stop()
+        ender.heeds_signals = handle_signals
+        work = go_on(start, watch=watch, stop=ender)
+        if handle_signals:
+            return blocking(work)
+
+        def interrupt(by: BaseException) -> None:
+            ender.ask(InterruptedRunError(f"stopped by {type(by).__name__}; run again to continue"))
+
+        return in_a_thread(work, interrupt)

@@ -15,8 +15,23 @@ def blocking(work: Coroutine[Any, Any, T]) -> T:
     except RuntimeError:
         return _on_new_loop(work)
     # A notebook has a loop running in this thread; another thread may have its own.
+    return in_a_thread(work, lambda _: None)
+
+
+def in_a_thread(work: Coroutine[Any, Any, T], stop: Callable[[BaseException], None]) -> T:
+    """Run *work* as `blocking` does, in a thread of its own.
+
+    What others raise into the waiting thread, such as KeyboardInterrupt or the time-out of an Airflow task, must
+    not end a coroutine that happens to run: *stop* is called with it, and it goes on up once the work has ended.
+    """
     with ThreadPoolExecutor(1, thread_name_prefix="pipeline") as thread:
-        return thread.submit(_on_new_loop, work).result()
+        future = thread.submit(_on_new_loop, work)
+        try:
+            return future.result()
+        except BaseException as error:
+            if not future.done():
+                stop(error)
+            raise
 
 
 def _on_new_loop(work: Coroutine[Any, Any, T]) -> T:

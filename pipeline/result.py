@@ -28,6 +28,7 @@ class RunResult:
         duplicates: Rows that repeat an earlier row's prompt.
         requests: HTTP calls to the model, by all executions of the run; 0 if it had finished before.
         retries: Calls among them that had to be repeated.
+        throttled: Calls among them that the endpoint refused because of a rate limit (429).
         prompt_tokens: Tokens that this run was billed for its prompts.
         cached_tokens: Those among them that the provider had in its cache.
         completion_tokens: Tokens that it was billed for replies.
@@ -48,6 +49,7 @@ class RunResult:
     duplicates: int
     requests: int
     retries: int
+    throttled: int
     prompt_tokens: int
     cached_tokens: int
     completion_tokens: int
@@ -81,6 +83,7 @@ def result_of(record: RunRecord, tally: "Tally", job: Job, *, price_source: str 
         duplicates=tally.duplicates,
         requests=record.requests,
         retries=record.retries,
+        throttled=record.throttled,
         prompt_tokens=tally.prompt_tokens,
         cached_tokens=tally.cached_tokens,
         completion_tokens=tally.completion_tokens,
@@ -116,6 +119,7 @@ def finished(job: Job) -> RunResult | None:
         status=status,
         requests=0,
         retries=0,
+        throttled=0,
         prompt_tokens=0,
         cached_tokens=0,
         completion_tokens=0,

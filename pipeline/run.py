@@ -11,7 +11,7 @@ import asyncio
 import logging
 import threading
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
-from contextlib import AsyncExitStack, aclosing, asynccontextmanager, nullcontext, suppress
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager, suppress
 from dataclasses import replace
 from functools import partial
 
@@ -52,30 +52,29 @@ Prompts = Sequence[Prompt | None]  # a chunk's; None stands for a row without te
 OPEN_CHUNKS = 4
 """Chunks in work at once: enough that a slow row at a chunk's end does not idle the workers."""
 
-ROUNDS = 10
-"""How often damaged parts are made again before the disk is blamed."""
+ROUNDS = 10  # damaged parts are made again so often before the disk is blamed
 
 
 async def run_job(
     config: Config,
-    options: RunOptions = RunOptions(),  # noqa: B008 - frozen
+    options: RunOptions | None = None,
     *,
     watch: Watcher | None = None,
     clock: Clock | None = None,
 ) -> RunResult:
     """Label the table that *config* describes, on the running event loop; the rest is as for `api.run`."""
-    with started(config, options) as start:
+    with started(config, options or RunOptions()) as start:
         return start.result or await go_on(start, watch=watch, clock=clock)
 
 
 async def go_on(
-    start: Start, *, watch: Watcher | None = None, clock: Clock | None = None, handle_signals: bool = False
+    start: Start, *, watch: Watcher | None = None, clock: Clock | None = None, stop: Stop | None = None
 ) -> RunResult:
     """Label the table of a job that has been started; arguments, result and errors are those of `api.run`."""
-    clock, stop = clock or Clock(), Stop()
-    async with fenced(start.job.output, start.lock, clock, stop.request) as fence:
-        ensure_output(start.job)
-        with seldom_searched(), stop.on_signals() if handle_signals else nullcontext():
+    clock, stop = clock or Clock(), stop or Stop()
+    with stop.listening(), seldom_searched():
+        async with fenced(start.job.output, start.lock, clock, stop.request) as fence:
+            ensure_output(start.job)
             return await Run(start.job, fence, stop, watch or Silent(), clock).go()
 
 
@@ -225,7 +224,8 @@ class Run:
     def _effort(self) -> RunRecord:
         """Return the record with what this execution has done added."""
         counters = self._asker.counters if self._asker else Counters()
-        return self._record.after(counters.requests, counters.retries, self._clock.now() - self._started)
+        seconds = self._clock.now() - self._started
+        return self._record.after(counters.requests, counters.retries, counters.throttled, seconds)
 
     def _remember_effort(self) -> None:
         if self._record.status != PUBLISHED:

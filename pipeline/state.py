@@ -33,6 +33,7 @@ class RunRecord:
         started_at: Unix time of its first start.
         requests: Requests sent by its earlier executions.
         retries: Those among them that were repeated.
+        throttled: Those among them that the endpoint refused because of a rate limit.
         seconds: How long its earlier executions took together.
         output: Stamps of the published files, to notice a changed or removed output.
         summary: Its result, once published.
@@ -44,16 +45,18 @@ class RunRecord:
     started_at: float
     requests: int = 0
     retries: int = 0
+    throttled: int = 0
     seconds: float = 0.0
     output: str = ""
     summary: Mapping[str, Any] | None = None
 
-    def after(self, requests: int, retries: int, seconds: float) -> "RunRecord":
+    def after(self, requests: int, retries: int, throttled: int, seconds: float) -> "RunRecord":
         """Return the record with what one more execution has done added."""
         return replace(
             self,
             requests=self.requests + requests,
             retries=self.retries + retries,
+            throttled=self.throttled + throttled,
             seconds=self.seconds + seconds,
         )
 

@@ -1,10 +1,10 @@
-"""Why a run must end early: one place that signals, deadlines and failures tell."""
+"""Why a run must end early: one place that signals, deadlines, failures and other threads tell."""
 
 import asyncio
 import signal
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, suppress
 
 from pipeline.errors import InterruptedRunError, LimitReachedError, PipelineError, as_pipeline_error
 
@@ -12,12 +12,37 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 class Stop:
-    """Remembers the first reason to stop, and whether somebody is in a hurry."""
+    """Remembers the first reason to stop, and whether somebody is in a hurry.
+
+    Attributes:
+        heeds_signals: Whether SIGTERM, SIGINT and SIGHUP are reasons.
+    """
 
     def __init__(self) -> None:
         self.reason: PipelineError | None = None
         self.requested = asyncio.Event()
         self.hurried = asyncio.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self.heeds_signals = False
+
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        """Take what signals and other threads ask while the block runs on this event loop."""
+        self._loop = asyncio.get_running_loop()
+        try:
+            with self.on_signals() if self.heeds_signals else nullcontext():
+                yield
+        finally:
+            self._loop = None
+
+    def ask(self, reason: BaseException) -> None:
+        """Ask the run to stop, from any thread; what is asked before it begins holds too."""
+        loop = self._loop
+        if loop is None:
+            self.request(reason)
+        else:
+            with suppress(RuntimeError):  # the loop was closed meanwhile: the run is over
+                loop.call_soon_threadsafe(self.request, reason)
 
     def request(self, reason: BaseException) -> None:
         """Ask the run to stop because of *reason*; later reasons are ignored."""

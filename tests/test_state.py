@@ -54,8 +54,8 @@ def test_an_unfinished_run_is_continued_and_any_other_begins_anew(place: Workspa
 
 
 def test_the_effort_of_all_executions_adds_up() -> None:
-    record = RunRecord("run-1", "job", RUNNING, 0.0).after(10, 1, 2.0).after(5, 0, 1.0)
-    assert (record.requests, record.retries, record.seconds) == (15, 1, 3.0)
+    record = RunRecord("run-1", "job", RUNNING, 0.0).after(10, 1, 0, 2.0).after(5, 0, 2, 1.0)
+    assert (record.requests, record.retries, record.throttled, record.seconds) == (15, 1, 2, 3.0)
 
 
 def test_a_record_that_cannot_be_saved_is_a_matter_of_the_disk(tmp_path: Path) -> None:

@@ -14,8 +14,9 @@ from pipeline.llm.crew import Crew
 from pipeline.llm.descriptors import affordable
 from pipeline.llm.estimate import TokenEstimate
 from pipeline.llm.forms import Forms
-from pipeline.llm.health import OUTAGE_KINDS, Health, Patience
+from pipeline.llm.health import OUTAGE_KINDS, Health
 from pipeline.llm.limits import Budget
+from pipeline.llm.patience import Patience
 from pipeline.llm.replies import NOTHING, Failure, Kind, Reply
 from pipeline.llm.request import Backlog, Counters, Request, answer_from_failure, answer_from_reply
 from pipeline.llm.retry import Policy, Tries

@@ -215,37 +215,3 @@ class Health:
                     "check model and task with `probe`"
                 )
         return None
-
-
-class Patience:
-    """How long one call may take: 3 times what nearly all calls take, within 30 to 300 s.
-
-    A call that is given up has probably been billed, so it is given up late.
-    """
-
-    FLOOR = 30.0
-    CEILING = 300.0
-    FACTOR = 3.0
-    BATCH = 1000
-
-    def __init__(self, fixed_seconds: float | None) -> None:
-        self.seconds = fixed_seconds or self.CEILING
-        self._fixed = fixed_seconds is not None
-        self._slowest = self._slowest_ever = 0.0
-        self._count = 0
-
-    @property
-    def probe_seconds(self) -> float:
-        """How long a probe may take: no longer than needed, because all the others wait for it."""
-        known = self.FACTOR * self._slowest_ever
-        return min(self.seconds, max(self.FLOOR, known)) if known else self.seconds
-
-    def learn(self, seconds: float) -> None:
-        """Take a reply's latency in; of each 1,000 the slowest counts, about the 99.9th percentile."""
-        self._slowest = max(self._slowest, seconds)
-        self._slowest_ever = max(self._slowest_ever, seconds)
-        self._count += 1
-        if self._count == self.BATCH:
-            if not self._fixed:
-                self.seconds = min(self.CEILING, max(self.FLOOR, round(self.FACTOR * self._slowest)))
-            self._slowest, self._count = 0.0, 0

@@ -6,7 +6,7 @@ from itertools import pairwise
 import pytest
 
 from pipeline.errors import ConfigError, KeyRefusedError, PipelineError, ProviderUnavailableError
-from pipeline.llm.health import Health, Patience
+from pipeline.llm.health import Health
 from pipeline.llm.replies import Failure, Kind
 from tests.llm.virtual_time import in_virtual_time, now, virtual_clock
 
@@ -271,16 +271,3 @@ def test_the_garbled_share_tells_a_sick_endpoint_from_a_sick_row() -> None:
     sick, one_row = in_virtual_time(main())
     assert sick == pytest.approx(0.3, abs=0.1)
     assert one_row == 0
-
-
-def test_patience_is_three_times_the_slowest_of_a_thousand_within_30_and_300_seconds() -> None:
-    def learned(seconds: float, fixed: float | None = None) -> float:
-        patience = Patience(fixed)
-        for _ in range(999):
-            patience.learn(0.1)
-        assert patience.seconds == (fixed or 300)
-        patience.learn(seconds)
-        return patience.seconds
-
-    assert [learned(slowest) for slowest in (0.1, 20, 200)] == [30, 60, 300]
-    assert learned(20, fixed=5) == 5
