@@ -1,15 +1,17 @@
 """The Python interface: three functions that block, and work in scripts, notebooks and Airflow tasks alike."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from os import PathLike
 from typing import TYPE_CHECKING
 
 from pipeline import config as configs
 from pipeline.config import Config
 from pipeline.errors import InterruptedRunError
+from pipeline.healthcheck import told
 from pipeline.job import RunOptions
 from pipeline.result import RunResult
-from pipeline.start import started
+from pipeline.start import Start, started
 
 if TYPE_CHECKING:
     from pipeline.plan import Plan
@@ -18,7 +20,11 @@ if TYPE_CHECKING:
 
 
 def load_config(
-    path: str | PathLike[str], *, overrides: Sequence[str] = (), provider: str | None = None
+    path: str | PathLike[str],
+    *,
+    overrides: Sequence[str] = (),
+    provider: str | None = None,
+    now: datetime | None = None,
 ) -> Config:
     """Read and check the config file at *path*.
 
@@ -26,6 +32,7 @@ def load_config(
         path: The YAML file.
         overrides: Settings such as `limits.max_concurrency=8`, which win over the file's.
         provider: Another endpoint than the file's, such as `local`.
+        now: What `${now:...}` stands for in the file; by default the local time.
 
     Returns:
         The frozen config; all paths in it are absolute.
@@ -35,7 +42,7 @@ def load_config(
         UsageError: If only *overrides* or *provider* are wrong.
         NoInputError: If there is no such file.
     """
-    return configs.load_config(str(path), overrides=overrides, provider=provider)
+    return configs.load_config(str(path), overrides=overrides, provider=provider, now=now)
 
 
 def plan(config: Config, options: RunOptions = RunOptions()) -> "Plan":  # noqa: B008 - frozen
@@ -77,21 +84,27 @@ def run(
     Raises:
         PipelineError: If the run could not finish; its subclass tells why. Calling again continues.
     """
-    with started(config, options) as start:
-        if start.result is not None:
-            return start.result
-        # A finished job must not wait for aiohttp, uvloop and polars.
-        from pipeline.blocking import blocking, in_a_thread  # noqa: PLC0415
-        from pipeline.run import go_on  # noqa: PLC0415
-        from pipeline.stop import Stop  # noqa: PLC0415
+    with told(config.notify.healthcheck_url) as check, started(config, options) as start:
+        if start.result is None:
+            check.begun()
+        result = start.result or _go_on(start, watch, stop, handle_signals=handle_signals)
+        check.done(result)
+        return result
 
-        ender = stop or Stop()
-        ender.heeds_signals = handle_signals
-        work = go_on(start, watch=watch, stop=ender)
-        if handle_signals:
-            return blocking(work)
 
-        def interrupt(by: BaseException) -> None:
-            ender.ask(InterruptedRunError(f"stopped by {type(by).__name__}; run again to continue"))
+def _go_on(start: Start, watch: "Watcher | None", stop: "Stop | None", *, handle_signals: bool) -> RunResult:
+    # A finished job must not wait for aiohttp, uvloop and polars.
+    from pipeline.blocking import blocking, in_a_thread  # noqa: PLC0415
+    from pipeline.run import go_on  # noqa: PLC0415
+    from pipeline.stop import Stop  # noqa: PLC0415
 
-        return in_a_thread(work, interrupt)
+    ender = stop or Stop()
+    ender.heeds_signals = handle_signals
+    work = go_on(start, watch=watch, stop=ender)
+    if handle_signals:
+        return blocking(work)
+
+    def interrupt(by: BaseException) -> None:
+        ender.ask(InterruptedRunError(f"stopped by {type(by).__name__}; run again to continue"))
+
+    return in_a_thread(work, interrupt)

@@ -4,10 +4,11 @@ import sys
 from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
+from pipeline.arguments import ConfigFile, Date, Limit, Overrides, ProviderName, Retry, Sample, Seed, load
 from pipeline.ending import exit_status, failures_told
 from pipeline.simulate import simulate
 
@@ -34,52 +35,12 @@ class LogFormat(StrEnum):
     JSON = "json"
 
 
-ConfigFile = Annotated[Path, typer.Argument(metavar="CONFIG", help="The YAML file that describes the job.")]
-Overrides = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--set",
-        metavar="KEY=VALUE",
-        help="Override a setting of the config, such as limits.max_concurrency=8. May be given several times.",
-    ),
-]
-ProviderName = Annotated[
-    str | None,
-    typer.Option(
-        "--provider",
-        help="Ask this endpoint instead of the config's: oxen, openai, openai-compatible, local (the embedded model) or simulate (a rehearsal with an output and a ledger of its own).",
-    ),
-]
-Limit = Annotated[
-    int | None,
-    typer.Option(
-        min=1,
-        help="Label only the first N rows, into <output>.limit-N.parquet; the answers are kept for later. By default all rows are labelled.",
-    ),
-]
-Sample = Annotated[
-    int | None, typer.Option(min=1, help="Label N random rows, into <output>.sample-N-SEED.parquet.")
-]
-Seed = Annotated[
-    int | None,
-    typer.Option(
-        help="Choose which rows --sample takes: the same seed takes the same rows. The default is 0."
-    ),
-]
-Retry = Annotated[
-    str | None,
-    typer.Option(
-        metavar="STATUS,...",
-        help="Ask again, and pay again, for rows that ended with these statuses: invalid, refused, filtered, too_long, error, ok, or all. By default none. Rows without text (empty) are never asked.",
-    ),
-]
-
-
 @app.command()
 def run(
     config: ConfigFile,
     overrides: Overrides = None,
     provider: ProviderName = None,
+    date: Date = None,
     limit: Limit = None,
     sample: Sample = None,
     seed: Seed = None,
@@ -97,28 +58,41 @@ def run(
     log_format: Annotated[
         LogFormat, typer.Option(help="Write log lines to stderr as plain text or as JSON.")
     ] = LogFormat.TEXT,
+    metrics_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--metrics-file",
+            metavar="FILE",
+            help="Write metrics for Prometheus's node exporter there when the run ends, such as /var/lib/node_exporter/tags.prom.",
+        ),
+    ] = None,
 ) -> int:
     """Label the table. Run again to continue; a finished job ends at once and sends nothing."""
     with failures_told():
         from pipeline.show.options import run_options
 
         options = run_options(limit, sample, seed, retry, overwrite=overwrite)
-        loaded = _load(config, overrides, provider)
+        loaded = load(config, overrides, provider, date)
         if dry_run:
             from pipeline.show.plan import plan
 
             return plan(loaded, options)
         from pipeline.show.run import run
 
-        return run(loaded, options, quiet=quiet, progress=progress, json_log=log_format is LogFormat.JSON)
+        json_log = log_format is LogFormat.JSON
+        return run(
+            loaded, options, quiet=quiet, progress=progress, json_log=json_log, metrics_file=metrics_file
+        )
 
 
 @app.command()
-def check(config: ConfigFile, overrides: Overrides = None, provider: ProviderName = None) -> int:
+def check(
+    config: ConfigFile, overrides: Overrides = None, provider: ProviderName = None, date: Date = None
+) -> int:
     """Report everything that is wrong with config, key, input and output at once. Sends nothing."""
     from pipeline.show.check import check
 
-    return check(_load(config, overrides, provider))
+    return check(load(config, overrides, provider, date))
 
 
 @app.command()
@@ -126,6 +100,7 @@ def plan(
     config: ConfigFile,
     overrides: Overrides = None,
     provider: ProviderName = None,
+    date: Date = None,
     limit: Limit = None,
     sample: Sample = None,
     seed: Seed = None,
@@ -136,23 +111,27 @@ def plan(
     from pipeline.show.plan import plan
 
     options = run_options(limit, sample, seed, retry)
-    return plan(_load(config, overrides, provider), options)
+    return plan(load(config, overrides, provider, date), options)
 
 
 @app.command()
-def probe(config: ConfigFile, overrides: Overrides = None, provider: ProviderName = None) -> int:
+def probe(
+    config: ConfigFile, overrides: Overrides = None, provider: ProviderName = None, date: Date = None
+) -> int:
     """Ask the endpoint a few tiny questions (a fraction of a cent) and print what it supports."""
     from pipeline.show.probe import probe
 
-    return probe(_load(config, overrides, provider))
+    return probe(load(config, overrides, provider, date))
 
 
 @app.command()
-def status(config: ConfigFile, overrides: Overrides = None, provider: ProviderName = None) -> int:
+def status(
+    config: ConfigFile, overrides: Overrides = None, provider: ProviderName = None, date: Date = None
+) -> int:
     """Say where the latest run of this config stands."""
     from pipeline.show.explain import status
 
-    return status(_load(config, overrides, provider))
+    return status(load(config, overrides, provider, date))
 
 
 @app.command()
@@ -163,11 +142,12 @@ def explain(
     ],
     overrides: Overrides = None,
     provider: ProviderName = None,
+    date: Date = None,
 ) -> int:
     """Print the exact prompt, answer, attempts and cost of one row."""
     from pipeline.show.explain import explain
 
-    return explain(_load(config, overrides, provider), row)
+    return explain(load(config, overrides, provider, date), row)
 
 
 @app.command()
@@ -182,11 +162,13 @@ def schema() -> int:
 
 
 @ledger_app.command("stats")
-def ledger_stats(config: ConfigFile, overrides: Overrides = None, provider: ProviderName = None) -> int:
+def ledger_stats(
+    config: ConfigFile, overrides: Overrides = None, provider: ProviderName = None, date: Date = None
+) -> int:
     """Print what each run has paid for."""
     from pipeline.show.ledger import stats
 
-    return stats(_load(config, overrides, provider))
+    return stats(load(config, overrides, provider, date))
 
 
 @ledger_app.command("export")
@@ -195,11 +177,12 @@ def ledger_export(
     to: Annotated[Path, typer.Argument(metavar="FILE", help="The Parquet file to write.")],
     overrides: Overrides = None,
     provider: ProviderName = None,
+    date: Date = None,
 ) -> int:
     """Write the newest answer of every key to a Parquet file."""
     from pipeline.show.ledger import export
 
-    return export(_load(config, overrides, provider), to)
+    return export(load(config, overrides, provider, date), to)
 
 
 @ledger_app.command("prune")
@@ -210,17 +193,12 @@ def ledger_prune(
     ],
     overrides: Overrides = None,
     provider: ProviderName = None,
+    date: Date = None,
 ) -> int:
     """Delete old answers for good. Rows that need them again are asked, and paid for, again."""
     from pipeline.show.ledger import prune
 
-    return prune(_load(config, overrides, provider), older_than_days)
-
-
-def _load(path: Path, overrides: Sequence[str] | None, provider: str | None) -> Any:
-    from pipeline.config import load_config
-
-    return load_config(path, overrides=overrides or (), provider=provider)
+    return prune(load(config, overrides, provider, date), older_than_days)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

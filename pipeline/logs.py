@@ -1,10 +1,11 @@
-"""What people see on stderr: one line each, whatever a message holds, and never a secret."""
+"""What people see on stderr and find in log files: a line each, whatever a message holds, and never a secret."""
 
 import json
 import logging
 import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from pipeline.redaction import Redaction
 
@@ -39,20 +40,27 @@ class _Text(logging.Formatter):
         return f"{self.formatTime(record, '%H:%M:%S')} {record.levelname.lower()}: {one_line(record.getMessage())}"
 
 
-class _Json(logging.Formatter):
+class JsonLines(logging.Formatter):
+    """A JSON object a line: `at`, `level`, `message`, and *facts* that are in each."""
+
+    def __init__(self, facts: Mapping[str, Any] | None = None) -> None:
+        super().__init__()
+        self._facts = facts or {}
+
     def format(self, record: logging.LogRecord) -> str:
+        """Return the line; a record's own `facts` come last."""
         at = self.formatTime(record, "%Y-%m-%dT%H:%M:%S%z")
-        return json.dumps(
-            {"at": at, "level": record.levelname.lower(), "message": one_line(record.getMessage())}
-        )
+        said = {"at": at, "level": record.levelname.lower(), "message": one_line(record.getMessage())}
+        return json.dumps({**said, **self._facts, **getattr(record, "facts", {})})
 
 
 def configure(*, json_lines: bool, level: int) -> None:
-    """Send log lines to stderr."""
+    """Send log lines of *level* and above to stderr."""
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_Json() if json_lines else _Text())
+    handler.setFormatter(JsonLines() if json_lines else _Text())
+    handler.setLevel(level)
     for name in (OURS, *LIBRARIES):
         logger = logging.getLogger(name)
         logger.handlers = [handler]
-        logger.setLevel(level if name == OURS else logging.WARNING)
+        logger.setLevel(logging.INFO if name == OURS else logging.WARNING)
         logger.propagate = False

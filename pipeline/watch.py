@@ -94,6 +94,19 @@ class Bar:
                 bar.close()
 
 
+class Both:
+    """Two watchers at once."""
+
+    def __init__(self, one: Watcher, other: Watcher) -> None:
+        self._one, self._other = one, other
+
+    @asynccontextmanager
+    async def watching(self, look: Look) -> AsyncIterator[None]:
+        """Let both watch until the block ends."""
+        async with self._one.watching(look), self._other.watching(look):
+            yield
+
+
 class Log:
     """A log line every 30 seconds."""
 

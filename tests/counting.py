@@ -72,7 +72,7 @@ def work(config: str) -> dict[str, float]:
     threading.setprofile(calls("calls in threads"))
     sys.setprofile(calls("calls on the loop"))
     try:
-        result = run(load_config(config))
+        result = run(load_config(config), handle_signals=True)  # so that the loop is on this thread
     finally:
         sys.setprofile(None)
         threading.setprofile(None)  # type: ignore[arg-type]  # typeshed does not know that None ends it

@@ -9,6 +9,7 @@ from pydantic_core.core_schema import ValidationInfo
 
 from pipeline.config.base import Settings
 from pipeline.config.endpoint import ModelSettings
+from pipeline.config.notify import NotifySettings
 from pipeline.config.paths import LocalPath, SourcePath, StatePath, output_clash, state_clash, suffix_clash
 from pipeline.config.simulate import SimulateSettings
 from pipeline.config.task import TaskSettings
@@ -169,6 +170,9 @@ class Config(Settings):
     output: OutputSettings = Field(description="Where the labelled table goes.")
     state: StateSettings = Field(
         default_factory=dict, validate_default=True, description="Where paid answers and progress are kept."
+    )
+    notify: NotifySettings = Field(
+        default_factory=NotifySettings, description="Who is told that a run began and how it ended."
     )
     simulate: SimulateSettings = Field(
         default_factory=SimulateSettings, description="How provider simulate behaves; no other heeds it."

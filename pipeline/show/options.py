@@ -1,5 +1,7 @@
 """What the command line adds to the config for one run."""
 
+from datetime import datetime
+
 from pipeline.errors import UsageError
 from pipeline.job import RunOptions
 from pipeline.records import Status
@@ -32,3 +34,17 @@ def _statuses(text: str | None) -> frozenset[Status]:
     if unknown:
         raise UsageError(f"--retry: there is no status {unknown[0]!r}; there are {', '.join(asked)} and all")
     return frozenset(map(Status, names))
+
+
+def moment(text: str | None) -> datetime | None:
+    """Return the moment that `--date` names, in the local time unless it says another; None for now.
+
+    Raises:
+        UsageError: If it names none.
+    """
+    try:
+        return None if text is None else datetime.fromisoformat(text).astimezone()
+    except ValueError:
+        raise UsageError(
+            f"--date: {text!r} is no date; write one such as 2026-01-31 or 2026-01-31T02:00"
+        ) from None

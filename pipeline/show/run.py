@@ -1,31 +1,52 @@
 """`run`: the summary of a run."""
 
 import logging
+import os
 import sys
+from pathlib import Path
 
 from pipeline import api
 from pipeline.config import Config
 from pipeline.ending import last_line, tell
+from pipeline.errors import LockedError, as_pipeline_error
 from pipeline.job import RunOptions
+from pipeline.logfile import kept
 from pipeline.logs import configure
 from pipeline.result import RunResult
-from pipeline.watch import Bar, Log, Silent, Watcher
+from pipeline.show.metrics import ensured, write_metrics
+from pipeline.watch import Bar, Both, Log
 
 
-def run(config: Config, options: RunOptions, *, quiet: bool, progress: bool, json_log: bool) -> int:
+def run(
+    config: Config,
+    options: RunOptions,
+    *,
+    quiet: bool,
+    progress: bool,
+    json_log: bool,
+    metrics_file: Path | None = None,
+) -> int:
     """Run the job; prints the summary and the JSON line."""
-    configure(json_lines=json_log, level=logging.WARNING if quiet else logging.INFO)
-    result = api.run(config, options, watch=_watcher(quiet=quiet, progress=progress), handle_signals=True)
+    bar = progress and not quiet and sys.stderr.isatty()
+    configure(json_lines=json_log, level=logging.WARNING if quiet or bar else logging.INFO)
+    metrics = metrics_file and ensured(metrics_file)
+    with kept(config.state.dir / "log.jsonl", job=config.path.stem, pid=os.getpid()) as history:
+        history.info("begins: %s", config.output.path)
+        try:
+            result = api.run(config, options, watch=Both(Bar(), Log()) if bar else Log(), handle_signals=True)
+        except BaseException as error:
+            failure = as_pipeline_error(error)
+            history.error("%s", failure, extra={"facts": {"exit_status": failure.exit_status}})
+            if metrics and not isinstance(failure, LockedError):  # the run that has the lock will tell
+                write_metrics(metrics, config.path.stem, failure.exit_status)
+            raise
+        history.info("ends: %s", result.status, extra={"facts": result.as_dict()})
+        if metrics:
+            write_metrics(metrics, config.path.stem, result.exit_status, result)
     if not quiet or result.exit_status:
         tell(summary(result, config))
     last_line(result.as_dict())
     return result.exit_status
-
-
-def _watcher(*, quiet: bool, progress: bool) -> Watcher:
-    if quiet:
-        return Silent()
-    return Bar() if progress and sys.stderr.isatty() else Log()
 
 
 def summary(result: RunResult, config: Config) -> list[str]:

@@ -19,7 +19,16 @@ def properties(schema):
 def test_the_schema_names_its_draft_and_the_sections():
     schema = json_schema()
     assert schema["$schema"] == "https://json-schema.org/draft/2020-12/schema"
-    assert list(schema["properties"]) == ["input", "task", "model", "limits", "output", "state", "simulate"]
+    assert list(schema["properties"]) == [
+        "input",
+        "task",
+        "model",
+        "limits",
+        "output",
+        "state",
+        "notify",
+        "simulate",
+    ]
     assert schema["required"] == ["input", "task", "output"]
     assert schema["additionalProperties"] is False
 

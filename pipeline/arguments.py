@@ -1,0 +1,68 @@
+"""What several commands take from the command line."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+ConfigFile = Annotated[Path, typer.Argument(metavar="CONFIG", help="The YAML file that describes the job.")]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Override a setting of the config, such as limits.max_concurrency=8. May be given several times.",
+    ),
+]
+ProviderName = Annotated[
+    str | None,
+    typer.Option(
+        "--provider",
+        help="Ask this endpoint instead of the config's: oxen, openai, openai-compatible, local (the embedded model) or simulate (a rehearsal with an output and a ledger of its own).",
+    ),
+]
+Date = Annotated[
+    str | None,
+    typer.Option(
+        "--date",
+        metavar="DATE",
+        help="What ${now:...} in the config stands for, such as 2026-01-31 or 2026-01-31T02:00: for a night that was missed. The default is now.",
+    ),
+]
+Limit = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        help="Label only the first N rows, into <output>.limit-N.parquet; the answers are kept for later. By default all rows are labelled.",
+    ),
+]
+Sample = Annotated[
+    int | None, typer.Option(min=1, help="Label N random rows, into <output>.sample-N-SEED.parquet.")
+]
+Seed = Annotated[
+    int | None,
+    typer.Option(
+        help="Choose which rows --sample takes: the same seed takes the same rows. The default is 0."
+    ),
+]
+Retry = Annotated[
+    str | None,
+    typer.Option(
+        metavar="STATUS,...",
+        help="Ask again, and pay again, for rows that ended with these statuses: invalid, refused, filtered, too_long, error, ok, or all. By default none. Rows without text (empty) are never asked.",
+    ),
+]
+
+
+def load(path: Path, overrides: Sequence[str] | None, provider: str | None, date: str | None) -> Any:
+    """Return the config in the file at *path*, as the command line changes it.
+
+    Raises:
+        PipelineError: With everything that is wrong.
+    """
+    # `--help` must not wait for pydantic.
+    from pipeline.config import load_config  # noqa: PLC0415
+    from pipeline.show.options import moment  # noqa: PLC0415
+
+    return load_config(path, overrides=overrides or (), provider=provider, now=moment(date))
