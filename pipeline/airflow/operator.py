@@ -1,0 +1,155 @@
+"""The operator: a run as a task that Airflow can retry, time out and kill, and that loses nothing by it.
+
+Nothing heavy is imported before `execute`: Airflow reads DAG files every few seconds.
+"""
+
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from airflow.sdk import BaseOperator
+from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
+
+from pipeline.airflow.hook import Endpoint, PipelineHook
+from pipeline.errors import ConfigError, InterruptedRunError, KeyRefusedError, PipelineError, UsageError
+
+if TYPE_CHECKING:
+    from pipeline.config import Config
+    from pipeline.result import RunResult
+    from pipeline.stop import Stop
+
+KEY_VARIABLE = "PIPELINE_AIRFLOW_API_KEY"
+
+DRAIN_SECONDS = 3.0
+"""Airflow kills a task 5 s after it asked it to end."""
+
+NO_USE_TO_RETRY = (ConfigError, KeyRefusedError, UsageError)
+
+
+class ClassifyOperator(BaseOperator):
+    """Label a table: `python -m pipeline run CONFIG` as a task.
+
+    A retry continues where the last try ended, however that was, and asks nothing twice. Returns the result as a
+    small dict: run_id, status, rows, ok, failed, reused, duplicates, requests, retries, throttled, tokens, cost_usd,
+    seconds, output, report. Each outlet's event has rows, failed, cost_usd and output in its `extra`.
+
+    Args:
+        config: Path of the YAML file, on a disk that all workers see. Templated; the file itself never is.
+        overrides: Settings that win over the file's: a dict such as `{"limits.max_concurrency": 8}`, or a list of
+            `limits.max_concurrency=8`. Templated.
+        provider: Another endpoint than the file's, such as `local`. Templated.
+        llm_conn_id: Connection with the key and the base URL, of type `pipeline`, `openai` or `http`; without one
+            they come from the config. Templated.
+        date: What `${now:...}` in the config stands for, such as `{{ ds }}`; by default now. Templated.
+        limit: Label only the first so many rows, into an output of their own.
+        retry: Ask again for rows whose stored answer has one of these statuses, such as `["error"]`; or `["all"]`.
+        skip_if_done: Skip the task, and so what depends on it, if nothing has changed since the last run.
+    """
+
+    template_fields: Sequence[str] = ("config", "overrides", "provider", "llm_conn_id", "date")
+    template_ext: Sequence[str] = ()  # Jinja would take the {columns} of a config for its own
+    template_fields_renderers: ClassVar[dict[str, str]] = {"overrides": "json"}
+    ui_color = "#e8f4ea"
+
+    def __init__(
+        self,
+        *,
+        config: str,
+        overrides: Mapping[str, Any] | Sequence[str] = (),
+        provider: str | None = None,
+        llm_conn_id: str | None = None,
+        date: str | None = None,
+        limit: int | None = None,
+        retry: Sequence[str] = (),
+        skip_if_done: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.config = config
+        self.overrides = overrides
+        self.provider = provider
+        self.llm_conn_id = llm_conn_id
+        self.date = date
+        self.limit = limit
+        self.retry = retry
+        self.skip_if_done = skip_if_done
+        self._stop: Stop | None = None
+
+    def execute(self, context: Mapping[str, Any]) -> dict[str, Any]:
+        """Run the job to its end.
+
+        Raises:
+            AirflowFailException: If the config or the key is wrong, or too many rows failed: a retry changes nothing.
+            AirflowSkipException: If nothing was to be done, and *skip_if_done*.
+            AirflowException: For all else; a retry continues.
+        """
+        try:
+            result = self._run()
+        except NO_USE_TO_RETRY as error:
+            raise AirflowFailException(str(error)) from None
+        except PipelineError as error:
+            raise AirflowException(str(error)) from error.__cause__
+        if self.skip_if_done and result.again:
+            raise AirflowSkipException("nothing has changed since the last run")
+        if result.exit_status:
+            raise AirflowFailException(
+                f"{result.failed} of {result.rows} rows failed, more than limits.max_failed allows; see {result.report}"
+            )
+        self._tell_outlets(context, result)
+        return result.as_dict()
+
+    def on_kill(self) -> None:
+        """Send nothing more; what is in flight may arrive."""
+        if self._stop is not None:
+            self._stop.ask(InterruptedRunError("Airflow ended the task; a retry continues"))
+
+    def _run(self) -> "RunResult":
+        from pipeline import RunOptions, run  # noqa: PLC0415
+        from pipeline.show.options import statuses  # noqa: PLC0415
+        from pipeline.stop import Stop  # noqa: PLC0415
+        from pipeline.watch import Log  # noqa: PLC0415
+
+        endpoint = PipelineHook(self.llm_conn_id).get_conn() if self.llm_conn_id else Endpoint(None, None)
+        self._stop = Stop()
+        options = RunOptions(limit=self.limit, retry=statuses(",".join(self.retry) or None))
+        with _in_environment(endpoint.key):
+            return run(self._config(endpoint), options, watch=Log(), stop=self._stop)
+
+    def _config(self, endpoint: Endpoint) -> "Config":
+        from pipeline import load_config  # noqa: PLC0415
+        from pipeline.show.options import moment  # noqa: PLC0415
+
+        overrides = [f"model.base_url={json.dumps(endpoint.base_url)}"] if endpoint.base_url else []
+        overrides += [f"model.api_key_env={KEY_VARIABLE}", "model.api_key_file=null"] if endpoint.key else []
+        overrides += _settings(self.overrides)
+        config = load_config(
+            self.config, overrides=overrides, provider=self.provider or None, now=moment(self.date or None)
+        )
+        limits = config.limits.model_copy(update={"drain": min(config.limits.drain, DRAIN_SECONDS)})
+        return config.model_copy(update={"limits": limits})
+
+    def _tell_outlets(self, context: Mapping[str, Any], result: "RunResult") -> None:
+        facts = {name: getattr(result, name) for name in ("rows", "failed", "cost_usd", "output")}
+        for outlet in self.outlets:
+            context["outlet_events"][outlet].extra.update(facts)
+
+
+def _settings(overrides: Mapping[str, Any] | Sequence[str]) -> list[str]:
+    if isinstance(overrides, Mapping):
+        return [f"{name}={json.dumps(value)}" for name, value in overrides.items()]
+    return list(overrides)
+
+
+@contextmanager
+def _in_environment(key: str | None) -> Iterator[None]:
+    """Keep *key* in this process's environment while the block runs: never in an argument, a file or a log."""
+    if key is None:
+        yield
+        return
+    os.environ[KEY_VARIABLE] = key
+    try:
+        yield
+    finally:
+        del os.environ[KEY_VARIABLE]
