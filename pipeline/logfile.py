@@ -35,7 +35,7 @@ class _LogFile(WatchedFileHandler):
             while self._early:
                 super().emit(self._early[0])
                 del self._early[0]
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             del self._early[MOST_EARLY:]
         except OSError:  # from opening; those from writing have come to `handleError` already
             self._early.clear()
@@ -94,5 +94,5 @@ def _put_away(path: Path) -> None:
         for older, newer in reversed(list(zip(files[1:], files[:-1], strict=True))):
             if newer.exists():
                 newer.replace(older)
-    except FileNotFoundError:  # there is none yet, or another run has just put it away
-        return
+    except OSError:
+        return  # there is none yet, or another run has just put it away; all else will be told when it is opened

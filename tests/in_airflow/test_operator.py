@@ -122,7 +122,7 @@ def test_a_wrong_config_fails_the_task_without_a_retry(airflow: Airflow, server:
     assert "did you mean" in airflow.log("wrong_config")
 
 
-def test_mapped_tasks_share_a_ledger_and_ask_nothing_twice(airflow: Airflow, server: Simulator) -> None:
+def test_mapped_tasks_share_a_ledger_safely(airflow: Airflow, server: Simulator) -> None:
     outputs = [{"output.path": f"out/{name}.parquet"} for name in ("one", "two", "three")]
     dag(airflow, server, "mapped", expand=outputs, map_index_template="{{ task.overrides['output.path'] }}")
     tasks = airflow.ended("mapped")
