@@ -50,7 +50,9 @@ def aside(folder: Path) -> list[Path]:
     return [path for path in folder.glob(f"{FILE}.damaged-*") if path.name.endswith("Z")]
 
 
-@pytest.mark.parametrize("seed", range(9))
+@pytest.mark.parametrize(
+    "seed", [*range(3), *(pytest.param(seed, marks=pytest.mark.soak) for seed in range(3, 30))]
+)
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_no_answer_is_wrong_and_none_is_gone_that_nobody_touched(
     truths: list[Truth], tmp_path: Path, damage: Damage, seed: int
