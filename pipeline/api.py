@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from pipeline import config as configs
 from pipeline.config import Config
-from pipeline.errors import InterruptedRunError
 from pipeline.healthcheck import told
 from pipeline.job import RunOptions
 from pipeline.result import RunResult
@@ -84,7 +83,8 @@ def run(
     Raises:
         PipelineError: If the run could not finish; its subclass tells why. Calling again continues.
     """
-    with told(config.notify.healthcheck_url) as check, started(config, options) as start:
+    whole = options.selection is None and config.model.provider != "simulate"  # others say nothing of the job
+    with told(config.notify.healthcheck_url if whole else None) as check, started(config, options) as start:
         if start.result is None:
             check.begun()
         result = start.result or _go_on(start, watch, stop, handle_signals=handle_signals)
@@ -98,13 +98,7 @@ def _go_on(start: Start, watch: "Watcher | None", stop: "Stop | None", *, handle
     from pipeline.run import go_on  # noqa: PLC0415
     from pipeline.stop import Stop  # noqa: PLC0415
 
-    ender = stop or Stop()
-    ender.heeds_signals = handle_signals
-    work = go_on(start, watch=watch, stop=ender)
-    if handle_signals:
-        return blocking(work)
-
-    def interrupt(by: BaseException) -> None:
-        ender.ask(InterruptedRunError(f"stopped by {type(by).__name__}; run again to continue"))
-
-    return in_a_thread(work, interrupt)
+    stop = stop or Stop()
+    stop.heeds_signals = handle_signals
+    work = go_on(start, watch=watch, stop=stop)
+    return blocking(work, stop.ask) if handle_signals else in_a_thread(work, stop.ask)

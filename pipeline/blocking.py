@@ -2,36 +2,43 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Any, TypeVar
 
 T = TypeVar("T")
 
 
-def blocking(work: Coroutine[Any, Any, T]) -> T:
-    """Run *work* to its end, on an event loop of its own; returns or raises what it does."""
+def blocking(work: Coroutine[Any, Any, T], stop: Callable[[BaseException], None] | None = None) -> T:
+    """Run *work* to its end, on an event loop of its own; returns or raises what it does.
+
+    *stop* is that of `in_a_thread`, where a loop is running in this thread already, as in a notebook.
+    """
     try:
         asyncio.get_running_loop()
     except RuntimeError:
         return _on_new_loop(work)
-    # A notebook has a loop running in this thread; another thread may have its own.
-    return in_a_thread(work, lambda _: None)
+    return in_a_thread(work, stop or (lambda _: None))
 
 
 def in_a_thread(work: Coroutine[Any, Any, T], stop: Callable[[BaseException], None]) -> T:
     """Run *work* as `blocking` does, in a thread of its own.
 
     What others raise into the waiting thread, such as KeyboardInterrupt or the time-out of an Airflow task, must
-    not end a coroutine that happens to run: *stop* is called with it, and it goes on up once the work has ended.
+    not end a coroutine that happens to run: *stop* is called with it, and again with the next one, and the last goes
+    on up once the work has ended.
     """
     with ThreadPoolExecutor(1, thread_name_prefix="pipeline") as thread:
-        future = thread.submit(_on_new_loop, work)
-        try:
-            return future.result()
-        except BaseException as error:
-            if not future.done():
+        future: Future[T] = thread.submit(_on_new_loop, work)
+        interruption: BaseException | None = None
+        while not future.done():
+            try:
+                wait([future])
+            except BaseException as error:  # noqa: BLE001 - it is raised below
+                interruption = error
                 stop(error)
-            raise
+    if interruption is not None:
+        raise interruption
+    return future.result()
 
 
 def _on_new_loop(work: Coroutine[Any, Any, T]) -> T:

@@ -69,20 +69,21 @@ def run(
 ) -> int:
     """Label the table. Run again to continue; a finished job ends at once and sends nothing."""
     with failures_told():
+        from pipeline.show.metrics import MetricsFile
         from pipeline.show.options import run_options
 
-        options = run_options(limit, sample, seed, retry, overwrite=overwrite)
-        loaded = load(config, overrides, provider, date)
-        if dry_run:
-            from pipeline.show.plan import plan
+        metrics = MetricsFile(None if dry_run else metrics_file, config)
+        with metrics.told():
+            options = run_options(limit, sample, seed, retry, overwrite=overwrite)
+            loaded = load(config, overrides, provider, date)
+            if dry_run:
+                from pipeline.show.plan import plan
 
-            return plan(loaded, options)
-        from pipeline.show.run import run
+                return plan(loaded, options)
+            from pipeline.show.run import run
 
-        json_log = log_format is LogFormat.JSON
-        return run(
-            loaded, options, quiet=quiet, progress=progress, json_log=json_log, metrics_file=metrics_file
-        )
+            json_log = log_format is LogFormat.JSON
+            return run(loaded, options, metrics, quiet=quiet, progress=progress, json_log=json_log)
 
 
 @app.command()

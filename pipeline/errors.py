@@ -9,7 +9,8 @@ PipelineError                70
 ├── DiskError                74   reading or writing failed
 ├── InterruptedRunError      75   stopped early; the same command continues
 │   ├── LockedError               another run has the output
-│   └── LimitReachedError         budget or deadline
+│   └── LimitReachedError         deadline, or
+│       └── BudgetSpentError      budget
 ├── KeyRefusedError          77   key or quota refused
 └── ConfigError              78   the configuration
 
@@ -82,6 +83,10 @@ class LimitReachedError(InterruptedRunError):
     """The budget or the deadline of the run is used up."""
 
 
+class BudgetSpentError(LimitReachedError):
+    """The budget is spent: the same command continues once it is raised."""
+
+
 class KeyRefusedError(PipelineError):
     """The endpoint refuses the key or the account's quota is gone."""
 
@@ -95,12 +100,17 @@ class ConfigError(PipelineError):
 
 
 def as_pipeline_error(error: BaseException) -> PipelineError:
-    """Return *error* if it is one of ours, the first of ours in a group, or a bug that wraps it."""
+    """Return *error* if it is one of ours, the first of ours in a group, or one that wraps it.
+
+    What is no Exception, such as KeyboardInterrupt, comes from outside; any other is a bug.
+    """
     if isinstance(error, PipelineError):
         return error
     if isinstance(error, BaseExceptionGroup):
         ours = error.subgroup(PipelineError)
         return as_pipeline_error((ours or error).exceptions[0])
+    if not isinstance(error, Exception):
+        return InterruptedRunError(f"stopped by {type(error).__name__}; run again to continue")
     bug = PipelineError(f"a bug in pipeline: {type(error).__name__}: {error}; please report it")
     bug.__cause__ = error
     return bug

@@ -4,15 +4,14 @@ https://healthchecks.io/docs/http_api: a ping of URL/start, then of URL or of UR
 """
 
 import logging
-import threading
 import time
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
-from queue import SimpleQueue
+from threading import Thread
 from typing import TYPE_CHECKING
 
-from pipeline.errors import LockedError, as_pipeline_error
+from pipeline.errors import InterruptedRunError, LockedError, as_pipeline_error
 from pipeline.logs import OURS, hide, one_line
 
 if TYPE_CHECKING:
@@ -21,7 +20,10 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 PING_SECONDS = 5.0
-"""A ping may take so long; and a run that has ended waits so long for its last ping, and no longer."""
+"""A ping may take about so long; a run that has ended waits so long for its last ping, and no longer."""
+
+HURRY_SECONDS = 1.0
+"""How long it waits where somebody wants it to end: Airflow kills 5 s after it has asked, systemd may, too."""
 
 TAIL_LINES = 100
 
@@ -39,72 +41,99 @@ class _Tail(logging.Handler):
 
 
 class HealthCheck:
-    """Pings one URL from a thread of its own, in order; None pings nobody."""
+    """Pings one URL, in threads of its own; None pings nobody.
+
+    Attributes:
+        has_begun: Whether it was told that a run has begun.
+    """
 
     def __init__(self, url: str | None) -> None:
+        self.has_begun = False
         self._url = url
         self._tail = _Tail()
-        self._pings: SimpleQueue[tuple[str, str] | None] = SimpleQueue()
-        self._thread = threading.Thread(target=self._work, name="pipeline-healthcheck", daemon=True)
+        self._first: Thread | None = None
 
     @contextmanager
     def listening(self) -> Iterator[None]:
-        """Remember what is logged while the block runs, and send what is still to be sent when it ends."""
-        if self._url is None:
-            yield
-            return
-        hide([self._url])
+        """Remember what is logged while the block runs."""
         ours = logging.getLogger(OURS)
         ours.addHandler(self._tail)
-        self._thread.start()
         try:
             yield
         finally:
             ours.removeHandler(self._tail)
-            self._pings.put(None)
-            self._thread.join(PING_SECONDS)
 
     def begun(self) -> None:
         """Tell that the run has begun."""
-        self._pings.put(("/start", ""))
+        self.has_begun = True
+        self._first = self._ping("/start", "")
 
     def done(self, result: "RunResult") -> None:
         """Tell that the run has ended with *result*."""
         said = f"{result.rows} rows, {result.ok} labelled, {result.failed} failed; {result.requests} requests"
-        self._pings.put(("/fail" if result.exit_status else "", self._text(said)))
+        self._last_ping("/fail" if result.exit_status else "", said, PING_SECONDS)
 
     def failed(self, error: BaseException) -> None:
         """Tell that the run has ended with *error*."""
-        self._pings.put(("/fail", self._text(f"error: {one_line(str(as_pipeline_error(error)))}")))
+        failure = as_pipeline_error(error)
+        hurry = isinstance(failure, InterruptedRunError)
+        self._last_ping("/fail", f"error: {one_line(str(failure))}", HURRY_SECONDS if hurry else PING_SECONDS)
 
-    def _text(self, last: str) -> str:
-        return "\n".join([*self._tail.lines, last])
+    def _last_ping(self, place: str, said: str, seconds: float) -> None:
+        until = time.monotonic() + seconds
+        if self._first is not None:
+            self._first.join(seconds / 2)  # in order, unless the first one hangs
+        thread = self._ping(place, "\n".join([*self._tail.lines, said]))
+        if thread is not None:
+            thread.join(max(0.0, until - time.monotonic()))
+            if thread.is_alive():
+                log.warning(
+                    "notify.healthcheck_url: did not answer in time; it may not know how the run ended"
+                )
 
-    def _work(self) -> None:
-        from http.client import HTTPException  # noqa: PLC0415 - 30 ms for which no run waits
-        from urllib.request import Request, urlopen  # noqa: PLC0415
+    def _ping(self, place: str, text: str) -> Thread | None:
+        if self._url is None:
+            return None
+        thread = Thread(
+            target=_send, args=(self._url + place, text.encode()), name="pipeline-healthcheck", daemon=True
+        )
+        thread.start()
+        return thread
 
-        while (ping := self._pings.get()) is not None:
-            place, text = ping
-            try:
-                request = Request(f"{self._url}{place}", text.encode())  # noqa: S310 - http and https only, says the config
-                with urlopen(request, timeout=PING_SECONDS) as reply:  # noqa: S310
-                    reply.read(1)
-            except (OSError, ValueError, HTTPException) as error:
-                log.warning("notify.healthcheck_url: could not be told: %s", error)
+
+def _send(url: str, content: bytes) -> None:
+    """Ping once, and once more if that fails: a night's name server is no reason for an alarm."""
+    from http.client import HTTPException  # noqa: PLC0415 - 30 ms for which no run waits
+    from urllib.request import Request, urlopen  # noqa: PLC0415
+
+    for last in (False, True):
+        try:
+            request = Request(url, content)  # noqa: S310 - http and https only, says the config
+            with urlopen(request, timeout=PING_SECONDS) as reply:  # noqa: S310
+                reply.read(1)
+        except (OSError, ValueError, HTTPException) as error:
+            if last:  # an error's text may hold the address
+                reason = getattr(error, "code", None) or type(getattr(error, "reason", error)).__name__
+                log.warning("notify.healthcheck_url: could not be told: %s", reason)
+        else:
+            return
 
 
 @contextmanager
 def told(url: str | None) -> Iterator[HealthCheck]:
     """Tell the health check at *url*, if there is one, of an error that ends the block.
 
-    A run that gives way to another one says nothing: the other one tells how the job is.
+    A run that never begins because another one has the output says nothing: that one tells how the job is.
     """
     check = HealthCheck(url)
+    if url is not None:
+        hide([url])
     with check.listening():
         try:
             yield check
-        except LockedError:
+        except LockedError as error:
+            if check.has_begun:
+                check.failed(error)
             raise
         except BaseException as error:
             check.failed(error)

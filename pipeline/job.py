@@ -1,7 +1,7 @@
 """A job made ready: config and input checked, the output's place known. Run, plan, check and explain start here."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from pathlib import Path
@@ -96,6 +96,23 @@ class Job:
         """Return the schema of the input's columns that the output keeps, with its metadata."""
         fields = [self.source.schema.field(name) for name in self.kept_columns()]
         return pa.schema(fields, self.source.schema.metadata)
+
+
+def statuses(names: Collection[str]) -> frozenset[Status]:
+    """Return the statuses that *names* name, those that can be asked again; `all` names every one.
+
+    Raises:
+        ValueError: If one names none.
+    """
+    if list(names) == ["all"]:
+        return frozenset(Status)
+    asked = [status for status in Status if status is not Status.EMPTY]
+    if Status.EMPTY in names:
+        raise ValueError("rows without text (empty) are never asked; leave that status out")
+    unknown = [name for name in names if name not in asked]
+    if unknown:
+        raise ValueError(f"there is no status {unknown[0]!r}; there are {', '.join(asked)} and all")
+    return frozenset(map(Status, names))
 
 
 def prepare(config: Config, options: RunOptions = RunOptions()) -> Job:

@@ -1,4 +1,4 @@
-"""A file in the state directory that tells of all runs: when, what was unusual, how each ended."""
+"""A file in the state directory that tells of all runs of the command: when, what was unusual, how each ended."""
 
 import logging
 import os
@@ -10,7 +10,7 @@ from logging.handlers import WatchedFileHandler
 from pathlib import Path
 from typing import Any
 
-from pipeline.logs import LIBRARIES, OURS, JsonLines
+from pipeline.logs import LIBRARIES, OURS, JsonLines, one_line
 
 LARGEST_BYTES = 10 << 20
 KEPT_FILES = 5
@@ -50,7 +50,9 @@ class _LogFile(WatchedFileHandler):
         """Say once that there is no log file: that the disk is full is no reason to stop."""
         if not self._is_lost:
             self._is_lost = True
-            sys.stderr.write(f"warning: {self.baseFilename}: is not written any more: {sys.exception()}\n")
+            said = one_line(f"warning: {self.baseFilename}: is not written any more: {sys.exception()}")
+            with suppress(OSError, ValueError):  # nobody may read stderr either
+                sys.stderr.write(f"{said}\n")
 
 
 def _private(path: str, flags: int) -> int:
@@ -86,7 +88,7 @@ def kept(path: Path, **facts: Any) -> Iterator[logging.Logger]:
 
 
 def _put_away(path: Path) -> None:
-    """Number old files up. Two runs that do it at once lose nothing but the oldest file."""
+    """Number old files up. Two runs that do it at once may lose an old file, and never a line of tonight's."""
     files = [path, *(path.with_name(f"{path.name}.{number}") for number in range(1, KEPT_FILES + 1))]
     try:
         if path.stat().st_size < LARGEST_BYTES:

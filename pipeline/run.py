@@ -70,7 +70,7 @@ async def run_job(
 async def go_on(
     start: Start, *, watch: Watcher | None = None, clock: Clock | None = None, stop: Stop | None = None
 ) -> RunResult:
-    """Label the table of a job that has been started; arguments, result and errors are those of `api.run`."""
+    """Label the table of a job that has been started; the result and the errors are those of `api.run`."""
     clock, stop = clock or Clock(), stop or Stop()
     with stop.listening(), seldom_searched():
         async with fenced(start.job.output, start.lock, clock, stop.request) as fence:

@@ -36,13 +36,21 @@ class Stop:
             self._loop = None
 
     def ask(self, reason: BaseException) -> None:
-        """Ask the run to stop, from any thread; what is asked before it begins holds too."""
+        """Ask the run to stop, from any thread, and for the second time: to stop at once.
+
+        What is asked before it begins holds, too.
+        """
         loop = self._loop
         if loop is None:
-            self.request(reason)
+            self._told(reason)
         else:
             with suppress(RuntimeError):  # the loop was closed meanwhile: the run is over
-                loop.call_soon_threadsafe(self.request, reason)
+                loop.call_soon_threadsafe(self._told, reason)
+
+    def _told(self, reason: BaseException) -> None:
+        if self.requested.is_set():
+            self.hurried.set()
+        self.request(reason)
 
     def request(self, reason: BaseException) -> None:
         """Ask the run to stop because of *reason*; later reasons are ignored."""
@@ -52,9 +60,7 @@ class Stop:
 
     def signal(self, name: str) -> None:
         """Take a signal: the first asks to stop, the second to stop at once."""
-        if self.requested.is_set():
-            self.hurried.set()
-        self.request(InterruptedRunError(f"stopped by {name}; run the same command again to continue"))
+        self._told(InterruptedRunError(f"stopped by {name}; run the same command again to continue"))
 
     @contextmanager
     def after(self, seconds: float | None) -> Iterator[None]:

@@ -141,6 +141,28 @@ def when_some_are_answered(server: Simulator, count: int) -> None:
     os.kill(os.getpid(), signal.SIGUSR1)
 
 
+BEFORE_IT_BEGINS = """
+import os, signal, sys, time
+from pipeline import api, cli
+def survey(*_, **__):
+    os.kill(os.getpid(), int(sys.argv[1]))
+    time.sleep(9)
+api.run = survey
+sys.exit(cli.main(["run", sys.argv[2], "--quiet"]))
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_a_signal_before_the_run_begins_ends_the_command_with_75_too(small: JobFiles, number: int) -> None:
+    arguments = [sys.executable, "-c", BEFORE_IT_BEGINS, str(int(number)), str(small.config_file())]
+    done = subprocess.run(
+        arguments, env=environment(), capture_output=True, text=True, check=False, restore_signals=True,
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL), timeout=60,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr.count("\n")) == (75, 1)
+    assert '"interrupted"' in done.stdout
+
+
 def test_another_thread_can_ask_a_run_to_stop_even_before_it_begins(job: JobFiles, server: Simulator) -> None:
     job.table(texts(20))
     stop = Stop()

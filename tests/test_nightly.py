@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -15,9 +16,12 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 import pipeline
+import pipeline.start
 from jobs import JobFiles, asked, last_line, right_label, texts
 from pipeline import logfile
 from pipeline.endpoints.simulator import Simulator
+from pipeline.outputs.place import reserved
+from pipeline.show.metrics import MetricsFile
 
 ROOT = Path(__file__).parent.parent
 DATED = {"output": {"path": "out/${now:%Y-%m-%d}.parquet"}}
@@ -154,7 +158,7 @@ def metrics(path: Path) -> dict[str, float]:
     for family in text_string_to_metric_families(path.read_text()):
         assert family.documentation
         for sample in family.samples:
-            assert sample.labels.pop("job") == "job"
+            assert sample.labels.pop("config").endswith("/job.yaml")
             found[" ".join([sample.name, *sample.labels.values()])] = sample.value
     return found
 
@@ -189,6 +193,36 @@ def test_a_night_that_fails_keeps_what_is_known_of_the_last_good_one(
     assert bad == good
 
 
+def test_a_job_that_had_finished_leaves_the_figures_of_the_night(nightly: JobFiles, tmp_path: Path) -> None:
+    file = tmp_path / "tags.prom"
+    nightly.run("--metrics-file", str(file))
+    night = metrics(file)
+    assert last_line(nightly.run("--metrics-file", str(file)))["again"]
+    dawn = metrics(file)
+    ends = {"pipeline_run_end_timestamp_seconds", "pipeline_last_success_timestamp_seconds"}
+    assert {name for name in night if night[name] != dawn[name]} == ends
+
+
+def test_a_config_that_is_wrong_is_in_the_metrics(nightly: JobFiles, tmp_path: Path) -> None:
+    file = tmp_path / "tags.prom"
+    nightly.set(limits={"max_concurency": 3})
+    assert nightly.run("--metrics-file", str(file)).returncode == 78
+    assert metrics(file)["pipeline_run_exit_status"] == 78
+
+
+def test_a_report_that_is_gone_costs_a_warning(
+    nightly: JobFiles, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    result = pipeline.run(nightly.config())
+    Path(result.report).unlink()
+    MetricsFile(tmp_path / "tags.prom", nightly.config_file()).write(0, result)
+    assert "--metrics-file" in caplog.text
+
+
+def test_a_metrics_file_that_nobody_would_read_is_a_usage_error(nightly: JobFiles) -> None:
+    assert nightly.run("--metrics-file", "tags.txt").returncode == 2
+
+
 def test_a_metrics_file_that_cannot_be_written_is_found_before_the_first_request(
     nightly: JobFiles, server: Simulator
 ) -> None:
@@ -206,7 +240,7 @@ class Pinged(ThreadingHTTPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.pings: list[tuple[str, str]] = []
-        self.hangs = threading.Event()
+        self.hangs, self.closing = threading.Event(), threading.Event()
         self.status = 200
 
     @property
@@ -221,8 +255,7 @@ class _Handler(BaseHTTPRequestHandler):
         text = self.rfile.read(int(self.headers["Content-Length"])).decode()
         self.server.pings.append((self.path.removeprefix("/ping/7f3d-secret-uuid"), text))
         if self.server.hangs.is_set():
-            self.server.hangs.wait(30)
-            threading.Event().wait(8)
+            self.server.closing.wait(60)
         self.send_response(self.server.status)
         self.end_headers()
 
@@ -236,6 +269,7 @@ def pinged() -> Iterator[Pinged]:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         yield server
+        server.closing.set()
         server.shutdown()
         thread.join()
 
@@ -287,16 +321,49 @@ def test_a_health_check_that_fails_is_warned_of_without_its_address(
     assert "7f3d" not in done.stderr
 
 
-def test_a_health_check_that_hangs_holds_no_run_up(nightly: JobFiles, pinged: Pinged) -> None:
+@pytest.mark.parametrize("ends", [0, 69])
+def test_a_health_check_that_hangs_is_given_up_and_warned_of(
+    nightly: JobFiles, pinged: Pinged, ends: int
+) -> None:
     pinged.hangs.set()
-    nightly.set(notify={"healthcheck_url": pinged.url})
+    nightly.set(notify={"healthcheck_url": pinged.url}, limits={"max_outage": "0.2s"})
+    if ends:
+        nightly.set(model={"base_url": "http://127.0.0.1:9/v1"})
+    begun = time.monotonic()
     done = nightly.run("--quiet")
-    pinged.hangs.clear()
-    assert (done.returncode, last_line(done)["seconds"] < 5) == (0, True)
+    assert time.monotonic() - begun < 30  # the health check hangs for a minute
+    assert done.returncode == ends
+    assert "notify.healthcheck_url: did not answer in time" in done.stderr
+
+
+def test_a_rehearsal_and_a_part_of_the_rows_ping_nobody(nightly: JobFiles, pinged: Pinged) -> None:
+    nightly.set(notify={"healthcheck_url": pinged.url})
+    assert nightly.run("--limit", "3").returncode == 0
+    nightly.set(simulate={"latency": 0})
+    assert nightly.run("--provider", "simulate").returncode == 0
+    assert pinged.pings == []
+
+
+def test_a_run_that_loses_its_lock_after_it_began_is_pinged_as_failed(
+    nightly: JobFiles, pinged: Pinged, tmp_path: Path
+) -> None:
+    nightly.set(notify={"healthcheck_url": pinged.url})
+    with pipeline.start.started(nightly.config(), pipeline.RunOptions()), reserved(nightly.output):
+        nightly.set(state={"dir": str(tmp_path / "another")})
+        assert nightly.run("--quiet").returncode == 75
+    assert [place for place, _ in pinged.pings] == ["/start", "/fail"]
 
 
 @pytest.mark.parametrize(
-    "url", ["ftp://x/y", "hc-ping.com/x", "https:///x", "https://x y/z", "http://h:99999/"]
+    "url",
+    [
+        "ftp://x/y",
+        "https://me:secret@hc/x",
+        "hc-ping.com/x",
+        "https:///x",
+        "https://x y/z",
+        "http://h:99999/",
+    ],
 )
 def test_an_address_that_cannot_be_pinged_is_a_config_error(nightly: JobFiles, url: str) -> None:
     nightly.set(notify={"healthcheck_url": url})

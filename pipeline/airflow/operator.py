@@ -13,7 +13,14 @@ from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
 
 from pipeline.airflow.hook import Endpoint, PipelineHook
-from pipeline.errors import ConfigError, InterruptedRunError, KeyRefusedError, PipelineError, UsageError
+from pipeline.errors import (
+    BudgetSpentError,
+    ConfigError,
+    InterruptedRunError,
+    KeyRefusedError,
+    PipelineError,
+    UsageError,
+)
 
 if TYPE_CHECKING:
     from pipeline.config import Config
@@ -25,15 +32,14 @@ KEY_VARIABLE = "PIPELINE_AIRFLOW_API_KEY"
 DRAIN_SECONDS = 3.0
 """Airflow kills a task 5 s after it asked it to end."""
 
-NO_USE_TO_RETRY = (ConfigError, KeyRefusedError, UsageError)
+NO_USE_TO_RETRY = (BudgetSpentError, ConfigError, KeyRefusedError, UsageError, ValueError)
 
 
 class ClassifyOperator(BaseOperator):
     """Label a table: `python -m pipeline run CONFIG` as a task.
 
-    A retry continues where the last try ended, however that was, and asks nothing twice. Returns the result as a
-    small dict: run_id, status, rows, ok, failed, reused, duplicates, requests, retries, throttled, tokens, cost_usd,
-    seconds, output, report. Each outlet's event has rows, failed, cost_usd and output in its `extra`.
+    A retry continues where the last try ended, however that was, and asks nothing twice. Returns the fields of
+    `pipeline.RunResult` as a small dict. Each outlet's event has rows, failed, cost_usd and output in its `extra`.
 
     Args:
         config: Path of the YAML file, on a disk that all workers see. Templated; the file itself never is.
@@ -44,7 +50,8 @@ class ClassifyOperator(BaseOperator):
             they come from the config. Templated.
         date: What `${now:...}` in the config stands for, such as `{{ ds }}`; by default now. Templated.
         limit: Label only the first so many rows, into an output of their own.
-        retry: Ask again for rows whose stored answer has one of these statuses, such as `["error"]`; or `["all"]`.
+        retry: Ask again for rows whose stored answer has one of these statuses, such as `["error"]`; or `["all"]`. A try
+            that comes after one that published asks these once more.
         skip_if_done: Skip the task, and so what depends on it, if nothing has changed since the last run.
     """
 
@@ -81,7 +88,8 @@ class ClassifyOperator(BaseOperator):
         """Run the job to its end.
 
         Raises:
-            AirflowFailException: If the config or the key is wrong, or too many rows failed: a retry changes nothing.
+            AirflowFailException: If the config or the key is wrong, the budget is spent, or too many rows failed: a retry
+                changes nothing.
             AirflowSkipException: If nothing was to be done, and *skip_if_done*.
             AirflowException: For all else; a retry continues.
         """
@@ -91,12 +99,13 @@ class ClassifyOperator(BaseOperator):
             raise AirflowFailException(str(error)) from None
         except PipelineError as error:
             raise AirflowException(str(error)) from error.__cause__
-        if self.skip_if_done and result.again:
-            raise AirflowSkipException("nothing has changed since the last run")
         if result.exit_status:
             raise AirflowFailException(
                 f"{result.failed} of {result.rows} rows failed, more than limits.max_failed allows; see {result.report}"
             )
+        # What an earlier try of this task has done is news to those who wait for the task.
+        if self.skip_if_done and result.again and context["ti"].try_number == 1:
+            raise AirflowSkipException("nothing has changed since the last run")
         self._tell_outlets(context, result)
         return result.as_dict()
 
@@ -107,26 +116,25 @@ class ClassifyOperator(BaseOperator):
 
     def _run(self) -> "RunResult":
         from pipeline import RunOptions, run  # noqa: PLC0415
-        from pipeline.show.options import statuses  # noqa: PLC0415
+        from pipeline.job import statuses  # noqa: PLC0415
         from pipeline.stop import Stop  # noqa: PLC0415
         from pipeline.watch import Log  # noqa: PLC0415
 
         endpoint = PipelineHook(self.llm_conn_id).get_conn() if self.llm_conn_id else Endpoint(None, None)
         self._stop = Stop()
-        options = RunOptions(limit=self.limit, retry=statuses(",".join(self.retry) or None))
+        options = RunOptions(limit=self.limit, retry=statuses(self.retry))
         with _in_environment(endpoint.key):
             return run(self._config(endpoint), options, watch=Log(), stop=self._stop)
 
     def _config(self, endpoint: Endpoint) -> "Config":
         from pipeline import load_config  # noqa: PLC0415
-        from pipeline.show.options import moment  # noqa: PLC0415
+        from pipeline.config.environment import moment_of  # noqa: PLC0415
 
         overrides = [f"model.base_url={json.dumps(endpoint.base_url)}"] if endpoint.base_url else []
         overrides += [f"model.api_key_env={KEY_VARIABLE}", "model.api_key_file=null"] if endpoint.key else []
         overrides += _settings(self.overrides)
-        config = load_config(
-            self.config, overrides=overrides, provider=self.provider or None, now=moment(self.date or None)
-        )
+        now = moment_of(self.date) if self.date else None
+        config = load_config(self.config, overrides=overrides, provider=self.provider or None, now=now)
         limits = config.limits.model_copy(update={"drain": min(config.limits.drain, DRAIN_SECONDS)})
         return config.model_copy(update={"limits": limits})
 

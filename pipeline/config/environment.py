@@ -22,6 +22,18 @@ def fill(text: str, env: Mapping[str, str], now: datetime) -> str:
     return _FIELD.sub(lambda field: _value(field[1], env, now), text)
 
 
+def moment_of(text: str) -> datetime:
+    """Return the moment that *text* names in ISO 8601, in the local time unless it says another.
+
+    Raises:
+        ValueError: If it names none.
+    """
+    try:
+        return datetime.fromisoformat(text).astimezone()
+    except (ValueError, OverflowError):
+        raise ValueError(f"{text!r} is no date; write one such as 2026-01-31 or 2026-01-31T02:00") from None
+
+
 def _value(field: str, env: Mapping[str, str], now: datetime) -> str:
     if field.startswith("now:"):
         return _time(field.removeprefix("now:"), now)

@@ -26,6 +26,7 @@ class NotifySettings(Settings):
         try:
             parts = urlsplit(url)
             sound = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+            sound = sound and "@" not in parts.netloc
         except ValueError:
             sound = False
         if not sound or parts.query or parts.fragment or CONTROL.search(url) or " " in url:

@@ -140,7 +140,9 @@ class Health:
             self._outage(failure, first=first)
         if failure.kind is Kind.GARBLED and not again:
             self.garbled_share += SHARE_WEIGHT * (1 - self.garbled_share)
-        if failure.kind not in REFUSALS and self._failing_since is None:
+        if failure.kind in REFUSALS:
+            self._failing_since = None
+        elif self._failing_since is None:
             self._failing_since = self._clock.now()
         return self._fatal(failure, again=again) or self._away_for_too_long(failure)
 
@@ -157,7 +159,6 @@ class Health:
             case Kind.DENIED | Kind.UNTRUSTED:
                 return None if self.is_of_row(failure, again=again) else self._denied(failure)
             case Kind.ROW:
-                self._failing_since = None  # it is there and it answers
                 return self._refused_row(failure)
         return None
 

@@ -5,7 +5,7 @@ import asyncio
 from aiolimiter import AsyncLimiter
 
 from pipeline.clock import Clock
-from pipeline.errors import LimitReachedError
+from pipeline.errors import BudgetSpentError
 
 SLICE_SECONDS = 0.0025
 """Quota is taken from the bucket in slices of this much time: one timer a slice, not one a request."""
@@ -93,10 +93,10 @@ class Budget:
         """Set *estimate_usd* aside for a request that is about to be sent.
 
         Raises:
-            LimitReachedError: If it might not be covered.
+            BudgetSpentError: If it might not be covered.
         """
         if self._max is not None and self.spent_usd + self._reserved + estimate_usd > self._max:
-            raise LimitReachedError(
+            raise BudgetSpentError(
                 f"limits.max_cost_usd: {self.spent_usd:.4f} of {self._max:g} USD are spent and the next request "
                 "might exceed it; raise it and run again to continue"
             )

@@ -2,9 +2,9 @@
 
 from datetime import datetime
 
+from pipeline.config.environment import moment_of
 from pipeline.errors import UsageError
-from pipeline.job import RunOptions
-from pipeline.records import Status
+from pipeline.job import RunOptions, statuses
 
 
 def run_options(
@@ -17,38 +17,20 @@ def run_options(
     """
     if seed is not None and sample is None:
         raise UsageError("--seed: chooses the rows of --sample; give --sample N too, or leave --seed out")
-    return RunOptions(limit, sample, seed or 0, statuses(retry), overwrite)
-
-
-def statuses(text: str | None) -> frozenset[Status]:
-    """Return the statuses that `--retry` names.
-
-    Raises:
-        UsageError: If there are no such.
-    """
-    if text is None:
-        return frozenset()
-    if text == "all":
-        return frozenset(Status)
-    names = [name.strip() for name in text.split(",")]
-    asked = [status for status in Status if status is not Status.EMPTY]
-    if Status.EMPTY in names:
-        raise UsageError("--retry: rows without text (empty) are never asked; leave that status out")
-    unknown = [name for name in names if name not in asked]
-    if unknown:
-        raise UsageError(f"--retry: there is no status {unknown[0]!r}; there are {', '.join(asked)} and all")
-    return frozenset(map(Status, names))
+    names = [] if retry is None else [name.strip() for name in retry.split(",")]
+    try:
+        return RunOptions(limit, sample, seed or 0, statuses(names), overwrite)
+    except ValueError as error:
+        raise UsageError(f"--retry: {error}") from None
 
 
 def moment(text: str | None) -> datetime | None:
-    """Return the moment that `--date` names, in the local time unless it says another; None for now.
+    """Return the moment that `--date` names; None for now.
 
     Raises:
         UsageError: If it names none.
     """
     try:
-        return None if text is None else datetime.fromisoformat(text).astimezone()
-    except ValueError:
-        raise UsageError(
-            f"--date: {text!r} is no date; write one such as 2026-01-31 or 2026-01-31T02:00"
-        ) from None
+        return None if text is None else moment_of(text)
+    except ValueError as error:
+        raise UsageError(f"--date: {error}") from None

@@ -2,51 +2,72 @@
 
 import logging
 import os
+import signal
 import sys
-from pathlib import Path
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from pipeline import api
 from pipeline.config import Config
 from pipeline.ending import last_line, tell
-from pipeline.errors import LockedError, as_pipeline_error
+from pipeline.errors import InterruptedRunError, as_pipeline_error
 from pipeline.job import RunOptions
 from pipeline.logfile import kept
 from pipeline.logs import configure
 from pipeline.result import RunResult
-from pipeline.show.metrics import ensured, write_metrics
+from pipeline.show.metrics import MetricsFile
 from pipeline.watch import Bar, Both, Log
 
 
 def run(
     config: Config,
     options: RunOptions,
+    metrics: MetricsFile,
     *,
     quiet: bool,
     progress: bool,
     json_log: bool,
-    metrics_file: Path | None = None,
 ) -> int:
     """Run the job; prints the summary and the JSON line."""
     bar = progress and not quiet and sys.stderr.isatty()
     configure(json_lines=json_log, level=logging.WARNING if quiet or bar else logging.INFO)
-    metrics = metrics_file and ensured(metrics_file)
     with kept(config.state.dir / "log.jsonl", job=config.path.stem, pid=os.getpid()) as history:
         history.info("begins: %s", config.output.path)
         try:
-            result = api.run(config, options, watch=Both(Bar(), Log()) if bar else Log(), handle_signals=True)
+            with interruptible():
+                result = api.run(
+                    config, options, watch=Both(Bar(), Log()) if bar else Log(), handle_signals=True
+                )
         except BaseException as error:
             failure = as_pipeline_error(error)
             history.error("%s", failure, extra={"facts": {"exit_status": failure.exit_status}})
-            if metrics and not isinstance(failure, LockedError):  # the run that has the lock will tell
-                write_metrics(metrics, config.path.stem, failure.exit_status)
             raise
         history.info("ends: %s", result.status, extra={"facts": result.as_dict()})
-        if metrics:
-            write_metrics(metrics, config.path.stem, result.exit_status, result)
+    metrics.write(result.exit_status, result)
     if not quiet or result.exit_status:
         tell(summary(result, config))
     last_line(result.as_dict())
     return result.exit_status
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Take SIGTERM and SIGHUP as Ctrl-C is taken, before the run listens to them and after.
+
+    Raises:
+        InterruptedRunError: If one came.
+    """
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+    for number, handler in before.items():
+        if handler is signal.SIG_DFL:  # nohup means it
+            signal.signal(number, signal.default_int_handler)
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise InterruptedRunError("stopped by a signal; run the same command again to continue") from None
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def summary(result: RunResult, config: Config) -> list[str]:
