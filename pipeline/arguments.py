@@ -6,7 +6,9 @@ from typing import Annotated, Any
 
 import typer
 
-ConfigFile = Annotated[Path, typer.Argument(metavar="CONFIG", help="The YAML file that describes the job.")]
+ConfigFile = Annotated[
+    Path, typer.Argument(metavar="CONFIG", readable=False, help="The YAML file that describes the job.")
+]
 Overrides = Annotated[
     list[str] | None,
     typer.Option(

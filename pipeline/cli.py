@@ -63,7 +63,7 @@ def run(
         typer.Option(
             "--metrics-file",
             metavar="FILE",
-            help="Write metrics for Prometheus's node exporter there when the run ends, such as /var/lib/node_exporter/tags.prom.",
+            help="Write metrics for Prometheus's node exporter there when the run ends, such as /var/lib/node_exporter/tags.prom. A part of the rows and a rehearsal write none.",
         ),
     ] = None,
 ) -> int:
@@ -72,14 +72,15 @@ def run(
         from pipeline.show.metrics import MetricsFile
         from pipeline.show.options import run_options
 
-        metrics = MetricsFile(None if dry_run else metrics_file, config)
+        is_trial = dry_run or limit or sample or provider == "simulate"
+        metrics = MetricsFile(None if is_trial else metrics_file, config)
         with metrics.told():
             options = run_options(limit, sample, seed, retry, overwrite=overwrite)
             loaded = load(config, overrides, provider, date)
             if dry_run:
                 from pipeline.show.plan import plan
 
-                return plan(loaded, options)
+                return plan(loaded, options, quiet=quiet)
             from pipeline.show.run import run
 
             json_log = log_format is LogFormat.JSON

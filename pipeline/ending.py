@@ -64,7 +64,8 @@ def failures_told() -> Iterator[None]:
         failure = as_pipeline_error(error)
         status = "interrupted" if isinstance(failure, InterruptedRunError) else "error"
         with suppress(DiskError):  # the reason that is told on stderr is the first one
-            last_line({"status": status, "error": one_line(failure.problems[0])})
+            problem = one_line(failure.problems[0])
+            last_line({"status": status, "error": problem, "exit_status": failure.exit_status})
         raise
 
 

@@ -110,7 +110,8 @@ def as_pipeline_error(error: BaseException) -> PipelineError:
         ours = error.subgroup(PipelineError)
         return as_pipeline_error((ours or error).exceptions[0])
     if not isinstance(error, Exception):
-        return InterruptedRunError(f"stopped by {type(error).__name__}; run again to continue")
+        by = "a signal" if isinstance(error, KeyboardInterrupt) else type(error).__name__
+        return InterruptedRunError(f"stopped by {by}; run the same command again to continue")
     bug = PipelineError(f"a bug in pipeline: {type(error).__name__}: {error}; please report it")
     bug.__cause__ = error
     return bug

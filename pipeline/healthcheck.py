@@ -7,7 +7,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from threading import Thread
 from typing import TYPE_CHECKING
 
@@ -71,25 +71,31 @@ class HealthCheck:
     def done(self, result: "RunResult") -> None:
         """Tell that the run has ended with *result*."""
         said = f"{result.rows} rows, {result.ok} labelled, {result.failed} failed; {result.requests} requests"
+        if result.exit_status:
+            said += "; more rows failed than limits.max_failed allows"
         self._last_ping("/fail" if result.exit_status else "", said, PING_SECONDS)
 
     def failed(self, error: BaseException) -> None:
         """Tell that the run has ended with *error*."""
         failure = as_pipeline_error(error)
         hurry = isinstance(failure, InterruptedRunError)
-        self._last_ping("/fail", f"error: {one_line(str(failure))}", HURRY_SECONDS if hurry else PING_SECONDS)
+        self._last_ping(
+            "/fail",
+            f"error: {one_line('; '.join(failure.problems))}",
+            HURRY_SECONDS if hurry else PING_SECONDS,
+        )
 
     def _last_ping(self, place: str, said: str, seconds: float) -> None:
         until = time.monotonic() + seconds
-        if self._first is not None:
-            self._first.join(seconds / 2)  # in order, unless the first one hangs
-        thread = self._ping(place, "\n".join([*self._tail.lines, said]))
-        if thread is not None:
+        with suppress(KeyboardInterrupt):  # whoever is in a hurry need not wait: the run is over
+            if self._first is not None:
+                self._first.join(seconds / 2)  # in order, unless the first one hangs
+            thread = self._ping(place, "\n".join([*self._tail.lines, said]))
+            if thread is None:
+                return
             thread.join(max(0.0, until - time.monotonic()))
             if thread.is_alive():
-                log.warning(
-                    "notify.healthcheck_url: did not answer in time; it may not know how the run ended"
-                )
+                log.warning("notify.healthcheck_url: no answer in time; it may not know how the run ended")
 
     def _ping(self, place: str, text: str) -> Thread | None:
         if self._url is None:
@@ -104,12 +110,17 @@ class HealthCheck:
 def _send(url: str, content: bytes) -> None:
     """Ping once, and once more if that fails: a night's name server is no reason for an alarm."""
     from http.client import HTTPException  # noqa: PLC0415 - 30 ms for which no run waits
-    from urllib.request import Request, urlopen  # noqa: PLC0415
+    from urllib.request import HTTPRedirectHandler, Request, build_opener  # noqa: PLC0415
 
+    class Stay(HTTPRedirectHandler):
+        def redirect_request(self, *_: object) -> None:
+            """Follow nobody elsewhere: the end of the log is for that address alone."""
+
+    opener = build_opener(Stay)
     for last in (False, True):
         try:
             request = Request(url, content)  # noqa: S310 - http and https only, says the config
-            with urlopen(request, timeout=PING_SECONDS) as reply:  # noqa: S310
+            with opener.open(request, timeout=PING_SECONDS) as reply:
                 reply.read(1)
         except (OSError, ValueError, HTTPException) as error:
             if last:  # an error's text may hold the address

@@ -7,12 +7,13 @@ from typing import Any
 
 from pipeline.clock import Clock
 from pipeline.config import Config
+from pipeline.errors import ConfigError, KeyRefusedError, PipelineError, ProviderUnavailableError
 from pipeline.job import for_provider
 from pipeline.llm.billing import Billing
 from pipeline.llm.client import Client
 from pipeline.llm.key import request_headers
 from pipeline.llm.providers.body import MODES, BodyTemplate, Form
-from pipeline.llm.replies import Failure, Reply, Window
+from pipeline.llm.replies import Failure, Kind, Reply, Window
 from pipeline.llm.request import Request, answer_from_reply
 from pipeline.records import Prompt, Status
 from pipeline.serving import endpoint_url
@@ -21,6 +22,13 @@ from pipeline.tasks.prompt import Task
 
 QUESTION = "A short text about nothing in particular."
 TIMEOUT_SECONDS = 60.0
+
+REASONS: Mapping[Kind, type[PipelineError]] = {
+    Kind.DENIED: KeyRefusedError,
+    Kind.QUOTA: KeyRefusedError,
+    Kind.CONFIG: ConfigError,
+    Kind.UNTRUSTED: ConfigError,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,11 +39,18 @@ class Finding:
         name: What was asked for.
         works: Whether the endpoint has it; None if it could not be told.
         detail: What it said, or what the matter is.
+        exit_status: That of a run which ends for this reason.
     """
 
     name: str
     works: bool | None
     detail: str
+    exit_status: int = 0
+
+
+def _failed(name: str, failure: Failure) -> Finding:
+    reason = REASONS.get(failure.kind, ProviderUnavailableError)
+    return Finding(name, works=False, detail=failure.message, exit_status=reason.exit_status)
 
 
 async def probe(config: Config) -> list[Finding]:
@@ -72,13 +87,13 @@ async def _ask(
 
 def _model_object(about: Mapping[str, Any] | Failure) -> Finding:
     if isinstance(about, Failure):
-        return Finding("model object", works=False, detail=about.message)
+        return _failed("model object", about)
     return Finding("model object", works=True, detail=str(about.get("id", "")))
 
 
 def _form(mode: str, config: Config, outcome: Reply | Failure) -> Finding:
     if isinstance(outcome, Failure):
-        return Finding(mode, works=False, detail=outcome.message)
+        return _failed(mode, outcome)
     request = Request(Prompt(b"\0" * 16, QUESTION, truncated=False))
     answer = answer_from_reply(request, outcome, "probe", Clock().wall())
     found = Parser(config.task).outcome(answer)

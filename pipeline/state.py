@@ -84,9 +84,17 @@ class Workspace:
         return self.folder / "report.json"
 
     def load(self) -> RunRecord | None:
-        """Return the record of the latest run; None if there is none that can be read."""
+        """Return the record of the latest run; None if there is none, or it is damaged.
+
+        Raises:
+            CannotCreateError: If it is somebody else's.
+        """
         try:
             return RunRecord(**orjson.loads((self.folder / "run.json").read_bytes()))
+        except PermissionError as error:
+            raise CannotCreateError(
+                f"{self.folder}: cannot be read; check its permissions, or who you are"
+            ) from error
         except (OSError, ValueError, TypeError):
             return None
 

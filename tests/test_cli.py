@@ -182,6 +182,16 @@ def test_check_finds_all_well_and_sends_nothing(say: Command, config: Path, serv
     assert (said.status, said.last, server.requests) == (0, {"status": "ok", "rows": 30}, 0)
 
 
+@pytest.mark.parametrize(
+    ("fault", "status"), [("unauthorized", 77), ("insufficient_credits", 77), ("http_500", 69)]
+)
+def test_probe_ends_as_a_run_would_that_gets_no_answer(
+    say: Command, config: Path, server: Simulator, fault: str, status: int
+) -> None:
+    server.when(lambda _: True, fault)
+    assert say("probe", config).status == status
+
+
 def test_probe_tells_what_the_endpoint_supports(say: Command, config: Path) -> None:
     said = say("probe", config)
     assert said.status == 0

@@ -5,10 +5,6 @@ import logging
 import os
 import subprocess
 import sys
-import threading
-import time
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import polars as pl
@@ -20,7 +16,6 @@ import pipeline.start
 from jobs import JobFiles, asked, last_line, right_label, texts
 from pipeline import logfile
 from pipeline.endpoints.simulator import Simulator
-from pipeline.outputs.place import reserved
 from pipeline.show.metrics import MetricsFile
 
 ROOT = Path(__file__).parent.parent
@@ -105,7 +100,7 @@ def test_the_log_file_tells_of_each_run_and_is_for_the_owners_eyes(nightly: JobF
     lines = log_lines(nightly)
     ends = [(line["level"], line.get("exit_status"), line.get("requests")) for line in lines]
     assert ends[0] == ("info", None, None)
-    assert ("info", None, 100) in ends
+    assert ("info", 0, 100) in ends
     assert ends[-1] == ("error", 69, None)
     assert all(line["job"] == "job" and isinstance(line["pid"], int) for line in lines)
     assert (nightly.folder / "state/log.jsonl").stat().st_mode & 0o777 == 0o600
@@ -203,6 +198,44 @@ def test_a_job_that_had_finished_leaves_the_figures_of_the_night(nightly: JobFil
     assert {name for name in night if night[name] != dawn[name]} == ends
 
 
+def test_the_figures_come_from_the_report_so_a_lost_file_is_made_again(
+    nightly: JobFiles, tmp_path: Path
+) -> None:
+    file = tmp_path / "tags.prom"
+    nightly.run("--metrics-file", str(file))
+    night = metrics(file)
+    file.unlink()
+    nightly.run("--metrics-file", str(file))
+    assert metrics(file)["pipeline_requests"] == night["pipeline_requests"] == 100
+
+
+def test_a_part_of_the_rows_and_a_rehearsal_write_no_metrics(nightly: JobFiles, tmp_path: Path) -> None:
+    file = tmp_path / "tags.prom"
+    nightly.set(simulate={"latency": 0})
+    for arguments in (["--limit", "3"], ["--sample", "3"], ["--provider", "simulate"], ["--dry-run"]):
+        assert nightly.run("--metrics-file", str(file), *arguments).returncode == 0
+    assert not file.exists()
+
+
+def test_what_another_config_wrote_to_the_file_stays(nightly: JobFiles, tmp_path: Path) -> None:
+    file = tmp_path / "tags.prom"
+    MetricsFile(file, Path("/other/job.yaml")).write(0)
+    nightly.run("--metrics-file", str(file))
+    assert file.read_text().count("pipeline_last_success_timestamp_seconds{") == 2
+
+
+def test_a_cost_that_is_no_longer_known_goes_away(nightly: JobFiles, tmp_path: Path) -> None:
+    file = tmp_path / "tags.prom"
+    nightly.set(model={"price": {"input": 1, "output": 2}})
+    nightly.run("--metrics-file", str(file))
+    assert "pipeline_cost_usd" in metrics(file)
+    del nightly.settings["model"]["price"]
+    nightly.table(texts(101))
+    nightly.set(model={"name": "another-model"})
+    assert last_line(nightly.run("--metrics-file", str(file)))["cost_usd"] is None
+    assert "pipeline_cost_usd" not in metrics(file)
+
+
 def test_a_config_that_is_wrong_is_in_the_metrics(nightly: JobFiles, tmp_path: Path) -> None:
     file = tmp_path / "tags.prom"
     nightly.set(limits={"max_concurency": 3})
@@ -229,145 +262,3 @@ def test_a_metrics_file_that_cannot_be_written_is_found_before_the_first_request
     done = nightly.run("--metrics-file", "/nowhere/tags.prom")
     assert (done.returncode, server.requests) == (73, 0)
     assert "--metrics-file" in done.stderr
-
-
-# The health check
-
-
-class Pinged(ThreadingHTTPServer):
-    """Takes pings; hangs or fails if it is told to."""
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
-        self.pings: list[tuple[str, str]] = []
-        self.hangs, self.closing = threading.Event(), threading.Event()
-        self.status = 200
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_address[1]}/ping/7f3d-secret-uuid"
-
-
-class _Handler(BaseHTTPRequestHandler):
-    server: Pinged
-
-    def do_POST(self) -> None:
-        text = self.rfile.read(int(self.headers["Content-Length"])).decode()
-        self.server.pings.append((self.path.removeprefix("/ping/7f3d-secret-uuid"), text))
-        if self.server.hangs.is_set():
-            self.server.closing.wait(60)
-        self.send_response(self.server.status)
-        self.end_headers()
-
-    def log_message(self, *_: object) -> None:
-        """Say nothing."""
-
-
-@pytest.fixture
-def pinged() -> Iterator[Pinged]:
-    with Pinged() as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield server
-        server.closing.set()
-        server.shutdown()
-        thread.join()
-
-
-def test_a_good_night_is_pinged_at_its_start_and_its_end(nightly: JobFiles, pinged: Pinged) -> None:
-    nightly.set(notify={"healthcheck_url": "${CHECK_URL}"})
-    done = nightly.run("--quiet", env={"CHECK_URL": pinged.url})
-    assert (done.returncode, done.stderr) == (0, "")
-    assert [place for place, _ in pinged.pings] == ["/start", ""]
-    assert pinged.pings[1][1].endswith("\n100 rows, 100 labelled, 0 failed; 100 requests")
-    nightly.run("--quiet", env={"CHECK_URL": pinged.url})
-    assert [place for place, _ in pinged.pings[2:]] == [""]
-
-
-def test_a_bad_night_is_pinged_as_failed_with_the_end_of_the_log(nightly: JobFiles, pinged: Pinged) -> None:
-    nightly.set(
-        notify={"healthcheck_url": pinged.url},
-        model={"base_url": "http://127.0.0.1:9/v1"},
-        limits={"max_outage": "0.2s"},
-    )
-    assert nightly.run("--quiet").returncode == 69
-    assert [place for place, _ in pinged.pings] == ["/start", "/fail"]
-    assert "limits.max_outage" in pinged.pings[-1][1]
-
-
-def test_what_is_wrong_before_a_run_begins_is_pinged_as_failed(nightly: JobFiles, pinged: Pinged) -> None:
-    nightly.set(notify={"healthcheck_url": pinged.url})
-    (nightly.folder / "in.parquet").unlink()
-    assert nightly.run("--quiet").returncode == 66
-    assert [place for place, _ in pinged.pings] == ["/fail"]
-
-
-def test_a_run_that_gives_way_to_another_pings_nobody(nightly: JobFiles, pinged: Pinged) -> None:
-    nightly.set(notify={"healthcheck_url": pinged.url})
-    config = nightly.config()
-    with pipeline.start.started(config, pipeline.RunOptions()):
-        done = nightly.run("--quiet")
-    assert (done.returncode, pinged.pings) == (75, [])
-
-
-def test_a_health_check_that_fails_is_warned_of_without_its_address(
-    nightly: JobFiles, pinged: Pinged
-) -> None:
-    pinged.status = 500
-    nightly.set(notify={"healthcheck_url": pinged.url})
-    done = nightly.run("--quiet")
-    assert done.returncode == 0
-    assert "notify.healthcheck_url: could not be told" in done.stderr
-    assert "7f3d" not in done.stderr
-
-
-@pytest.mark.parametrize("ends", [0, 69])
-def test_a_health_check_that_hangs_is_given_up_and_warned_of(
-    nightly: JobFiles, pinged: Pinged, ends: int
-) -> None:
-    pinged.hangs.set()
-    nightly.set(notify={"healthcheck_url": pinged.url}, limits={"max_outage": "0.2s"})
-    if ends:
-        nightly.set(model={"base_url": "http://127.0.0.1:9/v1"})
-    begun = time.monotonic()
-    done = nightly.run("--quiet")
-    assert time.monotonic() - begun < 30  # the health check hangs for a minute
-    assert done.returncode == ends
-    assert "notify.healthcheck_url: did not answer in time" in done.stderr
-
-
-def test_a_rehearsal_and_a_part_of_the_rows_ping_nobody(nightly: JobFiles, pinged: Pinged) -> None:
-    nightly.set(notify={"healthcheck_url": pinged.url})
-    assert nightly.run("--limit", "3").returncode == 0
-    nightly.set(simulate={"latency": 0})
-    assert nightly.run("--provider", "simulate").returncode == 0
-    assert pinged.pings == []
-
-
-def test_a_run_that_loses_its_lock_after_it_began_is_pinged_as_failed(
-    nightly: JobFiles, pinged: Pinged, tmp_path: Path
-) -> None:
-    nightly.set(notify={"healthcheck_url": pinged.url})
-    with pipeline.start.started(nightly.config(), pipeline.RunOptions()), reserved(nightly.output):
-        nightly.set(state={"dir": str(tmp_path / "another")})
-        assert nightly.run("--quiet").returncode == 75
-    assert [place for place, _ in pinged.pings] == ["/start", "/fail"]
-
-
-@pytest.mark.parametrize(
-    "url",
-    [
-        "ftp://x/y",
-        "https://me:secret@hc/x",
-        "hc-ping.com/x",
-        "https:///x",
-        "https://x y/z",
-        "http://h:99999/",
-    ],
-)
-def test_an_address_that_cannot_be_pinged_is_a_config_error(nightly: JobFiles, url: str) -> None:
-    nightly.set(notify={"healthcheck_url": url})
-    done = nightly.run()
-    assert done.returncode == 78
-    assert "notify.healthcheck_url" in done.stderr
-    assert url not in done.stderr

@@ -51,6 +51,9 @@ def _value(field: str, env: Mapping[str, str], now: datetime) -> str:
 
 def _time(pattern: str, now: datetime) -> str:
     try:
-        return now.strftime(pattern)
+        text = now.strftime(pattern)
     except ValueError:
-        raise ValueError("has a time format that does not work; write for example ${now:%Y-%m-%d}") from None
+        text = pattern
+    if text == pattern:  # as it is where it names no time, or one that is unknown
+        raise ValueError("has a time format that does not work; write for example ${now:%Y-%m-%d}")
+    return text

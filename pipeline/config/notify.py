@@ -26,9 +26,12 @@ class NotifySettings(Settings):
         try:
             parts = urlsplit(url)
             sound = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
-            sound = sound and "@" not in parts.netloc
+            sound = sound and "@" not in parts.netloc and url.isascii()
         except ValueError:
             sound = False
         if not sound or parts.query or parts.fragment or CONTROL.search(url) or " " in url:
-            raise wrong("is no address to ping; write one such as https://hc-ping.com/<uuid>")
+            raise wrong(
+                "is no address to ping: it has no login, no query, no blank and plain ASCII; "
+                "write one such as https://hc-ping.com/<uuid>"
+            )
         return url.rstrip("/")

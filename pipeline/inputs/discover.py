@@ -41,6 +41,13 @@ def discover(path: str) -> tuple[list[Found], bool]:
     Raises NoInputError where there is nothing to read, InputDataError for a suffix that is not known and for formats
     that are mixed.
     """
+    try:
+        return _discovered(path)
+    except PermissionError as error:
+        raise NoInputError(f"{error.filename or path}: cannot be read; check its permissions") from error
+
+
+def _discovered(path: str) -> tuple[list[Found], bool]:
     here = Path(path)
     if here.is_dir():
         found = _known(here, here.iterdir())

@@ -6,6 +6,7 @@ next one gathers, so that a disk that is slow gets larger sets and not more of t
 """
 
 import asyncio
+import os
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -224,9 +225,11 @@ def opened(folder: Path) -> Iterator[Store | None]:
     """Give the ledger in *folder* to a command that looks after it; None if there is none yet.
 
     Raises:
-        CannotCreateError: If the file is no ledger.
+        CannotCreateError: If the file is no ledger, or the folder is somebody else's.
         DiskError: If it cannot be read or written.
     """
+    if folder.exists() and not os.access(folder, os.R_OK | os.X_OK):
+        raise CannotCreateError(f"{folder}: cannot be read; check its permissions, or who you are")
     if not any(folder.glob(f"{FILE}*")):  # not the file alone: a salvage may have been interrupted
         yield None
         return

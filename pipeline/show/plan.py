@@ -7,10 +7,10 @@ from pipeline.job import RunOptions
 from pipeline.plan import Plan
 
 
-def plan(config: Config, options: RunOptions) -> int:
+def plan(config: Config, options: RunOptions, *, quiet: bool = False) -> int:
     """Print what a run would send and cost."""
     found = api.plan(config, options)
-    tell(plan_text(found, config))
+    tell([] if quiet else plan_text(found, config))
     last_line(found.as_dict())
     return 0
 

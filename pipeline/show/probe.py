@@ -16,5 +16,9 @@ def probe(config: Config) -> int:
     marks = {True: "yes", False: "no", None: "?"}
     tell([one_line(f"{each.name:20} {marks[each.works]:4} {each.detail}") for each in findings])
     last_line({finding.name.replace(" ", "_"): finding.works for finding in findings})
-    answered = any(finding.works for finding in findings if finding.name in MODES)
-    return 0 if answered else ProviderUnavailableError.exit_status
+    modes = [finding for finding in findings if finding.name in MODES]
+    return (
+        0
+        if any(finding.works for finding in modes)
+        else modes[-1].exit_status or ProviderUnavailableError.exit_status
+    )

@@ -18,6 +18,8 @@ from pipeline.result import RunResult
 from pipeline.show.metrics import MetricsFile
 from pipeline.watch import Bar, Both, Log
 
+TOO_MANY = "more rows failed than limits.max_failed allows ({}); see label_error"
+
 
 def run(
     config: Config,
@@ -40,9 +42,14 @@ def run(
                 )
         except BaseException as error:
             failure = as_pipeline_error(error)
-            history.error("%s", failure, extra={"facts": {"exit_status": failure.exit_status}})
+            facts = {"exit_status": failure.exit_status}
+            history.error("ends: %s", "; ".join(failure.problems), extra={"facts": facts})
             raise
-        history.info("ends: %s", result.status, extra={"facts": result.as_dict()})
+        facts = {**result.as_dict(), "exit_status": result.exit_status}
+        if result.exit_status:
+            history.error("ends: %s", TOO_MANY.format(config.limits.max_failed), extra={"facts": facts})
+        else:
+            history.info("ends: %s", result.status, extra={"facts": facts})
     metrics.write(result.exit_status, result)
     if not quiet or result.exit_status:
         tell(summary(result, config))
@@ -86,9 +93,7 @@ def summary(result: RunResult, config: Config) -> list[str]:
         hint = "; add --retry all to rehearse these rows once more" if not result.requests else ""
         lines.append(f"a rehearsal: the labels mean nothing, and no money was spent{hint}")
     if result.exit_status:
-        lines.append(
-            f"more rows failed than limits.max_failed allows ({config.limits.max_failed}); see label_error"
-        )
+        lines.append(TOO_MANY.format(config.limits.max_failed))
     return lines
 
 
