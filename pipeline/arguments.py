@@ -55,6 +55,14 @@ Retry = Annotated[
         help="Ask again, and pay again, for rows that ended with these statuses: invalid, refused, filtered, too_long, error, ok, or all. By default none. Rows without text (empty) are never asked.",
     ),
 ]
+Metrics = Annotated[
+    Path | None,
+    typer.Option(
+        "--metrics-file",
+        metavar="FILE",
+        help="Write metrics for Prometheus's node exporter there when the run ends, such as /var/lib/node_exporter/tags.prom. A part of the rows and a rehearsal write none.",
+    ),
+]
 
 
 def load(path: Path, overrides: Sequence[str] | None, provider: str | None, date: str | None) -> Any:

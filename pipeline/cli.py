@@ -8,7 +8,18 @@ from typing import Annotated
 
 import typer
 
-from pipeline.arguments import ConfigFile, Date, Limit, Overrides, ProviderName, Retry, Sample, Seed, load
+from pipeline.arguments import (
+    ConfigFile,
+    Date,
+    Limit,
+    Metrics,
+    Overrides,
+    ProviderName,
+    Retry,
+    Sample,
+    Seed,
+    load,
+)
 from pipeline.ending import exit_status, failures_told
 from pipeline.simulate import simulate
 
@@ -58,14 +69,7 @@ def run(
     log_format: Annotated[
         LogFormat, typer.Option(help="Write log lines to stderr as plain text or as JSON.")
     ] = LogFormat.TEXT,
-    metrics_file: Annotated[
-        Path | None,
-        typer.Option(
-            "--metrics-file",
-            metavar="FILE",
-            help="Write metrics for Prometheus's node exporter there when the run ends, such as /var/lib/node_exporter/tags.prom. A part of the rows and a rehearsal write none.",
-        ),
-    ] = None,
+    metrics_file: Metrics = None,
 ) -> int:
     """Label the table. Run again to continue; a finished job ends at once and sends nothing."""
     with failures_told():
