@@ -102,16 +102,16 @@ def statuses(names: Collection[str]) -> frozenset[Status]:
     """Return the statuses that *names* name, those that can be asked again; `all` names every one.
 
     Raises:
-        ValueError: If one names none.
+        UsageError: If one names none.
     """
     if list(names) == ["all"]:
         return frozenset(Status)
     asked = [status for status in Status if status is not Status.EMPTY]
     if Status.EMPTY in names:
-        raise ValueError("rows without text (empty) are never asked; leave that status out")
+        raise UsageError("rows without text (empty) are never asked; leave that status out")
     unknown = [name for name in names if name not in asked]
     if unknown:
-        raise ValueError(f"there is no status {unknown[0]!r}; there are {', '.join(asked)} and all")
+        raise UsageError(f"there is no status {unknown[0]!r}; there are {', '.join(asked)} and all")
     return frozenset(map(Status, names))
 
 

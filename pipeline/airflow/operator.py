@@ -32,7 +32,7 @@ KEY_VARIABLE = "PIPELINE_AIRFLOW_API_KEY"
 DRAIN_SECONDS = 3.0
 """Airflow kills a task 5 s after it asked it to end."""
 
-NO_USE_TO_RETRY = (BudgetSpentError, ConfigError, KeyRefusedError, UsageError, ValueError)
+NO_USE_TO_RETRY = (BudgetSpentError, ConfigError, KeyRefusedError, UsageError)
 
 
 class ClassifyOperator(BaseOperator):

@@ -4,6 +4,8 @@ import re
 from collections.abc import Mapping
 from datetime import datetime
 
+from pipeline.errors import UsageError
+
 _FIELD = re.compile(r"\$\{([^{}]*)\}")
 _VARIABLE = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)(?::-(.*))?", re.DOTALL)
 
@@ -26,12 +28,12 @@ def moment_of(text: str) -> datetime:
     """Return the moment that *text* names in ISO 8601, in the local time unless it says another.
 
     Raises:
-        ValueError: If it names none.
+        UsageError: If it names none.
     """
     try:
         return datetime.fromisoformat(text).astimezone()
     except (ValueError, OverflowError):
-        raise ValueError(f"{text!r} is no date; write one such as 2026-01-31 or 2026-01-31T02:00") from None
+        raise UsageError(f"{text!r} is no date; write one such as 2026-01-31 or 2026-01-31T02:00") from None
 
 
 def _value(field: str, env: Mapping[str, str], now: datetime) -> str:

@@ -20,7 +20,7 @@ def run_options(
     names = [] if retry is None else [name.strip() for name in retry.split(",")]
     try:
         return RunOptions(limit, sample, seed or 0, statuses(names), overwrite)
-    except ValueError as error:
+    except UsageError as error:
         raise UsageError(f"--retry: {error}") from None
 
 
@@ -32,5 +32,5 @@ def moment(text: str | None) -> datetime | None:
     """
     try:
         return None if text is None else moment_of(text)
-    except ValueError as error:
+    except UsageError as error:
         raise UsageError(f"--date: {error}") from None
