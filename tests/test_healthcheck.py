@@ -1,6 +1,7 @@
 """A health check is pinged when a run begins and ends, and no run waits for it, fails by it or tells it to others."""
 
 import json
+import logging
 import signal
 import threading
 import time
@@ -15,6 +16,7 @@ import pipeline.start
 from jobs import JobFiles, texts
 from pipeline.endpoints.simulator import Simulator
 from pipeline.outputs.place import reserved
+from pipeline.watch import Silent
 
 
 @pytest.fixture
@@ -155,6 +157,19 @@ def test_a_health_check_that_hangs_is_given_up_and_warned_of(
     assert time.monotonic() - begun < 30  # the health check hangs for a minute
     assert done.returncode == ends
     assert "notify.healthcheck_url: no answer in time" in done.stderr
+
+
+def test_without_an_address_nothing_hears_the_log_that_was_not_there_before(nightly: JobFiles) -> None:
+    before = list(logging.getLogger("pipeline").handlers)
+    heard = []
+
+    class Look(Silent):
+        def watching(self, look):
+            heard.append(list(logging.getLogger("pipeline").handlers))
+            return super().watching(look)
+
+    pipeline.run(nightly.config(), watch=Look())
+    assert heard == [before]
 
 
 def test_a_rehearsal_and_a_part_of_the_rows_ping_nobody(nightly: JobFiles, pinged: Pinged) -> None:

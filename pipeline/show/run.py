@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pipeline import api
 from pipeline.config import Config
 from pipeline.ending import last_line, tell
-from pipeline.errors import InterruptedRunError, as_pipeline_error
+from pipeline.errors import as_pipeline_error
 from pipeline.job import RunOptions
 from pipeline.logfile import kept
 from pipeline.logs import configure
@@ -70,8 +70,8 @@ def interruptible() -> Iterator[None]:
             signal.signal(number, signal.default_int_handler)
     try:
         yield
-    except KeyboardInterrupt:
-        raise InterruptedRunError("stopped by a signal; run the same command again to continue") from None
+    except KeyboardInterrupt as error:
+        raise as_pipeline_error(error) from None
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
