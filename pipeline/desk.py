@@ -4,13 +4,14 @@ The look-up by key is all there is to resume, reuse, deduplication and "only cha
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import compress
 
 from pipeline.ledger import Ledger
 from pipeline.llm.asker import Asker
 from pipeline.outputs.columns import Answered
-from pipeline.records import Answer, Outcome, Prompt, Status
+from pipeline.records import Answer, Answers, Outcome, Prompt, Prompts, Status
 from pipeline.tasks.parse import Parser
 
 
@@ -18,10 +19,19 @@ from pipeline.tasks.parse import Parser
 class _Waiting:
     """A chunk that waits for its answers."""
 
-    prompts: dict[bytes, Prompt]
-    missing: int
+    prompts: Prompts
+    places: dict[bytes, int]
     done: asyncio.Future[None]
-    answered: dict[bytes, tuple[Answer, Outcome]] = field(default_factory=dict)
+    answered: Answered = field(default_factory=Answered)
+
+    @property
+    def missing(self) -> int:
+        return len(self.places) - len(self.answered)
+
+    def prompt(self, key: bytes) -> Prompt:
+        """Return the prompt that has *key*."""
+        row = self.places[key]
+        return Prompt(key, self.prompts.texts[row] or "", self.prompts.truncated[row])
 
 
 class Desk:
@@ -47,6 +57,7 @@ class Desk:
         self._parser = parser
         self._run = run
         self._retry = frozenset(retry)
+        self._doubtful = self._retry | {Status.INVALID}
         self._open_asker = asker
         self._asker: Asker | None = None
         self._pending: dict[bytes, _Waiting] = {}  # who looks up or asks each key
@@ -55,10 +66,10 @@ class Desk:
         self.answered = 0
         self.ledger: Ledger
 
-    async def answers(self, prompts: Sequence[Prompt | None]) -> Answered:
+    async def answers(self, prompts: Prompts) -> Answered:
         """Return the answer to each key among *prompts*, asking for those that nobody has asked before."""
-        unique = {prompt.key: prompt for prompt in prompts if prompt is not None}
-        waiting = _Waiting(unique, len(unique), asyncio.get_running_loop().create_future())
+        places = {key: row for row, key in enumerate(prompts.keys) if key is not None}
+        waiting = _Waiting(prompts, places, asyncio.get_running_loop().create_future())
         mine = self._claim(waiting)
         known = await self.ledger.look_up(mine)
         self._settle_known(waiting, known)
@@ -68,7 +79,7 @@ class Desk:
             for key in missing:
                 previous = known.get(key)
                 again = previous is not None and not self._retried(previous)
-                asker.ask(unique[key], previous if again else None)
+                asker.ask(waiting.prompt(key), previous if again else None)
         try:
             if waiting.missing:
                 await waiting.done
@@ -82,31 +93,36 @@ class Desk:
             outcome = self._parser.outcome(answer)
             owner = self._pending[answer.key]
             if self._parser.settled(answer, outcome) or self._asker is None:
-                self._pass_on(owner, {answer.key: (answer, outcome)})
+                self._pass_on(answer, outcome)
             else:
-                self._asker.ask(owner.prompts[answer.key], answer)
+                self._asker.ask(owner.prompt(answer.key), answer)
 
     def _claim(self, waiting: _Waiting) -> list[bytes]:
         """Return the keys that nobody is after yet; they are ours from now on.
 
         Claimed before they are looked up, so that no answer slips in between look-up and claim.
         """
-        mine = [key for key in waiting.prompts if key not in self._pending]
-        if len(mine) < len(waiting.prompts):
-            for key in waiting.prompts.keys() & self._pending.keys():
+        mine = [key for key in waiting.places if key not in self._pending]
+        if len(mine) < len(waiting.places):
+            for key in waiting.places.keys() & self._pending.keys():
                 self._along.setdefault(key, []).append(waiting)
         self._pending.update(dict.fromkeys(mine, waiting))
         return mine
 
-    def _settle_known(self, waiting: _Waiting, known: Mapping[bytes, Answer]) -> None:
+    def _settle_known(self, waiting: _Waiting, known: Answers) -> None:
         """Take the answers that the ledger has, all at once: most rows of most nights end here."""
-        outcome_of, doubtful = self._parser.outcome, self._retry | {Status.INVALID}
-        meant = [(key, (answer, outcome_of(answer))) for key, answer in known.items()]
-        settled = {
-            key: found for key, found in meant if found[1].status not in doubtful or self._stands(*found)
-        }
-        self.reused += sum([answer.run != self._run for answer, _ in settled.values()])
-        self._pass_on(waiting, settled)
+        meant = self._parser.outcomes(known)
+        if not self._doubtful.isdisjoint(meant["status"]):
+            outcomes = map(Outcome._make, zip(*meant.values(), strict=True))
+            stand = list(map(self._stands, known.values(), outcomes))
+            known, meant = known.where(stand), {name: list(compress(meant[name], stand)) for name in meant}
+        self.reused += len(known) - known.columns["run"].count(self._run)
+        for key in known:
+            del self._pending[key]
+        waiting.answered.add_all(known, meant)
+        self._given(waiting, len(known))
+        for key in known.keys() & self._along.keys():
+            self._pass_along(known[key], self._parser.outcome(known[key]))
 
     def _stands(self, answer: Answer, outcome: Outcome) -> bool:
         return self._parser.settled(answer, outcome) and not self._is_retried(answer, outcome)
@@ -117,18 +133,19 @@ class Desk:
     def _is_retried(self, answer: Answer, outcome: Outcome) -> bool:
         return outcome.status in self._retry and answer.run != self._run
 
-    def _pass_on(self, owner: _Waiting, settled: Answered) -> None:
-        """Give what is settled to the *owner* of its keys, and to those who wait along."""
-        for key in settled:
-            del self._pending[key]
-        self._give(owner, settled)
-        for key in settled.keys() & self._along.keys():
-            for waiting in self._along.pop(key):
-                self._give(waiting, {key: settled[key]})
+    def _pass_on(self, answer: Answer, outcome: Outcome) -> None:
+        """Give an answer to the owner of its key, and to those who wait along."""
+        owner = self._pending.pop(answer.key)
+        owner.answered.add(answer, outcome)
+        self._given(owner, 1)
+        self._pass_along(answer, outcome)
 
-    def _give(self, waiting: _Waiting, settled: Answered) -> None:
-        waiting.answered.update(settled)
-        waiting.missing -= len(settled)
-        self.answered += len(settled)
+    def _pass_along(self, answer: Answer, outcome: Outcome) -> None:
+        for waiting in self._along.pop(answer.key, ()):
+            waiting.answered.add(answer, outcome)
+            self._given(waiting, 1)
+
+    def _given(self, waiting: _Waiting, count: int) -> None:
+        self.answered += count
         if not waiting.missing and not waiting.done.done():
             waiting.done.set_result(None)

@@ -16,7 +16,7 @@ from pipeline.job import Job, RunOptions, prepare
 from pipeline.ledger import opened
 from pipeline.ledger.store import Store
 from pipeline.llm.billing import Billing
-from pipeline.records import Prompt
+from pipeline.records import Prompt, Prompts
 from pipeline.tasks.parse import Parser
 from pipeline.tasks.tokens import estimate_tokens
 
@@ -97,9 +97,8 @@ def _count(job: Job, folder: Path) -> _Counts:
     counts = _Counts()
     with Duplicates(folder, job.source.rows) as duplicates:
         for first_row, prompts in _prompts(job):
-            keys = [prompt.key if prompt else None for prompt in prompts]
-            counts.empty += keys.count(None)
-            duplicates.add(first_row, pa.array(keys, pa.binary(16)))
+            counts.empty += prompts.keys.count(None)
+            duplicates.add(first_row, pa.array(prompts.keys, pa.binary(16)))
         duplicates.finish()
         counts.duplicates = duplicates.found
         with opened(job.config.state.dir) as store:
@@ -110,7 +109,7 @@ def _count(job: Job, folder: Path) -> _Counts:
     return counts
 
 
-def _prompts(job: Job) -> Iterator[tuple[int, list[Prompt | None]]]:
+def _prompts(job: Job) -> Iterator[tuple[int, Prompts]]:
     for chunk in read_chunks(job.source, job.config.task.columns, whole(job.source)):
         yield chunk.span.first_row, job.task.prompts(chunk.columns)
 

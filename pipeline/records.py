@@ -1,12 +1,15 @@
 """The values that travel: a chunk of rows, a prompt, an answer, an outcome.
 
-What is made for every row is a named tuple: a frozen dataclass takes five times as long to make.
+What is made for every row is a named tuple: a frozen dataclass takes five times as long to make. What most rows
+of most nights only pass through is columns, of which nothing is made a row.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import NamedTuple
+from functools import cached_property
+from itertools import compress
+from typing import Any, NamedTuple, overload
 
 
 class Status(StrEnum):
@@ -70,6 +73,42 @@ class Prompt(NamedTuple):
     truncated: bool
 
 
+class Prompts(Sequence[Prompt | None]):
+    """The prompts of a chunk as columns; as a sequence, each is made when it is taken, None where a row has no text.
+
+    Attributes:
+        keys: The keys; None where a row has no text.
+        texts: The texts; None where a row has none.
+        truncated: Whether each text was cut.
+    """
+
+    __slots__ = ("keys", "texts", "truncated")
+
+    def __init__(
+        self, keys: Sequence[bytes | None], texts: Sequence[str | None], truncated: Sequence[bool]
+    ) -> None:
+        """Make them of columns of one length."""
+        self.keys, self.texts, self.truncated = keys, texts, truncated
+
+    @classmethod
+    def of(cls, prompts: Iterable[Prompt | None]) -> "Prompts":
+        """Make them of single ones."""
+        return cls(*columns_of(3, [prompt or (None, None, False) for prompt in prompts]))
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    @overload
+    def __getitem__(self, row: int) -> Prompt | None: ...
+    @overload
+    def __getitem__(self, row: slice) -> "Prompts": ...
+    def __getitem__(self, row: int | slice) -> "Prompt | Prompts | None":
+        if isinstance(row, slice):
+            return Prompts(self.keys[row], self.texts[row], self.truncated[row])
+        key, text = self.keys[row], self.texts[row]
+        return None if key is None or text is None else Prompt(key, text, self.truncated[row])
+
+
 class Answer(NamedTuple):
     """What came back for one key, as it is kept in the ledger.
 
@@ -111,6 +150,41 @@ class Answer(NamedTuple):
     at: float
 
 
+class Answers(Mapping[bytes, Answer]):
+    """Answers as columns; as a mapping from key to answer, each is made when it is taken.
+
+    Attributes:
+        columns: For each field of `Answer`, its values.
+    """
+
+    def __init__(self, columns: Mapping[str, Sequence[Any]]) -> None:
+        """Make them of columns of one length, in which no key stands twice."""
+        self.columns = columns
+
+    @classmethod
+    def of(cls, answers: Iterable[Answer]) -> "Answers":
+        """Make them of single ones."""
+        return cls(columns_by_name(Answer._fields, list(answers)))
+
+    @cached_property
+    def _places(self) -> dict[bytes, int]:
+        return {key: place for place, key in enumerate(self.columns["key"])}
+
+    def __getitem__(self, key: bytes) -> Answer:
+        place = self._places[key]
+        return Answer._make([column[place] for column in self.columns.values()])
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(self.columns["key"])
+
+    def __len__(self) -> int:
+        return len(self.columns["key"])
+
+    def where(self, chosen: Sequence[bool]) -> "Answers":
+        """Return those for which *chosen* is true."""
+        return Answers({name: list(compress(column, chosen)) for name, column in self.columns.items()})
+
+
 class Outcome(NamedTuple):
     """What an answer means for the task: labels, or the reason why there are none.
 
@@ -125,3 +199,17 @@ class Outcome(NamedTuple):
     labels: tuple[str, ...] = ()
     confidence: float | None = None
     error: str | None = None
+
+
+Outcomes = dict[str, Sequence[Any]]
+"""Outcomes as columns: for each field of `Outcome`, its values."""
+
+
+def columns_of(count: int, rows: Sequence[Sequence[Any]]) -> list[Sequence[Any]]:
+    """Turn *rows* of *count* values each into columns."""
+    return list(zip(*rows, strict=True)) if rows else [()] * count
+
+
+def columns_by_name(names: Sequence[str], rows: Sequence[Sequence[Any]]) -> dict[str, Sequence[Any]]:
+    """Turn *rows* of values with *names* into columns."""
+    return dict(zip(names, columns_of(len(names), rows), strict=True))

@@ -35,7 +35,7 @@ from pipeline.outputs.parts import DamagedPartError, Parts, gaps
 from pipeline.outputs.publish import publish
 from pipeline.outputs.report import Tally
 from pipeline.publication import publication
-from pipeline.records import Prompt, Span
+from pipeline.records import Prompts, Span
 from pipeline.result import RunResult, result_of, save_report
 from pipeline.serving import endpoint_url
 from pipeline.start import Start, started
@@ -46,8 +46,6 @@ from pipeline.threads import Threads
 from pipeline.watch import Progress, Silent, Watcher
 
 log = logging.getLogger(__name__)
-
-Prompts = Sequence[Prompt | None]  # a chunk's; None stands for a row without text
 
 OPEN_CHUNKS = 4
 """Chunks in work at once: enough that a slow row at a chunk's end does not idle the workers."""

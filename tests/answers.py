@@ -1,12 +1,12 @@
 """Answers, prompts and parts made up for tests."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from hashlib import blake2b
 
 import pyarrow as pa
 
 from pipeline.outputs.columns import Answered, part_batch
-from pipeline.records import Answer, Outcome, Prompt, Status
+from pipeline.records import Answer, Outcome, Prompt, Prompts, Status
 
 
 def key(number: int) -> bytes:
@@ -32,12 +32,18 @@ def prompt(number: int) -> Prompt:
     return Prompt(key(number), f"text {number}", truncated=False)
 
 
-def answered(found: Sequence[Answer], label: str = "games") -> Answered:
-    """What the desk gives out: every answer means *label*."""
-    return {each.key: (each, Outcome(Status.OK, (label,), 0.5)) for each in found}
+def made_part(
+    kind: str, prompts: Sequence[Prompt | None], meant: Iterable[tuple[Answer, Outcome]]
+) -> pa.RecordBatch:
+    """The part of *prompts* whose answers mean what is given with them."""
+    answered = Answered()
+    for each, outcome in meant:
+        answered.add(each, outcome)
+    return part_batch(kind, Prompts.of(prompts), answered)
 
 
 def part(numbers: Sequence[int | None], kind: str = "single") -> pa.RecordBatch:
     """A part whose rows have these keys; None is a row without text."""
     prompts = [None if number is None else prompt(number) for number in numbers]
-    return part_batch(kind, prompts, answered([answer(number) for number in numbers if number is not None]))
+    found = {number: answer(number) for number in numbers if number is not None}
+    return made_part(kind, prompts, [(each, Outcome(Status.OK, ("games",), 0.5)) for each in found.values()])

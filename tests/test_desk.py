@@ -10,7 +10,8 @@ from answers import answer, key, prompt
 from jobs import JobFiles
 from pipeline.desk import Desk
 from pipeline.ledger import Ledger
-from pipeline.records import Answer, Prompt, Status
+from pipeline.outputs.columns import KEY, Answered
+from pipeline.records import Answer, Outcome, Prompt, Prompts, Status
 from pipeline.tasks.parse import Parser
 
 
@@ -70,6 +71,12 @@ async def _office(folder: Path, parser: Parser, retry: Sequence[Status] = ()):
         yield Office(desk.ledger, desk, model)
 
 
+def meanings(answered: Answered) -> dict[bytes, Outcome]:
+    columns = answered.columns()
+    outcomes = zip(*(columns[name] for name in Outcome._fields), strict=True)
+    return dict(zip(columns[KEY], map(Outcome._make, outcomes), strict=True))
+
+
 def mine(number: int, **changes: object) -> Answer:
     return answer(number, **{"run": "run-2", **changes})
 
@@ -77,14 +84,14 @@ def mine(number: int, **changes: object) -> Answer:
 async def test_a_key_is_asked_once_however_many_rows_and_chunks_need_it(office: Office) -> None:
     chunks = [[prompt(1), prompt(2), prompt(1), None], [prompt(2), prompt(3)]]
     async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(office.desk.answers(chunk)) for chunk in chunks]
+        tasks = [group.create_task(office.desk.answers(Prompts.of(chunk))) for chunk in chunks]
         await office.until_asked(3)
         assert sorted(office.model.keys) == sorted([key(1), key(2), key(3)])
         await office.arrive(mine(2))
         await asyncio.sleep(0.01)
         assert not any(task.done() for task in tasks)
         await office.arrive(mine(1), mine(3))
-    assert [set(task.result()) for task in tasks] == [{key(1), key(2)}, {key(2), key(3)}]
+    assert [set(meanings(task.result())) for task in tasks] == [{key(1), key(2)}, {key(2), key(3)}]
     assert len(office.model.asked) == 3
 
 
@@ -93,24 +100,24 @@ async def test_a_durable_answer_is_never_asked_again_and_counts_as_reused(office
     office.desk._pending.clear()
     office.ledger._on_durable = lambda _: None
     await office.ledger.flush()
-    found = await office.desk.answers([prompt(1)])
-    assert found[key(1)][1].labels == ("games",)
+    found = await office.desk.answers(Prompts.of([prompt(1)]))
+    assert meanings(found)[key(1)].labels == ("games",)
     assert (office.model.opened, office.desk.reused) == (0, 1)
 
 
 async def test_a_chunk_without_text_needs_neither_ledger_nor_model(office: Office) -> None:
-    assert await office.desk.answers([None, None]) == {}
+    assert len(await office.desk.answers(Prompts.of([None, None]))) == 0
     assert office.model.opened == 0
 
 
 async def test_an_invalid_answer_is_asked_once_more_and_the_second_is_the_last_word(office: Office) -> None:
-    waiting = asyncio.create_task(office.desk.answers([prompt(1)]))
+    waiting = asyncio.create_task(office.desk.answers(Prompts.of([prompt(1)])))
     await office.until_asked(1)
     first = mine(1, text='{"label": "nonsense"}')
     await office.arrive(first)
     assert office.model.asked == [(key(1), None), (key(1), first)]
     await office.arrive(mine(1, text='{"label": "rubbish"}', asks=2))
-    assert (await waiting)[key(1)][1].status is Status.INVALID
+    assert meanings(await waiting)[key(1)].status is Status.INVALID
 
 
 async def test_after_a_crash_an_invalid_answer_that_was_asked_once_is_asked_once_more(
@@ -120,11 +127,11 @@ async def test_after_a_crash_an_invalid_answer_that_was_asked_once_is_asked_once
     async with Ledger.open(tmp_path, on_durable=list, on_failure=print) as ledger:
         await ledger.append(first)
     async for office in _office(tmp_path, parser):
-        waiting = asyncio.create_task(office.desk.answers([prompt(1)]))
+        waiting = asyncio.create_task(office.desk.answers(Prompts.of([prompt(1)])))
         await office.until_asked(1)
         assert office.model.asked == [(key(1), first)]
         await office.arrive(mine(1, asks=2))
-        assert (await waiting)[key(1)][1].status is Status.OK
+        assert meanings(await waiting)[key(1)].status is Status.OK
 
 
 @pytest.mark.parametrize(("run", "asks"), [("run-1", 1), ("run-2", 0)])
@@ -135,18 +142,18 @@ async def test_a_retry_asks_afresh_for_what_earlier_runs_paid_for_only(
         await ledger.append(answer(1, run=run, text=None, status=Status.FILTERED, error="filtered"))
         await ledger.append(answer(2, run=run))
     async for office in _office(tmp_path, parser, retry=[Status.FILTERED]):
-        waiting = asyncio.create_task(office.desk.answers([prompt(1), prompt(2)]))
+        waiting = asyncio.create_task(office.desk.answers(Prompts.of([prompt(1), prompt(2)])))
         if asks:
             await office.until_asked(1)
             assert office.model.asked == [(key(1), None)]
             await office.arrive(mine(1))
-        found = await waiting
-        assert found[key(1)][1].status is (Status.OK if asks else Status.FILTERED)
+        found = meanings(await waiting)
+        assert found[key(1)].status is (Status.OK if asks else Status.FILTERED)
         assert len(office.model.asked) == asks
 
 
 async def test_nothing_is_held_once_all_are_answered(office: Office) -> None:
-    waiting = asyncio.create_task(office.desk.answers([prompt(n) for n in range(100)]))
+    waiting = asyncio.create_task(office.desk.answers(Prompts.of([prompt(n) for n in range(100)])))
     await office.until_asked(100)
     await office.arrive(*(mine(n) for n in range(60)))
     assert office.desk.answered == 60

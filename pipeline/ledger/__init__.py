@@ -18,7 +18,7 @@ from pipeline.durable import make_private
 from pipeline.errors import CannotCreateError, ConfigError, DiskError, PipelineError
 from pipeline.ledger import rescue
 from pipeline.ledger.store import Store
-from pipeline.records import Answer
+from pipeline.records import Answer, Answers
 
 COMMIT_SECONDS = 0.05
 COMMIT_ANSWERS = 500
@@ -87,7 +87,7 @@ class Ledger:
         if not self._room.is_set():
             await self._room.wait()
 
-    async def look_up(self, keys: Sequence[bytes]) -> dict[bytes, Answer]:
+    async def look_up(self, keys: Sequence[bytes]) -> Answers:
         """Return the newest durable answer of each of *keys* that has one.
 
         Raises:

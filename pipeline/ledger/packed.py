@@ -7,7 +7,6 @@ fit its checksum; it is to be read as it stands.
 
 import sqlite3
 from collections.abc import Sequence
-from itertools import compress
 from operator import eq
 from typing import Any
 from zlib import crc32
@@ -15,7 +14,7 @@ from zlib import crc32
 import orjson
 
 from pipeline.ledger.schema import FIELDS, REALS, STATUS
-from pipeline.records import Answer, Status
+from pipeline.records import Answers, Status
 
 KEY_BYTES = 16
 
@@ -40,8 +39,10 @@ FROM wanted CROSS JOIN latest l ON l.key = substr(?1, place * {KEY_BYTES} + 1, {
 LEFT JOIN answers a ON a.id = l.id AND a.key = l.key
 """  # noqa: S608 - the statement is constant
 
+NONE = Answers.of(())
 
-def look_up(connection: sqlite3.Connection, keys: Sequence[bytes]) -> tuple[dict[bytes, Answer], bool]:
+
+def look_up(connection: sqlite3.Connection, keys: Sequence[bytes]) -> tuple[Answers, bool]:
     """Return the newest answers of *keys*, and whether those are all that there are.
 
     Raises:
@@ -49,21 +50,22 @@ def look_up(connection: sqlite3.Connection, keys: Sequence[bytes]) -> tuple[dict
     """
     try:
         count, places, *cells = connection.execute(LOOK_UP, (b"".join(keys),)).fetchone()
-        found = _unpacked([keys[place] for place in orjson.loads(places)], *cells) if count else {}
+        found = _unpacked([keys[place] for place in orjson.loads(places)], *cells) if count else NONE
     except FAILURES as error:
         if getattr(error, "sqlite_errorcode", None) not in {sqlite3.SQLITE_ERROR, sqlite3.SQLITE_TOOBIG}:
             raise
-        return {}, False
+        return NONE, False
     except (ValueError, TypeError):  # damaged cells
-        return {}, False
+        return NONE, False
     return found, len(found) == count
 
 
-def _unpacked(keys: Sequence[bytes], checksums: bytes, *columns: bytes) -> dict[bytes, Answer]:
+def _unpacked(keys: Sequence[bytes], checksums: bytes, *columns: bytes) -> Answers:
     """Return those answers that fit their checksums."""
     cells: list[Sequence[Any]] = [keys, *map(orjson.loads, columns)]
     sums = map(crc32, map(orjson.dumps, zip(*cells[1:], strict=True)), map(crc32, keys))
     fits = list(map(eq, sums, orjson.loads(checksums)))
-    cells[STATUS] = [status and Status(status) for status in cells[STATUS]]
-    answers = map(Answer._make, zip(*cells, strict=True))
-    return dict(compress(zip(keys, answers, strict=True), fits))
+    if any(cells[STATUS]):
+        cells[STATUS] = [status and Status(status) for status in cells[STATUS]]
+    found = Answers(dict(zip(FIELDS, cells, strict=True)))
+    return found if all(fits) else found.where(fits)

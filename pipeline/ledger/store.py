@@ -9,6 +9,7 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Self
 
@@ -16,7 +17,7 @@ from pipeline.ledger import packed
 from pipeline.ledger.connection import OpenFile, index, transaction
 from pipeline.ledger.schema import INSERT, SELECT, DamagedError, answer_of, row_of, rows
 from pipeline.ledger.spent import SPENT_BY_RUN
-from pipeline.records import Answer
+from pipeline.records import Answer, Answers
 
 KEYS_PER_STATEMENT = 4096
 ROWS_AT_ONCE = 1000
@@ -67,20 +68,22 @@ class Store:
         """Make *answers* durable, in one transaction."""
         self._file.do(partial(_append, cells=[row_of(answer) for answer in answers]), writes=True)
 
-    def look_up(self, keys: Sequence[bytes]) -> dict[bytes, Answer]:
+    def look_up(self, keys: Sequence[bytes]) -> Answers:
         """Return the newest answer of each of *keys* that has one."""
         self.index()
         return self._file.do(partial(self._look_up, sorted(keys)))
 
-    def _look_up(self, keys: Sequence[bytes], connection: sqlite3.Connection) -> dict[bytes, Answer]:
-        found: dict[bytes, Answer] = {}
-        for start in range(0, len(keys), KEYS_PER_STATEMENT):
-            some = keys[start : start + KEYS_PER_STATEMENT]
-            known, complete = packed.look_up(connection, some)
-            found |= known
-            if not complete:
-                found |= self._look_closely(connection, [key for key in some if key not in known])
-        return found
+    def _look_up(self, keys: Sequence[bytes], connection: sqlite3.Connection) -> Answers:
+        sets = [keys[at : at + KEYS_PER_STATEMENT] for at in range(0, len(keys), KEYS_PER_STATEMENT)]
+        found = [self._look_up_set(some, connection) for some in sets]
+        return found[0] if len(found) == 1 else Answers.of(chain.from_iterable(f.values() for f in found))
+
+    def _look_up_set(self, keys: Sequence[bytes], connection: sqlite3.Connection) -> Answers:
+        known, complete = packed.look_up(connection, keys)
+        if complete:
+            return known
+        closely = self._look_closely(connection, [key for key in keys if key not in known])
+        return Answers.of([*known.values(), *closely.values()])
 
     def _look_closely(self, connection: sqlite3.Connection, keys: Sequence[bytes]) -> dict[bytes, Answer]:
         """Look up what could not be read in one go, and find out what is damaged."""

@@ -1,12 +1,11 @@
 """The new columns of a row, from its prompt, its answer and what the answer means."""
 
-from collections.abc import Mapping, Sequence
-from itertools import repeat
+from itertools import chain
 from typing import Any
 
 import pyarrow as pa
 
-from pipeline.records import Answer, Outcome, Prompt, Status
+from pipeline.records import Answer, Answers, Outcome, Outcomes, Prompts, Status, columns_by_name, columns_of
 
 KEY = "key"
 """The one column of a part that is not published: it finds a row's duplicates."""
@@ -17,7 +16,38 @@ MODEL, DUPLICATE, NONE = "model", "duplicate", "none"
 BILLED = ("prompt_tokens", "cached_tokens", "completion_tokens", "cost_usd")
 """The columns that only the first row with its key has; they are 0 for the others."""
 
-Answered = Mapping[bytes, tuple[Answer, Outcome]]
+TOLD = ("run", "prompt_tokens", "cached_tokens", "completion_tokens", "cost_usd", "model")
+"""What of an answer is in the output as it stands."""
+
+
+class Answered:
+    """The answers to the prompts of a chunk, and what they mean; as columns, for that is what becomes of them."""
+
+    def __init__(self) -> None:
+        self._sets: list[tuple[Answers, Outcomes]] = []
+        self._singles: list[tuple[Answer, Outcome]] = []
+        self._count = 0
+
+    def __len__(self) -> int:
+        return self._count
+
+    def add(self, answer: Answer, outcome: Outcome) -> None:
+        """Take in an answer."""
+        self._singles.append((answer, outcome))
+        self._count += 1
+
+    def add_all(self, answers: Answers, outcomes: Outcomes) -> None:
+        """Take in a set of answers."""
+        self._sets.append((answers, outcomes))
+        self._count += len(answers)
+
+    def columns(self) -> dict[str, list[Any]]:
+        """Return what was taken in: for each name in `TOLD`, for each field of `Outcome` and for `KEY` its values."""
+        answers, outcomes = columns_of(2, self._singles)
+        singles = Answers.of(answers), columns_by_name(Outcome._fields, outcomes)
+        sets = [{**told.columns, **meant} for told, meant in [*self._sets, singles]]
+        names = (KEY, *TOLD, *Outcome._fields)
+        return {name: list(chain.from_iterable(each[name] for each in sets)) for name in names}
 
 
 def part_schema(kind: str) -> pa.Schema:
@@ -48,40 +78,42 @@ def output_names(kind: str, prefix: str) -> list[str]:
     return [prefix + name for name in names]
 
 
-def part_batch(kind: str, prompts: Sequence[Prompt | None], answered: Answered) -> pa.RecordBatch:
+def part_batch(kind: str, prompts: Prompts, answered: Answered) -> pa.RecordBatch:
     """Return the part of a chunk: one row for each of *prompts*; None stands for a row without text."""
     schema = part_schema(kind)
-    found = [_EMPTY if prompt is None else answered[prompt.key] for prompt in prompts]
-    answers, outcomes = zip(*found, strict=True) if found else ((), ())
-    told = _columns(Answer._fields, answers)
-    meant = _columns(Outcome._fields, outcomes)
+    found = answered.columns()
+    for name, value in _EMPTY.items():
+        found[name].append(value)
     labels = [
         each if status is Status.OK else None
-        for each, status in zip(meant["labels"], meant["status"], strict=True)
+        for each, status in zip(found["labels"], found["status"], strict=True)
     ]
     columns = {
-        KEY: [prompt and prompt.key for prompt in prompts],
         "label": [each[0] if each else None for each in labels],
         "labels": labels,
-        "label_status": meant["status"],
-        "label_confidence": meant["confidence"],
-        "label_error": meant["error"],
-        "label_truncated": [prompt is not None and prompt.truncated for prompt in prompts],
-        "label_model": told["model"],
-        "label_run": told["run"],
-        **{name: told[name] for name in BILLED},
+        "label_status": found["status"],
+        "label_confidence": found["confidence"],
+        "label_error": found["error"],
+        "label_model": found["model"],
+        "label_run": found["run"],
+        **{name: found[name] for name in BILLED},
     }
-    arrays = [pa.array(columns[field.name], field.type) for field in schema]
+    places = {key: place for place, key in enumerate(found[KEY])}
+    rows = pa.array(map(places.__getitem__, prompts.keys), pa.int32(), size=len(prompts))
+    by_row = {KEY: prompts.keys, "label_truncated": prompts.truncated}
+    arrays = [
+        pa.array(by_row[field.name], field.type)
+        if field.name in by_row
+        else pa.array(columns[field.name], field.type).take(rows)
+        for field in schema
+    ]
     return pa.RecordBatch.from_arrays(arrays, schema=schema)
 
 
-def _columns(names: Sequence[str], rows: Sequence[Sequence[Any]]) -> dict[str, Sequence[Any]]:
-    """Turn *rows* into columns with *names*."""
-    return dict(zip(names, zip(*rows, strict=True) if rows else repeat(()), strict=False))
-
-
-_NO_ANSWER = Answer(b"", None, None, None, None, None, None, 0, 0, 0, 0.0, None, None, 0, 0, 0.0)  # type: ignore[arg-type]
-_EMPTY = (_NO_ANSWER, Outcome(Status.EMPTY, error="the row has no text"))
+_EMPTY = {
+    KEY: None, "run": None, "model": None, "prompt_tokens": 0, "cached_tokens": 0, "completion_tokens": 0,
+    "cost_usd": 0.0, "status": Status.EMPTY, "labels": (), "confidence": None, "error": "the row has no text",
+}  # fmt: skip
 
 
 def failed_rows(part: pa.RecordBatch) -> int:

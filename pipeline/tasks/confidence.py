@@ -3,7 +3,8 @@
 import json
 import re
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Sequence
+from collections import defaultdict
+from collections.abc import Sequence
 from functools import lru_cache
 from itertools import accumulate
 from math import exp
@@ -27,11 +28,11 @@ class _Layout(NamedTuple):
     """Tells how the tokens of a reply stand in its log-probabilities.
 
     Attributes:
-        match: Finds the numbers of the tokens that spell labels, if the tokens are the same again.
+        pattern: Finds the numbers of the tokens that spell labels in each line, if the tokens are the same again.
         parts: Which of those numbers are each label's, as a range; empty where that cannot be told.
     """
 
-    match: Callable[[str], re.Match[str] | None]
+    pattern: re.Pattern[str]
     parts: Sequence[tuple[int, int]]
 
 
@@ -45,6 +46,31 @@ class Confidence:
     def __init__(self) -> None:
         self._layouts: dict[str, _Layout] = {}
 
+    def of_all(
+        self, texts: Sequence[str | None], logprobs: Sequence[str | None], labels: Sequence[tuple[str, ...]]
+    ) -> list[float | None]:
+        """Return what `of` does for each reply, None where there are no labels or no log-probabilities."""
+        found: list[float | None] = [None] * len(texts)
+        alike: defaultdict[str | None, list[int]] = defaultdict(list)
+        for row, (text, numbers, named) in enumerate(zip(texts, logprobs, labels, strict=True)):
+            if named and numbers is not None:
+                alike[text].append(row)
+        for text, rows in alike.items():
+            lines = [logprobs[row] or "" for row in rows]
+            for row, confidence in zip(rows, self._of_same(text or "", lines, labels[rows[0]]), strict=True):
+                found[row] = confidence
+        return found
+
+    def _of_same(self, text: str, lines: Sequence[str], labels: tuple[str, ...]) -> list[float | None]:
+        """Return what `of` does for each of the log-probabilities of one reply: one search for all of them."""
+        layout, together = self._layouts.get(text), "\n".join(lines)
+        numbers = layout.pattern.findall(together) if layout else []
+        if not layout or len(numbers) != len(lines) or together.count("\n") >= len(lines):
+            return [self.of(text, each, labels) for each in lines]
+        if layout.pattern.groups == 1:  # nearly always: a label is a token
+            return [_probability(value) for value in map(float, numbers)]
+        return [_weakest(layout.parts, list(map(float, each))) for each in numbers]
+
     def of(self, text: str, logprobs: str, labels: tuple[str, ...]) -> float | None:
         """Return the probability that the model gave to *labels*: of several, the weakest.
 
@@ -56,7 +82,7 @@ class Confidence:
             labels: The labels that were read from the reply: always the same ones from the same reply.
         """
         layout = self._layouts.get(text)
-        if layout and (found := layout.match(logprobs)):
+        if layout and (found := layout.pattern.fullmatch(logprobs)):
             return _weakest(layout.parts, list(map(float, found.groups())))
         pairs = orjson.loads(logprobs)
         # Where the grammar rewrites the reply, the tokens spell the same labels with other blanks around them.
@@ -70,8 +96,11 @@ class Confidence:
 def _weakest(parts: Sequence[tuple[int, int]], values: Sequence[float]) -> float | None:
     if not parts:
         return None
-    weakest = min([sum(values[first:last]) for first, last in parts])
-    return exp(weakest) if weakest < 0.0 else 1.0
+    return _probability(min([sum(values[first:last]) for first, last in parts]))
+
+
+def _probability(logarithm: float) -> float:
+    return exp(logarithm) if logarithm < 0.0 else 1.0
 
 
 def _layout(tokens: Sequence[str], parts: Sequence[tuple[int, int]]) -> _Layout:
@@ -81,8 +110,8 @@ def _layout(tokens: Sequence[str], parts: Sequence[tuple[int, int]]) -> _Layout:
         re.escape(f"[{orjson.dumps(token).decode()},") + (f"({NUMBER})" if number in needed else NUMBER)
         for number, token in enumerate(tokens)
     ]
-    match = re.compile(r"\[" + r"\],".join(pairs) + r"\]\]").fullmatch
-    return _Layout(match, [(needed.index(first), needed.index(last - 1) + 1) for first, last in parts])
+    pattern = re.compile(r"^\[" + r"\],".join(pairs) + r"\]\]$", re.MULTILINE)
+    return _Layout(pattern, [(needed.index(first), needed.index(last - 1) + 1) for first, last in parts])
 
 
 @lru_cache(maxsize=4096)

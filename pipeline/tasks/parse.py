@@ -13,7 +13,7 @@ from typing import Any
 import orjson
 
 from pipeline.config import TaskSettings
-from pipeline.records import Answer, Outcome, Status
+from pipeline.records import Answer, Answers, Outcome, Outcomes, Status, columns_by_name
 from pipeline.tasks.confidence import Confidence
 
 LONGEST_PLAIN = 1000
@@ -38,21 +38,35 @@ class Parser:
 
     def outcome(self, answer: Answer) -> Outcome:
         """Return what *answer* means; never raises for whatever a model may have said."""
-        if answer.status is not None:
-            return Outcome(answer.status, error=answer.error)
-        if answer.finish == "length":
-            return Outcome(Status.INVALID, error="the reply was cut at max_tokens; raise model.max_tokens")
-        text = answer.text or ""
-        read = self._read(text) if len(text) <= LONGEST_PLAIN else self._read_text(text)
-        if isinstance(read, str):
-            return Outcome(Status.INVALID, error=read)
-        if answer.logprobs is None:
-            return Outcome(Status.OK, read)
-        return Outcome(Status.OK, read, self._confidence.of(text, answer.logprobs, read), None)
+        meant = self._meaning(answer.text, answer.finish, answer.status, answer.error)
+        if answer.logprobs is None or not meant.labels:
+            return meant
+        confidence = self._confidence.of(answer.text or "", answer.logprobs, meant.labels)
+        return Outcome(meant.status, meant.labels, confidence)
+
+    def outcomes(self, answers: Answers) -> Outcomes:
+        """Return what each of *answers* means, as `outcome` does for one."""
+        told = answers.columns
+        replies = list(zip(told["text"], told["finish"], told["status"], told["error"], strict=True))
+        meanings = {reply: self._meaning(*reply) for reply in set(replies)}  # few of them differ
+        outcomes = columns_by_name(Outcome._fields, [meanings[reply] for reply in replies])
+        outcomes["confidence"] = self._confidence.of_all(told["text"], told["logprobs"], outcomes["labels"])
+        return outcomes
 
     def settled(self, answer: Answer, outcome: Outcome) -> bool:
         """Whether *answer* stands, or is worth one more, stricter, ask."""
         return outcome.status is not Status.INVALID or answer.asks >= MAX_ASKS
+
+    def _meaning(
+        self, text: str | None, finish: str | None, status: Status | None, error: str | None
+    ) -> Outcome:
+        if status is not None:
+            return Outcome(status, error=error)
+        if finish == "length":
+            return Outcome(Status.INVALID, error="the reply was cut at max_tokens; raise model.max_tokens")
+        text = text or ""
+        read = self._read(text) if len(text) <= LONGEST_PLAIN else self._read_text(text)
+        return Outcome(Status.INVALID, error=read) if isinstance(read, str) else Outcome(Status.OK, read)
 
     def _read_text(self, text: str) -> tuple[str, ...] | str:
         """Return the labels in *text*, or a sentence saying why there are none."""

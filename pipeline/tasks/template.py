@@ -76,7 +76,7 @@ def render_rows(text: str, columns: Mapping[str, Sequence[str | None]]) -> list[
         for part in parts
     )
     if len(names) == 1:  # nearly always
-        fill = layout.format
+        fill = str if layout == "{0}" else layout.format
         return [fill(cell) if cell and not cell.isspace() else None for cell in columns[names[0]]]
     return [
         layout.format(*[cell or "" for cell in cells])

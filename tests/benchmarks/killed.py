@@ -20,9 +20,9 @@ from pipeline.config import load_config
 from pipeline.inputs.read import read_chunks
 from pipeline.job import Job, prepare
 from pipeline.ledger import open_store
-from pipeline.outputs.columns import part_batch, part_schema
+from pipeline.outputs.columns import Answered, part_batch, part_schema
 from pipeline.outputs.parts import Parts
-from pipeline.records import Answer, Chunk, Prompt, Span
+from pipeline.records import Answer, Answers, Chunk, Prompt, Span
 from pipeline.run import OPEN_CHUNKS
 from pipeline.tasks.parse import Parser
 
@@ -118,12 +118,13 @@ class Builder:
             self._answer(chunk, with_part=start < open_from)
 
     def _answer(self, chunk: Chunk, *, with_part: bool) -> None:
-        prompts = [prompt for prompt in self._job.task.prompts(chunk.columns) if prompt]
+        prompts = self._job.task.prompts(chunk.columns)
         known = prompts[: max(0, self._rows - MISSING - chunk.span.start)]
-        answers = [answer_to(prompt, self._run_id) for prompt in known]
+        answers = [answer_to(prompt, self._run_id) for prompt in known if prompt]
         self._store.append(answers)
         if with_part:
-            answered = {answer.key: (answer, self._parser.outcome(answer)) for answer in answers}
+            answered, found = Answered(), Answers.of(answers)
+            answered.add_all(found, self._parser.outcomes(found))
             self._parts.write(chunk.span, part_batch(self._job.config.task.kind, prompts, answered))
 
 

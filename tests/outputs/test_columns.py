@@ -3,13 +3,13 @@
 import pyarrow as pa
 import pytest
 
-from answers import answer, key, part, prompt
-from pipeline.outputs.columns import failed_rows, output_names, part_batch, part_schema, published
-from pipeline.records import Outcome, Prompt, Status
+from answers import answer, answers, key, made_part, part, prompt
+from pipeline.outputs.columns import Answered, failed_rows, output_names, part_batch, part_schema, published
+from pipeline.records import Answers, Outcome, Prompt, Prompts, Status, columns_by_name
 
 
 def row(outcome: Outcome, kind: str = "single", **changes: object) -> dict[str, object]:
-    batch = part_batch(kind, [prompt(1)], {key(1): (answer(1, **changes), outcome)})
+    batch = made_part(kind, [prompt(1)], [(answer(1, **changes), outcome)])
     return batch.to_pylist()[0]
 
 
@@ -48,7 +48,7 @@ def test_a_row_without_text_is_empty_and_free() -> None:
 
 def test_a_cut_text_is_marked_in_its_own_row_only() -> None:
     prompts = [Prompt(key(1), "a", truncated=True), Prompt(key(1), "a", truncated=False)]
-    batch = part_batch("single", prompts, {key(1): (answer(1), Outcome(Status.OK, ("games",)))})
+    batch = made_part("single", prompts, [(answer(1), Outcome(Status.OK, ("games",)))])
     assert batch.column("label_truncated").to_pylist() == [True, False]
 
 
@@ -56,10 +56,25 @@ def test_a_part_without_rows_has_the_schema() -> None:
     assert part([]).schema == part_schema("single")
 
 
+def test_answers_that_came_in_sets_and_alone_stand_in_the_rows_of_their_keys() -> None:
+    labels = ["games", "sound", "mail", "chat"]
+    outcomes = [Outcome(Status.OK, (label,), 0.5) for label in labels]
+    found, answered = answers(0, 4), Answered()
+    answered.add(found[2], outcomes[2])
+    known = {name: column[:2] for name, column in columns_by_name(Outcome._fields, outcomes).items()}
+    answered.add_all(Answers.of(found[:2]), known)
+    answered.add(found[3], outcomes[3])
+    prompts = [prompt(3), None, prompt(1), prompt(0), prompt(3), prompt(2)]
+    batch = part_batch("single", Prompts.of(prompts), answered)
+    assert len(answered) == 4
+    assert batch.column("label").to_pylist() == ["chat", None, "sound", "games", "chat", "mail"]
+    assert batch.column("key").to_pylist() == [each and each.key for each in prompts]
+
+
 def test_failed_rows_have_text_and_no_labels() -> None:
     outcomes = [Outcome(Status.OK, ("games",)), Outcome(Status.INVALID), Outcome(Status.ERROR)]
-    answered = {key(n): (answer(n), outcome) for n, outcome in enumerate(outcomes)}
-    assert failed_rows(part_batch("single", [prompt(0), prompt(1), prompt(2), None], answered)) == 2
+    meant = [(answer(n), outcome) for n, outcome in enumerate(outcomes)]
+    assert failed_rows(made_part("single", [prompt(0), prompt(1), prompt(2), None], meant)) == 2
 
 
 def test_a_duplicate_says_so_and_costs_nothing_but_keeps_its_label() -> None:

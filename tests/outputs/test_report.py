@@ -5,8 +5,8 @@ import json
 import pyarrow as pa
 import pytest
 
-from answers import answer, key, prompt
-from pipeline.outputs.columns import part_batch, published
+from answers import answer, key, made_part, prompt
+from pipeline.outputs.columns import published
 from pipeline.outputs.report import Tally
 from pipeline.records import Outcome, Prompt, Status
 
@@ -18,9 +18,8 @@ def tally(
 ) -> Tally:
     found = Tally("run-1")
     for rows, duplicates in portions:
-        answered = {each.key: (each, outcome) for each, outcome in rows}
         prompts = [prompt(number) for number, _ in enumerate(rows)]
-        found.add(published(part_batch(kind, prompts, answered), pa.array(duplicates), prefix), prefix)
+        found.add(published(made_part(kind, prompts, rows), pa.array(duplicates), prefix), prefix)
     return found
 
 
@@ -69,7 +68,7 @@ def test_a_report_of_nothing_is_json_too() -> None:
 
 
 def test_cut_texts_are_counted() -> None:
-    batch = part_batch("single", [Prompt(key(0), "a", truncated=True)], {key(0): (answer(0), OK)})
+    batch = made_part("single", [Prompt(key(0), "a", truncated=True)], [(answer(0), OK)])
     found = Tally("run-1")
     found.add(published(batch, pa.array([False]), ""), "")
     assert found.truncated == 1

@@ -12,7 +12,7 @@ from pathlib import Path
 import polars as pl
 
 from jobs import JobFiles
-from pipeline.records import Answer, Prompt, Status
+from pipeline.records import Answer, Prompts, Status
 from pipeline.tasks.prompt import Task
 
 ANSWER = ", ".join(Answer._fields)
@@ -82,7 +82,7 @@ def input_stamp(job: JobFiles) -> object:
     return [(file, file.stat().st_ino, file.stat().st_size, file.stat().st_mtime_ns) for file in files]
 
 
-def prompts_of(job: JobFiles, rows: pl.DataFrame) -> list[Prompt | None]:
+def prompts_of(job: JobFiles, rows: pl.DataFrame) -> Prompts:
     """Render the job's prompts, one for each of *rows*."""
     config = job.config()
     columns = {name: rows[name].cast(pl.String).to_list() for name in config.task.columns}

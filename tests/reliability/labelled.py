@@ -10,7 +10,7 @@ import orjson
 import polars as pl
 
 from jobs import JobFiles
-from pipeline.records import Answer, Prompt, Status
+from pipeline.records import Answer, Prompt, Prompts, Status
 from pipeline.tasks.parse import Parser
 from reliability.evidence import NEW_COLUMNS, Stored, prompts_of
 
@@ -51,7 +51,7 @@ class Labelled:
             elif not self.rows[name].equals(self.output[name]):
                 yield f"exactly once: column {name!r} is not what it is in the input"
 
-    def _prompts(self) -> list[Prompt | None]:
+    def _prompts(self) -> Prompts:
         return prompts_of(self.job, self.rows)
 
     @property

@@ -23,7 +23,8 @@ from pipeline.errors import DiskError, InputDataError
 from pipeline.ledger import COMMIT_ANSWERS, MAX_GATHERED, Ledger, open_store, rescue
 from pipeline.ledger.store import Store
 from pipeline.outputs import publish
-from pipeline.records import Answer, Prompt
+from pipeline.outputs.columns import KEY
+from pipeline.records import Answer, Answers, Prompt, Prompts
 from pipeline.run import OPEN_CHUNKS, run_job
 from pipeline.tasks.parse import Parser
 from tests.llm.scripted import Call, Case, Sent, failed, limits, said
@@ -174,7 +175,7 @@ def test_a_second_signal_does_not_wait_for_what_is_in_flight(tmp_path: Path) -> 
 class Late(Ledger):
     """A ledger in which an answer becomes durable right after it was looked up in vain."""
 
-    async def look_up(self, keys) -> dict[bytes, Answer]:
+    async def look_up(self, keys) -> Answers:
         found = await super().look_up(keys)
         if self.arriving:
             each = self.arriving.pop()
@@ -204,12 +205,13 @@ async def test_no_answer_slips_in_between_look_up_and_claim(tmp_path: Path, job:
     desk = Desk(Parser(job.config().task), "run-1", retry=(), asker=model.open)  # type: ignore[arg-type]
     async with Late.open(tmp_path, on_durable=desk.durable, on_failure=print) as ledger, asyncio.timeout(5):
         desk.ledger = ledger
-        first = asyncio.create_task(desk.answers([prompt(1)]))
+        prompts = Prompts.of([prompt(1)])
+        first = asyncio.create_task(desk.answers(prompts))
         while not model.asked:  # noqa: ASYNC110 - there is no event to wait for
             await asyncio.sleep(0)
         Late.arriving.append(answer(1))
-        assert set(await desk.answers([prompt(1)])) == {key(1)}
-        assert set(await first) == {key(1)}
+        for answered in (await desk.answers(prompts), await first):
+            assert answered.columns()[KEY] == [key(1)]
     assert model.asked == [key(1)]
 
 

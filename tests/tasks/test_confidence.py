@@ -63,6 +63,43 @@ def test_where_the_label_has_no_place_there_is_no_confidence_not_even_the_second
     assert confidence.of("games", "[]", ("games",)) is None
 
 
+LINES = st.lists(
+    st.tuples(
+        st.sampled_from([TEXT, "games", '{"labels":[]}', None]),
+        st.none()
+        | st.lists(NUMBERS, min_size=5, max_size=5).map(lambda values: told(TOKENS, values))
+        | st.sampled_from(["[]", '[["games",-1]]', '[["games",\n-2]]', told(["gam", "es"], [-1.5, -2])]),
+    ),
+    max_size=12,
+)
+
+
+@given(sets=st.lists(LINES, max_size=3))
+def test_the_confidences_of_many_replies_are_those_of_each(
+    sets: list[list[tuple[str | None, str | None]]],
+) -> None:
+    together = Confidence()
+    for lines in sets:
+        texts, logprobs = [text for text, _ in lines], [numbers for _, numbers in lines]
+        labels = [() if text == '{"labels":[]}' else ("games",) for text in texts]
+        alone = [
+            None if numbers is None or not named else Confidence().of(text or "", numbers, named)
+            for text, numbers, named in zip(texts, logprobs, labels, strict=True)
+        ]
+        assert together.of_all(texts, logprobs, labels) == alone
+
+
+def test_many_replies_of_several_labels_are_searched_at_once_too() -> None:
+    tokens = ['{"labels":["', "games", '","', "so", "und", '"]}']
+    rows = [[0.0, -1.0, 0.0, -2.0, -0.5, 0.0], [0.0, -3.0, 0.0, -2.0, 0.0, 0.0], [0.0] * 6]
+    text, confidence = "".join(tokens), Confidence()
+    for _ in range(2):
+        found = confidence.of_all(
+            [text] * 3, [told(tokens, values) for values in rows], [("games", "sound")] * 3
+        )
+        assert found == [exp(-2.5), exp(-3.0), 1.0]
+
+
 def test_what_is_remembered_is_bounded() -> None:
     confidence = Confidence()
     for number in range(REMEMBERED + 5):

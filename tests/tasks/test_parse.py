@@ -7,7 +7,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from pipeline.records import Outcome, Status
+from ledger.test_store import ANSWERS
+from pipeline.records import Answer, Answers, Outcome, Status
 from tests.tasks.make import LABELS, answer, parser
 
 SINGLE, MULTI = parser(), parser("multi")
@@ -131,6 +132,19 @@ def test_whatever_a_model_says_only_known_labels_come_of_it(text: str) -> None:
         assert set(outcome.labels) <= set(LABELS)
         assert (outcome.status is Status.OK) == (outcome.error is None)
         assert outcome.status in {Status.OK, Status.INVALID}
+
+
+@given(batch=st.lists(ANSWERS, max_size=12, unique_by=lambda each: each.key))
+@example(batch=[answer('{"label": "games"}', [("games", -0.5)])])
+def test_a_set_of_answers_means_what_each_of_them_means(batch: list[Answer]) -> None:
+    batch = [
+        each if each.logprobs is None else each._replace(logprobs='[["{",-1],["games",-0.5]]')
+        for each in batch
+    ]
+    for reader in (SINGLE, MULTI):
+        columns = reader.outcomes(Answers.of(batch))
+        together = list(map(Outcome._make, zip(*columns.values(), strict=True)))
+        assert together == [reader.outcome(each) for each in batch]
 
 
 json_values = st.recursive(
