@@ -8,8 +8,8 @@ from typing import TypeVar
 T = TypeVar("T")
 _END = object()
 
-AHEAD = 2
-"""Items that are made and not yet taken."""
+AHEAD = 1
+"""Items that are made and not yet taken: with two, publishing holds 6 MB more and is no faster."""
 
 
 def ahead(items: Iterator[T]) -> Iterator[T]:

@@ -95,6 +95,9 @@ def run(
 def _go_on(start: Start, watch: "Watcher | None", stop: "Stop | None", *, handle_signals: bool) -> RunResult:
     # A finished job must not wait for aiohttp, uvloop and polars.
     from pipeline.blocking import blocking, in_a_thread  # noqa: PLC0415
+    from pipeline.slim import lean_run  # noqa: PLC0415
+
+    lean_run()
     from pipeline.run import go_on  # noqa: PLC0415
     from pipeline.stop import Stop  # noqa: PLC0415
 

@@ -28,7 +28,7 @@ def test_all_come_in_order_from_one_other_thread() -> None:
     assert len(threads - {threading.get_ident()}) == 1
 
 
-def test_no_more_are_made_than_two_ahead() -> None:
+def test_no_more_are_made_ahead_than_is_told() -> None:
     made: list[int] = []
     taken = ahead(numbers(made))
     next(taken)

@@ -214,6 +214,13 @@ def test_a_command_keeps_numpy_out_of_pyarrow_and_no_further(job: JobFiles) -> N
     assert "numpy" in modules_after("check", str(job.config_file()), code=code)
 
 
+def test_a_run_needs_no_numpy(job: JobFiles) -> None:
+    job.table(["text"])
+    loaded = modules_after("run", str(job.config_file()))
+    assert {"pipeline.run", "pyarrow.compute", "polars"} <= loaded
+    assert "numpy" not in loaded
+
+
 def test_in_somebody_elses_process_pyarrow_knows_numpy() -> None:
     pytest.importorskip("numpy", reason="needs the extra `local`")
     code = "import pipeline.api, numpy, pyarrow; assert pyarrow.array(numpy.arange(3)).to_numpy().sum() == 3"

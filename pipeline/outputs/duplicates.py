@@ -16,8 +16,10 @@ import pyarrow as pa
 ROWS_PER_BUCKET = 100_000
 """About 10 MB of memory while a bucket is judged."""
 
-ROWS_HELD = 250_000
-"""Keys of so many rows wait in memory, 10 MB, until they are appended to the buckets' files."""
+ROWS_HELD = 65_536
+ROWS_HELD_PER_BUCKET = 256
+"""Keys of so many rows wait in memory, 40 bytes each, until they are appended to the buckets' files: few at a time for
+each file would cost more than they are worth."""
 
 ROW = "row"
 KEY = "key"
@@ -30,12 +32,13 @@ class Duplicates:
     """
 
     def __init__(
-        self, folder: Path, rows: int, rows_per_bucket: int = ROWS_PER_BUCKET, rows_held: int = ROWS_HELD
+        self, folder: Path, rows: int, rows_per_bucket: int = ROWS_PER_BUCKET, rows_held: int | None = None
     ) -> None:
         """Make one for an input of *rows* rows; bucket files go to *folder*."""
         self.rows = rows
-        self._folder, self._room = folder, rows_held
+        self._folder = folder
         self._count = rows // rows_per_bucket + 1
+        self._room = rows_held or max(ROWS_HELD, self._count * ROWS_HELD_PER_BUCKET)
         self._buckets: list[list[pl.DataFrame]] = [[] for _ in range(self._count)]
         self._held = 0
         self._bits = bytearray()

@@ -59,10 +59,10 @@ NOTHING = b"HTTP/1.1 404 Not Found\r\nContent-Type: application/json\r\nContent-
 
 
 class Instant(asyncio.Protocol):
-    """One connection; counts what it answers."""
+    """One connection; counts what it answers, in memory that may be shared."""
 
-    def __init__(self, answered: c_ulong) -> None:
-        self._answered = answered
+    def __init__(self, answered: c_ulong | None = None) -> None:
+        self._answered = c_ulong() if answered is None else answered
         self._held = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -89,11 +89,10 @@ class Instant(asyncio.Protocol):
 
 def serve(pipe: Connection, answered: c_ulong | None = None) -> None:
     """Serve until the other end of *pipe* closes; *answered* may be shared memory that tells how far it is."""
-    count = c_ulong() if answered is None else answered
 
     async def until_told() -> None:
         server = await asyncio.get_running_loop().create_server(
-            lambda: Instant(count), "127.0.0.1", 0, backlog=4096
+            lambda: Instant(answered), "127.0.0.1", 0, backlog=4096
         )
         pipe.send(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1")
         await asyncio.to_thread(pipe.poll, None)
