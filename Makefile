@@ -9,7 +9,7 @@ SOAK_SEED ?= $(shell date +%s)
 unexport PYTHONDONTWRITEBYTECODE  # the tests start hundreds of processes: each would compile everything anew
 
 .DEFAULT_GOAL := help
-.PHONY: help sample test test-airflow format lint types floors unit soak bench bench-rates bench-start bench-growth bench-peers \
+.PHONY: help sample test test-airflow format lint types floors unit soak bench bench-rates bench-start bench-reuse bench-growth bench-peers \
 	recovery mutants clean
 
 help:  ## list the targets
@@ -57,6 +57,9 @@ bench-rates: $(VENV)/installed-dev  ## measure how exactly limits are used, and 
 
 bench-start: $(VENV)/installed-dev  ## measure how soon the commands start, and how soon a finished job ends
 	$(BIN)/python tests/benchmarks/start.py
+
+bench-reuse: $(VENV)/installed-dev  ## measure how fast a million rows are of which 99 % were answered before
+	$(BIN)/python tests/benchmarks/reuse.py
 
 bench-growth: $(VENV)/installed-dev  ## measure whether CPU a row, memory and requests in flight stay, up to a million rows and to long texts
 	$(BIN)/python tests/benchmarks/growth.py

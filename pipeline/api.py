@@ -10,6 +10,7 @@ from pipeline.config import Config
 from pipeline.healthcheck import told
 from pipeline.job import RunOptions
 from pipeline.result import RunResult
+from pipeline.slim import lean_run
 from pipeline.start import Start, started
 
 if TYPE_CHECKING:
@@ -94,10 +95,8 @@ def run(
 
 def _go_on(start: Start, watch: "Watcher | None", stop: "Stop | None", *, handle_signals: bool) -> RunResult:
     # A finished job must not wait for aiohttp, uvloop and polars.
-    from pipeline.blocking import blocking, in_a_thread  # noqa: PLC0415
-    from pipeline.slim import lean_run  # noqa: PLC0415
-
     lean_run()
+    from pipeline.blocking import blocking, in_a_thread  # noqa: PLC0415
     from pipeline.run import go_on  # noqa: PLC0415
     from pipeline.stop import Stop  # noqa: PLC0415
 

@@ -30,8 +30,9 @@ class _Waiting:
 
     def prompt(self, key: bytes) -> Prompt:
         """Return the prompt that has *key*."""
-        row = self.places[key]
-        return Prompt(key, self.prompts.texts[row] or "", self.prompts.truncated[row])
+        prompt = self.prompts[self.places[key]]
+        assert prompt is not None, "a row without text has no key"  # noqa: S101
+        return prompt
 
 
 class Desk:
@@ -91,11 +92,10 @@ class Desk:
         """Take answers that have become durable: pass them on, or have them asked once more."""
         for answer in answers:
             outcome = self._parser.outcome(answer)
-            owner = self._pending[answer.key]
-            if self._parser.settled(answer, outcome) or self._asker is None:
+            if self._parser.settled(outcome.status, answer.asks) or self._asker is None:
                 self._pass_on(answer, outcome)
             else:
-                self._asker.ask(owner.prompt(answer.key), answer)
+                self._asker.ask(self._pending[answer.key].prompt(answer.key), answer)
 
     def _claim(self, waiting: _Waiting) -> list[bytes]:
         """Return the keys that nobody is after yet; they are ours from now on.
@@ -113,8 +113,7 @@ class Desk:
         """Take the answers that the ledger has, all at once: most rows of most nights end here."""
         meant = self._parser.outcomes(known)
         if not self._doubtful.isdisjoint(meant["status"]):
-            outcomes = map(Outcome._make, zip(*meant.values(), strict=True))
-            stand = list(map(self._stands, known.values(), outcomes))
+            stand = list(map(self._stands, meant["status"], known.columns["asks"], known.columns["run"]))
             known, meant = known.where(stand), {name: list(compress(meant[name], stand)) for name in meant}
         self.reused += len(known) - known.columns["run"].count(self._run)
         for key in known:
@@ -122,16 +121,17 @@ class Desk:
         waiting.answered.add_all(known, meant)
         self._given(waiting, len(known))
         for key in known.keys() & self._along.keys():
-            self._pass_along(known[key], self._parser.outcome(known[key]))
+            answer = known[key]
+            self._pass_along(answer, self._parser.outcome(answer))
 
-    def _stands(self, answer: Answer, outcome: Outcome) -> bool:
-        return self._parser.settled(answer, outcome) and not self._is_retried(answer, outcome)
+    def _stands(self, status: Status, asks: int, run: str) -> bool:
+        return self._parser.settled(status, asks) and not self._is_retried(status, run)
 
     def _retried(self, answer: Answer) -> bool:
-        return self._is_retried(answer, self._parser.outcome(answer))
+        return self._is_retried(self._parser.outcome(answer).status, answer.run)
 
-    def _is_retried(self, answer: Answer, outcome: Outcome) -> bool:
-        return outcome.status in self._retry and answer.run != self._run
+    def _is_retried(self, status: Status, run: str) -> bool:
+        return status in self._retry and run != self._run
 
     def _pass_on(self, answer: Answer, outcome: Outcome) -> None:
         """Give an answer to the owner of its key, and to those who wait along."""

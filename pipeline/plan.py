@@ -120,7 +120,12 @@ def _count_missing(job: Job, counts: _Counts, store: Store | None, prompts: list
     for prompt in prompts:
         answer = known.get(prompt.key)
         outcome = parser.outcome(answer) if answer else None
-        if answer and outcome and parser.settled(answer, outcome) and outcome.status not in job.options.retry:
+        if (
+            answer
+            and outcome
+            and parser.settled(outcome.status, answer.asks)
+            and outcome.status not in job.options.retry
+        ):
             counts.answered += 1
         else:
             counts.asked += 1

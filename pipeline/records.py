@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
 from itertools import compress
-from typing import Any, NamedTuple, overload
+from typing import Any, NamedTuple
 
 
 class Status(StrEnum):
@@ -73,8 +73,8 @@ class Prompt(NamedTuple):
     truncated: bool
 
 
-class Prompts(Sequence[Prompt | None]):
-    """The prompts of a chunk as columns; as a sequence, each is made when it is taken, None where a row has no text.
+class Prompts:
+    """The prompts of a chunk as columns; each is made when it is taken, None where a row has no text.
 
     Attributes:
         keys: The keys; None where a row has no text.
@@ -90,21 +90,13 @@ class Prompts(Sequence[Prompt | None]):
         """Make them of columns of one length."""
         self.keys, self.texts, self.truncated = keys, texts, truncated
 
-    @classmethod
-    def of(cls, prompts: Iterable[Prompt | None]) -> "Prompts":
-        """Make them of single ones."""
-        return cls(*columns_of(3, [prompt or (None, None, False) for prompt in prompts]))
-
     def __len__(self) -> int:
         return len(self.keys)
 
-    @overload
-    def __getitem__(self, row: int) -> Prompt | None: ...
-    @overload
-    def __getitem__(self, row: slice) -> "Prompts": ...
-    def __getitem__(self, row: int | slice) -> "Prompt | Prompts | None":
-        if isinstance(row, slice):
-            return Prompts(self.keys[row], self.texts[row], self.truncated[row])
+    def __iter__(self) -> Iterator[Prompt | None]:
+        return map(self.__getitem__, range(len(self)))
+
+    def __getitem__(self, row: int) -> Prompt | None:
         key, text = self.keys[row], self.texts[row]
         return None if key is None or text is None else Prompt(key, text, self.truncated[row])
 
@@ -173,6 +165,9 @@ class Answers(Mapping[bytes, Answer]):
     def __getitem__(self, key: bytes) -> Answer:
         place = self._places[key]
         return Answer._make([column[place] for column in self.columns.values()])
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._places
 
     def __iter__(self) -> Iterator[bytes]:
         return iter(self.columns["key"])

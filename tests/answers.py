@@ -6,7 +6,7 @@ from hashlib import blake2b
 import pyarrow as pa
 
 from pipeline.outputs.columns import Answered, part_batch
-from pipeline.records import Answer, Outcome, Prompt, Prompts, Status
+from pipeline.records import Answer, Outcome, Prompt, Prompts, Status, columns_of
 
 
 def key(number: int) -> bytes:
@@ -32,18 +32,23 @@ def prompt(number: int) -> Prompt:
     return Prompt(key(number), f"text {number}", truncated=False)
 
 
+def prompts(*rows: Prompt | None) -> Prompts:
+    """The prompts of a chunk; None is a row without text."""
+    return Prompts(*columns_of(3, [row or (None, None, False) for row in rows]))
+
+
 def made_part(
-    kind: str, prompts: Sequence[Prompt | None], meant: Iterable[tuple[Answer, Outcome]]
+    kind: str, rows: Sequence[Prompt | None], meant: Iterable[tuple[Answer, Outcome]]
 ) -> pa.RecordBatch:
-    """The part of *prompts* whose answers mean what is given with them."""
+    """The part of *rows* whose answers mean what is given with them."""
     answered = Answered()
     for each, outcome in meant:
         answered.add(each, outcome)
-    return part_batch(kind, Prompts.of(prompts), answered)
+    return part_batch(kind, prompts(*rows), answered)
 
 
 def part(numbers: Sequence[int | None], kind: str = "single") -> pa.RecordBatch:
     """A part whose rows have these keys; None is a row without text."""
-    prompts = [None if number is None else prompt(number) for number in numbers]
+    rows = [None if number is None else prompt(number) for number in numbers]
     found = {number: answer(number) for number in numbers if number is not None}
-    return made_part(kind, prompts, [(each, Outcome(Status.OK, ("games",), 0.5)) for each in found.values()])
+    return made_part(kind, rows, [(each, Outcome(Status.OK, ("games",), 0.5)) for each in found.values()])

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from answers import answer, key, prompt
+from answers import answer, key, prompt, prompts
 from jobs import JobFiles
 from pipeline.desk import Desk
 from pipeline.ledger import Ledger
 from pipeline.outputs.columns import KEY, Answered
-from pipeline.records import Answer, Outcome, Prompt, Prompts, Status
+from pipeline.records import Answer, Outcome, Prompt, Status
 from pipeline.tasks.parse import Parser
 
 
@@ -84,7 +84,7 @@ def mine(number: int, **changes: object) -> Answer:
 async def test_a_key_is_asked_once_however_many_rows_and_chunks_need_it(office: Office) -> None:
     chunks = [[prompt(1), prompt(2), prompt(1), None], [prompt(2), prompt(3)]]
     async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(office.desk.answers(Prompts.of(chunk))) for chunk in chunks]
+        tasks = [group.create_task(office.desk.answers(prompts(*chunk))) for chunk in chunks]
         await office.until_asked(3)
         assert sorted(office.model.keys) == sorted([key(1), key(2), key(3)])
         await office.arrive(mine(2))
@@ -100,18 +100,35 @@ async def test_a_durable_answer_is_never_asked_again_and_counts_as_reused(office
     office.desk._pending.clear()
     office.ledger._on_durable = lambda _: None
     await office.ledger.flush()
-    found = await office.desk.answers(Prompts.of([prompt(1)]))
+    found = await office.desk.answers(prompts(prompt(1)))
     assert meanings(found)[key(1)].labels == ("games",)
     assert (office.model.opened, office.desk.reused) == (0, 1)
 
 
 async def test_a_chunk_without_text_needs_neither_ledger_nor_model(office: Office) -> None:
-    assert len(await office.desk.answers(Prompts.of([None, None]))) == 0
+    assert len(await office.desk.answers(prompts(None, None))) == 0
     assert office.model.opened == 0
 
 
+async def test_chunks_that_need_the_same_known_answers_at_once_all_get_them(
+    tmp_path: Path, parser: Parser
+) -> None:
+    async with Ledger.open(tmp_path, on_durable=list, on_failure=print) as ledger:
+        for each in (answer(1), mine(2), answer(3)):
+            await ledger.append(each)
+    async for office in _office(tmp_path, parser):
+        first, second = await asyncio.gather(
+            office.desk.answers(prompts(prompt(1), prompt(2))),
+            office.desk.answers(prompts(prompt(2), prompt(1), prompt(3))),
+        )
+        assert set(meanings(first)) == {key(1), key(2)}
+        assert set(meanings(second)) == {key(1), key(2), key(3)}
+        assert office.desk.reused == 2  # not what this run itself has paid for
+        assert (office.desk.answered, office.desk._pending, office.desk._along) == (0, {}, {})
+
+
 async def test_an_invalid_answer_is_asked_once_more_and_the_second_is_the_last_word(office: Office) -> None:
-    waiting = asyncio.create_task(office.desk.answers(Prompts.of([prompt(1)])))
+    waiting = asyncio.create_task(office.desk.answers(prompts(prompt(1))))
     await office.until_asked(1)
     first = mine(1, text='{"label": "nonsense"}')
     await office.arrive(first)
@@ -127,7 +144,7 @@ async def test_after_a_crash_an_invalid_answer_that_was_asked_once_is_asked_once
     async with Ledger.open(tmp_path, on_durable=list, on_failure=print) as ledger:
         await ledger.append(first)
     async for office in _office(tmp_path, parser):
-        waiting = asyncio.create_task(office.desk.answers(Prompts.of([prompt(1)])))
+        waiting = asyncio.create_task(office.desk.answers(prompts(prompt(1))))
         await office.until_asked(1)
         assert office.model.asked == [(key(1), first)]
         await office.arrive(mine(1, asks=2))
@@ -142,7 +159,7 @@ async def test_a_retry_asks_afresh_for_what_earlier_runs_paid_for_only(
         await ledger.append(answer(1, run=run, text=None, status=Status.FILTERED, error="filtered"))
         await ledger.append(answer(2, run=run))
     async for office in _office(tmp_path, parser, retry=[Status.FILTERED]):
-        waiting = asyncio.create_task(office.desk.answers(Prompts.of([prompt(1), prompt(2)])))
+        waiting = asyncio.create_task(office.desk.answers(prompts(prompt(1), prompt(2))))
         if asks:
             await office.until_asked(1)
             assert office.model.asked == [(key(1), None)]
@@ -153,7 +170,7 @@ async def test_a_retry_asks_afresh_for_what_earlier_runs_paid_for_only(
 
 
 async def test_nothing_is_held_once_all_are_answered(office: Office) -> None:
-    waiting = asyncio.create_task(office.desk.answers(Prompts.of([prompt(n) for n in range(100)])))
+    waiting = asyncio.create_task(office.desk.answers(prompts(*map(prompt, range(100)))))
     await office.until_asked(100)
     await office.arrive(*(mine(n) for n in range(60)))
     assert office.desk.answered == 60

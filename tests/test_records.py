@@ -1,9 +1,7 @@
 """Columns that stand for the values in them."""
 
-import pytest
-
-from answers import answer, answers, key, prompt
-from pipeline.records import Answers, Prompt, Prompts
+from answers import answer, answers, key, prompt, prompts
+from pipeline.records import Answers, Prompt
 
 
 def test_answers_are_found_by_key_as_they_were_given() -> None:
@@ -21,11 +19,8 @@ def test_no_answers_are_columns_too() -> None:
     assert Answers.of([]).where([]) == {}
 
 
-def test_prompts_are_a_sequence_with_none_where_a_row_has_no_text() -> None:
+def test_a_row_without_text_has_no_prompt() -> None:
     rows = [prompt(1), None, Prompt(key(2), "a", truncated=True)]
-    prompts = Prompts.of(rows)
-    assert list(prompts) == rows
-    assert list(prompts[1:]) == rows[1:]
-    assert (len(prompts), len(Prompts.of([]))) == (3, 0)
-    with pytest.raises(IndexError):
-        prompts[3]
+    found = prompts(*rows)
+    assert list(found) == [found[0], found[1], found[2]] == rows
+    assert (len(found), list(prompts())) == (3, [])

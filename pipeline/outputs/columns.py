@@ -16,7 +16,7 @@ MODEL, DUPLICATE, NONE = "model", "duplicate", "none"
 BILLED = ("prompt_tokens", "cached_tokens", "completion_tokens", "cost_usd")
 """The columns that only the first row with its key has; they are 0 for the others."""
 
-TOLD = ("run", "prompt_tokens", "cached_tokens", "completion_tokens", "cost_usd", "model")
+TOLD = ("run", *BILLED, "model")
 """What of an answer is in the output as it stands."""
 
 
@@ -45,6 +45,7 @@ class Answered:
         """Return what was taken in: for each name in `TOLD`, for each field of `Outcome` and for `KEY` its values."""
         answers, outcomes = columns_of(2, self._singles)
         singles = Answers.of(answers), columns_by_name(Outcome._fields, outcomes)
+        # What an answer means goes before what it was told: its status, its error.
         sets = [{**told.columns, **meant} for told, meant in [*self._sets, singles]]
         names = (KEY, *TOLD, *Outcome._fields)
         return {name: list(chain.from_iterable(each[name] for each in sets)) for name in names}
@@ -130,7 +131,7 @@ def published(part: pa.RecordBatch, duplicates: pa.BooleanArray, prefix: str) ->
         duplicates: For each row, whether an earlier row of the input has the same key.
         prefix: Put before each name.
     """
-    import pyarrow.compute as pc  # noqa: PLC0415 - 50 ms that only publishing needs
+    import pyarrow.compute as pc  # noqa: PLC0415 - `check` must not wait for it
 
     columns: dict[str, pa.Array] = {}
     for field in part.schema:

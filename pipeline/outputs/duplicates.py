@@ -16,10 +16,8 @@ import pyarrow as pa
 ROWS_PER_BUCKET = 100_000
 """About 10 MB of memory while a bucket is judged."""
 
-ROWS_HELD = 65_536
-ROWS_HELD_PER_BUCKET = 256
-"""Keys of so many rows wait in memory, 40 bytes each, until they are appended to the buckets' files: few at a time for
-each file would cost more than they are worth."""
+ROWS_HELD = 131_072
+"""Keys of so many rows wait in memory, 5 MB, until they are appended to the buckets' files."""
 
 ROW = "row"
 KEY = "key"
@@ -32,15 +30,14 @@ class Duplicates:
     """
 
     def __init__(
-        self, folder: Path, rows: int, rows_per_bucket: int = ROWS_PER_BUCKET, rows_held: int | None = None
+        self, folder: Path, rows: int, rows_per_bucket: int = ROWS_PER_BUCKET, rows_held: int = ROWS_HELD
     ) -> None:
         """Make one for an input of *rows* rows; bucket files go to *folder*."""
         self.rows = rows
-        self._folder = folder
+        self._folder, self._room = folder, rows_held
         self._count = rows // rows_per_bucket + 1
-        self._room = rows_held or max(ROWS_HELD, self._count * ROWS_HELD_PER_BUCKET)
-        self._buckets: list[list[pl.DataFrame]] = [[] for _ in range(self._count)]
-        self._held = 0
+        self._held: list[pl.DataFrame] = []
+        self._rows_held = 0
         self._bits = bytearray()
         self.found = 0
 
@@ -61,19 +58,16 @@ class Duplicates:
                 KEY: pl.Series(keys.cast(pa.binary())),
             }
         ).drop_nulls(KEY)
-        if self._count == 1:
-            self._buckets[0].append(frame)
-            return
-        bucket = frame[KEY].bin.slice(0, 4).bin.reinterpret(dtype=pl.UInt32, endianness="big") % self._count
-        for (number,), some in frame.with_columns(bucket=bucket).partition_by("bucket", as_dict=True).items():
-            self._buckets[int(str(number))].append(some.drop("bucket"))
-        self._held += len(frame)
-        if self._held >= self._room:
+        self._held.append(frame)
+        self._rows_held += len(frame)
+        if self._count > 1 and self._rows_held >= self._room:
             self._flush()
 
     def finish(self) -> None:
         """Judge all buckets; `among` may be called afterwards."""
         self._bits = bytearray(self.rows // 8 + 1)
+        if self._count > 1:
+            self._flush()
         for number in range(self._count):
             frames = list(self._frames(number))
             if not frames:
@@ -101,16 +95,16 @@ class Duplicates:
             with path.open("rb") as file:
                 while file.peek(1):  # one stream for each time that keys were appended
                     yield pl.DataFrame(pa.ipc.open_stream(file).read_all())
-        yield from self._buckets[number]
-        self._buckets[number] = []
+        yield from self._held  # of the only bucket
 
     def _flush(self) -> None:
-        for number, frames in enumerate(self._buckets):
-            if frames:
-                with self._path(number).open("ab") as file:
-                    pl.concat(frames).write_ipc_stream(file)
-                frames.clear()
-        self._held = 0
+        """Append what is held to the buckets' files."""
+        frame = pl.concat(self._held) if self._held else pl.DataFrame(schema={KEY: pl.Binary})
+        bucket = frame[KEY].bin.slice(0, 4).bin.reinterpret(dtype=pl.UInt32, endianness="big") % self._count
+        for (number,), some in frame.with_columns(bucket=bucket).partition_by("bucket", as_dict=True).items():
+            with self._path(int(str(number))).open("ab") as file:
+                some.drop("bucket").write_ipc_stream(file)
+        self._held, self._rows_held = [], 0
 
     def _path(self, number: int) -> Path:
         return self._folder / f".keys-{number}"

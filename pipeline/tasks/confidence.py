@@ -63,10 +63,13 @@ class Confidence:
 
     def _of_same(self, text: str, lines: Sequence[str], labels: tuple[str, ...]) -> list[float | None]:
         """Return what `of` does for each of the log-probabilities of one reply: one search for all of them."""
-        layout, together = self._layouts.get(text), "\n".join(lines)
-        numbers = layout.pattern.findall(together) if layout else []
-        if not layout or len(numbers) != len(lines) or together.count("\n") >= len(lines):
+        layout = self._layouts.get(text)
+        # A token's line end is escaped, so what is found never goes beyond a line.
+        numbers = layout.pattern.findall("\n".join(lines)) if layout else []
+        if not layout or len(numbers) != len(lines):
             return [self.of(text, each, labels) for each in lines]
+        if not layout.parts:
+            return [None] * len(lines)
         if layout.pattern.groups == 1:  # nearly always: a label is a token
             return [_probability(value) for value in map(float, numbers)]
         return [_weakest(layout.parts, list(map(float, each))) for each in numbers]

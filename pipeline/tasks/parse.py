@@ -53,9 +53,9 @@ class Parser:
         outcomes["confidence"] = self._confidence.of_all(told["text"], told["logprobs"], outcomes["labels"])
         return outcomes
 
-    def settled(self, answer: Answer, outcome: Outcome) -> bool:
-        """Whether *answer* stands, or is worth one more, stricter, ask."""
-        return outcome.status is not Status.INVALID or answer.asks >= MAX_ASKS
+    def settled(self, status: Status, asks: int) -> bool:
+        """Whether an answer that means *status* after so many *asks* stands, or is worth one more, stricter, ask."""
+        return status is not Status.INVALID or asks >= MAX_ASKS
 
     def _meaning(
         self, text: str | None, finish: str | None, status: Status | None, error: str | None

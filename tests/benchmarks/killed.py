@@ -10,6 +10,7 @@ import shutil
 import signal
 import sys
 import time
+from itertools import islice
 from pathlib import Path
 
 import pyarrow as pa
@@ -119,7 +120,7 @@ class Builder:
 
     def _answer(self, chunk: Chunk, *, with_part: bool) -> None:
         prompts = self._job.task.prompts(chunk.columns)
-        known = prompts[: max(0, self._rows - MISSING - chunk.span.start)]
+        known = islice(prompts, max(0, self._rows - MISSING - chunk.span.start))
         answers = [answer_to(prompt, self._run_id) for prompt in known if prompt]
         self._store.append(answers)
         if with_part:

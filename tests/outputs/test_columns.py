@@ -3,9 +3,9 @@
 import pyarrow as pa
 import pytest
 
-from answers import answer, answers, key, made_part, part, prompt
+from answers import answer, answers, key, made_part, part, prompt, prompts
 from pipeline.outputs.columns import Answered, failed_rows, output_names, part_batch, part_schema, published
-from pipeline.records import Answers, Outcome, Prompt, Prompts, Status, columns_by_name
+from pipeline.records import Answers, Outcome, Prompt, Status, columns_by_name
 
 
 def row(outcome: Outcome, kind: str = "single", **changes: object) -> dict[str, object]:
@@ -47,8 +47,8 @@ def test_a_row_without_text_is_empty_and_free() -> None:
 
 
 def test_a_cut_text_is_marked_in_its_own_row_only() -> None:
-    prompts = [Prompt(key(1), "a", truncated=True), Prompt(key(1), "a", truncated=False)]
-    batch = made_part("single", prompts, [(answer(1), Outcome(Status.OK, ("games",)))])
+    rows = [Prompt(key(1), "a", truncated=True), Prompt(key(1), "a", truncated=False)]
+    batch = made_part("single", rows, [(answer(1), Outcome(Status.OK, ("games",)))])
     assert batch.column("label_truncated").to_pylist() == [True, False]
 
 
@@ -64,11 +64,11 @@ def test_answers_that_came_in_sets_and_alone_stand_in_the_rows_of_their_keys() -
     known = {name: column[:2] for name, column in columns_by_name(Outcome._fields, outcomes).items()}
     answered.add_all(Answers.of(found[:2]), known)
     answered.add(found[3], outcomes[3])
-    prompts = [prompt(3), None, prompt(1), prompt(0), prompt(3), prompt(2)]
-    batch = part_batch("single", Prompts.of(prompts), answered)
+    rows = [prompt(3), None, prompt(1), prompt(0), prompt(3), prompt(2)]
+    batch = part_batch("single", prompts(*rows), answered)
     assert len(answered) == 4
     assert batch.column("label").to_pylist() == ["chat", None, "sound", "games", "chat", "mail"]
-    assert batch.column("key").to_pylist() == [each and each.key for each in prompts]
+    assert batch.column("key").to_pylist() == [each and each.key for each in rows]
 
 
 def test_failed_rows_have_text_and_no_labels() -> None:

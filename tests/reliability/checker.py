@@ -118,7 +118,9 @@ class Witness:
     def _asked_again(self, before: Stored, entries: Sequence[Entry]) -> Iterator[str]:
         keys, parser = self._keys(), Parser(self._job.config().task)
         settled = {
-            key for key, answer in before.newest.items() if parser.settled(answer, parser.outcome(answer))
+            key
+            for key, answer in before.newest.items()
+            if parser.settled(parser.outcome(answer).status, answer.asks)
         }
         for entry in entries:
             if keys.get(entry.text) in settled:

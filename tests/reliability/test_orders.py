@@ -14,7 +14,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from answers import answer, answers, key, prompt
+from answers import answer, answers, key, prompt, prompts
 from jobs import JobFiles, asked, right_label, texts
 from pipeline.desk import Desk
 from pipeline.durable import write
@@ -24,7 +24,7 @@ from pipeline.ledger import COMMIT_ANSWERS, MAX_GATHERED, Ledger, open_store, re
 from pipeline.ledger.store import Store
 from pipeline.outputs import publish
 from pipeline.outputs.columns import KEY
-from pipeline.records import Answer, Answers, Prompt, Prompts
+from pipeline.records import Answer, Answers, Prompt
 from pipeline.run import OPEN_CHUNKS, run_job
 from pipeline.tasks.parse import Parser
 from tests.llm.scripted import Call, Case, Sent, failed, limits, said
@@ -205,12 +205,12 @@ async def test_no_answer_slips_in_between_look_up_and_claim(tmp_path: Path, job:
     desk = Desk(Parser(job.config().task), "run-1", retry=(), asker=model.open)  # type: ignore[arg-type]
     async with Late.open(tmp_path, on_durable=desk.durable, on_failure=print) as ledger, asyncio.timeout(5):
         desk.ledger = ledger
-        prompts = Prompts.of([prompt(1)])
-        first = asyncio.create_task(desk.answers(prompts))
+        same = prompts(prompt(1))
+        first = asyncio.create_task(desk.answers(same))
         while not model.asked:  # noqa: ASYNC110 - there is no event to wait for
             await asyncio.sleep(0)
         Late.arriving.append(answer(1))
-        for answered in (await desk.answers(prompts), await first):
+        for answered in (await desk.answers(same), await first):
             assert answered.columns()[KEY] == [key(1)]
     assert model.asked == [key(1)]
 

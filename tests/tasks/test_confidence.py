@@ -68,7 +68,15 @@ LINES = st.lists(
         st.sampled_from([TEXT, "games", '{"labels":[]}', None]),
         st.none()
         | st.lists(NUMBERS, min_size=5, max_size=5).map(lambda values: told(TOKENS, values))
-        | st.sampled_from(["[]", '[["games",-1]]', '[["games",\n-2]]', told(["gam", "es"], [-1.5, -2])]),
+        | st.sampled_from(
+            [
+                "[]",
+                '[["games",-1]]',
+                '[["games",\n-2]]',
+                told(["gam", "es"], [-1.5, -2]),
+                told(["{", "x"], [-1, -2]),
+            ]
+        ),
     ),
     max_size=12,
 )
@@ -87,6 +95,12 @@ def test_the_confidences_of_many_replies_are_those_of_each(
             for text, numbers, named in zip(texts, logprobs, labels, strict=True)
         ]
         assert together.of_all(texts, logprobs, labels) == alone
+
+
+def test_many_replies_in_which_the_label_has_no_place_have_no_confidence() -> None:
+    confidence, lines = Confidence(), [told(["gam", "�s"], [-1.0, value]) for value in (-1.0, -2.0)]
+    for _ in range(2):
+        assert confidence.of_all(["games"] * 2, lines, [("games",)] * 2) == [None, None]
 
 
 def test_many_replies_of_several_labels_are_searched_at_once_too() -> None:

@@ -164,3 +164,9 @@ def test_keys_are_the_same_in_another_process_and_version(tmp_path: Path) -> Non
     (prompt,) = PLAIN.prompts({"text": ["a text"]})
     assert prompt is not None
     assert prompt.key.hex() == "b8dbd70f44575fd9bd7889a946cda800"
+
+
+def test_a_lone_surrogate_changes_no_row_but_its_own() -> None:
+    bad, null, plain = PLAIN.prompts({"text": ["a\ud800b", None, "plain"]})
+    assert (bad, null) == (PLAIN.prompts({"text": ["a?b"]})[0], None)
+    assert plain == PLAIN.prompts({"text": ["plain"]})[0]
