@@ -77,8 +77,8 @@ class JobFiles:
             self.settings.setdefault(section, {}).update(values)
         return self
 
-    def config_file(self) -> Path:
-        path = self.folder / "job.yaml"
+    def config_file(self, name: str = "job.yaml") -> Path:
+        path = self.folder / name
         path.write_text(json.dumps(self.settings))  # JSON is YAML
         return path
 

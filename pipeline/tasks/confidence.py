@@ -63,16 +63,18 @@ class Confidence:
 
     def _of_same(self, text: str, lines: Sequence[str], labels: tuple[str, ...]) -> list[float | None]:
         """Return what `of` does for each of the log-probabilities of one reply: one search for all of them."""
+        first = self.of(text, lines[0], labels)  # which has a layout from here on
         layout = self._layouts.get(text)
         # A token's line end is escaped, so what is found never goes beyond a line.
         numbers = layout.pattern.findall("\n".join(lines)) if layout else []
         if not layout or len(numbers) != len(lines):
-            return [self.of(text, each, labels) for each in lines]
+            return [first, *[self.of(text, line, labels) for line in lines[1:]]]
         if not layout.parts:
             return [None] * len(lines)
-        if layout.pattern.groups == 1:  # nearly always: a label is a token
-            return [_probability(value) for value in map(float, numbers)]
-        return [_weakest(layout.parts, list(map(float, each))) for each in numbers]
+        rows = zip(numbers, strict=True) if layout.pattern.groups == 1 else numbers
+        columns = [list(map(float, column)) for column in zip(*rows, strict=True)]
+        sums = [map(sum, zip(*columns[start:stop], strict=True)) for start, stop in layout.parts]
+        return list(map(_probability, map(min, zip(*sums, strict=True))))
 
     def of(self, text: str, logprobs: str, labels: tuple[str, ...]) -> float | None:
         """Return the probability that the model gave to *labels*: of several, the weakest.
