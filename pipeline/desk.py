@@ -21,12 +21,9 @@ class _Waiting:
 
     prompts: Prompts
     places: dict[bytes, int]
+    missing: int
     done: asyncio.Future[None]
     answered: Answered = field(default_factory=Answered)
-
-    @property
-    def missing(self) -> int:
-        return len(self.places) - len(self.answered)
 
     def prompt(self, key: bytes) -> Prompt:
         """Return the prompt that has *key*."""
@@ -70,7 +67,7 @@ class Desk:
     async def answers(self, prompts: Prompts) -> Answered:
         """Return the answer to each key among *prompts*, asking for those that nobody has asked before."""
         places = {key: row for row, key in enumerate(prompts.keys) if key is not None}
-        waiting = _Waiting(prompts, places, asyncio.get_running_loop().create_future())
+        waiting = _Waiting(prompts, places, len(places), asyncio.get_running_loop().create_future())
         mine = self._claim(waiting)
         known = await self.ledger.look_up(mine)
         self._settle_known(waiting, known)
@@ -78,7 +75,7 @@ class Desk:
         if missing:
             asker = self._asker = self._asker or await self._open_asker()
             for key in missing:
-                previous = known.get(key)
+                previous = known[key] if key in known else None  # noqa: SIM401 - a Mapping's `get` raises and catches
                 again = previous is not None and not self._retried(previous)
                 asker.ask(waiting.prompt(key), previous if again else None)
         try:
@@ -147,5 +144,6 @@ class Desk:
 
     def _given(self, waiting: _Waiting, count: int) -> None:
         self.answered += count
+        waiting.missing -= count
         if not waiting.missing and not waiting.done.done():
             waiting.done.set_result(None)
