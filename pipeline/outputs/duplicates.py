@@ -77,6 +77,7 @@ class Duplicates:
             self.found += len(later)
             for row in later:
                 self._bits[row >> 3] |= 1 << (row & 7)
+        self._held = []
 
     def among(self, first_row: int, count: int) -> pa.BooleanArray:
         """Return for each of *count* rows from *first_row* on whether it is a duplicate."""
@@ -99,7 +100,9 @@ class Duplicates:
 
     def _flush(self) -> None:
         """Append what is held to the buckets' files."""
-        frame = pl.concat(self._held) if self._held else pl.DataFrame(schema={KEY: pl.Binary})
+        if not self._held:
+            return
+        frame = pl.concat(self._held)
         bucket = frame[KEY].bin.slice(0, 4).bin.reinterpret(dtype=pl.UInt32, endianness="big") % self._count
         for (number,), some in frame.with_columns(bucket=bucket).partition_by("bucket", as_dict=True).items():
             with self._path(int(str(number))).open("ab") as file:

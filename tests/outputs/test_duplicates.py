@@ -8,7 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from answers import key
-from pipeline.outputs.duplicates import Duplicates
+from pipeline.outputs.duplicates import ROWS_HELD, Duplicates
+
+CHUNK = 4096
 
 
 def judged(folder: Path, chunks: list[list[int | None]], rows_per_bucket: int) -> list[bool]:
@@ -54,3 +56,12 @@ def test_bucket_files_are_gone_afterwards_and_those_of_a_killed_run_are_not_read
     fresh: list[list[int | None]] = [[100, 101], [102], [0, 1, 2, 3]]
     assert judged(tmp_path, fresh, 2) == [False] * 7
     assert list(tmp_path.iterdir()) == []
+
+
+def test_keys_wait_in_memory_up_to_a_bound_however_many_rows_there_are(tmp_path: Path) -> None:
+    with Duplicates(tmp_path, 10**8) as duplicates:
+        for first in range(0, 2 * ROWS_HELD, CHUNK):
+            duplicates.add(first, pa.array(map(key, range(first, first + CHUNK)), pa.binary(16), size=CHUNK))
+            assert duplicates._rows_held < ROWS_HELD
+            assert sum(map(len, duplicates._held)) == duplicates._rows_held
+        assert sum(path.stat().st_size for path in tmp_path.glob(".keys-*")) > 2 * ROWS_HELD * 24
