@@ -117,10 +117,11 @@ async def test_chunks_that_need_the_same_known_answers_at_once_all_get_them(
         for each in (answer(1), mine(2), answer(3)):
             await ledger.append(each)
     async for office in _office(tmp_path, parser):
-        first, second = await asyncio.gather(
-            office.desk.answers(prompts(prompt(1), prompt(2))),
-            office.desk.answers(prompts(prompt(2), prompt(1), prompt(3))),
-        )
+        async with asyncio.timeout(5):
+            first, second = await asyncio.gather(
+                office.desk.answers(prompts(prompt(1), prompt(2))),
+                office.desk.answers(prompts(prompt(2), prompt(1), prompt(3))),
+            )
         assert set(meanings(first)) == {key(1), key(2)}
         assert set(meanings(second)) == {key(1), key(2), key(3)}
         assert office.desk.reused == 2  # not what this run itself has paid for
