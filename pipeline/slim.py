@@ -33,7 +33,8 @@ def lean_run() -> None:
     """Load what a run needs more of pyarrow without numpy, too, and let all threads allocate from one heap.
 
     Loading numpy would take 0.1 s and 20 MB. A heap for each thread that ever read, wrote or compressed keeps what that
-    thread needed at most: 25 MB. Comes before the modules that load pyarrow.compute. Does nothing where pyarrow was not loaded by `lean_pyarrow`.
+    thread needed at most: 25 MB. Comes before the modules that load pyarrow.compute. Does nothing where pyarrow was not
+    loaded by `lean_pyarrow`.
     """
     if not _lean:
         return
