@@ -3,36 +3,33 @@
 The format is that of https://sqlite.org/fileformat2.html. Nothing but a record itself is trusted: no tree, no
 page header, no cell pointer. A cell of the table `answers` is
 
-    payload size (varint) | id (varint) | header size | 0 (the id is not in the record) | 44 (a key of 16 bytes) | ...
+    payload size (varint) | id (varint) | header size | 0 (the id is not in the record) | 44 (a key of 16 bytes)
+    | length of the body (varint) | type of the checksum | key | body | checksum
 
 and what does not fit into a page goes on in a chain of overflow pages.
 """
 
-import struct
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
-from typing import Any
+from typing import NamedTuple
 
-from pipeline.ledger.schema import FIELDS, REALS, checksum
+from pipeline.ledger.schema import Cells, checksum
 
 MARK = b"\x00\x2c"
-CELLS = len(FIELDS) + 1
+KEY_BYTES = 16
 MAX_RECORD_BYTES = 64 << 20
 """No answer is nearly as large (a reply has at most 1 MiB); a damaged header may claim anything."""
 
 INTEGER_BYTES = {1: 1, 2: 2, 3: 3, 4: 4, 5: 6, 6: 8}
-CONSTANTS = {0: None, 8: 0, 9: 1}
-REAL = 7
-FIRST_BLOB = 12
+ZERO, ONE = 8, 9
+FIRST_TEXT = 13
 LONGEST_VARINT = 8  # the ninth byte counts otherwise, and no id is as large
 
 Page = Callable[[int], bytes]
 """Gives the page of a number, from 1 on; nothing if there is none."""
 
-Found = tuple[int | None, tuple[Any, ...]]
-"""An answer's id, if it can be told, and its cells with their checksum."""
-
-Decode = Callable[[bytes], object]
+Found = tuple[int | None, Cells]
+"""An answer's id, if it can be told, and its cells."""
 
 
 def carve(data: bytes, page_size: int, views: Sequence[Page]) -> Iterator[Found]:
@@ -69,64 +66,36 @@ def _cells(data: bytes, start: int, page_size: int, views: Sequence[Page]) -> Fo
     layout = _layout(data[start : start + data[start]])
     if layout is None:
         return None
-    total, decoders = layout
-    for payload in _payloads(data, start, total, page_size, views):
-        try:
-            cells = tuple([decode(payload[first:stop]) for decode, first, stop in decoders])
-            if checksum(cells[:-1]) == cells[-1]:
-                return _id(data, start, total), cells
-        except (ValueError, TypeError, struct.error):  # not text, not an answer's types, cut short
-            continue
+    for payload in _payloads(data, start, layout.size, page_size, views):
+        key, body = payload[layout.key : layout.body], payload[layout.body : layout.checksum]
+        found = int.from_bytes(payload[layout.checksum : layout.size], signed=True) + layout.constant
+        if len(payload) == layout.size and checksum(key, body) == found:
+            return _id(data, start, layout.size), (key, body, found)
     return None
 
 
+class _Layout(NamedTuple):
+    """Where in a record each cell begins, and how many bytes there are; *constant* is a checksum without any."""
+
+    key: int
+    body: int
+    checksum: int
+    size: int
+    constant: int
+
+
 @lru_cache(maxsize=4096)
-def _layout(header: bytes) -> tuple[int, list[tuple[Decode, int, int]]] | None:
-    """Return the size of a record with this header, and how and where to read each of its cells."""
-    position, serials = 2, []
-    while position < len(header):
-        serial, position = _varint(header, position)
-        serials.append(serial)
-    if len(serials) != CELLS or position != len(header):
+def _layout(header: bytes) -> _Layout | None:
+    """Return the layout of a record with this header; None if an answer's cannot have it."""
+    text, at = _varint(header, 1 + len(MARK))
+    number, end = _varint(header, at)
+    is_number = number in INTEGER_BYTES or number in {ZERO, ONE}
+    if end != len(header) or text < FIRST_TEXT or not text % 2 or not is_number:
         return None
-    at, decoders = len(header), []
-    for column, serial in enumerate(serials):
-        decode, length = _decoder(serial)
-        decoders.append(
-            (_as_real if column in REALS and serial in INTEGER_BYTES else decode, at, at + length)
-        )
-        at += length
-    for column in REALS:
-        if serials[column] in {8, 9}:
-            decoders[column] = (_constant(float(serials[column] - 8)), at, at)
-    return (at, decoders) if at <= MAX_RECORD_BYTES else None
-
-
-def _decoder(serial: int) -> tuple[Decode, int]:
-    if serial in CONSTANTS:
-        return _constant(CONSTANTS[serial]), 0
-    if serial in INTEGER_BYTES:
-        return _integer, INTEGER_BYTES[serial]
-    if serial == REAL:
-        return _real, 8
-    length = (serial - FIRST_BLOB) // 2
-    return (bytes.decode if serial % 2 else bytes), length
-
-
-def _constant(value: object) -> Decode:
-    return lambda _: value
-
-
-def _integer(data: bytes) -> int:
-    return int.from_bytes(data, signed=True)
-
-
-def _as_real(data: bytes) -> float:
-    return float(_integer(data))
-
-
-def _real(data: bytes) -> object:
-    return struct.unpack(">d", data)[0]
+    body = end + KEY_BYTES
+    last = body + (text - FIRST_TEXT) // 2
+    size = last + INTEGER_BYTES.get(number, 0)
+    return _Layout(end, body, last, size, int(number == ONE)) if size <= MAX_RECORD_BYTES else None
 
 
 def _payloads(data: bytes, start: int, total: int, page_size: int, views: Sequence[Page]) -> Iterator[bytes]:

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import TypeVar
 
 from pipeline.durable import make_new
-from pipeline.errors import ConfigError
+from pipeline.errors import CannotCreateError, ConfigError
 from pipeline.ledger import files, salvage, wal
 from pipeline.ledger.carve import carve, newest_pages
+from pipeline.ledger.convert import convert
 from pipeline.ledger.schema import (
     APPLICATION_ID,
     INDEX,
@@ -166,8 +167,26 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
     execute("PRAGMA synchronous = FULL")  # NORMAL would lose the last commits when the power goes
     execute("PRAGMA cache_size = -8000")
     if version < VERSION:
-        with transaction(connection):
-            create(connection)
+        _bring_up(connection, path)
+
+
+def _bring_up(connection: sqlite3.Connection, path: Path) -> None:
+    """Create the tables, or convert those of an earlier version, unless another process has just done that."""
+    with transaction(connection):
+        version = connection.execute("PRAGMA user_version").fetchone()[0]
+        try:
+            if not version:
+                create(connection)
+            elif version < VERSION:
+                convert(connection, version)
+        except sqlite3.DatabaseError as error:
+            if version and is_damage(
+                error
+            ):  # nothing here can find the answers of an earlier format in damaged bytes
+                raise CannotCreateError(
+                    f"{path}: is of format {version} and damaged ({error}); mend it with the version of pipeline that wrote it"
+                ) from error
+            raise
 
 
 def index(connection: sqlite3.Connection) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import orjson
 
-from pipeline.ledger.schema import FIELDS, STATUS, row_of
+from pipeline.ledger.schema import FIELDS, answer_of, cells_of
 from pipeline.ledger.store import Store
 from pipeline.records import Answer, Status
 
@@ -50,7 +50,7 @@ def spill(folder: Path, answers: Sequence[Answer]) -> str:
 
     A torn last line is harmless: `take_in` leaves it out.
     """
-    lines = b"".join(orjson.dumps([answer.key.hex(), *row_of(answer)[1:-1]]) + b"\n" for answer in answers)
+    lines = b"".join(map(_line, answers))
     problems = []
     for place in _places():
         path = place / f"{_name(folder)}{os.getpid()}-{time.time_ns()}.jsonl"
@@ -115,6 +115,11 @@ def _write_new(path: Path, content: bytes) -> None:
         raise
 
 
+def _line(answer: Answer) -> bytes:
+    kept = answer_of(*cells_of(answer)) or answer  # without what JSON cannot hold
+    return orjson.dumps([kept.key.hex(), *kept[1:]]) + b"\n"
+
+
 def _answers(content: bytes) -> Iterator[Answer]:
     for line in content.splitlines():
         with suppress(ValueError):
@@ -124,6 +129,5 @@ def _answers(content: bytes) -> Iterator[Answer]:
 def _answer(values: object) -> Answer:
     if not isinstance(values, list) or len(values) != len(FIELDS):
         raise ValueError("not an answer")
-    values[0] = bytes.fromhex(str(values[0]))
-    values[STATUS] = Status(str(values[STATUS])) if values[STATUS] else None
-    return Answer(*values)
+    answer = Answer(bytes.fromhex(str(values[0])), *values[1:])
+    return answer._replace(status=Status(answer.status)) if answer.status else answer

@@ -17,7 +17,7 @@ from pipeline.durable import make_new
 from pipeline.errors import CannotCreateError, DiskError
 from pipeline.ledger import files, wal
 from pipeline.ledger.carve import Found, carve, newest_pages
-from pipeline.ledger.schema import APPLICATION_ID, COLUMNS, INDEX, INDEXED, INSERT, INSERT_WITH_ID, create
+from pipeline.ledger.schema import APPLICATION_ID, CELLS, INDEX, INDEXED, INSERT, INSERT_WITH_ID, create
 from pipeline.ledger.spent import ADD_SPENT
 
 MAGIC = b"SQLite format 3\0"
@@ -32,7 +32,7 @@ ROWS = 1000
 
 INSERT_STRAY = INSERT.replace("INTO answers", "INTO temp.stray")
 TAKE_STRAYS = f"""
-INSERT INTO answers ({COLUMNS}, checksum) SELECT {COLUMNS}, checksum FROM temp.stray s
+INSERT INTO answers ({CELLS}) SELECT {CELLS} FROM temp.stray s
 WHERE NOT EXISTS (SELECT 1 FROM latest l WHERE l.key = s.key)
 """  # noqa: S608 - the statement is constant
 
@@ -98,7 +98,7 @@ def _build(building: Path, damaged: Path) -> int:
         execute("PRAGMA synchronous = OFF")
         execute("BEGIN")
         create(connection)
-        execute(f"CREATE TEMP TABLE stray AS SELECT {COLUMNS}, checksum FROM answers")  # noqa: S608
+        execute(f"CREATE TEMP TABLE stray AS SELECT {CELLS} FROM answers")  # noqa: S608
         found = found_in(damaged)
         while some := list(islice(found, ROWS)):
             _put(connection, some)

@@ -2,38 +2,59 @@
 
 import sqlite3
 from collections.abc import Sequence
+from operator import itemgetter
 from typing import Any
 from zlib import crc32
 
 import orjson
 
 from pipeline.ledger.spent import SPENT_SCHEMA
-from pipeline.records import Answer, Status
+from pipeline.records import Answer, Answers, Status
 
-VERSION = 2
+VERSION = 3
 APPLICATION_ID = 0x70697065  # "pipe", so that `file` and a person can tell whose file this is
 
-SCHEMA = """
+FIELDS = Answer._fields
+TYPES = {
+    "prompt_tokens": "INTEGER", "cached_tokens": "INTEGER", "completion_tokens": "INTEGER", "cost_usd": "REAL",
+    "attempts": "INTEGER", "asks": "INTEGER", "at": "REAL",
+}  # fmt: skip
+
+BODY = (*(name for name in FIELDS if name not in {"key", "logprobs"}), "logprobs")
+"""The fields in a body, in order."""
+
+WITHOUT_LOGPROBS = itemgetter(*map(FIELDS.index, BODY[:-1]))
+
+# A damaged body is no JSON, and then nothing can be told of its answer.
+NAMED = ", ".join(
+    f"{name} {TYPES.get(name, 'TEXT')} AS (CASE WHEN json_valid(body) THEN json_extract(body, '$[{place}]') END)"
+    for place, name in enumerate(BODY)
+)
+ANSWERS = f"""
 CREATE TABLE IF NOT EXISTS answers (
-    id INTEGER PRIMARY KEY AUTOINCREMENT,
-    key BLOB NOT NULL, run TEXT NOT NULL, text TEXT, finish TEXT, status TEXT, error TEXT, logprobs TEXT,
-    prompt_tokens INTEGER, cached_tokens INTEGER, completion_tokens INTEGER, cost_usd REAL,
-    model TEXT, request_id TEXT, attempts INTEGER NOT NULL, asks INTEGER NOT NULL, at REAL NOT NULL,
-    checksum INTEGER NOT NULL
-) STRICT;
+    id INTEGER PRIMARY KEY AUTOINCREMENT, key BLOB NOT NULL, body TEXT NOT NULL, checksum INTEGER NOT NULL, {NAMED}
+) STRICT"""
+"""`body` is a JSON array of all fields but the key; for who asks in SQL, each of them is a column, too.
+
+It has two lines: the log-probabilities, which are JSON themselves, stand alone on the second one, where they need be
+neither escaped nor read.
+"""
+
+SCHEMA = f"""
+{ANSWERS.strip()};
 CREATE TABLE IF NOT EXISTS latest (key BLOB PRIMARY KEY, id INTEGER NOT NULL) STRICT, WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS progress (only INTEGER PRIMARY KEY CHECK (only = 1), indexed INTEGER NOT NULL) STRICT;
 INSERT OR IGNORE INTO progress VALUES (1, 0);
-""" + SPENT_SCHEMA.lstrip()
+{SPENT_SCHEMA.strip()}
+"""  # noqa: S608 - the statement is constant
 
-FIELDS = Answer._fields
-COLUMNS = ", ".join(FIELDS)
-INSERT = f"INSERT INTO answers ({COLUMNS}, checksum) VALUES ({', '.join('?' * (len(FIELDS) + 1))})"  # noqa: S608
-INSERT_WITH_ID = (
-    INSERT.replace("INSERT", "INSERT OR IGNORE").replace("(key", "(id, key").replace("(?", "(?, ?")
-)
+CELLS = "key, body, checksum"
+INSERT = f"INSERT INTO answers ({CELLS}) VALUES (?, CAST(? AS TEXT), ?)"  # noqa: S608 - the statement is constant
+INSERT_WITH_ID = f"INSERT OR IGNORE INTO answers (id, {CELLS}) VALUES (?, ?, CAST(? AS TEXT), ?)"  # noqa: S608 - as above
 LAST_ID = "SELECT ifnull(max(CAST(seq AS INTEGER)), 0) FROM sqlite_sequence WHERE name = 'answers'"
-SELECT = "SELECT " + ", ".join(f"a.{name}" for name in FIELDS) + ", a.checksum"
+SELECT = "SELECT a.key, CAST(a.body AS BLOB), a.checksum"
+"""The cells as bytes: text that is damaged so that it is no UTF-8 any more could not be fetched as text."""
+
 INDEX = """
 INSERT INTO latest
 SELECT key, max(id) FROM answers WHERE id > (SELECT indexed FROM progress) GROUP BY key ORDER BY key
@@ -41,8 +62,8 @@ ON CONFLICT (key) DO UPDATE SET id = excluded.id
 """
 INDEXED = "UPDATE progress SET indexed = (SELECT ifnull(max(id), 0) FROM answers)"
 
-STATUS = FIELDS.index("status")
-REALS = (FIELDS.index("cost_usd"), FIELDS.index("at"))
+Cells = tuple[bytes, bytes, int]
+"""An answer's key, its body, and the checksum over both."""
 
 
 class DamagedError(sqlite3.DatabaseError):
@@ -59,47 +80,55 @@ def create(connection: sqlite3.Connection) -> None:
     """Create the tables; runs within the caller's transaction."""
     for statement in SCHEMA.strip().split(";\n"):
         connection.execute(statement)
+    mark(connection)
+
+
+def mark(connection: sqlite3.Connection) -> None:
+    """Write into the file's head that it is a ledger of this version; runs within the caller's transaction."""
     connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
     connection.execute(f"PRAGMA user_version = {VERSION}")
 
 
-def rows(connection: sqlite3.Connection, query: str, values: Sequence[object]) -> list[tuple[Any, ...]]:
-    """Return the rows of *query*; text that is damaged so that it is no UTF-8 any more stays damaged text."""
+def checksum(key: bytes, body: bytes) -> int:
+    """Return the CRC-32 over an answer's cells: SQLite itself does not notice a flipped bit in a cell."""
+    return crc32(body, crc32(key))
+
+
+def cells_of(answer: Answer) -> Cells:
+    """Return the cells of an answer."""
     try:
-        return connection.execute(query, values).fetchall()
-    except sqlite3.OperationalError as error:
-        if hasattr(error, "sqlite_errorcode"):
-            raise
-    connection.text_factory = lambda data: data.decode(errors="replace")  # too slow for every day
+        body = _body(answer)
+    except (
+        orjson.JSONEncodeError,
+        UnicodeEncodeError,
+    ):  # a lone surrogate: what was paid for is kept as far as can be
+        values = (v.encode("utf-8", "backslashreplace").decode() if isinstance(v, str) else v for v in answer)
+        body = _body(Answer._make(values))
+    return answer.key, body, checksum(answer.key, body)
+
+
+def _body(answer: Answer) -> bytes:
+    first = orjson.dumps(WITHOUT_LOGPROBS(answer))
+    return b"%b,\n%b]" % (first[:-1], b"null" if answer.logprobs is None else answer.logprobs.encode())
+
+
+def answer_of(key: bytes, body: bytes, found: int) -> Answer | None:
+    """Return the answer that is in these cells; None if they do not fit the checksum that was *found* with them."""
     try:
-        return connection.execute(query, values).fetchall()
-    finally:
-        connection.text_factory = str
-
-
-def checksum(values: Sequence[object]) -> int:
-    """Return the CRC-32 over an answer's fields: SQLite itself does not notice a flipped bit in a cell."""
-    return crc32(orjson.dumps(values[1:]), crc32(values[0]))  # type: ignore[arg-type]
-
-
-def row_of(answer: Answer) -> tuple[object, ...]:
-    """Return the cells of an answer, just as they will be read back, and their checksum."""
-    values: list[Any] = list(answer)
-    for index in REALS:
-        values[index] = None if values[index] is None else float(values[index]) + 0.0  # SQLite keeps no -0.0
-    try:
-        return (*values, checksum(values))
-    except orjson.JSONEncodeError:  # a lone surrogate: paid is kept, so the text is kept as far as it can be
-        values = [v.encode("utf-8", "backslashreplace").decode() if isinstance(v, str) else v for v in values]
-        return (*values, checksum(values))
-
-
-def answer_of(row: Sequence[Any]) -> Answer | None:
-    """Return the answer whose cells and checksum *row* holds; None if they do not fit each other."""
-    try:
-        if checksum(row[:-1]) != row[-1]:
+        if checksum(key, body) != found:
             return None
     except TypeError:  # a cell is not even of the type that it should be
         return None
-    answer = Answer._make(row[:-1])
-    return answer._replace(status=Status(answer.status)) if answer.status else answer
+    return answers_of([key], [body])[key]
+
+
+def answers_of(keys: Sequence[bytes], bodies: Sequence[bytes]) -> Answers:
+    """Return the answers that are in these cells."""
+    lines = b"\n".join(bodies).decode().split("\n")
+    # Each first line ends with a comma.
+    columns: list[Sequence[Any]] = list(zip(*orjson.loads(f"[{'0],'.join(lines[::2])}0]]"), strict=True))
+    columns[-1] = [None if line == "null]" else line[:-1] for line in lines[1::2]]
+    found = dict(zip(("key", *BODY), [keys, *columns], strict=True))
+    if any(found["status"]):
+        found["status"] = [status and Status(status) for status in found["status"]]
+    return Answers({name: found[name] for name in FIELDS})

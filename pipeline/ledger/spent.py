@@ -10,7 +10,7 @@ UPDATE progress SET indexed = 0;
 """Begins anew where a ledger of an earlier format has answers already."""
 
 # An answer that was asked again in the same run holds the sum of both, so the earlier one's is taken back.
-# `coalesce`, because infinity less infinity is null.
+# `coalesce`, because infinity less infinity is null. A damaged answer has no run.
 ADD_SPENT = """
 INSERT INTO spent
 SELECT run, coalesce(total(usd) - total(replaced), 0) FROM (
@@ -18,7 +18,7 @@ SELECT run, coalesce(total(usd) - total(replaced), 0) FROM (
         SELECT old.cost_usd FROM latest JOIN answers old ON old.id = latest.id
         WHERE latest.key = new.key AND old.run = new.run AND old.id < new.id
     ) AS replaced
-    FROM answers new WHERE new.id > (SELECT indexed FROM progress) GROUP BY new.run, new.key
+    FROM answers new WHERE new.id > (SELECT indexed FROM progress) AND new.run IS NOT NULL GROUP BY new.run, new.key
 ) GROUP BY run
 ON CONFLICT (run) DO UPDATE SET usd = coalesce(usd + excluded.usd, usd)
 """

@@ -15,7 +15,7 @@ from typing import Self
 
 from pipeline.ledger import packed
 from pipeline.ledger.connection import OpenFile, index, transaction
-from pipeline.ledger.schema import INSERT, SELECT, DamagedError, answer_of, row_of, rows
+from pipeline.ledger.schema import INSERT, SELECT, Cells, DamagedError, answer_of, cells_of
 from pipeline.ledger.spent import SPENT_BY_RUN
 from pipeline.records import Answer, Answers
 
@@ -27,8 +27,8 @@ BEHIND = "SELECT max(id) > (SELECT indexed FROM progress) FROM answers"
 NEWEST = f"{SELECT}, a.id FROM answers a JOIN latest l ON l.key = a.key AND l.id = a.id WHERE a.id > ? ORDER BY a.id LIMIT {ROWS_AT_ONCE}"
 LOOK_UP = f"{SELECT}, l.key FROM latest l LEFT JOIN answers a ON a.id = l.id WHERE l.key IN ({{}})"
 TOTALS = """
-SELECT run, count(*), total(prompt_tokens), total(cached_tokens), total(completion_tokens), sum(cost_usd), min(at), max(at)
-FROM answers WHERE id IN (SELECT max(id) FROM answers {} GROUP BY run, key) GROUP BY run ORDER BY min(at)
+SELECT CAST(run AS BLOB), count(*), total(prompt_tokens), total(cached_tokens), total(completion_tokens), sum(cost_usd), min(at), max(at)
+FROM answers WHERE run IS NOT NULL AND id IN (SELECT max(id) FROM answers {} GROUP BY run, key) GROUP BY run ORDER BY min(at)
 """
 
 
@@ -66,7 +66,7 @@ class Store:
 
     def append(self, answers: Iterable[Answer]) -> None:
         """Make *answers* durable, in one transaction."""
-        self._file.do(partial(_append, cells=[row_of(answer) for answer in answers]), writes=True)
+        self._file.do(partial(_append, cells=list(map(cells_of, answers))), writes=True)
 
     def look_up(self, keys: Sequence[bytes]) -> Answers:
         """Return the newest answer of each of *keys* that has one."""
@@ -79,26 +79,21 @@ class Store:
         return found[0] if len(found) == 1 else Answers.of(chain.from_iterable(f.values() for f in found))
 
     def _look_up_set(self, keys: Sequence[bytes], connection: sqlite3.Connection) -> Answers:
-        known, complete = packed.look_up(connection, keys)
-        if complete:
-            return known
-        closely = self._look_closely(connection, [key for key in keys if key not in known])
-        return Answers.of([*known.values(), *closely.values()])
+        known = packed.look_up(connection, keys)
+        return Answers.of(self._look_closely(connection, keys)) if known is None else known
 
-    def _look_closely(self, connection: sqlite3.Connection, keys: Sequence[bytes]) -> dict[bytes, Answer]:
+    def _look_closely(self, connection: sqlite3.Connection, keys: Sequence[bytes]) -> Iterator[Answer]:
         """Look up what could not be read in one go, and find out what is damaged."""
-        found: dict[bytes, Answer] = {}
-        for row in rows(connection, LOOK_UP.format(",".join("?" * len(keys))), keys):
+        for row in connection.execute(LOOK_UP.format(",".join("?" * len(keys))), keys):
             if row[0] is None:
                 raise DamagedError("its index leads nowhere")
-            answer = answer_of(row[:-1])
+            answer = answer_of(*row[:-1])
             if answer is None:
                 self.damaged += 1  # as if it were not there: it is asked again
             elif answer.key == row[-1]:
-                found[answer.key] = answer
+                yield answer
             else:
                 raise DamagedError("its index leads to the answer of another key")
-        return found
 
     def index(self) -> None:
         """Lead `latest` to all answers that were appended, by whichever process."""
@@ -109,9 +104,9 @@ class Store:
         """Yield the newest answer of every key, in the order of their arrival."""
         self.index()
         last = 0
-        while some := self._file.do(lambda connection: rows(connection, NEWEST, (last,))):  # noqa: B023 - called now
+        while some := self._file.do(lambda connection: connection.execute(NEWEST, (last,)).fetchall()):  # noqa: B023 - called now
             last = some[-1][-1]
-            for answer in (answer_of(row[:-1]) for row in some):
+            for answer in (answer_of(*row[:-1]) for row in some):
                 if answer is None:
                     self.damaged += 1
                 else:
@@ -120,8 +115,8 @@ class Store:
     def spent(self, run: str) -> float:
         """Return the US dollars that *run* has paid, where prices are known."""
         self.index()
-        found = self._file.do(lambda connection: rows(connection, SPENT_BY_RUN, (run,)))
-        return float(found[0][0]) if found else 0.0
+        found = self._file.do(lambda connection: connection.execute(SPENT_BY_RUN, (run,)).fetchone())
+        return float(found[0]) if found else 0.0
 
     def totals(self, run: str | None = None) -> list[RunTotals]:
         """Return what each run, or only *run*, has paid for, oldest first.
@@ -129,8 +124,11 @@ class Store:
         An answer that was asked again in the same run holds the sum of both, so only the newest of each counts.
         """
         query = TOTALS.format("WHERE run = ?" if run else "")
-        runs = self._file.do(lambda connection: rows(connection, query, (run,) if run else ()))
-        return [RunTotals(r[0], r[1], int(r[2]), int(r[3]), int(r[4]), *r[5:]) for r in runs]
+        runs = self._file.do(lambda connection: connection.execute(query, (run,) if run else ()).fetchall())
+        return [
+            RunTotals(r[0].decode(errors="replace"), r[1], int(r[2]), int(r[3]), int(r[4]), *r[5:])
+            for r in runs
+        ]
 
     def prune(self, before: float) -> int:
         """Delete answers that arrived before *before* (Unix time) and give their space back; return how many."""
@@ -152,7 +150,7 @@ class Store:
         return self._file.connection
 
 
-def _append(connection: sqlite3.Connection, cells: Sequence[Sequence[object]]) -> None:
+def _append(connection: sqlite3.Connection, cells: Sequence[Cells]) -> None:
     with transaction(connection):
         connection.executemany(INSERT, cells)
 

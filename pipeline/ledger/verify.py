@@ -8,7 +8,7 @@ import os
 import sqlite3
 from collections.abc import Iterator
 
-from pipeline.ledger.schema import INDEX, INSERT, LAST_ID, SELECT, DamagedError, answer_of, rows
+from pipeline.ledger.schema import INDEX, INSERT, LAST_ID, SELECT, DamagedError, answer_of
 from pipeline.ledger.spent import ADD_SPENT
 
 STRETCH = 64
@@ -70,7 +70,7 @@ def _places(last: int) -> Iterator[tuple[tuple[bytes, int], tuple[int, int]]]:
 
 def _ensure_leading(connection: sqlite3.Connection, query: str, where: tuple[object, object]) -> None:
     for (number,) in connection.execute(query, where).fetchall():
-        found = rows(connection, f"{SELECT} FROM answers a WHERE a.id = ?", (number,))
-        if not found or answer_of(found[0]) is not None:
+        found = connection.execute(f"{SELECT} FROM answers a WHERE a.id = ?", (number,)).fetchone()
+        if not found or answer_of(*found) is not None:
             raise DamagedError("its index leads astray")
         # Else it is the answer that is damaged: it counts as absent.

@@ -13,7 +13,7 @@ from answers import answer, answers, key
 from ledger.test_store import ANSWERS
 from pipeline.ledger.carve import carve
 from pipeline.ledger.salvage import found_in
-from pipeline.ledger.schema import COLUMNS, row_of
+from pipeline.ledger.schema import SELECT, cells_of
 from pipeline.ledger.store import Store
 from pipeline.records import Answer
 
@@ -32,13 +32,13 @@ def written(folder: Path, batches: Sequence[Sequence[Answer]], page_size: int = 
 
 def stored(path: Path) -> set[tuple[object, ...]]:
     with sqlite3.connect(path) as connection:
-        rows = set(connection.execute(f"SELECT id, {COLUMNS}, checksum FROM answers"))
+        rows = set(connection.execute(f"{SELECT}, a.id FROM answers a"))
     connection.close()
     return rows
 
 
 def found(path: Path) -> set[tuple[object, ...]]:
-    return {(number, *cells) for number, cells in found_in(path)}
+    return {(*cells, number) for number, cells in found_in(path)}
 
 
 @given(
@@ -73,7 +73,7 @@ def test_large_ids_are_read(tmp_path: Path) -> None:
         for number, other in ((1, 127), (2, 128), (3, 2**42 + 5)):
             connection.execute("UPDATE answers SET id = ? WHERE id = ?", (other, number))
     connection.close()
-    assert {number for number, *_ in found(path)} == {127, 128, 2**42 + 5}
+    assert {number for *_, number in found(path)} == {127, 128, 2**42 + 5}
 
 
 @given(
@@ -101,7 +101,7 @@ def test_of_a_record_with_any_flipped_bit_nothing_wrong_is_found(tmp_path: Path)
         content = bytearray(page)
         content[bit // 8] ^= 1 << bit % 8
         for _, cells in carve(bytes(content), 4096, []):
-            assert cells == row_of(one)
+            assert cells == cells_of(one)
             seen += 1
     assert 0 < seen < 400  # a flip in front of the record, in its id or size, does no harm to it
 
@@ -112,7 +112,7 @@ def test_an_answer_whose_size_in_front_is_damaged_is_found_without_its_id(tmp_pa
     record = content.index(b"\x00\x2c", content.index(key(0)) - 30) - 1
     damaged = content[: record - 2] + bytes([content[record - 2] ^ 1]) + content[record - 1 :]
     assert [number for number, _ in carve(content, 4096, [])] == [1]
-    assert list(carve(damaged, 4096, [])) == [(None, row_of(answer(0)))]
+    assert list(carve(damaged, 4096, [])) == [(None, cells_of(answer(0)))]
 
 
 def test_of_answers_without_an_id_only_those_are_taken_that_are_not_there_otherwise(tmp_path: Path) -> None:
@@ -130,6 +130,6 @@ def test_of_answers_without_an_id_only_those_are_taken_that_are_not_there_otherw
 
 def test_a_chain_that_goes_round_in_circles_ends() -> None:
     chance = random.Random(1)
-    header = bytes([21, 0, 44, 0x9D, 0x0D, *[13] * 5, *[1] * 3, 7, 13, 13, 8, 8, 7, 1])
+    header = bytes([6, 0, 44, 0x9D, 0x0D, 4])
     data = chance.randbytes(40) + header + chance.randbytes(4096)
     assert list(carve(data, 4096, [lambda number: (number % 5).to_bytes(4) + bytes(4092)])) == []

@@ -32,11 +32,11 @@ def test_a_ledger_of_a_newer_version_is_left_as_it_is(tmp_path: Path) -> None:
     with open_store(tmp_path) as store:
         store.append(answers(0, 20))
     with sqlite3.connect(tmp_path / FILE) as other:
-        other.execute("PRAGMA user_version = 3")
+        other.execute("PRAGMA user_version = 4")
     other.close()
     before = files(tmp_path)
     with pytest.raises(
-        ConfigError, match=r"ledger\.sqlite: written by a newer version.*format 3.*update"
+        ConfigError, match=r"ledger\.sqlite: written by a newer version.*format 4.*update"
     ) as caught:
         open_store(tmp_path)
     assert caught.value.exit_status == 78

@@ -193,13 +193,14 @@ def test_a_cell_of_the_wrong_type_or_in_no_encoding_is_a_damaged_answer(tmp_path
         other.execute("UPDATE sqlite_schema SET sql = replace(sql, 'STRICT', '')")
     other.close()
     with sqlite3.connect(tmp_path / FILE) as other:
-        other.execute("UPDATE answers SET text = CAST(? AS TEXT) WHERE id = 3", (cell,))
-        other.execute("UPDATE answers SET run = ? WHERE id = 4", (cell,))
+        other.execute("UPDATE answers SET body = CAST(? AS TEXT) WHERE id = 3", (cell,))
+        other.execute("UPDATE answers SET body = ? WHERE id = 4", (cell,))
+        other.execute("UPDATE answers SET checksum = ? WHERE id = 5", (cell,))
     other.close()
     with open_store(tmp_path) as store:
-        assert len(store.look_up([key(n) for n in range(50)])) == 48
-        assert store.damaged == 2
-        assert len(list(store.answers())) == 48
+        assert len(store.look_up([key(n) for n in range(50)])) == 47
+        assert store.damaged == 3
+        assert len(list(store.answers())) == 47
         store.totals()
 
 

@@ -7,6 +7,7 @@ import sys
 import time
 from pathlib import Path
 
+import orjson
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -19,6 +20,7 @@ from pipeline.ledger.store import Store
 from pipeline.records import Answer, Status
 
 TEXT = st.none() | st.text(max_size=20)
+LOGPROBS = st.lists(st.tuples(st.text(max_size=5), st.floats(-20, 0)), max_size=4)
 COUNT = st.none() | st.integers(0, 2**62)
 
 ANSWERS = st.builds(
@@ -29,11 +31,11 @@ ANSWERS = st.builds(
     finish=TEXT,
     status=st.none() | st.sampled_from(Status),
     error=TEXT,
-    logprobs=TEXT,
+    logprobs=st.none() | LOGPROBS.map(lambda pairs: orjson.dumps(pairs).decode()),
     prompt_tokens=COUNT,
     cached_tokens=COUNT,
     completion_tokens=COUNT,
-    cost_usd=st.none() | st.floats(allow_nan=False) | st.integers(0, 9),
+    cost_usd=st.none() | st.floats(allow_nan=False, allow_infinity=False) | st.integers(0, 9),
     model=TEXT,
     request_id=TEXT,
     attempts=st.integers(0, 99),
@@ -70,8 +72,17 @@ def test_text_that_is_not_unicode_is_kept_as_far_as_it_can_be(store: Store) -> N
 
 
 @pytest.mark.parametrize(
-    "change", ["text = 'games'", "prompt_tokens = 101", "run = 'run-2'", "key = x'00'", "at = 1000.5", "finish = NULL"]
-)  # fmt: skip
+    "change",
+    [
+        "body = replace(body, 'games', 'sound')",
+        "body = replace(body, '100,10', '101,10')",
+        "body = replace(body, 'null]', '[]]')",
+        "body = replace(body, char(10), ' ')",
+        "body = '' ",
+        "key = x'00'",
+        "checksum = checksum + 1",
+    ],
+)
 def test_a_changed_cell_counts_as_no_answer(store: Store, tmp_path: Path, change: str) -> None:
     store.append(answers(0, 3))
     store.index()
@@ -97,7 +108,7 @@ def test_a_ledger_of_a_newer_version_is_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "ledger.sqlite"
     Store(path).close()
     with sqlite3.connect(path) as other:
-        other.execute("PRAGMA user_version = 3")
+        other.execute("PRAGMA user_version = 4")
     other.close()
     with pytest.raises(ConfigError, match="newer version") as caught:
         open_store(tmp_path)
@@ -149,8 +160,11 @@ def test_a_commit_that_fails_leaves_no_transaction_open(store: Store) -> None:
 
 
 def test_answers_that_cannot_be_stored_leave_no_transaction_open(store: Store) -> None:
+    store._connection.execute(
+        "CREATE TEMP TRIGGER full BEFORE INSERT ON answers WHEN new.text = 'no' BEGIN SELECT RAISE(ABORT, 'no'); END"
+    )
     with pytest.raises(sqlite3.IntegrityError):
-        store.append([answer(1), answer(2, prompt_tokens="many")])
+        store.append([answer(1), answer(2, text="no")])
     store.append([answer(3)])
     assert set(store.look_up([key(n) for n in range(5)])) == {key(3)}
 

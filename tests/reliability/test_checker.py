@@ -16,6 +16,7 @@ import pytest
 from jobs import LABELS, JobFiles, right_label, texts
 from pipeline.endpoints.simulator import Simulator
 from pipeline.endpoints.simulator_log import Entry
+from pipeline.ledger.schema import BODY
 from pipeline.run import run_job
 from reliability import checker
 from reliability.checker import ENOUGH_KILLS, Witness, violations
@@ -116,11 +117,16 @@ def test_what_is_wrong_in_the_output_is_found(job: JobFiles, entries: list[Entry
     assert any(line.startswith(promise) for line in violations(job, entries)), violations(job, entries)
 
 
+def set_field(name: str, value: str, number: int) -> str:
+    """The statement that gives the answer with the id *number* another *value*, as SQL has it."""
+    return f"UPDATE answers SET body = json_set(body, '$[{BODY.index(name)}]', {value}) WHERE id = {number}"
+
+
 LEDGER = {
     "an answer lost": ("DELETE FROM answers WHERE id = 9", "paid is kept"),
-    "another label": ('UPDATE answers SET text = \'{"label":"none"}\' WHERE id = 9', "output is a function"),
-    "another bill": ("UPDATE answers SET prompt_tokens = 1 WHERE id = 9", "the books balance"),
-    "another run": ("UPDATE answers SET run = 'x' WHERE id = 9", "output is a function"),
+    "another label": (set_field("text", '\'{"label":"none"}\'', 9), "output is a function"),
+    "another bill": (set_field("prompt_tokens", "1", 9), "the books balance"),
+    "another run": (set_field("run", "'x'", 9), "output is a function"),
 }
 
 
@@ -158,7 +164,7 @@ def test_a_durable_answer_that_goes_or_changes_between_executions_is_found(
 ) -> None:
     witness = Witness(job, lambda: entries)
     witness.execution_ended()
-    execute(job, "UPDATE answers SET text = 'x' WHERE id = 5")
+    execute(job, set_field("text", "'x'", 5))
     witness.execution_ended()
     assert [line[:12] for line in witness.broken] == ["paid is kept"]
     execute(job, "DELETE FROM answers WHERE id = 6")
