@@ -47,7 +47,7 @@ from pipeline.watch import Progress, Silent, Watcher
 
 log = logging.getLogger(__name__)
 
-OPEN_CHUNKS = 4
+OPEN_CHUNKS = 6
 """Chunks in work at once: enough that a slow row at a chunk's end does not idle the workers."""
 
 ROUNDS = 10  # damaged parts are made again so often before the disk is blamed

@@ -11,7 +11,7 @@ KEY = "key"
 """The one column of a part that is not published: it finds a row's duplicates."""
 
 SOURCE = "label_source"
-MODEL, DUPLICATE, NONE = "model", "duplicate", "none"
+MODEL, DUPLICATE, NONE = (pa.scalar(source, pa.string()) for source in ("model", "duplicate", "none"))
 
 BILLED = ("prompt_tokens", "cached_tokens", "completion_tokens", "cost_usd")
 """The columns that only the first row with its key has; they are 0 for the others."""

@@ -127,8 +127,20 @@ class _Joined:
     tally: Tally
     go_on: Callable[[], None]
 
-    def portions(self, sheet: Sheet, prefix: str) -> Iterator[tuple[pa.RecordBatch, dict[str, pa.Array]]]:
-        """Yield input rows with their new columns, in row order."""
+    def row_groups(self, sheet: Sheet) -> Iterator[tuple[pa.Table, pa.RecordBatch, pa.BooleanArray]]:
+        """Yield input rows, their parts' rows, and which of them are duplicates, in row order."""
+        waiting: list[tuple[pa.RecordBatch, pa.RecordBatch, pa.BooleanArray]] = []
+        rows = size = 0
+        for portion in self._portions(sheet):
+            waiting.append(portion)
+            rows, size = rows + portion[0].num_rows, size + portion[0].nbytes + portion[1].nbytes
+            if rows >= ROW_GROUP_ROWS or size >= ROW_GROUP_BYTES:
+                yield _together(waiting)
+                waiting, rows, size = [], 0, 0
+        if waiting:
+            yield _together(waiting)
+
+    def _portions(self, sheet: Sheet) -> Iterator[tuple[pa.RecordBatch, pa.RecordBatch, pa.BooleanArray]]:
         spans = iter(sheet.spans)
         part, first_row = None, 0
         for batch in sheet.batches():
@@ -139,11 +151,15 @@ class _Joined:
                     span = next(spans)
                     part, first_row = self.parts.read(span), span.first_row
                 count = min(batch.num_rows - taken, part.num_rows)
-                flags = self.duplicates.among(first_row, count)
-                new = published(part.slice(0, count), flags, prefix)
-                self.tally.add(new, prefix)
-                yield batch.slice(taken, count), new
+                yield batch.slice(taken, count), part.slice(0, count), self.duplicates.among(first_row, count)
                 part, first_row, taken = part.slice(count), first_row + count, taken + count
+
+
+def _together(
+    portions: Sequence[tuple[pa.RecordBatch, pa.RecordBatch, pa.BooleanArray]],
+) -> tuple[pa.Table, pa.RecordBatch, pa.BooleanArray]:
+    rows, parts, duplicates = zip(*portions, strict=True)
+    return pa.Table.from_batches(rows), pa.concat_batches(parts), pa.concat_arrays(duplicates)
 
 
 def output_schema(publication: Publication, sheet: Sheet) -> pa.Schema:
@@ -162,17 +178,11 @@ def _write(path: Path, publication: Publication, sheet: Sheet, joined: _Joined) 
     kept = [field.name for field in schema if field.name in sheet.schema.names]
     kept = [name for name in kept if name not in output_names(publication.kind, publication.prefix)]
     with pq.ParquetWriter(path, schema, compression="zstd", write_page_checksum=True) as writer:
-        waiting: list[pa.RecordBatch] = []
-        rows = size = 0
-        for batch, new in ahead(joined.portions(sheet, publication.prefix)):
-            arrays = [batch.column(name) for name in kept] + [new[name] for name in schema.names[len(kept) :]]
-            waiting.append(pa.RecordBatch.from_arrays(arrays, schema=schema))
-            rows, size = rows + batch.num_rows, size + batch.nbytes
-            if rows >= ROW_GROUP_ROWS or size >= ROW_GROUP_BYTES:
-                writer.write_table(pa.Table.from_batches(waiting))
-                waiting, rows, size = [], 0, 0
-        if waiting:
-            writer.write_table(pa.Table.from_batches(waiting))
+        for rows, part, duplicates in ahead(joined.row_groups(sheet)):
+            new = published(part, duplicates, publication.prefix)
+            joined.tally.add(new, publication.prefix)
+            columns = [rows.column(name) for name in kept] + [new[name] for name in schema.names[len(kept) :]]
+            writer.write_table(pa.Table.from_arrays(columns, schema=schema))
 
 
 def _publish_folder(publication: Publication, joined: _Joined, before_rename: Callable[[], None]) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.outputs.columns import DUPLICATE, SOURCE
+from pipeline.outputs.columns import DUPLICATE, MODEL, SOURCE
 from pipeline.records import Status
 
 NOT_FAILED = frozenset({Status.OK.value, Status.EMPTY.value})
@@ -50,7 +50,7 @@ class Tally:
         self._remember(columns, prefix)
 
     def _bill(self, columns: Mapping[str, pa.Array], prefix: str, source: pa.Array) -> None:
-        asked = pc.equal(source, "model")
+        asked = pc.equal(source, MODEL)
         mine = pc.and_(asked, pc.equal(columns[f"{prefix}label_run"], self.run))
         mine = pc.fill_null(mine, fill_value=False)
         self.reused += (pc.sum(asked).as_py() or 0) - (pc.sum(mine).as_py() or 0)
