@@ -156,7 +156,7 @@ def status(config: Config) -> dict[str, Any]:
 
 
 def _rows_in_parts(job: Job) -> int:
-    matches = [NAME.fullmatch(path.name) for path in job.workspace.parts.glob("*.parquet")]
+    matches = [NAME.fullmatch(path.name) for path in job.workspace.parts.glob("*.arrow")]
     return sum(int(match[3]) - int(match[2]) for match in matches if match)
 
 

@@ -87,7 +87,7 @@ def durable_answers(folder: Path) -> int:
 
 def damage(job: JobFiles, folder: Path, kind: str, where: float) -> None:
     """Do what a disk or a person may do to anything but the ledger."""
-    parts = sorted((folder / "state" / "runs").rglob("f*.parquet"))
+    parts = sorted((folder / "state" / "runs").rglob("f*.arrow"))
     part = parts[int(where * len(parts))] if parts else None
     if kind == "delete output":
         shutil.rmtree(job.output, ignore_errors=True)
@@ -215,7 +215,7 @@ async def test_damaged_parts_that_are_found_while_publishing_are_made_again(tmp_
         running = asyncio.create_task(run_job(job.config()))
         flipped = 0
         while not running.done():
-            for part in (tmp_path / "state").glob("runs/*/parts/f*.parquet"):
+            for part in (tmp_path / "state").glob("runs/*/parts/f*.arrow"):
                 if flipped < 3:
                     with suppress(OSError):
                         content = bytearray(part.read_bytes())

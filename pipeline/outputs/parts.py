@@ -1,8 +1,11 @@
 """The new columns of finished chunks: a cache that lets a resumed run skip them unread.
 
 A part's name tells its rows and its metadata tells the run, so that a redo overwrites and a stranger's part is
-not taken for ours. A checksum over the whole file is in its metadata too, because Parquet's own do not cover
-headers and footer. Everything in a part can be made again from the ledger.
+not taken for ours. A checksum over the whole file is in its metadata too. Everything in a part can be made again from
+the ledger.
+
+A part is an Arrow file: it lives for hours, and Parquet takes ten times as long to write and to read for two thirds of
+the bytes.
 """
 
 import re
@@ -14,12 +17,11 @@ from pathlib import Path
 from zlib import crc32
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from pipeline.durable import write
 from pipeline.records import Span
 
-NAME = re.compile(r"f(\d{6})-r(\d{12})-(\d{12})\.parquet")
+NAME = re.compile(r"f(\d{6})-r(\d{12})-(\d{12})\.arrow")
 IDENTITY = b"pipeline.part"
 SEAL = b"crc32:"
 """Comes right before the checksum, eight hexadecimal digits."""
@@ -49,11 +51,10 @@ class Parts:
         """Save the part of the chunk at *span*."""
         schema = self.schema.with_metadata({IDENTITY: self.identity.encode(), b"pipeline.seal": UNSEALED})
         file = pa.BufferOutputStream()
-        # The key is random and never repeats: a dictionary or statistics of it would only cost.
-        pq.write_table(
-            pa.Table.from_batches([batch]).cast(schema), file, compression="zstd", use_dictionary=DICTIONARY,
-            write_statistics=False,
-        )  # fmt: skip
+        with pa.ipc.new_file(
+            file, schema, options=pa.ipc.IpcWriteOptions(compression="lz4", use_threads=False)
+        ) as writer:
+            writer.write(batch)
         write(self._path(span), sealed(file.getvalue().to_pybytes()))
 
     def spans(self, whole: Iterable[Span]) -> list[Span]:
@@ -83,10 +84,10 @@ class Parts:
         if content is None:
             path.unlink(missing_ok=True)
             raise DamagedPartError(str(path))
+        with _opened(content) as file:
+            batch = file.get_batch(0)
         wanted = self.schema if columns is None else pa.schema([self.schema.field(name) for name in columns])
-        with pq.ParquetFile(pa.BufferReader(content)) as file:
-            table = file.read(columns, use_threads=False)
-        return table.cast(wanted).combine_chunks().to_batches()[0]
+        return pa.RecordBatch.from_arrays([batch.column(name) for name in wanted.names], schema=wanted)
 
     def remove(self) -> None:
         """Remove all parts."""
@@ -94,18 +95,15 @@ class Parts:
             path.unlink()
 
     def _path(self, span: Span) -> Path:
-        return self.folder / f"f{span.file:06}-r{span.start:012}-{span.stop:012}.parquet"
+        return self.folder / f"f{span.file:06}-r{span.start:012}-{span.stop:012}.arrow"
 
     def _ours(self, path: Path, span: Span) -> bool:
         content = _content(path)
         if content is None:
             return False
-        metadata = pq.read_metadata(pa.BufferReader(content))
-        ours = (metadata.metadata or {}).get(IDENTITY) == self.identity.encode()
-        return ours and bool(metadata.num_rows == span.rows)
-
-
-DICTIONARY = ["label", "labels.list.element", "label_status", "label_error", "label_model", "label_run"]
+        with _opened(content) as file:
+            ours = (file.schema.metadata or {}).get(IDENTITY) == self.identity.encode()
+            return ours and bool(file.get_batch(0).num_rows == span.rows)
 
 
 def gaps(whole: Iterable[Span], done: Iterable[Span]) -> Iterator[Span]:
@@ -144,6 +142,10 @@ def _content(path: Path) -> bytes | None:
     except FileNotFoundError:
         return None
     return content if is_sealed(content) else None
+
+
+def _opened(content: bytes) -> pa.ipc.RecordBatchFileReader:
+    return pa.ipc.open_file(pa.BufferReader(content), options=pa.ipc.IpcReadOptions(use_threads=False))
 
 
 def _span(name: str, files: dict[int, Span]) -> Span | None:

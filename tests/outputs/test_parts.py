@@ -4,7 +4,6 @@ from itertools import pairwise
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -38,8 +37,8 @@ def test_a_part_is_read_as_it_was_written(tmp_path: Path, kind: str) -> None:
     assert parts.read(Span(0, 0, 4, 0)).equals(batch)
 
 
-def test_a_part_is_a_parquet_file_that_only_its_owner_may_read(parts: Parts) -> None:
-    assert pq.read_table(file_of(parts, 0)).num_rows == 100
+def test_a_part_is_an_arrow_file_that_only_its_owner_may_read(parts: Parts) -> None:
+    assert pa.ipc.open_file(file_of(parts, 0)).read_all().num_rows == 100
     assert file_of(parts, 0).stat().st_mode & 0o777 == 0o600
 
 
@@ -79,7 +78,7 @@ def test_a_damaged_part_is_reported_removed_and_counts_as_not_done(parts: Parts,
 
 def test_the_spans_leave_a_damaged_part_out_before_anybody_reads_it(parts: Parts) -> None:
     path = file_of(parts, 1)
-    path.write_bytes(path.read_bytes().replace(b"games", b"gamez", 1))
+    path.write_bytes(path.read_bytes().replace(b"label_run", b"label_ran", 1))
     assert parts.spans(WHOLE) == [FIRST]
     assert not path.exists()
 
@@ -87,7 +86,7 @@ def test_the_spans_leave_a_damaged_part_out_before_anybody_reads_it(parts: Parts
 def test_what_is_not_of_this_run_is_removed(parts: Parts) -> None:
     other = Parts(parts.folder, "run-2", part_schema("single"))
     other.write(SECOND, part(range(100, 150)))
-    (parts.folder / ".f000000-r000000000000-000000000100.parquet.123.tmp").write_bytes(b"left by a kill")
+    (parts.folder / ".f000000-r000000000000-000000000100.arrow.123.tmp").write_bytes(b"left by a kill")
     assert parts.spans(WHOLE) == [FIRST]
     assert len(list(parts.folder.iterdir())) == 1
 
@@ -102,7 +101,7 @@ def test_of_parts_that_overlap_one_stays(parts: Parts) -> None:
 
 
 def test_a_part_whose_rows_are_not_those_of_its_name_is_removed(parts: Parts) -> None:
-    file_of(parts, 1).rename(parts.folder / "f000000-r000000000100-000000000149.parquet")
+    file_of(parts, 1).rename(parts.folder / "f000000-r000000000100-000000000149.arrow")
     assert parts.spans(WHOLE) == [FIRST]
 
 

@@ -293,7 +293,7 @@ def test_a_run_that_waits_for_a_server_that_hangs_notices_within_seconds(
 
 # What a run that was passed over may meet at any instant, in one process, where the instant can be chosen.
 
-PART = "f000001-r000000000000-000000000010.parquet"
+PART = "f000001-r000000000000-000000000010.arrow"
 OTHERS = b"written by the run that has taken over"
 
 
@@ -333,7 +333,7 @@ class TakenOver:
             "run.json",
             "report.json",
             f"parts/{PART}",
-            "parts/f000002-r000000000000-000000000010.parquet",
+            "parts/f000002-r000000000000-000000000010.arrow",
         ]
         for name in files:
             (folder / name).parent.mkdir(parents=True, exist_ok=True)

@@ -57,8 +57,8 @@ def planted(job: JobFiles, name: str) -> Path:
         "record being written": place.folder / temporary.format("run.json"),
         "report": place.report,
         "keys": place.folder / temporary.format("keys"),
-        "part": place.parts / f"f000000-r{0:012}-{20:012}.parquet",
-        "part being written": place.parts / temporary.format(f"f000000-r{0:012}-{20:012}.parquet"),
+        "part": place.parts / f"f000000-r{0:012}-{20:012}.arrow",
+        "part being written": place.parts / temporary.format(f"f000000-r{0:012}-{20:012}.arrow"),
     }[name]
 
 
