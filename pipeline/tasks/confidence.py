@@ -4,7 +4,7 @@ import json
 import re
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from itertools import accumulate
 from math import exp
@@ -73,8 +73,8 @@ class Confidence:
             return [None] * len(lines)
         rows = zip(numbers, strict=True) if layout.pattern.groups == 1 else numbers
         columns = [list(map(float, column)) for column in zip(*rows, strict=True)]
-        sums = [map(sum, zip(*columns[start:stop], strict=True)) for start, stop in layout.parts]
-        return list(map(_probability, map(min, zip(*sums, strict=True))))
+        weakest = _by_row(min, [_by_row(sum, columns[start:stop]) for start, stop in layout.parts])
+        return [exp(logarithm) if logarithm < 0.0 else 1.0 for logarithm in weakest]
 
     def of(self, text: str, logprobs: str, labels: tuple[str, ...]) -> float | None:
         """Return the probability that the model gave to *labels*: of several, the weakest.
@@ -98,13 +98,17 @@ class Confidence:
         return _weakest(parts, [value for _, value in pairs])
 
 
+def _by_row(
+    function: Callable[[Sequence[float]], float], columns: Sequence[Sequence[float]]
+) -> Sequence[float]:
+    """Return what *function*, `sum` or `min`, makes of each row; of one column nothing else than itself."""
+    return columns[0] if len(columns) == 1 else list(map(function, zip(*columns, strict=True)))
+
+
 def _weakest(parts: Sequence[tuple[int, int]], values: Sequence[float]) -> float | None:
     if not parts:
         return None
-    return _probability(min([sum(values[first:last]) for first, last in parts]))
-
-
-def _probability(logarithm: float) -> float:
+    logarithm = min([sum(values[first:last]) for first, last in parts])
     return exp(logarithm) if logarithm < 0.0 else 1.0
 
 
