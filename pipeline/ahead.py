@@ -22,3 +22,4 @@ def ahead(items: Iterator[T]) -> Iterator[T]:
         while (item := waiting.popleft().result()) is not _END:
             waiting.append(thread.submit(next, items, _END))
             yield item  # type: ignore[misc]  # all that is not _END is a T
+            del item  # or it would stay until the next one is there

@@ -9,6 +9,10 @@ from importlib import import_module
 M_ARENA_MAX = -8
 """From glibc's malloc.h."""
 
+POLARS_ALLOCATOR = "_RJEM_MALLOC_CONF"
+AT_ONCE = "dirty_decay_ms:0,muzzy_decay_ms:0"
+"""When jemalloc gives back what is free; of two settings the later one counts."""
+
 _lean = False
 
 
@@ -30,22 +34,33 @@ def lean_pyarrow() -> None:
 
 
 def lean_run() -> None:
-    """Load what a run needs more of pyarrow without numpy, too, and let all threads allocate from one heap.
+    """Load what a run needs more of pyarrow without numpy, too, and keep no memory that is free.
 
     Loading numpy would take 0.1 s and 20 MB. A heap for each thread that ever read, wrote or compressed keeps what that
-    thread needed at most: 25 MB. Comes before the modules that load pyarrow.compute. Does nothing where pyarrow was not
-    loaded by `lean_pyarrow`.
+    thread needed at most: 25 MB. polars keeps what it needed for a while: as much. Comes before the modules that load
+    pyarrow.compute and polars. Does nothing where pyarrow was not loaded by `lean_pyarrow`.
     """
     if not _lean:
         return
     if "numpy" not in sys.modules:
         with _without_numpy():
             import_module("pyarrow.compute")
+    _libc("mallopt", M_ARENA_MAX, 1)
+    inherited = os.environ.get(POLARS_ALLOCATOR)  # from a process that had loaded polars, which sets it
+    os.environ[POLARS_ALLOCATOR] = f"{inherited},{AT_ONCE}" if inherited else AT_ONCE
+
+
+def give_back() -> None:
+    """Give memory that is free to the system, where the C library is glibc; takes a millisecond."""
+    _libc("malloc_trim", 0)
+
+
+def _libc(name: str, *arguments: int) -> None:
     import ctypes  # noqa: PLC0415 - only a run needs it
 
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is not None:  # glibc
-        mallopt(M_ARENA_MAX, 1)
+    function = getattr(ctypes.CDLL(None), name, None)
+    if function is not None:
+        function(*arguments)
 
 
 @contextmanager

@@ -123,7 +123,7 @@ def failed_rows(part: pa.RecordBatch) -> int:
     return len(statuses) - statuses.count(Status.OK.value) - statuses.count(Status.EMPTY.value)
 
 
-def published(part: pa.RecordBatch, duplicates: pa.BooleanArray, prefix: str) -> dict[str, pa.Array]:
+def published(part: pa.Table, duplicates: pa.ChunkedArray, prefix: str) -> dict[str, pa.ChunkedArray]:
     """Return the new columns as they are published.
 
     Args:
@@ -133,7 +133,7 @@ def published(part: pa.RecordBatch, duplicates: pa.BooleanArray, prefix: str) ->
     """
     import pyarrow.compute as pc  # noqa: PLC0415 - `check` must not wait for it
 
-    columns: dict[str, pa.Array] = {}
+    columns: dict[str, pa.ChunkedArray] = {}
     for field in part.schema:
         if field.name == KEY:
             continue

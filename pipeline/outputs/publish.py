@@ -8,6 +8,7 @@ import errno
 import os
 import re
 import shutil
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -23,6 +24,7 @@ from pipeline.outputs.columns import KEY, output_names, part_schema, published
 from pipeline.outputs.parts import Parts
 from pipeline.outputs.report import Tally
 from pipeline.records import Span
+from pipeline.slim import give_back
 
 if TYPE_CHECKING:
     from pipeline.outputs.duplicates import Duplicates
@@ -98,6 +100,7 @@ def publish(
     """
     from pipeline.outputs.duplicates import Duplicates  # noqa: PLC0415 - brings polars, for which `check` must not wait
 
+    give_back()  # what labelling needed, for publishing needs most
     publication = replace(publication, path=Path(os.path.realpath(publication.path)))
     publication.path.parent.mkdir(parents=True, exist_ok=True)
     sweep(publication.path)
@@ -108,6 +111,7 @@ def publish(
         for span, part in zip(spans, keys_only, strict=True):
             duplicates.add(span.first_row, part.column(KEY))
         duplicates.finish()
+        give_back()
         joined = _Joined(parts, duplicates, tally, go_on)
         if publication.single:
             with replacing(publication.path) as temporary:
@@ -127,11 +131,11 @@ class _Joined:
     tally: Tally
     go_on: Callable[[], None]
 
-    def row_groups(self, sheet: Sheet) -> Iterator[tuple[pa.Table, pa.RecordBatch, pa.BooleanArray]]:
+    def row_groups(self, sheet: Sheet) -> Iterator["_RowGroup"]:
         """Yield input rows, their parts' rows, and which of them are duplicates, in row order."""
-        waiting: list[tuple[pa.RecordBatch, pa.RecordBatch, pa.BooleanArray]] = []
+        waiting: list[_Portion] = []
         rows = size = 0
-        for portion in self._portions(sheet):
+        for portion in ahead(self._portions(sheet)):
             waiting.append(portion)
             rows, size = rows + portion[0].num_rows, size + portion[0].nbytes + portion[1].nbytes
             if rows >= ROW_GROUP_ROWS or size >= ROW_GROUP_BYTES:
@@ -140,7 +144,7 @@ class _Joined:
         if waiting:
             yield _together(waiting)
 
-    def _portions(self, sheet: Sheet) -> Iterator[tuple[pa.RecordBatch, pa.RecordBatch, pa.BooleanArray]]:
+    def _portions(self, sheet: Sheet) -> Iterator["_Portion"]:
         spans = iter(sheet.spans)
         part, first_row = None, 0
         for batch in sheet.batches():
@@ -155,11 +159,13 @@ class _Joined:
                 part, first_row, taken = part.slice(count), first_row + count, taken + count
 
 
-def _together(
-    portions: Sequence[tuple[pa.RecordBatch, pa.RecordBatch, pa.BooleanArray]],
-) -> tuple[pa.Table, pa.RecordBatch, pa.BooleanArray]:
+_Portion = tuple[pa.RecordBatch, pa.RecordBatch, pa.BooleanArray]
+_RowGroup = tuple[pa.Table, pa.Table, pa.ChunkedArray]
+
+
+def _together(portions: Sequence[_Portion]) -> _RowGroup:
     rows, parts, duplicates = zip(*portions, strict=True)
-    return pa.Table.from_batches(rows), pa.concat_batches(parts), pa.concat_arrays(duplicates)
+    return pa.Table.from_batches(rows), pa.Table.from_batches(parts), pa.chunked_array(duplicates)
 
 
 def output_schema(publication: Publication, sheet: Sheet) -> pa.Schema:
@@ -177,12 +183,17 @@ def _write(path: Path, publication: Publication, sheet: Sheet, joined: _Joined) 
     schema = output_schema(publication, sheet)
     kept = [field.name for field in schema if field.name in sheet.schema.names]
     kept = [name for name in kept if name not in output_names(publication.kind, publication.prefix)]
+
+    def written(group: _RowGroup) -> pa.Table:
+        rows, part, duplicates = group
+        new = published(part, duplicates, publication.prefix)
+        joined.tally.add(new, publication.prefix)
+        columns = [rows.column(name) for name in kept] + [new[name] for name in schema.names[len(kept) :]]
+        return pa.Table.from_arrays(columns, schema=schema)
+
     with pq.ParquetWriter(path, schema, compression="zstd", write_page_checksum=True) as writer:
-        for rows, part, duplicates in ahead(joined.row_groups(sheet)):
-            new = published(part, duplicates, publication.prefix)
-            joined.tally.add(new, publication.prefix)
-            columns = [rows.column(name) for name in kept] + [new[name] for name in schema.names[len(kept) :]]
-            writer.write_table(pa.Table.from_arrays(columns, schema=schema))
+        # No name for a row group: it would stay in memory until the next one is there.
+        deque(map(writer.write_table, map(written, joined.row_groups(sheet))), maxlen=0)
 
 
 def _publish_folder(publication: Publication, joined: _Joined, before_rename: Callable[[], None]) -> None:

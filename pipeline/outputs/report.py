@@ -37,7 +37,7 @@ class Tally:
     _unpriced: int = 0
     _cost_usd: float = 0.0
 
-    def add(self, columns: Mapping[str, pa.Array], prefix: str) -> None:
+    def add(self, columns: Mapping[str, pa.ChunkedArray], prefix: str) -> None:
         """Count rows with the new *columns*, whose names begin with *prefix*."""
         status, source = columns[f"{prefix}label_status"], columns[prefix + SOURCE]
         self.rows += len(status)
@@ -45,11 +45,11 @@ class Tally:
         self.truncated += pc.sum(columns[f"{prefix}label_truncated"]).as_py() or 0
         self.statuses.update(_counts(status))
         labels = columns.get(f"{prefix}label")
-        self.labels.update(_counts(columns[f"{prefix}labels"].flatten() if labels is None else labels))
+        self.labels.update(_counts(pc.list_flatten(columns[f"{prefix}labels"]) if labels is None else labels))
         self._bill(columns, prefix, source)
         self._remember(columns, prefix)
 
-    def _bill(self, columns: Mapping[str, pa.Array], prefix: str, source: pa.Array) -> None:
+    def _bill(self, columns: Mapping[str, pa.ChunkedArray], prefix: str, source: pa.ChunkedArray) -> None:
         asked = pc.equal(source, MODEL)
         mine = pc.and_(asked, pc.equal(columns[f"{prefix}label_run"], self.run))
         mine = pc.fill_null(mine, fill_value=False)
@@ -62,7 +62,7 @@ class Tally:
         self._unpriced += costs.null_count
         self._cost_usd += pc.sum(costs).as_py() or 0.0
 
-    def _remember(self, columns: Mapping[str, pa.Array], prefix: str) -> None:
+    def _remember(self, columns: Mapping[str, pa.ChunkedArray], prefix: str) -> None:
         """Keep one error sentence for each status that has some."""
         for status in set(self.statuses) - set(self.errors) - NOT_FAILED:
             found = columns[f"{prefix}label_error"].filter(pc.equal(columns[f"{prefix}label_status"], status))
@@ -94,6 +94,6 @@ class Tally:
         }
 
 
-def _counts(values: pa.Array) -> dict[str, int]:
+def _counts(values: pa.ChunkedArray) -> dict[str, int]:
     found = pc.value_counts(values.drop_null())
     return dict(zip(found.field("values").to_pylist(), found.field("counts").to_pylist(), strict=True))
