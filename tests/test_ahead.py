@@ -1,6 +1,8 @@
 """Making the next while one is used."""
 
 import threading
+import time
+import weakref
 from collections.abc import Iterator
 
 import pytest
@@ -44,3 +46,24 @@ def test_an_exception_comes_out_after_what_was_made_before_it_and_ends_the_threa
     assert [next(stream) for _ in range(3)] == [0, 1, 2]
     stream.close()  # type: ignore[attr-defined]
     assert threading.active_count() == threads
+
+
+class Item:
+    """Something that a weak reference can be had of."""
+
+
+def test_what_was_taken_is_not_kept_until_the_next_is_there() -> None:
+    seen: list[weakref.ref[Item]] = []
+
+    def items() -> Iterator[Item]:
+        yield Item()
+        end = time.monotonic() + 5
+        while not (seen and seen[0]() is None) and time.monotonic() < end:
+            time.sleep(0.001)
+        assert seen[0]() is None
+        yield Item()
+
+    for item in ahead(items()):
+        seen.append(weakref.ref(item))
+        del item
+    assert len(seen) == 2

@@ -15,14 +15,16 @@ from jobs import JobFiles, environment
 ROOT = Path(__file__).parent.parent / "pipeline"
 
 FLOORS = {
-    0: {"ahead", "clock", "durable", "errors", "garbage", "latency", "lock", "logfile", "logs", "records", "redaction"},
+    0: {
+        "ahead", "clock", "durable", "errors", "garbage", "latency", "lock", "logfile", "logs", "records", "redaction", "slim",
+    },
     1: {"config", "tasks"},
     2: {"endpoints", "inputs", "ledger", "llm", "outputs", "state"},
     3: {
         "check", "desk", "explain", "fence", "healthcheck", "job", "plan", "probe", "publication", "result", "run", "serving", "stop",
         "start", "threads", "watch",
     },
-    4: {"airflow", "api", "arguments", "blocking", "cli", "ending", "ray", "rehearse", "show", "simulate", "slim"},
+    4: {"airflow", "api", "arguments", "blocking", "cli", "ending", "ray", "rehearse", "show", "simulate"},
     5: {"__main__"},
 }  # fmt: skip
 FLOOR = {name: floor for floor, names in FLOORS.items() for name in names}

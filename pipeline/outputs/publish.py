@@ -8,7 +8,6 @@ import errno
 import os
 import re
 import shutil
-from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -192,8 +191,9 @@ def _write(path: Path, publication: Publication, sheet: Sheet, joined: _Joined) 
         return pa.Table.from_arrays(columns, schema=schema)
 
     with pq.ParquetWriter(path, schema, compression="zstd", write_page_checksum=True) as writer:
-        # No name for a row group: it would stay in memory until the next one is there.
-        deque(map(writer.write_table, map(written, joined.row_groups(sheet))), maxlen=0)
+        for group in joined.row_groups(sheet):
+            writer.write_table(written(group))
+            del group  # or it would stay until the next one is there
 
 
 def _publish_folder(publication: Publication, joined: _Joined, before_rename: Callable[[], None]) -> None:

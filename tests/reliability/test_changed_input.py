@@ -148,7 +148,7 @@ def test_during_a_run_nothing_is_published_and_the_next_run_is_right(
 
 
 def parts_of(job: JobFiles) -> list[Path]:
-    return sorted((job.folder / "state" / "runs").glob("*/parts/f*.parquet"))
+    return sorted((job.folder / "state" / "runs").glob("*/parts/f*.arrow"))
 
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
@@ -167,7 +167,7 @@ def test_parts_of_a_former_input_never_get_into_the_output(
     assert execution.wait().status == (75 if how is signal.SIGTERM else -9)
     until(lambda: not slow_server.in_flight)
     witness.execution_ended(killed=how is signal.SIGKILL)
-    assert parts_of(slow_job)[0].name == "f000000-r000000000000-000000000020.parquet"
+    assert parts_of(slow_job)[0].name == "f000000-r000000000000-000000000020.arrow"
 
     slow_job.table(texts(20)[::-1], "in/0.parquet")
     slow_job.set(input={"path": "in"})
