@@ -180,13 +180,12 @@ def _bring_up(connection: sqlite3.Connection, path: Path) -> None:
             elif version < VERSION:
                 convert(connection, version)
         except sqlite3.DatabaseError as error:
-            if version and is_damage(
-                error
-            ):  # nothing here can find the answers of an earlier format in damaged bytes
-                raise CannotCreateError(
-                    f"{path}: is of format {version} and damaged ({error}); mend it with the version of pipeline that wrote it"
-                ) from error
-            raise
+            if not version or not is_damage(error):
+                raise
+            # Nothing here can find the answers of an earlier format in damaged bytes.
+            raise CannotCreateError(
+                f"{path}: is of format {version} and damaged ({error}); mend it with the version of pipeline that wrote it"
+            ) from error
 
 
 def index(connection: sqlite3.Connection) -> None:
