@@ -1,7 +1,7 @@
 """Making the next while one is used: two threads share work that mostly waits for C code and the disk."""
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
@@ -12,7 +12,7 @@ AHEAD = 1
 """Items that are made and not yet taken: with two, publishing holds 6 MB more and is no faster."""
 
 
-def ahead(items: Iterator[T]) -> Iterator[T]:
+def ahead(items: Iterator[T]) -> Generator[T, None, None]:
     """Yield *items*, in order, which are taken from it in one worker thread.
 
     An exception of *items* comes out here. However this ends, the thread is gone then.

@@ -6,9 +6,10 @@ from pipeline import __version__
 from pipeline.inputs.read import read_batches
 from pipeline.inputs.source import whole
 from pipeline.job import Job
+from pipeline.outputs.join import Sheet
 from pipeline.outputs.parts import DamagedPartError, Parts, gaps
 from pipeline.outputs.place import OURS, output_name
-from pipeline.outputs.publish import Publication, Sheet
+from pipeline.outputs.publish import Publication
 
 
 def publication(job: Job, run_id: str, parts: Parts) -> Publication:

@@ -51,7 +51,7 @@ def lean_run() -> None:
 
 
 def give_back() -> None:
-    """Give memory that is free to the system, where the C library is glibc; takes a millisecond."""
+    """Give memory that is free to the system, where the C library is glibc; a millisecond for a run's heap."""
     _libc("malloc_trim", 0)
 
 

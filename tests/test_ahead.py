@@ -34,7 +34,7 @@ def test_no_more_are_made_ahead_than_is_told() -> None:
     made: list[int] = []
     taken = ahead(numbers(made))
     next(taken)
-    taken.close()  # type: ignore[attr-defined]  # waits for the thread
+    taken.close()  # waits for the thread
     assert len(made) == 1 + AHEAD
 
 
@@ -44,7 +44,7 @@ def test_an_exception_comes_out_after_what_was_made_before_it_and_ends_the_threa
         taken.extend(ahead(numbers([], fail_at=3)))
     stream = ahead(numbers([], fail_at=3))
     assert [next(stream) for _ in range(3)] == [0, 1, 2]
-    stream.close()  # type: ignore[attr-defined]
+    stream.close()
     assert threading.active_count() == threads
 
 

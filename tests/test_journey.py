@@ -90,6 +90,23 @@ async def test_the_next_night_only_changed_and_new_rows_are_asked(job: JobFiles,
     assert job.labelled()["label"].to_list() == [right_label(text) for text in rows]
 
 
+async def test_a_column_that_may_have_nulls_in_one_file_of_a_folder_may_have_them_in_all(
+    job: JobFiles,
+) -> None:
+    folder = job.folder / "days"
+    folder.mkdir()
+    for number, nullable in enumerate((False, True)):
+        fields = [pa.field("text", pa.string()), pa.field("n", pa.int64(), nullable=nullable)]
+        numbers = [None if nullable else 1] * 10
+        table = pa.table([texts(10, start=number * 10), numbers], schema=pa.schema(fields))
+        pq.write_table(table, folder / f"{number}.parquet")
+    job.settings["input"]["path"], job.settings["output"]["path"] = "days", "out"
+    await run_job(job.config())
+    read = [pq.read_table(job.folder / "out" / f"{number}.parquet") for number in range(2)]
+    assert [table.column("n").null_count for table in read] == [0, 10]
+    assert [table.schema.field("n").nullable for table in read] == [True, True]
+
+
 async def test_a_folder_in_gives_a_folder_out_with_the_same_names(job: JobFiles) -> None:
     folder = job.folder / "days"
     folder.mkdir()

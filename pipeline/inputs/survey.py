@@ -92,12 +92,22 @@ def _source(seen: Sequence[_Seen], csv: CsvSettings, *, single: bool) -> Source:
     )
     return Source(
         files=files,
-        schema=seen[0].contents.schema,
+        schema=_schema([file.contents.schema for file in seen]),
         rows=sum(file.rows for file in files),
         single=single,
         fingerprint=fingerprint(*(file.fingerprint for file in files)),
         csv=csv,
     )
+
+
+def _schema(schemas: Sequence[pa.Schema]) -> pa.Schema:
+    """Return the first of *schemas*, in which a column may have nulls if it may in any of them."""
+    first = schemas[0]
+    fields = [
+        field.with_nullable(any(schema.field(place).nullable for schema in schemas))
+        for place, field in enumerate(first)
+    ]
+    return pa.schema(fields, first.metadata)
 
 
 def _used_problems(path: str, first: _Seen, used: Sequence[str]) -> Iterator[PipelineError]:

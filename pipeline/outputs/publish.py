@@ -9,10 +9,9 @@ import os
 import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -20,37 +19,15 @@ import pyarrow.parquet as pq
 from pipeline.ahead import ahead
 from pipeline.durable import replacing, sweep, sync, temporary_name
 from pipeline.outputs.columns import KEY, output_names, part_schema, published
+from pipeline.outputs.join import Joined, Sheet
 from pipeline.outputs.parts import Parts
 from pipeline.outputs.report import Tally
-from pipeline.records import Span
 from pipeline.slim import give_back
 
-if TYPE_CHECKING:
-    from pipeline.outputs.duplicates import Duplicates
-
-ROW_GROUP_ROWS = 32_768  # with the next line: what publishing keeps in memory
-ROW_GROUP_BYTES = 16 << 20
 RENAME_EXCHANGE = 2
 """From linux/fs.h."""
 
 AT_FDCWD = -100
-
-
-@dataclass(frozen=True, slots=True)
-class Sheet:
-    """One file to publish.
-
-    Attributes:
-        name: Its path within the output folder; unused where the output is a file.
-        schema: The input columns that it keeps.
-        batches: Reads them, in row order.
-        spans: The spans of its parts, in row order, without gaps.
-    """
-
-    name: str
-    schema: pa.Schema
-    batches: Callable[[], Iterator[pa.RecordBatch]]
-    spans: Sequence[Span]
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,65 +83,19 @@ def publish(
     keys = parts.folder.parent / "keys"
     with _temporary_folder(keys, 0o700) as folder, Duplicates(folder, publication.rows) as duplicates:
         spans = [span for sheet in publication.sheets for span in sheet.spans]
-        keys_only = ahead(parts.read(span, [KEY]) for span in spans)
-        for span, part in zip(spans, keys_only, strict=True):
-            duplicates.add(span.first_row, part.column(KEY))
+        with closing(ahead(parts.read(span, [KEY]) for span in spans)) as keys_only:
+            for span, part in zip(spans, keys_only, strict=True):
+                duplicates.add(span.first_row, part.column(KEY))
         duplicates.finish()
         give_back()
-        joined = _Joined(parts, duplicates, tally, go_on)
+        joined = Joined(parts, duplicates, go_on)
         if publication.single:
             with replacing(publication.path) as temporary:
-                _write(temporary, publication, publication.sheets[0], joined)
+                _write(temporary, publication, publication.sheets[0], joined, tally)
                 sync(temporary)  # takes long; nothing shall come between the last look and the rename
                 before_rename()
         else:
-            _publish_folder(publication, joined, before_rename)
-
-
-@dataclass(frozen=True, slots=True)
-class _Joined:
-    """The new columns of a sheet, in whatever portions the input comes."""
-
-    parts: Parts
-    duplicates: "Duplicates"
-    tally: Tally
-    go_on: Callable[[], None]
-
-    def row_groups(self, sheet: Sheet) -> Iterator["_RowGroup"]:
-        """Yield input rows, their parts' rows, and which of them are duplicates, in row order."""
-        waiting: list[_Portion] = []
-        rows = size = 0
-        for portion in ahead(self._portions(sheet)):
-            waiting.append(portion)
-            rows, size = rows + portion[0].num_rows, size + portion[0].nbytes + portion[1].nbytes
-            if rows >= ROW_GROUP_ROWS or size >= ROW_GROUP_BYTES:
-                yield _together(waiting)
-                waiting, rows, size = [], 0, 0
-        if waiting:
-            yield _together(waiting)
-
-    def _portions(self, sheet: Sheet) -> Iterator["_Portion"]:
-        spans = iter(sheet.spans)
-        part, first_row = None, 0
-        for batch in sheet.batches():
-            self.go_on()
-            taken = 0
-            while taken < batch.num_rows:
-                if part is None or part.num_rows == 0:
-                    span = next(spans)
-                    part, first_row = self.parts.read(span), span.first_row
-                count = min(batch.num_rows - taken, part.num_rows)
-                yield batch.slice(taken, count), part.slice(0, count), self.duplicates.among(first_row, count)
-                part, first_row, taken = part.slice(count), first_row + count, taken + count
-
-
-_Portion = tuple[pa.RecordBatch, pa.RecordBatch, pa.BooleanArray]
-_RowGroup = tuple[pa.Table, pa.Table, pa.ChunkedArray]
-
-
-def _together(portions: Sequence[_Portion]) -> _RowGroup:
-    rows, parts, duplicates = zip(*portions, strict=True)
-    return pa.Table.from_batches(rows), pa.Table.from_batches(parts), pa.chunked_array(duplicates)
+            _publish_folder(publication, joined, tally, before_rename)
 
 
 def output_schema(publication: Publication, sheet: Sheet) -> pa.Schema:
@@ -178,32 +109,29 @@ def output_schema(publication: Publication, sheet: Sheet) -> pa.Schema:
     return pa.schema(fields, {**(sheet.schema.metadata or {}), **publication.metadata})
 
 
-def _write(path: Path, publication: Publication, sheet: Sheet, joined: _Joined) -> None:
+def _write(path: Path, publication: Publication, sheet: Sheet, joined: Joined, tally: Tally) -> None:
     schema = output_schema(publication, sheet)
-    kept = [field.name for field in schema if field.name in sheet.schema.names]
-    kept = [name for name in kept if name not in output_names(publication.kind, publication.prefix)]
-
-    def written(group: _RowGroup) -> pa.Table:
-        rows, part, duplicates = group
-        new = published(part, duplicates, publication.prefix)
-        joined.tally.add(new, publication.prefix)
-        columns = [rows.column(name) for name in kept] + [new[name] for name in schema.names[len(kept) :]]
-        return pa.Table.from_arrays(columns, schema=schema)
-
+    names = output_names(publication.kind, publication.prefix)
+    kept = [field.name for field in sheet.schema if field.name not in names]
     with pq.ParquetWriter(path, schema, compression="zstd", write_page_checksum=True) as writer:
         for group in joined.row_groups(sheet):
-            writer.write_table(written(group))
-            del group  # or it would stay until the next one is there
+            new = published(group.part, group.duplicates, publication.prefix)
+            tally.add(new, publication.prefix)
+            columns = [group.rows.column(name) for name in kept] + [new[name] for name in names]
+            writer.write_table(pa.Table.from_arrays(columns, schema=schema))
+            del group, new, columns  # or they would stay until the next ones are there
 
 
-def _publish_folder(publication: Publication, joined: _Joined, before_rename: Callable[[], None]) -> None:
+def _publish_folder(
+    publication: Publication, joined: Joined, tally: Tally, before_rename: Callable[[], None]
+) -> None:
     path = publication.path
     with _temporary_folder(path) as temporary:
         for sheet in publication.sheets:
             file = temporary / sheet.name
             file.parent.mkdir(parents=True, exist_ok=True)
             with replacing(file) as whole:
-                _write(whole, publication, sheet, joined)
+                _write(whole, publication, sheet, joined, tally)
         for folder in [temporary, *(inner for inner in temporary.rglob("*") if inner.is_dir())]:
             sync(folder)
         before_rename()

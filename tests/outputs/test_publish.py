@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
+from unittest.mock import patch
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -16,10 +17,12 @@ from hypothesis import strategies as st
 
 from answers import part
 from pipeline.errors import InterruptedRunError
+from pipeline.outputs import join
 from pipeline.outputs.columns import output_names, part_schema
+from pipeline.outputs.join import Sheet
 from pipeline.outputs.parts import DamagedPartError, Parts
 from pipeline.outputs.place import OURS
-from pipeline.outputs.publish import Publication, Sheet, _exchange, publish
+from pipeline.outputs.publish import Publication, _exchange, publish
 from pipeline.outputs.report import Tally
 from pipeline.records import Span
 
@@ -33,16 +36,21 @@ class Press:
     """A job to publish in a folder of its own: an input in memory, and its parts."""
 
     def __init__(
-        self, folder: Path, rows: int = 100, cuts: Sequence[int] = (40,), batch_rows: int = 33
+        self,
+        folder: Path,
+        rows: int = 100,
+        cuts: Sequence[int] = (40,),
+        batch_rows: int = 33,
+        kind: str = "single",
     ) -> None:
         self.path = folder / "out" / "labelled.parquet"
         self.table = pa.table({"n": range(rows), "text": [f"row {n}" for n in range(rows)]})
-        self.batch_rows = batch_rows
-        self.parts = Parts(folder / "state" / "parts", "run-1", part_schema("single"))
+        self.batch_rows, self.kind = batch_rows, kind
+        self.parts = Parts(folder / "state" / "parts", "run-1", part_schema(kind))
         self.parts.folder.mkdir(parents=True)
         self.spans = spans_of(cuts, rows)
         for span in self.spans:
-            self.parts.write(span, part(range(span.start, span.stop)))
+            self.parts.write(span, part(range(span.start, span.stop), kind))
 
     def batches(self) -> Iterator[pa.RecordBatch]:
         yield from self.table.to_batches(max_chunksize=self.batch_rows)
@@ -52,7 +60,7 @@ class Press:
 
     def publication(self, prefix: str = "") -> Publication:
         return Publication(
-            self.path, [self.sheet()], len(self.table), "single", prefix, {OURS: b"run-1"}, single=True
+            self.path, [self.sheet()], len(self.table), self.kind, prefix, {OURS: b"run-1"}, single=True
         )
 
     def print(self, go_on=lambda: None) -> Tally:
@@ -77,6 +85,46 @@ def test_every_row_meets_its_own_part_however_both_are_cut(
     assert read.select(["n", "text"]).equals(press.table)
     assert read.column("label_status").to_pylist() == ["empty", *["ok"] * (rows - 1)]
     assert tally.rows == rows
+
+
+@given(
+    kind=st.sampled_from(["single", "multi"]),
+    numbers=st.lists(st.none() | st.integers(0, 9), min_size=1, max_size=60),
+    cuts=st.lists(st.integers(1, 60), max_size=5),
+    batch_rows=st.integers(1, 70),
+    group_rows=st.integers(1, 30),
+)
+@settings(max_examples=40, deadline=None)
+def test_every_row_of_every_row_group_has_its_labels_and_is_counted(
+    tmp_path_factory: pytest.TempPathFactory,
+    kind: str,
+    numbers: list[int | None],
+    cuts: list[int],
+    batch_rows: int,
+    group_rows: int,
+) -> None:
+    press = Press(tmp_path_factory.mktemp("job"), len(numbers), cuts, batch_rows, kind)
+    for span in press.spans:
+        press.parts.write(span, part(numbers[span.start : span.stop], kind))
+    with patch.object(join, "ROW_GROUP_ROWS", group_rows):
+        tally = press.print()
+    read = pq.read_table(press.path)
+    firsts = {number: row for row, number in reversed(list(enumerate(numbers))) if number is not None}
+    sources = [
+        "none" if number is None else "model" if firsts[number] == row else "duplicate"
+        for row, number in enumerate(numbers)
+    ]
+    label = "games" if kind == "single" else ["games"]
+    assert read.select(["n", "text"]).equals(press.table)
+    assert read.column("label" if kind == "single" else "labels").to_pylist() == [
+        None if number is None else label for number in numbers
+    ]
+    assert read.column("label_source").to_pylist() == sources
+    assert read.column("prompt_tokens").to_pylist() == [100 * (source == "model") for source in sources]
+    assert pq.read_metadata(press.path).num_row_groups > len(numbers) // (group_rows + 70)
+    assert (tally.rows, tally.duplicates) == (len(numbers), sources.count("duplicate"))
+    assert tally.prompt_tokens == 100 * sources.count("model")
+    assert tally.labels["games"] == len(numbers) - sources.count("none")
 
 
 def test_the_file_tells_whose_it_is_and_keeps_the_inputs_metadata(tmp_path: Path) -> None:
@@ -155,7 +203,7 @@ class Library(Press):
     def publication(self, prefix: str = "") -> Publication:
         sheets = [self.sheet("a.parquet"), self.sheet("deep/er/b.parquet")]
         return Publication(
-            self.path, sheets, len(self.table), "single", prefix, {OURS: b"run-1"}, single=False
+            self.path, sheets, len(self.table), self.kind, prefix, {OURS: b"run-1"}, single=False
         )
 
 
