@@ -11,8 +11,8 @@ and what does not fit into a page goes on in a chain of overflow pages.
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
-from typing import NamedTuple
 
+from pipeline.ledger import earlier
 from pipeline.ledger.schema import Cells, checksum
 
 MARK = b"\x00\x2c"
@@ -20,8 +20,9 @@ KEY_BYTES = 16
 MAX_RECORD_BYTES = 64 << 20
 """No answer is nearly as large (a reply has at most 1 MiB); a damaged header may claim anything."""
 
-INTEGER_BYTES = {1: 1, 2: 2, 3: 3, 4: 4, 5: 6, 6: 8}
-ZERO, ONE = 8, 9
+CELLS = 4
+"""The id's, which is empty, the key, the body, and the checksum."""
+
 FIRST_TEXT = 13
 LONGEST_VARINT = 8  # the ninth byte counts otherwise, and no id is as large
 
@@ -64,41 +65,40 @@ def newest_pages(read: Callable[[int, int], bytes], size: int, page_size: int) -
 
 def _cells(data: bytes, start: int, page_size: int, views: Sequence[Page]) -> Found | None:
     layout = _layout(data[start : start + data[start]])
-    if layout is None:
+    if layout is None or layout[0] > MAX_RECORD_BYTES:
         return None
-    for payload in _payloads(data, start, layout.size, page_size, views):
-        key, body = payload[layout.key : layout.body], payload[layout.body : layout.checksum]
-        found = int.from_bytes(payload[layout.checksum : layout.size], signed=True) + layout.constant
-        if len(payload) == layout.size and checksum(key, body) == found:
-            return _id(data, start, layout.size), (key, body, found)
+    size, read = layout
+    for record in _records(data, start, size, page_size, views):
+        if len(record) == size and (cells := read(record)):
+            return _id(data, start, size), cells
     return None
 
 
-class _Layout(NamedTuple):
-    """Where in a record each cell begins, and how many bytes there are; *constant* is a checksum without any."""
-
-    key: int
-    body: int
-    checksum: int
-    size: int
-    constant: int
-
-
 @lru_cache(maxsize=4096)
-def _layout(header: bytes) -> _Layout | None:
-    """Return the layout of a record with this header; None if an answer's cannot have it."""
-    text, at = _varint(header, 1 + len(MARK))
-    number, end = _varint(header, at)
-    is_number = number in INTEGER_BYTES or number in {ZERO, ONE}
-    if end != len(header) or text < FIRST_TEXT or not text % 2 or not is_number:
+def _layout(header: bytes) -> tuple[int, Callable[[bytes], Cells | None]] | None:
+    """Return how many bytes a record with this header has, and what reads it; None if it is no answer's."""
+    at, serials = 1, []
+    while at < len(header):
+        serial, at = _varint(header, at)
+        serials.append(serial)
+    if at != len(header):
         return None
-    body = end + KEY_BYTES
+    if len(serials) == earlier.CELLS:
+        return earlier.layout(serials, at)
+    text, number = serials[2:] if len(serials) == CELLS else (0, 0)
+    if text < FIRST_TEXT or not text % 2 or number not in earlier.INTEGER_BYTES:
+        return None
+    body = at + KEY_BYTES
     last = body + (text - FIRST_TEXT) // 2
-    size = last + INTEGER_BYTES.get(number, 0)
-    return _Layout(end, body, last, size, int(number == ONE)) if size <= MAX_RECORD_BYTES else None
+
+    def read(record: bytes) -> Cells | None:
+        cells = record[at:body], record[body:last], int.from_bytes(record[last:], signed=True)
+        return cells if checksum(*cells[:2]) == cells[2] else None
+
+    return last + earlier.INTEGER_BYTES[number], read
 
 
-def _payloads(data: bytes, start: int, total: int, page_size: int, views: Sequence[Page]) -> Iterator[bytes]:
+def _records(data: bytes, start: int, total: int, page_size: int, views: Sequence[Page]) -> Iterator[bytes]:
     """Yield what may be the whole record that begins at *start*."""
     most = page_size - 35
     if total <= most:

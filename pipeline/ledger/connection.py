@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import TypeVar
 
 from pipeline.durable import make_new
-from pipeline.errors import CannotCreateError, ConfigError
+from pipeline.errors import ConfigError
 from pipeline.ledger import files, salvage, wal
 from pipeline.ledger.carve import carve, newest_pages
-from pipeline.ledger.convert import convert
 from pipeline.ledger.schema import (
     APPLICATION_ID,
     INDEX,
@@ -143,7 +142,7 @@ class OpenFile:
             verify(connection)
             _take_in(connection, rest, page_size)
         except BaseException as error:
-            if isinstance(error, sqlite3.DatabaseError) and is_damage(error):
+            if isinstance(error, Exception) and is_damage(error):
                 damaged.callback(connection.close)
                 raise DamagedError(str(error)) from error
             connection.close()
@@ -161,31 +160,16 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
         raise ConfigError(
             f"{path}: written by a newer version of pipeline (format {version}); update pipeline"
         )
+    if 0 < version < VERSION:
+        raise DamagedError(f"it is of format {version}, an earlier one")
     if not 0 <= version <= VERSION:
         raise DamagedError("it does not say which version wrote it")
     execute("PRAGMA journal_mode = WAL")
     execute("PRAGMA synchronous = FULL")  # NORMAL would lose the last commits when the power goes
     execute("PRAGMA cache_size = -8000")
-    if version < VERSION:
-        _bring_up(connection, path)
-
-
-def _bring_up(connection: sqlite3.Connection, path: Path) -> None:
-    """Create the tables, or convert those of an earlier version, unless another process has just done that."""
-    with transaction(connection):
-        version = connection.execute("PRAGMA user_version").fetchone()[0]
-        try:
-            if not version:
-                create(connection)
-            elif version < VERSION:
-                convert(connection, version)
-        except sqlite3.DatabaseError as error:
-            if not version or not is_damage(error):
-                raise
-            # Nothing here can find the answers of an earlier format in damaged bytes.
-            raise CannotCreateError(
-                f"{path}: is of format {version} and damaged ({error}); mend it with the version of pipeline that wrote it"
-            ) from error
+    if not version:
+        with transaction(connection):
+            create(connection)
 
 
 def index(connection: sqlite3.Connection) -> None:

@@ -55,4 +55,7 @@ def _unpacked(keys: Sequence[bytes], checksums: Sequence[int], joined: bytes) ->
     bodies = joined.split(SEPARATOR)
     sums = map(crc32, bodies, map(crc32, keys))
     whole = len(bodies) == len(keys) and all(map(eq, sums, checksums))
-    return answers_of(keys, bodies) if whole else None
+    try:
+        return answers_of(keys, bodies) if whole else None
+    except ValueError:
+        return None

@@ -18,6 +18,8 @@ BALLAST = "ballast"
 BALLAST_BYTES = 8 << 20
 """Room for the answers in hand when a disk fills up: 5,000 of them with log-probabilities take about 4 MB."""
 
+LOGPROBS = FIELDS.index("logprobs")
+
 ELSEWHERE = ("/tmp", "/var/tmp")  # noqa: S108 - the files are made new, for the owner only
 """Where to spill to, after the folder that TMPDIR names; all are searched, for the next run may have another."""
 
@@ -127,7 +129,7 @@ def _answers(content: bytes) -> Iterator[Answer]:
 
 
 def _answer(values: object) -> Answer:
-    if not isinstance(values, list) or len(values) != len(FIELDS):
+    if not isinstance(values, list) or len(values) != len(FIELDS) or isinstance(values[LOGPROBS], list):
         raise ValueError("not an answer")
     answer = Answer(bytes.fromhex(str(values[0])), *values[1:])
     return answer._replace(status=Status(answer.status)) if answer.status else answer

@@ -1,6 +1,6 @@
 """A damaged ledger is never the end: what can be found in its bytes goes into a new one.
 
-The damaged file is moved aside and kept. Answers that are not found are asked again. An answer that was
+So does what a ledger of an earlier format holds. The old file is moved aside and kept. Answers that are not found are asked again. An answer that was
 superseded or pruned may come back where the newer one, or what was written over it, is destroyed: it is a true
 answer to its key all the same.
 """
@@ -56,12 +56,12 @@ def rebuild(path: Path, reason: str) -> None:
         aside = files.replace(path, building)
     except (sqlite3.Error, OSError) as error:
         raise DiskError(
-            f"{path}: is damaged ({reason}) and cannot be rebuilt: {error}; make room for a second one or repair the disk, then run again"
+            f"{path}: must be rebuilt ({reason}) and cannot be: {error}; make room for a second one or repair the disk, then run again"
         ) from error
     finally:
         building.unlink(missing_ok=True)
     log.warning(
-        "%s: was damaged (%s); %s answers were saved, what is missing is asked again; the damaged file is kept as %s",
+        "%s: was rebuilt (%s); %s answers were saved, what is missing is asked again; the old file is kept as %s",
         path, reason, f"{saved:,}", aside,
     )  # fmt: skip
 

@@ -52,7 +52,7 @@ CELLS = "key, body, checksum"
 INSERT = f"INSERT INTO answers ({CELLS}) VALUES (?, CAST(? AS TEXT), ?)"  # noqa: S608 - the statement is constant
 INSERT_WITH_ID = f"INSERT OR IGNORE INTO answers (id, {CELLS}) VALUES (?, ?, CAST(? AS TEXT), ?)"  # noqa: S608 - as above
 LAST_ID = "SELECT ifnull(max(CAST(seq AS INTEGER)), 0) FROM sqlite_sequence WHERE name = 'answers'"
-SELECT = "SELECT a.key, CAST(a.body AS BLOB), a.checksum"
+SELECT = "SELECT CAST(a.key AS BLOB), CAST(a.body AS BLOB), a.checksum"
 """The cells as bytes: text that is damaged so that it is no UTF-8 any more could not be fetched as text."""
 
 INDEX = """
@@ -61,6 +61,8 @@ SELECT key, max(id) FROM answers WHERE id > (SELECT indexed FROM progress) GROUP
 ON CONFLICT (key) DO UPDATE SET id = excluded.id
 """
 INDEXED = "UPDATE progress SET indexed = (SELECT ifnull(max(id), 0) FROM answers)"
+
+TABLES = "SELECT CAST(name AS BLOB), CAST(sql AS BLOB) FROM sqlite_schema WHERE type = 'table' ORDER BY name"
 
 Cells = tuple[bytes, bytes, int]
 """An answer's key, its body, and the checksum over both."""
@@ -72,21 +74,23 @@ class DamagedError(sqlite3.DatabaseError):
 
 def is_damage(error: Exception) -> bool:
     """Tell whether *error* says that the file is damaged, rather than that it cannot be read or written."""
-    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-    return isinstance(error, DamagedError) or code in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+    code = getattr(error, "sqlite_errorcode", None)
+    if code is None:  # of Python's own making: what should be a number, or bytes, is text, and not even that
+        return isinstance(error, DamagedError | sqlite3.OperationalError | UnicodeDecodeError)
+    return code & 0xFF in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 
 
 def create(connection: sqlite3.Connection) -> None:
     """Create the tables; runs within the caller's transaction."""
     for statement in SCHEMA.strip().split(";\n"):
         connection.execute(statement)
-    mark(connection)
-
-
-def mark(connection: sqlite3.Connection) -> None:
-    """Write into the file's head that it is a ledger of this version; runs within the caller's transaction."""
     connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
     connection.execute(f"PRAGMA user_version = {VERSION}")
+
+
+def tables(connection: sqlite3.Connection) -> list[tuple[bytes, bytes]]:
+    """Return the name of each table and the text that created it."""
+    return connection.execute(TABLES).fetchall()
 
 
 def checksum(key: bytes, body: bytes) -> int:
@@ -109,21 +113,26 @@ def cells_of(answer: Answer) -> Cells:
 
 def _body(answer: Answer) -> bytes:
     first = orjson.dumps(WITHOUT_LOGPROBS(answer))
-    return b"%b,\n%b]" % (first[:-1], b"null" if answer.logprobs is None else answer.logprobs.encode())
+    return b"%b,\n%b]" % (
+        first[:-1],
+        b"null" if answer.logprobs is None else answer.logprobs.encode().replace(b"\n", b" "),
+    )
 
 
 def answer_of(key: bytes, body: bytes, found: int) -> Answer | None:
     """Return the answer that is in these cells; None if they do not fit the checksum that was *found* with them."""
     try:
-        if checksum(key, body) != found:
-            return None
-    except TypeError:  # a cell is not even of the type that it should be
+        return answers_of([key], [body])[key] if checksum(key, body) == found else None
+    except (ValueError, TypeError):  # a cell is not even of the type that it should be
         return None
-    return answers_of([key], [body])[key]
 
 
 def answers_of(keys: Sequence[bytes], bodies: Sequence[bytes]) -> Answers:
-    """Return the answers that are in these cells."""
+    """Return the answers that are in these cells.
+
+    Raises:
+        ValueError: If they are not those of answers.
+    """
     lines = b"\n".join(bodies).decode().split("\n")
     # Each first line ends with a comma.
     columns: list[Sequence[Any]] = list(zip(*orjson.loads(f"[{'0],'.join(lines[::2])}0]]"), strict=True))

@@ -5,9 +5,7 @@ The statements of `store` run it in the transaction that leads `latest` to new a
 
 SPENT_SCHEMA = """
 CREATE TABLE IF NOT EXISTS spent (run TEXT PRIMARY KEY, usd REAL NOT NULL) STRICT, WITHOUT ROWID;
-UPDATE progress SET indexed = 0;
 """
-"""Begins anew where a ledger of an earlier format has answers already."""
 
 # An answer that was asked again in the same run holds the sum of both, so the earlier one's is taken back.
 # `coalesce`, because infinity less infinity is null. A damaged answer has no run.

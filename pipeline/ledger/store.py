@@ -158,8 +158,9 @@ def _append(connection: sqlite3.Connection, cells: Sequence[Cells]) -> None:
 def _prune(before: float, connection: sqlite3.Connection) -> int:
     execute = connection.execute
     with transaction(connection):
-        execute("DELETE FROM latest WHERE id IN (SELECT id FROM answers WHERE at < ?)", (before,))
-        count = execute("DELETE FROM answers WHERE at < ?", (before,)).rowcount
+        # A damaged answer cannot tell when it arrived, and is of no use.
+        execute("DELETE FROM latest WHERE id IN (SELECT id FROM answers WHERE ifnull(at, 0) < ?)", (before,))
+        count = execute("DELETE FROM answers WHERE ifnull(at, 0) < ?", (before,)).rowcount
         # Where the clock had been set back, an answer that stays may be behind a newer one that went.
         execute(REINDEX)
     execute("VACUUM")

@@ -39,6 +39,7 @@ def test_a_set_holds_the_very_answers_that_were_appended(
         {"cost_usd": 0.0, "at": 0.1 + 0.2},
         {"cost_usd": 2.5e-11},
         {"prompt_tokens": 2**62},
+        {"request_id": "\x1e\n\x00"},
     ],
 )
 def test_what_answers_hold_comes_through_packing(store: Store, changes: Mapping[str, object]) -> None:

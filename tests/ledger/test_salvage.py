@@ -16,6 +16,7 @@ from jobs import environment
 from ledger.damage import DAMAGES, FILE, LOG, PAGE, Damage, Truth, build, overwrite
 from pipeline.errors import DiskError
 from pipeline.ledger import open_store, rescue
+from pipeline.ledger.schema import checksum
 
 
 @pytest.fixture(scope="module")
@@ -183,25 +184,69 @@ def test_an_index_that_hides_or_mixes_up_answers_is_noticed_by_the_next_who_open
         assert len(aside(folder)) == 1, change
 
 
-@pytest.mark.parametrize("cell", [b"\x00", b"\xff", b"\x80\x80"])
-def test_a_cell_of_the_wrong_type_or_in_no_encoding_is_a_damaged_answer(tmp_path: Path, cell: bytes) -> None:
+LOOSE = "UPDATE sqlite_schema SET sql = replace(sql, 'STRICT', '') WHERE name = 'answers'"
+STRICT = "UPDATE sqlite_schema SET sql = sql || 'STRICT' WHERE name = 'answers'"
+
+
+@pytest.mark.parametrize("cell", [b"\x00", b"\xff" * 16, b"\x80\x80"])
+@pytest.mark.parametrize(
+    "change",
+    [
+        "body = CAST(? AS TEXT)",
+        "body = ?",
+        "checksum = ?",
+        "checksum = CAST(? AS TEXT)",
+        "key = CAST(? AS TEXT)",
+    ],
+)
+def test_a_cell_of_the_wrong_type_or_in_no_encoding_costs_that_answer_alone(
+    tmp_path: Path, change: str, cell: bytes
+) -> None:
     with open_store(tmp_path) as store:
         store.append(answers(0, 50))
         store.index()
-    with sqlite3.connect(tmp_path / FILE) as other:
-        other.execute("PRAGMA writable_schema = 1")
-        other.execute("UPDATE sqlite_schema SET sql = replace(sql, 'STRICT', '')")
-    other.close()
-    with sqlite3.connect(tmp_path / FILE) as other:
-        other.execute("UPDATE answers SET body = CAST(? AS TEXT) WHERE id = 3", (cell,))
-        other.execute("UPDATE answers SET body = ? WHERE id = 4", (cell,))
-        other.execute("UPDATE answers SET checksum = ? WHERE id = 5", (cell,))
-    other.close()
+    for statement, *values in ((LOOSE,), (f"UPDATE answers SET {change} WHERE id = 3", cell), (STRICT,)):
+        with sqlite3.connect(tmp_path / FILE) as other:
+            other.execute("PRAGMA writable_schema = 1")
+            other.execute(statement, values)
+        other.close()
     with open_store(tmp_path) as store:
-        assert len(store.look_up([key(n) for n in range(50)])) == 47
-        assert store.damaged == 3
-        assert len(list(store.answers())) == 47
+        wanted = {key(n): answer(n) for n in range(50) if n != 2}
+        assert store.look_up([key(n) for n in range(50)]) == wanted
+        assert {each.key: each for each in store.answers()} == wanted
         store.totals()
+
+
+def test_a_flipped_bit_in_what_creates_a_table_is_noticed(tmp_path: Path) -> None:
+    with open_store(tmp_path / "whole") as store:
+        store.append(answers(0, 30))
+        store.index()
+    good = (tmp_path / "whole" / FILE).read_bytes()
+    first = good.index(b"CREATE TABLE answers")
+    for at in range(first, good.index(b") STRICT", first), 23):
+        content = bytearray(good)
+        content[at] ^= 1
+        folder = tmp_path / str(at)
+        folder.mkdir(mode=0o700)
+        (folder / FILE).write_bytes(content)
+        with open_store(folder) as store:
+            assert len(store.look_up([key(n) for n in range(30)])) == 30
+            assert store.spent("run-1") == 7.5
+        assert len(aside(folder)) == 1
+
+
+def test_answers_that_fit_their_checksums_and_are_none_count_as_absent(tmp_path: Path) -> None:
+    bodies = [b"", b"{}", b"[]", b"[1,\n2]", b'["run",\nnull]\nx', b'"text",\nnull]', b"[1e999,\nnull]"]
+    with open_store(tmp_path) as store:
+        store.append(answers(0, 20))
+        for number, body in enumerate(bodies, 3):
+            store._connection.execute(
+                "UPDATE answers SET body = CAST(? AS TEXT), checksum = ? WHERE key = ?",
+                (body, checksum(key(number), body), key(number)),
+            )
+        wanted = {key(n): answer(n) for n in (0, 1, 2, *range(3 + len(bodies), 20))}
+        assert store.look_up([key(n) for n in range(20)]) == wanted
+        assert {each.key: each for each in store.answers()} == wanted
 
 
 def test_damage_that_comes_to_light_during_a_run_is_mended_during_the_run(tmp_path: Path) -> None:
@@ -349,7 +394,7 @@ def test_without_room_for_a_second_ledger_the_run_ends_and_the_next_one_mends_it
     rescue.drop_ballast(small_disk)
     ways.destroy_the_header(small_disk, random.Random(1))
     (small_disk / "filler").write_bytes(bytes(10 << 20))
-    with pytest.raises(DiskError, match=r"ledger\.sqlite: is damaged .* cannot be rebuilt: .*make room"):
+    with pytest.raises(DiskError, match=r"ledger\.sqlite: must be rebuilt .* cannot be: .*make room"):
         open_store(small_disk)
     assert not aside(small_disk)
     (small_disk / "filler").unlink()

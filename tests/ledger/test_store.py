@@ -196,6 +196,13 @@ def test_pruning_after_the_clock_was_set_back_keeps_the_older_answer_that_stays(
     assert store.look_up([key(1)])[key(1)].text == "kept"
 
 
+def test_pruning_takes_damaged_answers_along(store: Store) -> None:
+    store.append(answers(0, 10, at=2000.0))
+    store._connection.execute("UPDATE answers SET body = 'no JSON' WHERE id = 3")
+    assert store.prune(before=1500.0) == 1
+    assert len(store.look_up([key(n) for n in range(10)])) == 9
+
+
 def test_pruning_gives_the_space_back(store: Store, tmp_path: Path) -> None:
     store.append(answers(0, 5000, text="x" * 200))
     store.prune(before=1500.0)
