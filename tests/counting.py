@@ -36,11 +36,12 @@ def counted(what: str, function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def traced(connect: Callable[..., sqlite3.Connection]) -> Callable[..., sqlite3.Connection]:
-    """Return *connect*, the statements of whose connections are counted by their first word."""
+    """Return *connect*, the statements of whose connections to files are counted by their first word."""
 
     def opened(*args: Any, **options: Any) -> sqlite3.Connection:
         connection = connect(*args, **options)
-        connection.set_trace_callback(lambda sql: counts.update((sql.split(None, 1)[0].lower(),)))
+        if args[0] != ":memory:":
+            connection.set_trace_callback(lambda sql: counts.update((sql.split(None, 1)[0].lower(),)))
         return connection
 
     return opened
