@@ -102,10 +102,8 @@ def cells_of(answer: Answer) -> Cells:
     """Return the cells of an answer."""
     try:
         body = _body(answer)
-    except (
-        orjson.JSONEncodeError,
-        UnicodeEncodeError,
-    ):  # a lone surrogate: what was paid for is kept as far as can be
+    except (orjson.JSONEncodeError, UnicodeEncodeError):
+        # A lone surrogate: what was paid for is kept, as far as it can be.
         values = (v.encode("utf-8", "backslashreplace").decode() if isinstance(v, str) else v for v in answer)
         body = _body(Answer._make(values))
     return answer.key, body, checksum(answer.key, body)
@@ -134,6 +132,8 @@ def answers_of(keys: Sequence[bytes], bodies: Sequence[bytes]) -> Answers:
         ValueError: If they are not those of answers.
     """
     lines = b"\n".join(bodies).decode().split("\n")
+    if len(lines) != 2 * len(bodies):
+        raise ValueError("a body has two lines")
     # Each first line ends with a comma.
     columns: list[Sequence[Any]] = list(zip(*orjson.loads(f"[{'0],'.join(lines[::2])}0]]"), strict=True))
     columns[-1] = [None if line == "null]" else line[:-1] for line in lines[1::2]]

@@ -236,7 +236,16 @@ def test_a_flipped_bit_in_what_creates_a_table_is_noticed(tmp_path: Path) -> Non
 
 
 def test_answers_that_fit_their_checksums_and_are_none_count_as_absent(tmp_path: Path) -> None:
-    bodies = [b"", b"{}", b"[]", b"[1,\n2]", b'["run",\nnull]\nx', b'"text",\nnull]', b"[1e999,\nnull]"]
+    bodies = [
+        b"",
+        b"{}",
+        b"[]",
+        b"[1,\n2]",
+        b'["run",\nnull]\nx',
+        b'"text",\nnull]',
+        b"[1e999,\nnull]",
+        b"[" + b"null," * 14,
+    ]
     with open_store(tmp_path) as store:
         store.append(answers(0, 20))
         for number, body in enumerate(bodies, 3):
