@@ -46,29 +46,29 @@ test-airflow: .venv-airflow/installed  ## run the operator's tests in a real Air
 	.venv-airflow/bin/pytest --quiet -W default tests/in_airflow
 
 bench: $(VENV)/installed-dev  ## compare with a bare aiohttp loop: CPU a row, rows a second, memory
-	$(BIN)/python tests/benchmarks/speed.py
+	$(BIN)/python -m tests.benchmarks.speed
 
 bench-peers: $(VENV)/installed-dev  ## the same with other tools, each installed into a folder below .venv-peers; takes half an hour
-	$(BIN)/python tests/benchmarks/peers.py
+	$(BIN)/python -m tests.benchmarks.peers
 
 bench-rates: $(VENV)/installed-dev  ## measure how exactly limits are used, and how soon the best concurrency is found; 10 minutes
-	$(BIN)/python tests/benchmarks/rates.py
-	$(BIN)/python tests/benchmarks/concurrency.py
+	$(BIN)/python -m tests.benchmarks.rates
+	$(BIN)/python -m tests.benchmarks.concurrency
 
 bench-start: $(VENV)/installed-dev  ## measure how soon the commands start, and how soon a finished job ends
-	$(BIN)/python tests/benchmarks/start.py
+	$(BIN)/python -m tests.benchmarks.start
 
 bench-reuse: $(VENV)/installed-dev  ## measure how fast a million rows are of which 99 % were answered before
-	$(BIN)/python tests/benchmarks/reuse.py
+	$(BIN)/python -m tests.benchmarks.reuse
 
 bench-growth: $(VENV)/installed-dev  ## measure whether CPU a row, memory and requests in flight stay, up to a million rows and to long texts
-	$(BIN)/python tests/benchmarks/growth.py
+	$(BIN)/python -m tests.benchmarks.growth
 
 recovery: $(VENV)/installed-dev  ## measure how soon a killed run of 10 million rows asks again; takes 15 minutes and 8 GB
-	$(BIN)/python tests/benchmarks/recovery.py
+	$(BIN)/python -m tests.benchmarks.recovery
 
 mutants: $(VENV)/installed-dev  ## take each sync, lock, fence and bound away in turn: a test must notice; as root, for all of them
-	$(BIN)/python tests/reliability/mutants.py
+	$(BIN)/python -m tests.reliability.mutants
 
 clean:  ## remove what was installed, not what was paid for
 	rm -rf $(VENV) .venv-airflow .venv-peers build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

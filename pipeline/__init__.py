@@ -7,27 +7,37 @@
 `load_config` reads and checks a config, `plan` says what a run would send and cost, `run` labels the table.
 """
 
-import sys
 from importlib import import_module
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
+
+from pipeline._version import __version__
 
 if TYPE_CHECKING:
     from pipeline.api import load_config, plan, run
+    from pipeline.commands.plan import Plan
     from pipeline.errors import PipelineError
-    from pipeline.job import RunOptions
-    from pipeline.plan import Plan
-    from pipeline.result import RunResult
+    from pipeline.job.job import RunOptions
+    from pipeline.summary import RunResult
+    from pipeline.system.shutdown import Stop
 
-__version__ = "0.1.0"
-
-__all__ = ["PipelineError", "Plan", "RunOptions", "RunResult", "load_config", "plan", "run"]
+__all__ = [
+    "PipelineError",
+    "Plan",
+    "RunOptions",
+    "RunResult",
+    "Stop",
+    "__version__",
+    "load_config",
+    "plan",
+    "run",
+]
 
 _HOMES = {
     "PipelineError": "pipeline.errors",
-    "Plan": "pipeline.plan",
-    "RunOptions": "pipeline.job",
-    "RunResult": "pipeline.result",
+    "Plan": "pipeline.commands.plan",
+    "RunOptions": "pipeline.job.job",
+    "RunResult": "pipeline.summary",
+    "Stop": "pipeline.system.shutdown",
     "load_config": "pipeline.api",
     "plan": "pipeline.api",
     "run": "pipeline.api",
@@ -39,14 +49,3 @@ def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'pipeline' has no attribute {name!r}")
     return getattr(import_module(_HOMES[name]), name)
-
-
-class _Package(ModuleType):
-    """Keeps `pipeline.run` and `pipeline.plan` the functions, though modules of these names are imported."""
-
-    def __setattr__(self, name: str, value: object) -> None:
-        if name not in _HOMES or not isinstance(value, ModuleType):
-            super().__setattr__(name, value)
-
-
-sys.modules[__name__].__class__ = _Package

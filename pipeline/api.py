@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING
 
 from pipeline import config as configs
 from pipeline.config import Config
-from pipeline.healthcheck import told
-from pipeline.job import RunOptions
-from pipeline.result import RunResult
-from pipeline.slim import lean_run
-from pipeline.start import Start, started
+from pipeline.job.job import RunOptions
+from pipeline.job.prepare import Start, started
+from pipeline.summary import RunResult
+from pipeline.system.memory import keep_no_free_memory
+from pipeline.telemetry.healthcheck import told
 
 if TYPE_CHECKING:
-    from pipeline.plan import Plan
-    from pipeline.stop import Stop
-    from pipeline.watch import Watcher
+    from pipeline.commands.plan import Plan
+    from pipeline.system.shutdown import Stop
+    from pipeline.telemetry.progress import Watcher
 
 
 def load_config(
@@ -51,8 +51,8 @@ def plan(config: Config, options: RunOptions = RunOptions()) -> "Plan":  # noqa:
     Raises:
         PipelineError: If the config or the input is wrong.
     """
-    from pipeline.blocking import blocking  # noqa: PLC0415 - `run` has its own time for them
-    from pipeline.plan import plan_job  # noqa: PLC0415
+    from pipeline.commands.plan import plan_job  # noqa: PLC0415
+    from pipeline.system.threads import blocking  # noqa: PLC0415 - `run` has its own time for them
 
     return blocking(plan_job(config, options))
 
@@ -74,7 +74,7 @@ def run(
     Args:
         config: From `load_config`.
         options: What to do differently this time.
-        watch: Shows progress, such as `pipeline.watch.Bar()`; nothing by default.
+        watch: Shows progress, such as `pipeline.telemetry.progress.Bar()`; nothing by default.
         stop: Lets another thread end the run gently: its `ask` takes the reason.
         handle_signals: Whether SIGTERM, SIGINT and SIGHUP stop the run gently.
 
@@ -95,10 +95,10 @@ def run(
 
 def _go_on(start: Start, watch: "Watcher | None", stop: "Stop | None", *, handle_signals: bool) -> RunResult:
     # A finished job must not wait for aiohttp, uvloop and polars.
-    lean_run()
-    from pipeline.blocking import blocking, in_a_thread  # noqa: PLC0415
-    from pipeline.run import go_on  # noqa: PLC0415
-    from pipeline.stop import Stop  # noqa: PLC0415
+    keep_no_free_memory()
+    from pipeline.journey import go_on  # noqa: PLC0415
+    from pipeline.system.shutdown import Stop  # noqa: PLC0415
+    from pipeline.system.threads import blocking, in_a_thread  # noqa: PLC0415
 
     stop = stop or Stop()
     stop.heeds_signals = handle_signals

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from jobs import JobFiles, right_label
-from pipeline.endpoints.simulator import Simulator
+from pipeline.servers.simulator.server import Simulator
+from tests.jobs import JobFiles, right_label
 
 collect_ignore = (
     [] if find_spec("airflow") else ["in_airflow"]

@@ -1,6 +1,6 @@
 """Runs jobs one after the other in this process and prints, a line each, how much work each was.
 
-    python tests/counting.py CONFIG...
+    python -m tests.counting CONFIG...
 
 Everything is counted, nothing is timed, so that a busy machine changes no figure much.
 """

@@ -12,7 +12,7 @@ from typing import Any
 import polars as pl
 
 from pipeline.config import Config, load_config
-from pipeline.endpoints.simulator import Simulator
+from pipeline.servers.simulator.server import Simulator
 
 LABELS = ("games", "sound", "graphics", "science", "mail")
 

@@ -1,7 +1,7 @@
 """Columns that stand for the values in them."""
 
-from answers import answer, answers, key, prompt, prompts
 from pipeline.records import Answers, Prompt
+from tests.answers import answer, answers, key, prompt, prompts
 
 
 def test_answers_are_found_by_key_as_they_were_given() -> None:

@@ -24,8 +24,8 @@ from pipeline.errors import (
 
 if TYPE_CHECKING:
     from pipeline.config import Config
-    from pipeline.result import RunResult
-    from pipeline.stop import Stop
+    from pipeline.summary import RunResult
+    from pipeline.system.shutdown import Stop
 
 KEY_VARIABLE = "PIPELINE_AIRFLOW_API_KEY"
 
@@ -116,9 +116,9 @@ class ClassifyOperator(BaseOperator):
 
     def _run(self) -> "RunResult":
         from pipeline import RunOptions, run  # noqa: PLC0415
-        from pipeline.job import statuses  # noqa: PLC0415
-        from pipeline.stop import Stop  # noqa: PLC0415
-        from pipeline.watch import Log  # noqa: PLC0415
+        from pipeline.job.job import statuses  # noqa: PLC0415
+        from pipeline.system.shutdown import Stop  # noqa: PLC0415
+        from pipeline.telemetry.progress import Log  # noqa: PLC0415
 
         endpoint = PipelineHook(self.llm_conn_id).get_conn() if self.llm_conn_id else Endpoint(None, None)
         self._stop = Stop()

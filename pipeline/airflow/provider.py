@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from pipeline import __version__
+from pipeline._version import __version__
 
 HOOK = "pipeline.airflow.hook.PipelineHook"
 CONNECTION_TYPE = "pipeline"

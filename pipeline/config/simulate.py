@@ -7,9 +7,9 @@ from typing import Annotated, TypeAlias
 from pydantic import BeforeValidator, Field, WithJsonSchema, field_validator
 
 from pipeline.config.base import Settings
+from pipeline.config.latency import USUAL, AnyLatency, Fixed, parse_latency
 from pipeline.config.values import Share, Within, all_wrong, number, wrong
 from pipeline.errors import UsageError
-from pipeline.latency import USUAL, AnyLatency, Fixed, parse_latency
 
 FAULT_NAMES = (
     "http_408", "http_409", "http_500", "http_502", "http_503", "overloaded", "html_502", "rate_limit",

@@ -11,8 +11,8 @@ from pydantic_core import CoreSchema
 from pydantic_core.core_schema import ValidationInfo
 
 from pipeline.config.base import Settings
+from pipeline.config.template import column_names, parse_template
 from pipeline.config.values import CONTROL, Count, Within, all_wrong, wrong
-from pipeline.tasks.template import column_names, parse_template
 
 _FEWEST_LABELS = 2
 # OpenAI's bound on the enum values of one JSON schema.

@@ -5,7 +5,7 @@ from typing import cast
 
 from pipeline.inputs.source import Format
 
-FORMATS = {"parquet": "pipeline.inputs.parquet", "csv": "pipeline.inputs.delimited"}
+FORMATS = {"parquet": "pipeline.inputs.parquet", "csv": "pipeline.inputs.delimited.table"}
 """The module of each."""
 
 

@@ -9,11 +9,11 @@ import pyarrow as pa
 
 from pipeline.config import CsvSettings, InputSettings
 from pipeline.errors import ConfigError, InputDataError, PipelineError
-from pipeline.inputs.csv_grammar import other_delimiter
+from pipeline.inputs.delimited.grammar import other_delimiter
 from pipeline.inputs.discover import Found, discover, refuse_impostor
 from pipeline.inputs.formats import format_named
-from pipeline.inputs.memory import Memory
 from pipeline.inputs.source import Contents, InputFile, Source, Stamp, fingerprint
+from pipeline.inputs.survey_cache import Memory
 from pipeline.inputs.text import has_text
 
 _NAMES_SHOWN = 50

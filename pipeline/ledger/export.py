@@ -6,9 +6,9 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.durable import replacing
 from pipeline.ledger.schema import FIELDS
 from pipeline.ledger.store import Store
+from pipeline.system.atomic import replacing
 
 ROWS = 65_536
 

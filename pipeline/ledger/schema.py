@@ -8,7 +8,6 @@ from zlib import crc32
 
 import orjson
 
-from pipeline.ledger.spent import SPENT_SCHEMA
 from pipeline.records import Answer, Answers, Status
 
 VERSION = 3
@@ -38,6 +37,11 @@ CREATE TABLE IF NOT EXISTS answers (
 
 It has two lines: the log-probabilities, which are JSON themselves, stand alone on the second one, where they need be
 neither escaped nor read.
+"""
+
+# What each run has spent, kept up to date a set of answers at a time: reading ten million for one sum takes a minute.
+SPENT_SCHEMA = """
+CREATE TABLE IF NOT EXISTS spent (run TEXT PRIMARY KEY, usd REAL NOT NULL) STRICT, WITHOUT ROWID;
 """
 
 SCHEMA = f"""
@@ -141,3 +145,20 @@ def answers_of(keys: Sequence[bytes], bodies: Sequence[bytes]) -> Answers:
     if any(found["status"]):
         found["status"] = [status and Status(status) for status in found["status"]]
     return Answers({name: found[name] for name in FIELDS})
+
+
+# An answer that was asked again in the same run holds the sum of both, so the earlier one's is taken back.
+# `coalesce`, because infinity less infinity is null. A damaged answer has no run.
+ADD_SPENT = """
+INSERT INTO spent
+SELECT run, coalesce(total(usd) - total(replaced), 0) FROM (
+    SELECT new.run, new.cost_usd AS usd, max(new.id), (
+        SELECT old.cost_usd FROM latest JOIN answers old ON old.id = latest.id
+        WHERE latest.key = new.key AND old.run = new.run AND old.id < new.id
+    ) AS replaced
+    FROM answers new WHERE new.id > (SELECT indexed FROM progress) AND new.run IS NOT NULL GROUP BY new.run, new.key
+) GROUP BY run
+ON CONFLICT (run) DO UPDATE SET usd = coalesce(usd + excluded.usd, usd)
+"""
+
+SPENT_BY_RUN = "SELECT usd FROM spent WHERE run = ?"

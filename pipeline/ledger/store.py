@@ -13,10 +13,9 @@ from itertools import chain
 from pathlib import Path
 from typing import Self
 
-from pipeline.ledger import packed
-from pipeline.ledger.connection import OpenFile, index, transaction
-from pipeline.ledger.schema import INSERT, SELECT, Cells, DamagedError, answer_of, cells_of
-from pipeline.ledger.spent import SPENT_BY_RUN
+from pipeline.ledger import lookup as packed
+from pipeline.ledger.database import OpenFile, index, transaction
+from pipeline.ledger.schema import INSERT, SELECT, SPENT_BY_RUN, Cells, DamagedError, answer_of, cells_of
 from pipeline.records import Answer, Answers
 
 KEYS_PER_STATEMENT = 4096

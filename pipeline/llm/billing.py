@@ -6,8 +6,8 @@ from typing import Any
 
 from pipeline.config import ModelSettings
 from pipeline.errors import ConfigError
+from pipeline.llm.pricing import PER_MILLION, TABLE, Price, per_million
 from pipeline.llm.replies import Failure, Reply, Usage
-from pipeline.tasks.pricing import PER_MILLION, TABLE, Price, per_million
 
 log = logging.getLogger(__name__)
 

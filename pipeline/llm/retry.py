@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from pipeline.clock import Clock
 from pipeline.llm.replies import NOTHING, Failure, Kind, Usage
+from pipeline.system.clock import Clock
 
 
 @dataclass(frozen=True, slots=True)

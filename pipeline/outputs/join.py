@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import pyarrow as pa
 
-from pipeline.ahead import ahead
 from pipeline.outputs.parts import Parts
 from pipeline.records import Span
+from pipeline.system.prefetch import ahead
 
 if TYPE_CHECKING:
     from pipeline.outputs.duplicates import Duplicates

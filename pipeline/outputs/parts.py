@@ -18,8 +18,8 @@ from zlib import crc32
 
 import pyarrow as pa
 
-from pipeline.durable import write
 from pipeline.records import Span
+from pipeline.system.atomic import write
 
 NAME = re.compile(r"f(\d{6})-r(\d{12})-(\d{12})\.arrow")
 IDENTITY = b"pipeline.part"

@@ -16,13 +16,13 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.ahead import ahead
-from pipeline.durable import replacing, sweep, sync, temporary_name
 from pipeline.outputs.columns import KEY, output_names, part_schema, published
 from pipeline.outputs.join import Joined, Sheet
 from pipeline.outputs.parts import Parts
-from pipeline.outputs.report import Tally
-from pipeline.slim import give_back
+from pipeline.outputs.tally import Tally
+from pipeline.system.atomic import replacing, sweep, sync, temporary_name
+from pipeline.system.memory import give_back
+from pipeline.system.prefetch import ahead
 
 RENAME_EXCHANGE = 2
 """From linux/fs.h."""

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 
 from pipeline.config import Config, TaskSettings
+from pipeline.config.template import render_rows
 from pipeline.records import Prompts
 from pipeline.tasks.schema import answer_schema
-from pipeline.tasks.template import render_rows
 from pipeline.tasks.tokens import cut
 
 WORDING = 1

@@ -13,11 +13,10 @@ from dataclasses import dataclass, field
 from math import exp
 from typing import Any
 
-from rehearsal import rehearse
-
-from pipeline.endpoints.simulator_log import Entry
-from pipeline.endpoints.simulator_settings import RateSettings
-from pipeline.latency import Lognormal
+from pipeline.config.latency import Lognormal
+from pipeline.servers.simulator.log import Entry
+from pipeline.servers.simulator.settings import RateSettings
+from tests.benchmarks.rehearsal import rehearse
 
 MEDIAN_SECONDS, SPREAD = 0.5, 0.3
 SECONDS = MEDIAN_SECONDS * exp(SPREAD**2 / 2)

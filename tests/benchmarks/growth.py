@@ -23,9 +23,10 @@ from pathlib import Path
 import orjson
 import polars as pl
 import uvloop
-from apart import endpoint
-from instant import Instant, serve
-from speed import TABLE, Use, make_table, use, write_config
+
+from tests.benchmarks.apart import endpoint
+from tests.benchmarks.instant import Instant, serve
+from tests.benchmarks.speed import TABLE, Use, make_table, use, write_config
 
 IN_FLIGHT = 256
 LATENCY_SECONDS = 0.2

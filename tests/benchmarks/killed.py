@@ -16,15 +16,16 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.clock import Clock
 from pipeline.config import load_config
 from pipeline.inputs.read import read_chunks
-from pipeline.job import Job, prepare
+from pipeline.job.job import Job
+from pipeline.job.prepare import prepare
+from pipeline.journey import OPEN_CHUNKS
 from pipeline.ledger import open_store
 from pipeline.outputs.columns import Answered, part_batch, part_schema
 from pipeline.outputs.parts import Parts
 from pipeline.records import Answer, Answers, Chunk, Prompt, Span
-from pipeline.run import OPEN_CHUNKS
+from pipeline.system.clock import Clock
 from pipeline.tasks.parse import Parser
 
 MISSING = 1_000

@@ -24,13 +24,12 @@ from multiprocessing import get_context
 from pathlib import Path
 from statistics import median
 
-import bare
-from apart import endpoint
-from instant import REPLY, serve
-from speed import BARE, TABLE, Spent, Use, Watch, make_table, ours, spend
-from venvs import WORK, Peer, UnfitError, ask_peer, install
-
 from pipeline import __version__
+from tests.benchmarks import bare
+from tests.benchmarks.apart import endpoint
+from tests.benchmarks.instant import REPLY, serve
+from tests.benchmarks.speed import BARE, TABLE, Spent, Use, Watch, make_table, ours, spend
+from tests.benchmarks.venvs import WORK, Peer, UnfitError, ask_peer, install
 
 FIRST = 2 * bare.IN_FLIGHT
 

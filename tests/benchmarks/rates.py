@@ -13,11 +13,10 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from itertools import accumulate
 
-from rehearsal import rehearse
-
-from pipeline.endpoints.simulator_log import Entry
-from pipeline.endpoints.simulator_settings import RateSettings
-from pipeline.latency import Fixed
+from pipeline.config.latency import Fixed
+from pipeline.servers.simulator.log import Entry
+from pipeline.servers.simulator.settings import RateSettings
+from tests.benchmarks.rehearsal import rehearse
 
 RATES = (60, 600, 6_000, 60_000)
 TOKENS_PER_MINUTE = 2_000_000

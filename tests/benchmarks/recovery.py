@@ -25,12 +25,12 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
-from apart import endpoint
-from killed import MISSING, SERVER_LOG, build_once, label_of, renew, write_config
 
-from pipeline.endpoints.simulator import Simulator
-from pipeline.endpoints.simulator_log import read_log
-from pipeline.endpoints.simulator_settings import SimulatorSettings
+from pipeline.servers.simulator.log import read_log
+from pipeline.servers.simulator.server import Simulator
+from pipeline.servers.simulator.settings import SimulatorSettings
+from tests.benchmarks.apart import endpoint
+from tests.benchmarks.killed import MISSING, SERVER_LOG, build_once, label_of, renew, write_config
 
 
 def serve(pipe: Connection, log: Path) -> None:

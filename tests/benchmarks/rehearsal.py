@@ -10,11 +10,11 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 import polars as pl
-from apart import endpoint
 
-from pipeline.endpoints.simulator import Simulator
-from pipeline.endpoints.simulator_log import Entry, read_log
-from pipeline.endpoints.simulator_settings import SimulatorSettings
+from pipeline.servers.simulator.log import Entry, read_log
+from pipeline.servers.simulator.server import Simulator
+from pipeline.servers.simulator.settings import SimulatorSettings
+from tests.benchmarks.apart import endpoint
 
 
 def serve(pipe: Connection, settings: SimulatorSettings) -> None:

@@ -16,16 +16,16 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pyarrow.parquet as pq
-from apart import endpoint
-from instant import serve
-from killed import answer_to, prepare_job, write_config
-from speed import use
 
 from pipeline.inputs.read import read_chunks
-from pipeline.job import Job
+from pipeline.job.job import Job
 from pipeline.ledger import open_store
 from pipeline.ledger.store import Store
 from pipeline.records import Span
+from tests.benchmarks.apart import endpoint
+from tests.benchmarks.instant import serve
+from tests.benchmarks.killed import answer_to, prepare_job, write_config
+from tests.benchmarks.speed import use
 
 MISSING_EVERY = 100
 EARLIER_RUN = "20260101-000000-0000"

@@ -22,8 +22,9 @@ from statistics import median
 from typing import IO
 
 import polars as pl
-from apart import endpoint
-from instant import serve
+
+from tests.benchmarks.apart import endpoint
+from tests.benchmarks.instant import serve
 
 BARE = Path(__file__).with_name("bare.py")
 TABLE = "in.parquet"

@@ -23,10 +23,10 @@ from pathlib import Path
 from statistics import median
 from typing import NamedTuple
 
-import killed
-from apart import endpoint
-from instant import NOTHING, serve
-from speed import make_table, write_config
+from tests.benchmarks import killed
+from tests.benchmarks.apart import endpoint
+from tests.benchmarks.instant import NOTHING, serve
+from tests.benchmarks.speed import make_table, write_config
 
 ROWS = 2_000
 COMMAND = (sys.executable, "-m", "pipeline")

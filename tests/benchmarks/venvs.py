@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from speed import Spent, Watch, spend
+from tests.benchmarks.speed import Spent, Watch, spend
 
 HOME = Path(__file__).resolve().parents[2] / ".venv-peers"
 SCRIPTS = Path(__file__).with_name("peers")

@@ -3,9 +3,9 @@
 import pytest
 
 from pipeline.config import json_schema
+from pipeline.config.latency import Fixed, Lognormal, Uniform
 from pipeline.config.simulate import FAULT_NAMES
-from pipeline.endpoints.faults import FAULTS
-from pipeline.latency import Fixed, Lognormal, Uniform
+from pipeline.servers.simulator.faults import FAULTS
 
 
 def test_without_it_replies_take_as_long_as_real_ones_and_none_goes_wrong(job):

@@ -14,7 +14,7 @@ from urllib.request import urlopen
 
 import pytest
 
-from in_airflow.real_airflow import Airflow
+from tests.in_airflow.real_airflow import Airflow
 
 BIN = Path(sys.executable).parent
 DAGS = Path(__file__).with_name("dags")

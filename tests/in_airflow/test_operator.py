@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from in_airflow.real_airflow import Airflow
-from jobs import JobFiles, asked, right_label, texts
-from pipeline.endpoints.simulator import Simulator
-from pipeline.endpoints.simulator_settings import SimulatorSettings
-from pipeline.latency import Fixed
+from pipeline.config.latency import Fixed
+from pipeline.servers.simulator.server import Simulator
+from pipeline.servers.simulator.settings import SimulatorSettings
+from tests.in_airflow.real_airflow import Airflow
+from tests.jobs import JobFiles, asked, right_label, texts
 
 ROWS = 600
 KEY = "sk-canary-7c1f52d0e9"

@@ -10,7 +10,7 @@ import pytest
 
 from pipeline.config import CsvSettings
 from pipeline.errors import ConfigError, InputDataError, NoInputError, PipelineError
-from pipeline.inputs.csv_scan import inspect
+from pipeline.inputs.delimited.scan import inspect
 
 GOOD = "id,text\n1,one\n2,two\n"
 

@@ -1,7 +1,7 @@
 """The pipeline against a real language model server that nobody here wrote."""
 
-from jobs import LABELS, JobFiles
-from pipeline.run import run_job
+from pipeline.journey import run_job
+from tests.jobs import LABELS, JobFiles
 
 ROWS = [
     f"A {thing} number {n}"

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from answers import answer, answers, key
 from pipeline.errors import CannotCreateError, ConfigError
 from pipeline.ledger import open_store, opened
+from tests.answers import answer, answers, key
 
 FILE = "ledger.sqlite"
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from answers import answer, answers
 from pipeline.ledger.store import Store
+from tests.answers import answer, answers
 
 COSTS = st.none() | st.floats(0, 10)
 ASKS = st.tuples(st.integers(0, 5), st.sampled_from(["run-1", "run-2"]), COSTS)

@@ -12,12 +12,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from answers import answer, answers, key
-from jobs import environment
 from pipeline.errors import CannotCreateError, ConfigError
 from pipeline.ledger import open_store, opened
 from pipeline.ledger.store import Store
 from pipeline.records import Answer, Status
+from tests.answers import answer, answers, key
+from tests.jobs import environment
 
 TEXT = st.none() | st.text(max_size=20)
 LOGPROBS = st.lists(st.tuples(st.text(max_size=5), st.floats(-20, 0)), max_size=4)
@@ -213,7 +213,7 @@ def test_pruning_gives_the_space_back(store: Store, tmp_path: Path) -> None:
 WRITER = """
 import sys, time
 from pathlib import Path
-from answers import answer
+from tests.answers import answer
 from pipeline.ledger import open_store
 
 folder, first, begin = Path(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3])
@@ -230,7 +230,6 @@ with open_store(folder) as store:
 def test_processes_that_create_and_fill_one_ledger_at_once_lose_nothing(tmp_path: Path) -> None:
     begin = str(time.time() + 0.6)
     env = environment()
-    env["PYTHONPATH"] += f":{Path(__file__).parent.parent}"
     writers = [
         subprocess.Popen(
             [sys.executable, "-c", WRITER, str(tmp_path / "state"), str(first), begin],

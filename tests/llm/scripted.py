@@ -11,11 +11,11 @@ from typing import Any
 import orjson
 
 from pipeline.config import Config
-from pipeline.llm.asker import Asker
-from pipeline.llm.client import Client
-from pipeline.llm.providers.headers import window
-from pipeline.llm.providers.read import read
+from pipeline.llm.dispatcher import Asker
+from pipeline.llm.protocol.headers import window
+from pipeline.llm.protocol.reply import read
 from pipeline.llm.replies import Failure, Kind, Reply, Window
+from pipeline.llm.transport.client import Client
 from pipeline.records import Answer, Prompt
 from pipeline.tasks.prompt import Task
 from tests.llm.virtual_time import now, virtual_clock

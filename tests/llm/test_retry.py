@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.clock import Clock
 from pipeline.llm.replies import Failure, Kind, Usage
 from pipeline.llm.retry import Backoff, Policy, Tries
+from pipeline.system.clock import Clock
 
 POLICY = Policy()
 chance = st.floats(0, 1, exclude_max=True)

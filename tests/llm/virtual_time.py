@@ -6,7 +6,7 @@ from collections.abc import Coroutine
 from random import Random
 from typing import Any, TypeVar
 
-from pipeline.clock import Clock
+from pipeline.system.clock import Clock
 
 T = TypeVar("T")
 

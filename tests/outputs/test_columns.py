@@ -3,9 +3,9 @@
 import pyarrow as pa
 import pytest
 
-from answers import answer, answers, key, made_part, part, prompt, prompts
 from pipeline.outputs.columns import Answered, failed_rows, output_names, part_batch, part_schema, published
 from pipeline.records import Answers, Outcome, Prompt, Status, columns_by_name
+from tests.answers import answer, answers, key, made_part, part, prompt, prompts
 
 
 def row(outcome: Outcome, kind: str = "single", **changes: object) -> dict[str, object]:

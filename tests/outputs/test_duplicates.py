@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from answers import key
 from pipeline.outputs.duplicates import ROWS_HELD, Duplicates
+from tests.answers import key
 
 CHUNK = 4096
 

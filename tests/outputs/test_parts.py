@@ -8,10 +8,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from answers import part
 from pipeline.outputs.columns import part_schema
 from pipeline.outputs.parts import DamagedPartError, Parts, gaps, is_sealed, sealed
 from pipeline.records import Span
+from tests.answers import part
 
 FIRST, SECOND = Span(0, 0, 100, 0), Span(0, 100, 150, 100)
 WHOLE = [Span(0, 0, 150, 0)]

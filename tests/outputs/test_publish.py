@@ -15,16 +15,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from answers import part
 from pipeline.errors import InterruptedRunError
 from pipeline.outputs import join
 from pipeline.outputs.columns import output_names, part_schema
+from pipeline.outputs.destination import OURS
 from pipeline.outputs.join import Sheet
 from pipeline.outputs.parts import DamagedPartError, Parts
-from pipeline.outputs.place import OURS
 from pipeline.outputs.publish import Publication, _exchange, publish
-from pipeline.outputs.report import Tally
+from pipeline.outputs.tally import Tally
 from pipeline.records import Span
+from tests.answers import part
 
 
 def spans_of(cuts: Sequence[int], rows: int, file: int = 0, first_row: int = 0) -> list[Span]:

@@ -9,14 +9,14 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from jobs import JobFiles, right_label
-from pipeline.clock import Clock
-from pipeline.endpoints.faults import FAULTS, Call
-from pipeline.endpoints.http1 import Response, Wire
-from pipeline.endpoints.simulator import Simulator
-from pipeline.endpoints.simulator_log import Entry
-from pipeline.endpoints.simulator_settings import SimulatorSettings
-from pipeline.watch import Progress
+from pipeline.servers.simulator.faults import FAULTS, Call
+from pipeline.servers.simulator.http1 import Response, Wire
+from pipeline.servers.simulator.log import Entry
+from pipeline.servers.simulator.server import Simulator
+from pipeline.servers.simulator.settings import SimulatorSettings
+from pipeline.system.clock import Clock
+from pipeline.telemetry.progress import Progress
+from tests.jobs import JobFiles, right_label
 
 
 @contextmanager

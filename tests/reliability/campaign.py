@@ -10,13 +10,13 @@ from random import Random
 
 import polars as pl
 
-from jobs import JobFiles, right_label
-from pipeline.endpoints.simulator import Simulator
-from pipeline.endpoints.simulator_settings import SimulatorSettings
-from pipeline.latency import Uniform
-from reliability.checker import Record, Witness
-from reliability.launcher import Ended, Execution, Launcher
-from reliability.reader import Reader
+from pipeline.config.latency import Uniform
+from pipeline.servers.simulator.server import Simulator
+from pipeline.servers.simulator.settings import SimulatorSettings
+from tests.jobs import JobFiles, right_label
+from tests.reliability.checker import Record, Witness
+from tests.reliability.launcher import Ended, Execution, Launcher
+from tests.reliability.reader import Reader
 
 IN_FLIGHT = 8
 KILLED = -9

@@ -20,13 +20,13 @@ from typing import Any
 
 import polars as pl
 
-from jobs import JobFiles, right_label
-from pipeline.endpoints.simulator import Simulator
-from pipeline.endpoints.simulator_log import Entry
-from pipeline.ledger import MAX_GATHERED
+from pipeline.ledger.writer import MAX_GATHERED
 from pipeline.records import Answer
+from pipeline.servers.simulator.log import Entry
+from pipeline.servers.simulator.server import Simulator
 from pipeline.tasks.parse import Parser
-from reliability.evidence import (
+from tests.jobs import JobFiles, right_label
+from tests.reliability.evidence import (
     Stored,
     input_of,
     input_stamp,
@@ -35,7 +35,7 @@ from reliability.evidence import (
     read_ledger,
     read_table,
 )
-from reliability.labelled import Labelled
+from tests.reliability.labelled import Labelled
 
 COMMIT = 64
 """Answers that a kill usually costs beyond those in flight: what arrives within one commit of 50 ms, generously."""

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from reliability.launcher import Launcher
+from tests.reliability.launcher import Launcher
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from reliability.steps import cut_power
+from tests.reliability.steps import cut_power
 
 NEEDS = "needs root, and losetup, mkfs.ext4 and mount: `apt-get install e2fsprogs mount`, or run `make soak` as root"
 

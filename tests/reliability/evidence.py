@@ -11,9 +11,9 @@ from pathlib import Path
 
 import polars as pl
 
-from jobs import JobFiles
 from pipeline.records import Answer, Prompts, Status
 from pipeline.tasks.prompt import Task
+from tests.jobs import JobFiles
 
 ANSWER = ", ".join(Answer._fields)
 NEW_COLUMNS = (

@@ -9,10 +9,10 @@ from typing import Any
 import orjson
 import polars as pl
 
-from jobs import JobFiles
 from pipeline.records import Answer, Prompt, Prompts, Status
 from pipeline.tasks.parse import Parser
-from reliability.evidence import NEW_COLUMNS, Stored, prompts_of
+from tests.jobs import JobFiles
+from tests.reliability.evidence import NEW_COLUMNS, Stored, prompts_of
 
 SHOWN = 5
 TOKENS = ("prompt_tokens", "cached_tokens", "completion_tokens")

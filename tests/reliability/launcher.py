@@ -70,14 +70,14 @@ class Launcher:
         self._count = 0
 
     def __enter__(self) -> Self:
-        environment = {"PATH": os.environ["PATH"], "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}"}
+        environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)}
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "reliability.launcher"],
+            [sys.executable, "-m", "tests.reliability.launcher"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
             env=environment,
-            cwd=ROOT / "tests",
+            cwd=ROOT,
         )
         self.order(do="hello")
         return self
@@ -92,7 +92,7 @@ class Launcher:
 
         Args:
             arguments: The command line.
-            plan: What is done to it at which step, see `reliability.steps`.
+            plan: What is done to it at which step, see `tests.reliability.steps`.
         """
         self._count += 1
         out, err = self._folder / f"{self._count}.out", self._folder / f"{self._count}.err"
@@ -118,8 +118,8 @@ def _fork(order: dict[str, Any]) -> int:
     for number, name in ((1, order["out"]), (2, order["err"])):
         os.dup2(os.open(name, os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o600), number)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-    from pipeline.cli import main  # noqa: PLC0415 - imported before the fork
-    from reliability import steps  # noqa: PLC0415 - likewise
+    from pipeline.cli.app import main  # noqa: PLC0415 - imported before the fork
+    from tests.reliability import steps  # noqa: PLC0415 - likewise
 
     if order["plan"]:
         steps.follow(**order["plan"])
@@ -140,10 +140,10 @@ def _obey(order: dict[str, Any]) -> dict[str, Any]:
 
 def _serve() -> None:
     # All that a run imports on its way; none of it may start a thread before the fork.
-    import pipeline.outputs.duplicates  # noqa: PLC0415
-    import pipeline.run  # noqa: PLC0415
-    import pipeline.show  # noqa: F401, PLC0415
-    import reliability.steps  # noqa: F401, PLC0415
+    import pipeline.cli.run  # noqa: PLC0415
+    import pipeline.journey  # noqa: PLC0415
+    import pipeline.outputs.duplicates  # noqa: F401, PLC0415
+    import tests.reliability.steps  # noqa: F401, PLC0415
 
     for line in sys.stdin:
         sys.stdout.write(json.dumps(_obey(json.loads(line))) + "\n")

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from jobs import JobFiles, texts
-from pipeline.endpoints.faults import FAULTS, Call
-from pipeline.endpoints.http1 import Response, Wire, render
-from pipeline.endpoints.simulator import Simulator
-from pipeline.run import run_job
-from reliability.against import at_first, chats, everybody, job_against, quick
-from reliability.checker import violations
-from reliability.launcher import Launcher
+from pipeline.journey import run_job
+from pipeline.servers.simulator.faults import FAULTS, Call
+from pipeline.servers.simulator.http1 import Response, Wire, render
+from pipeline.servers.simulator.server import Simulator
+from tests.jobs import JobFiles, texts
+from tests.reliability.against import at_first, chats, everybody, job_against, quick
+from tests.reliability.checker import violations
+from tests.reliability.launcher import Launcher
 
 ROWS = texts(40)
 SPOILED = ROWS[::4]

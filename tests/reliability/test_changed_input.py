@@ -9,16 +9,16 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from jobs import LABELS, JobFiles, asked, right_label, texts
 from pipeline.api import load_config
-from pipeline.endpoints.simulator import Simulator
-from pipeline.endpoints.simulator_settings import SimulatorSettings
+from pipeline.commands.plan import plan_job
+from pipeline.config.latency import Fixed
 from pipeline.errors import InputDataError
-from pipeline.latency import Fixed
-from pipeline.plan import plan_job
-from pipeline.run import run_job
-from reliability.checker import Witness
-from reliability.launcher import Execution, Launcher
+from pipeline.journey import run_job
+from pipeline.servers.simulator.server import Simulator
+from pipeline.servers.simulator.settings import SimulatorSettings
+from tests.jobs import LABELS, JobFiles, asked, right_label, texts
+from tests.reliability.checker import Witness
+from tests.reliability.launcher import Execution, Launcher
 
 NAMES = ["in.parquet", "in.csv"]
 

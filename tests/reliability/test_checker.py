@@ -13,14 +13,14 @@ import polars as pl
 import pyarrow.parquet as pq
 import pytest
 
-from jobs import LABELS, JobFiles, right_label, texts
-from pipeline.endpoints.simulator import Simulator
-from pipeline.endpoints.simulator_log import Entry
+from pipeline.journey import run_job
 from pipeline.ledger.schema import BODY
-from pipeline.run import run_job
-from reliability import checker
-from reliability.checker import ENOUGH_KILLS, Witness, violations
-from reliability.evidence import files_with, read_ledger
+from pipeline.servers.simulator.log import Entry
+from pipeline.servers.simulator.server import Simulator
+from tests.jobs import LABELS, JobFiles, right_label, texts
+from tests.reliability import checker
+from tests.reliability.checker import ENOUGH_KILLS, Witness, violations
+from tests.reliability.evidence import files_with, read_ledger
 
 ROWS = 60
 

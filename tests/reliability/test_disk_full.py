@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from jobs import JobFiles, right_label, some_rows, texts
-from pipeline.endpoints.simulator import Simulator
-from pipeline.endpoints.simulator_settings import SimulatorSettings
-from reliability.campaign import IN_FLIGHT, LATENCY, Campaign, write_rows
-from reliability.checker import Witness
-from reliability.disks import needs_mounts, read_only, tmpfs
-from reliability.launcher import Launcher
+from pipeline.servers.simulator.server import Simulator
+from pipeline.servers.simulator.settings import SimulatorSettings
+from tests.jobs import JobFiles, right_label, some_rows, texts
+from tests.reliability.campaign import IN_FLIGHT, LATENCY, Campaign, write_rows
+from tests.reliability.checker import Witness
+from tests.reliability.disks import needs_mounts, read_only, tmpfs
+from tests.reliability.launcher import Launcher
 
 ROWS = 600
 CANNOT_CREATE = 73
@@ -90,7 +90,7 @@ def test_a_full_disk_below_the_ledger_costs_no_answer(
 
 def enlarge(mount: Path) -> None:
     """Make room."""
-    from reliability.disks import run  # noqa: PLC0415
+    from tests.reliability.disks import run  # noqa: PLC0415
 
     run("mount", "-o", "remount,size=100m", mount)
 

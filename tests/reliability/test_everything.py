@@ -7,15 +7,15 @@ from random import Random
 
 import pytest
 
-from jobs import JobFiles, right_label, texts
-from pipeline.endpoints.simulator import Simulator
-from pipeline.endpoints.simulator_settings import SimulatorSettings
-from pipeline.latency import Lognormal
-from pipeline.ledger import MAX_GATHERED
-from reliability.campaign import Campaign, soak_seeds, table_of
-from reliability.checker import Record, Witness
-from reliability.launcher import Launcher
-from reliability.reader import Reader
+from pipeline.config.latency import Lognormal
+from pipeline.ledger.writer import MAX_GATHERED
+from pipeline.servers.simulator.server import Simulator
+from pipeline.servers.simulator.settings import SimulatorSettings
+from tests.jobs import JobFiles, right_label, texts
+from tests.reliability.campaign import Campaign, soak_seeds, table_of
+from tests.reliability.checker import Record, Witness
+from tests.reliability.launcher import Launcher
+from tests.reliability.reader import Reader
 
 TRANSIENT = (
     "http_408", "http_409", "http_500", "http_502", "html_502", "drop", "reset_mid_body", "fin_mid_body",

@@ -9,16 +9,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobs import LABELS, JobFiles, right_label, texts
-from pipeline.endpoints.faults import Call
-from pipeline.endpoints.http1 import Response
-from pipeline.llm.providers.body import BodyTemplate, first_form
-from pipeline.run import run_job
-from reliability.against import everybody, job_against
-from reliability.checker import violations
-from reliability.hostile import HOSTILE
+from pipeline.journey import run_job
+from pipeline.llm.protocol.body import BodyTemplate, first_form
+from pipeline.servers.simulator.faults import Call
+from pipeline.servers.simulator.http1 import Response
 from tests.integration.llm_server import model_path, running_server
-from tests.llm.test_body import MODEL, TASK
+from tests.jobs import LABELS, JobFiles, right_label, texts
+from tests.llm.protocol.test_body import MODEL, TASK
+from tests.reliability.against import everybody, job_against
+from tests.reliability.checker import violations
+from tests.reliability.hostile import HOSTILE
 
 PLAIN = texts(50)
 BODY = BodyTemplate(TASK, MODEL, first_form(MODEL))

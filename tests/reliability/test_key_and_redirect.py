@@ -8,17 +8,17 @@ from pathlib import Path
 
 import pytest
 
-from jobs import JobFiles, texts
-from pipeline.endpoints.faults import FAULTS, Call
-from pipeline.endpoints.http1 import Response, Wire
-from pipeline.endpoints.simulator import Simulator
+from pipeline.config.latency import Fixed, Uniform
 from pipeline.errors import KeyRefusedError, PipelineError
-from pipeline.latency import Fixed, Uniform
-from pipeline.llm.health import CONFIRMATIONS
-from pipeline.run import run_job
-from reliability.against import chats, everybody, job_against, quick
-from reliability.checker import Witness, violations
-from reliability.launcher import Ended, Launcher
+from pipeline.journey import run_job
+from pipeline.llm.health.breaker import CONFIRMATIONS
+from pipeline.servers.simulator.faults import FAULTS, Call
+from pipeline.servers.simulator.http1 import Response, Wire
+from pipeline.servers.simulator.server import Simulator
+from tests.jobs import JobFiles, texts
+from tests.reliability.against import chats, everybody, job_against, quick
+from tests.reliability.checker import Witness, violations
+from tests.reliability.launcher import Ended, Launcher
 
 IN_FLIGHT = 32
 LATENCY = Fixed(0.005)

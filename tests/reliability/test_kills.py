@@ -6,10 +6,10 @@ from random import Random
 
 import pytest
 
-from jobs import some_rows
-from reliability.campaign import Campaign, campaign, moments, soak_seeds, write_rows
-from reliability.checker import Record
-from reliability.launcher import Launcher
+from tests.jobs import some_rows
+from tests.reliability.campaign import Campaign, campaign, moments, soak_seeds, write_rows
+from tests.reliability.checker import Record
+from tests.reliability.launcher import Launcher
 
 ROWS = 300
 LONGEST = 0.7

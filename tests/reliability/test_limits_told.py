@@ -8,18 +8,18 @@ from random import Random
 
 import pytest
 
-from jobs import texts
-from pipeline.endpoints.http1 import Response
-from pipeline.endpoints.simulator import Simulator
-from pipeline.endpoints.simulator_limits import Rates
-from pipeline.endpoints.simulator_settings import RateSettings, RetryAfter
+from pipeline.config.latency import Fixed
 from pipeline.errors import ProviderUnavailableError
-from pipeline.latency import Fixed
-from pipeline.run import run_job
-from reliability.against import chats, job_against, quick, raised
-from reliability.checker import Witness, violations
+from pipeline.journey import run_job
+from pipeline.servers.simulator.http1 import Response
+from pipeline.servers.simulator.rate_limits import Rates
+from pipeline.servers.simulator.server import Simulator
+from pipeline.servers.simulator.settings import RateSettings, RetryAfter
+from tests.jobs import texts
 from tests.llm.scripted import Call, Case, Sent, limits, said
 from tests.llm.virtual_time import in_virtual_time
+from tests.reliability.against import chats, job_against, quick, raised
+from tests.reliability.checker import Witness, violations
 
 IN_FLIGHT = 8
 ON_THE_WAY = 0.06

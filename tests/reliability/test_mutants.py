@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from reliability.mutants import Mutant, all_mutants
+from tests.reliability.mutants import Mutant, all_mutants
 
 ROOT = Path(__file__).parents[2]
 

@@ -14,15 +14,15 @@ from typing import Self
 
 import pytest
 
-from jobs import JobFiles, asked, right_label, texts
-from pipeline.endpoints.simulator import Simulator
-from pipeline.endpoints.simulator_settings import SimulatorSettings
+from pipeline.config.latency import Fixed
 from pipeline.errors import LockedError
-from pipeline.latency import Fixed
-from pipeline.run import run_job
-from reliability.checker import Witness
-from reliability.evidence import litter, read_ledger
-from reliability.launcher import Ended, Execution, Launcher
+from pipeline.journey import run_job
+from pipeline.servers.simulator.server import Simulator
+from pipeline.servers.simulator.settings import SimulatorSettings
+from tests.jobs import JobFiles, asked, right_label, texts
+from tests.reliability.checker import Witness
+from tests.reliability.evidence import litter, read_ledger
+from tests.reliability.launcher import Ended, Execution, Launcher
 
 ROWS = 160
 IN_FLIGHT = 8

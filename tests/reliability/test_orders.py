@@ -14,19 +14,21 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from answers import answer, answers, key, prompt, prompts
-from jobs import JobFiles, asked, right_label, texts
-from pipeline.desk import Desk
-from pipeline.durable import write
-from pipeline.endpoints.simulator import Simulator
+from pipeline.engine.resolver import Desk
 from pipeline.errors import DiskError, InputDataError
-from pipeline.ledger import COMMIT_ANSWERS, MAX_GATHERED, Ledger, open_store, rescue
+from pipeline.journey import OPEN_CHUNKS, run_job
+from pipeline.ledger import Ledger, open_store
+from pipeline.ledger import spill as rescue
 from pipeline.ledger.store import Store
+from pipeline.ledger.writer import COMMIT_ANSWERS, MAX_GATHERED
 from pipeline.outputs import publish
 from pipeline.outputs.columns import KEY
 from pipeline.records import Answer, Answers, Prompt
-from pipeline.run import OPEN_CHUNKS, run_job
+from pipeline.servers.simulator.server import Simulator
+from pipeline.system.atomic import write
 from pipeline.tasks.parse import Parser
+from tests.answers import answer, answers, key, prompt, prompts
+from tests.jobs import JobFiles, asked, right_label, texts
 from tests.llm.scripted import Call, Case, Sent, failed, limits, said
 from tests.llm.scripted import prompt as scripted_prompt
 from tests.llm.virtual_time import in_virtual_time, now

@@ -10,15 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from jobs import JobFiles, environment, right_label, texts
-from pipeline.clock import Clock
-from pipeline.endpoints.simulator import Simulator
-from pipeline.endpoints.simulator_settings import OutageKind, SimulatorSettings
+from pipeline.config.latency import Fixed
 from pipeline.errors import ProviderUnavailableError
-from pipeline.latency import Fixed
-from pipeline.run import run_job
-from reliability.against import Eye, chats, job_against, quick, raised, until
-from reliability.checker import Witness, violations
+from pipeline.journey import run_job
+from pipeline.servers.simulator.server import Simulator
+from pipeline.servers.simulator.settings import OutageKind, SimulatorSettings
+from pipeline.system.clock import Clock
+from tests.jobs import JobFiles, environment, right_label, texts
+from tests.reliability.against import Eye, chats, job_against, quick, raised, until
+from tests.reliability.checker import Witness, violations
 
 KINDS = ["refuse", "503", "hang"]
 TEN_MINUTES = 600

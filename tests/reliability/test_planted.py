@@ -12,15 +12,16 @@ from typing import Any
 import polars as pl
 import pytest
 
-from answers import answer, answers, key
-from jobs import JobFiles, environment, texts
-from pipeline import cli
-from pipeline.durable import make_new, replacing, write
+from pipeline.cli import app as cli
 from pipeline.errors import PipelineError
-from pipeline.ledger import open_store, rescue
-from pipeline.result import RunResult
-from pipeline.run import run_job
-from pipeline.state import workspace
+from pipeline.job.workspace import workspace
+from pipeline.journey import run_job
+from pipeline.ledger import open_store
+from pipeline.ledger import spill as rescue
+from pipeline.summary import RunResult
+from pipeline.system.atomic import make_new, replacing, write
+from tests.answers import answer, answers, key
+from tests.jobs import JobFiles, environment, texts
 
 PRECIOUS = b"precious"
 PRIVATE = 0o077
@@ -229,7 +230,7 @@ def watch():
                 look(os.path.join(folder, name))
 
 threading.Thread(target=watch, daemon=True).start()
-from pipeline.cli import main
+from pipeline.cli.app import main
 status = main(sys.argv[3:])
 over.set()
 print(sorted(seen.items()))
@@ -242,7 +243,7 @@ def test_nobody_else_may_read_the_state_at_any_instant(
     job: JobFiles, arguments: list[str], tmp_path: Path
 ) -> None:
     job.table(pl.DataFrame({"text": texts(500)}), "in.csv")  # what was found in it is remembered in the state
-    root = Path(cli.__file__).parents[1]
+    root = Path(cli.__file__).parents[2]
     done = subprocess.run(
         [sys.executable, "-c", WATCHED, str(root), str(tmp_path / "state"), "run", str(job.config_file()), "--quiet", *arguments],
         capture_output=True, text=True, env=environment(), check=False,

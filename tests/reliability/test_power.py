@@ -15,11 +15,11 @@ from random import Random
 
 import pytest
 
-from jobs import JobFiles, right_label, some_rows
-from pipeline.durable import write
-from pipeline.endpoints.simulator import Simulator
-from pipeline.endpoints.simulator_settings import SimulatorSettings
-from reliability.campaign import (
+from pipeline.servers.simulator.server import Simulator
+from pipeline.servers.simulator.settings import SimulatorSettings
+from pipeline.system.atomic import write
+from tests.jobs import JobFiles, right_label, some_rows
+from tests.reliability.campaign import (
     CHUNK_ROWS,
     IN_FLIGHT,
     KILLED,
@@ -29,10 +29,10 @@ from reliability.campaign import (
     soak_seeds,
     write_rows,
 )
-from reliability.checker import Record, Witness
-from reliability.disks import LoopDisk, loop_disk, needs_mounts
-from reliability.evidence import read_ledger, read_table
-from reliability.launcher import Launcher
+from tests.reliability.checker import Record, Witness
+from tests.reliability.disks import LoopDisk, loop_disk, needs_mounts
+from tests.reliability.evidence import read_ledger, read_table
+from tests.reliability.launcher import Launcher
 
 pytestmark = [pytest.mark.soak, needs_mounts]
 

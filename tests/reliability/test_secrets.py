@@ -12,15 +12,15 @@ from urllib.parse import quote
 
 import pytest
 
-from jobs import JobFiles, asked, environment, last_line, texts
-from pipeline import cli
-from pipeline.endpoints.faults import Call
-from pipeline.endpoints.http1 import Response
-from pipeline.endpoints.simulator import Simulator
-from pipeline.llm.client import Client
-from pipeline.logs import hide, one_line
-from pipeline.redaction import REDACTED, Redaction
-from reliability.evidence import files_with
+from pipeline.cli import app as cli
+from pipeline.llm.transport.client import Client
+from pipeline.servers.simulator.faults import Call
+from pipeline.servers.simulator.http1 import Response
+from pipeline.servers.simulator.server import Simulator
+from pipeline.system.redaction import REDACTED, Redaction
+from pipeline.telemetry.logs import hide, one_line
+from tests.jobs import JobFiles, asked, environment, last_line, texts
+from tests.reliability.evidence import files_with
 
 CANARY = "canary"
 """In every key below; whatever holds it has leaked."""
@@ -117,7 +117,7 @@ class Raw:
         self.make = make
 
     def __call__(self, call: Call) -> object:
-        from pipeline.endpoints.http1 import End, Wire  # noqa: PLC0415
+        from pipeline.servers.simulator.http1 import End, Wire  # noqa: PLC0415
 
         return Wire(self.make(call), end=End.FIN)
 

@@ -11,16 +11,16 @@ from pathlib import Path
 
 import pytest
 
-from jobs import JobFiles, asked, right_label, texts
-from pipeline import cli
-from pipeline.endpoints.faults import Call
-from pipeline.endpoints.http1 import Response
-from pipeline.endpoints.simulator import Simulator
-from pipeline.llm import wire
-from pipeline.llm.client import Client
+from pipeline.cli import app as cli
+from pipeline.journey import run_job
 from pipeline.llm.replies import Failure, Kind
-from pipeline.logs import configure
-from pipeline.run import run_job
+from pipeline.llm.transport import wire
+from pipeline.llm.transport.client import Client
+from pipeline.servers.simulator.faults import Call
+from pipeline.servers.simulator.http1 import Response
+from pipeline.servers.simulator.server import Simulator
+from pipeline.telemetry.logs import configure
+from tests.jobs import JobFiles, asked, right_label, texts
 
 # The way to the endpoint.
 

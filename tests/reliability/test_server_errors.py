@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from jobs import right_label, texts
-from pipeline.endpoints.faults import Call
-from pipeline.endpoints.http1 import End, Response, Wire
-from pipeline.run import run_job
-from reliability.against import at_first, chats, everybody, job_against, quick
-from reliability.checker import violations
+from pipeline.journey import run_job
+from pipeline.servers.simulator.faults import Call
+from pipeline.servers.simulator.http1 import End, Response, Wire
+from tests.jobs import right_label, texts
+from tests.reliability.against import at_first, chats, everybody, job_against, quick
+from tests.reliability.checker import violations
 
 ROWS = texts(60)
 SPOILED = ROWS[::4]

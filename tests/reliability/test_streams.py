@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from jobs import JobFiles, environment, right_label, texts
-from pipeline.endpoints.simulator import Simulator
-from pipeline.endpoints.simulator_settings import SimulatorSettings
-from pipeline.latency import Fixed
-from reliability.checker import violations
+from pipeline.config.latency import Fixed
+from pipeline.servers.simulator.server import Simulator
+from pipeline.servers.simulator.settings import SimulatorSettings
+from tests.jobs import JobFiles, environment, right_label, texts
+from tests.reliability.checker import violations
 
 ROWS = 40
 

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from jobs import JobFiles, environment, right_label, some_rows
-from pipeline.endpoints.simulator import Simulator
-from pipeline.endpoints.simulator_settings import SimulatorSettings
-from reliability.campaign import IN_FLIGHT, LATENCY, write_rows
-from reliability.checker import Witness
+from pipeline.servers.simulator.server import Simulator
+from pipeline.servers.simulator.settings import SimulatorSettings
+from tests.jobs import JobFiles, environment, right_label, some_rows
+from tests.reliability.campaign import IN_FLIGHT, LATENCY, write_rows
+from tests.reliability.checker import Witness
 
 pytestmark = [
     pytest.mark.soak,

@@ -10,17 +10,17 @@ from pathlib import Path
 
 import pytest
 
-from jobs import JobFiles, right_label, texts
-from pipeline.clock import Clock
-from pipeline.endpoints.http1 import Response
-from pipeline.endpoints.simulator import Simulator
-from pipeline.endpoints.simulator_log import Entry
-from pipeline.endpoints.simulator_settings import SimulatorSettings
+from pipeline.config.latency import Fixed
 from pipeline.errors import LimitReachedError
-from pipeline.latency import Fixed
-from pipeline.run import run_job
-from reliability.checker import Witness, violations
-from reliability.launcher import Ended, Execution, Launcher
+from pipeline.journey import run_job
+from pipeline.servers.simulator.http1 import Response
+from pipeline.servers.simulator.log import Entry
+from pipeline.servers.simulator.server import Simulator
+from pipeline.servers.simulator.settings import SimulatorSettings
+from pipeline.system.clock import Clock
+from tests.jobs import JobFiles, right_label, texts
+from tests.reliability.checker import Witness, violations
+from tests.reliability.launcher import Ended, Execution, Launcher
 
 BURST = 2
 """Requests beyond the rate that the limiter lets through: what its bucket holds (pipeline.llm.limits.SLICES)."""

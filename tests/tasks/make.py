@@ -6,10 +6,10 @@ from typing import Any
 
 import orjson
 
-from jobs import JobFiles
 from pipeline.config import Config, TaskSettings
 from pipeline.records import Answer
 from pipeline.tasks.parse import Parser
+from tests.jobs import JobFiles
 
 LABELS = ("games", "sound", "sound::midi", "label")
 

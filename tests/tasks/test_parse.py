@@ -7,8 +7,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from ledger.test_store import ANSWERS
 from pipeline.records import Answer, Answers, Outcome, Status
+from tests.ledger.test_store import ANSWERS
 from tests.tasks.make import LABELS, answer, parser
 
 SINGLE, MULTI = parser(), parser("multi")

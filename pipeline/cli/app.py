@@ -1,0 +1,214 @@
+"""The command line: argv to command to exit status. It has no rules of its own."""
+
+import sys
+from collections.abc import Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pipeline.cli.console import failures_told
+from pipeline.cli.exit import exit_status
+from pipeline.cli.options import (
+    ConfigFile,
+    Date,
+    Limit,
+    Metrics,
+    Overrides,
+    ProviderName,
+    Retry,
+    Sample,
+    Seed,
+    load,
+    run_options,
+)
+from pipeline.cli.simulate import simulate
+from pipeline.system.memory import own_process
+
+app = typer.Typer(
+    name="pipeline",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    help="Label every row of a table by asking a small language model: paced, resumable, never paid twice.",
+    epilog="Exit statuses: 0 done; 1 too many rows failed; 2 usage; 65 bad input data; 66 no input; 69 provider away; "
+    "70 bug; 73 cannot create output; 74 disk; 75 interrupted, locked or over a limit (run again to continue); "
+    "77 key or quota refused; 78 bad config.",
+)
+ledger_app = typer.Typer(no_args_is_help=True, help="Look after the ledger of paid answers.")
+app.add_typer(ledger_app, name="ledger")
+app.command()(simulate)
+
+
+class LogFormat(StrEnum):
+    """How log lines look."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
+@app.command()
+def run(
+    config: ConfigFile,
+    overrides: Overrides = None,
+    provider: ProviderName = None,
+    date: Date = None,
+    limit: Limit = None,
+    sample: Sample = None,
+    seed: Seed = None,
+    retry: Retry = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Send nothing; same as the command plan.")
+    ] = False,
+    overwrite: Annotated[
+        bool, typer.Option(help="Replace what is at output.path even if another program wrote it.")
+    ] = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", help="Print nothing but problems and the JSON line.")
+    ] = False,
+    progress: Annotated[bool, typer.Option(help="Show a progress bar, if stderr is a terminal.")] = True,
+    log_format: Annotated[
+        LogFormat, typer.Option(help="Write log lines to stderr as plain text or as JSON.")
+    ] = LogFormat.TEXT,
+    metrics_file: Metrics = None,
+) -> int:
+    """Label the table. Run again to continue; a finished job ends at once and sends nothing."""
+    with failures_told():
+        from pipeline.telemetry.prometheus import MetricsFile
+
+        is_trial = dry_run or limit or sample or provider == "simulate"
+        metrics = MetricsFile(None if is_trial else metrics_file, config)
+        with metrics.told():
+            options = run_options(limit, sample, seed, retry, overwrite=overwrite)
+            loaded = load(config, overrides, provider, date)
+            if dry_run:
+                from pipeline.cli.plan import plan
+
+                return plan(loaded, options, quiet=quiet)
+            from pipeline.cli.run import run
+
+            json_log = log_format is LogFormat.JSON
+            return run(loaded, options, metrics, quiet=quiet, progress=progress, json_log=json_log)
+
+
+@app.command()
+def check(
+    config: ConfigFile, overrides: Overrides = None, provider: ProviderName = None, date: Date = None
+) -> int:
+    """Report everything that is wrong with config, key, input and output at once. Sends nothing."""
+    from pipeline.cli.check import check
+
+    return check(load(config, overrides, provider, date))
+
+
+@app.command()
+def plan(
+    config: ConfigFile,
+    overrides: Overrides = None,
+    provider: ProviderName = None,
+    date: Date = None,
+    limit: Limit = None,
+    sample: Sample = None,
+    seed: Seed = None,
+    retry: Retry = None,
+) -> int:
+    """Say how many rows would be asked about, and the tokens, US dollars and time that takes. Sends nothing."""
+    from pipeline.cli.plan import plan
+
+    options = run_options(limit, sample, seed, retry)
+    return plan(load(config, overrides, provider, date), options)
+
+
+@app.command()
+def probe(
+    config: ConfigFile, overrides: Overrides = None, provider: ProviderName = None, date: Date = None
+) -> int:
+    """Ask the endpoint a few tiny questions (a fraction of a cent) and print what it supports."""
+    from pipeline.cli.probe import probe
+
+    return probe(load(config, overrides, provider, date))
+
+
+@app.command()
+def status(
+    config: ConfigFile, overrides: Overrides = None, provider: ProviderName = None, date: Date = None
+) -> int:
+    """Say where the latest run of this config stands."""
+    from pipeline.cli.explain import status
+
+    return status(load(config, overrides, provider, date))
+
+
+@app.command()
+def explain(
+    config: ConfigFile,
+    row: Annotated[
+        str, typer.Argument(help="A row index, counted from 0, or a value of the column input.id.")
+    ],
+    overrides: Overrides = None,
+    provider: ProviderName = None,
+    date: Date = None,
+) -> int:
+    """Print the exact prompt, answer, attempts and cost of one row."""
+    from pipeline.cli.explain import explain
+
+    return explain(load(config, overrides, provider, date), row)
+
+
+@app.command()
+def schema() -> int:
+    """Print the JSON Schema of the config, for editors."""
+    import json
+
+    from pipeline.config import json_schema
+
+    sys.stdout.write(json.dumps(json_schema(), indent=2) + "\n")
+    return 0
+
+
+@ledger_app.command("stats")
+def ledger_stats(
+    config: ConfigFile, overrides: Overrides = None, provider: ProviderName = None, date: Date = None
+) -> int:
+    """Print what each run has paid for."""
+    from pipeline.cli.ledger import stats
+
+    return stats(load(config, overrides, provider, date))
+
+
+@ledger_app.command("export")
+def ledger_export(
+    config: ConfigFile,
+    to: Annotated[Path, typer.Argument(metavar="FILE", help="The Parquet file to write.")],
+    overrides: Overrides = None,
+    provider: ProviderName = None,
+    date: Date = None,
+) -> int:
+    """Write the newest answer of every key to a Parquet file."""
+    from pipeline.cli.ledger import export
+
+    return export(load(config, overrides, provider, date), to)
+
+
+@ledger_app.command("prune")
+def ledger_prune(
+    config: ConfigFile,
+    older_than_days: Annotated[
+        float, typer.Option(min=0, help="Delete answers that are older than so many days.")
+    ],
+    overrides: Overrides = None,
+    provider: ProviderName = None,
+    date: Date = None,
+) -> int:
+    """Delete old answers for good. Rows that need them again are asked, and paid for, again."""
+    from pipeline.cli.ledger import prune
+
+    return prune(load(config, overrides, provider, date), older_than_days)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command that *argv* names; returns its exit status."""
+    own_process()
+    return exit_status(lambda: app(args=None if argv is None else list(argv), standalone_mode=False))

@@ -1,0 +1,115 @@
+"""Options that several commands share, and what they mean."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from pipeline.errors import UsageError
+
+if TYPE_CHECKING:  # `--help` must wait neither for pyarrow nor for pydantic
+    from pipeline.job.job import RunOptions
+
+ConfigFile = Annotated[
+    Path, typer.Argument(metavar="CONFIG", readable=False, help="The YAML file that describes the job.")
+]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Override a setting of the config, such as limits.max_concurrency=8. May be given several times.",
+    ),
+]
+ProviderName = Annotated[
+    str | None,
+    typer.Option(
+        "--provider",
+        help="Ask this endpoint instead of the config's: oxen, openai, openai-compatible, local (the embedded model) or simulate (a rehearsal with an output and a ledger of its own).",
+    ),
+]
+Date = Annotated[
+    str | None,
+    typer.Option(
+        "--date",
+        metavar="DATE",
+        help="What ${now:...} in the config stands for, such as 2026-01-31 or 2026-01-31T02:00: for a night that was missed. The default is now.",
+    ),
+]
+Limit = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        help="Label only the first N rows, into <output>.limit-N.parquet; the answers are kept for later. By default all rows are labelled.",
+    ),
+]
+Sample = Annotated[
+    int | None, typer.Option(min=1, help="Label N random rows, into <output>.sample-N-SEED.parquet.")
+]
+Seed = Annotated[
+    int | None,
+    typer.Option(
+        help="Choose which rows --sample takes: the same seed takes the same rows. The default is 0."
+    ),
+]
+Retry = Annotated[
+    str | None,
+    typer.Option(
+        metavar="STATUS,...",
+        help="Ask again, and pay again, for rows that ended with these statuses: invalid, refused, filtered, too_long, error, ok, or all. By default none. Rows without text (empty) are never asked.",
+    ),
+]
+Metrics = Annotated[
+    Path | None,
+    typer.Option(
+        "--metrics-file",
+        metavar="FILE",
+        help="Write metrics for Prometheus's node exporter there when the run ends, such as /var/lib/node_exporter/tags.prom. A part of the rows and a rehearsal write none.",
+    ),
+]
+
+
+def run_options(
+    limit: int | None, sample: int | None, seed: int | None, retry: str | None, *, overwrite: bool = False
+) -> "RunOptions":
+    """Return what the command line adds to the config.
+
+    Raises:
+        UsageError: If it does not fit together.
+    """
+    from pipeline.job.job import RunOptions, statuses  # noqa: PLC0415
+
+    if seed is not None and sample is None:
+        raise UsageError("--seed: chooses the rows of --sample; give --sample N too, or leave --seed out")
+    names = [] if retry is None else [name.strip() for name in retry.split(",")]
+    try:
+        return RunOptions(limit, sample, seed or 0, statuses(names), overwrite)
+    except UsageError as error:
+        raise UsageError(f"--retry: {error}") from None
+
+
+def moment(text: str | None) -> datetime | None:
+    """Return the moment that `--date` names; None for now.
+
+    Raises:
+        UsageError: If it names none.
+    """
+    from pipeline.config.environment import moment_of  # noqa: PLC0415
+
+    try:
+        return None if text is None else moment_of(text)
+    except UsageError as error:
+        raise UsageError(f"--date: {error}") from None
+
+
+def load(path: Path, overrides: Sequence[str] | None, provider: str | None, date: str | None) -> Any:
+    """Return the config in the file at *path*, as the command line changes it.
+
+    Raises:
+        PipelineError: With everything that is wrong.
+    """
+    from pipeline.config import load_config  # noqa: PLC0415
+
+    return load_config(path, overrides=overrides or (), provider=provider, now=moment(date))

@@ -1,0 +1,106 @@
+"""`run`: the summary of a run."""
+
+import logging
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from pipeline import api
+from pipeline.cli.console import last_line, tell
+from pipeline.config import Config
+from pipeline.errors import as_pipeline_error
+from pipeline.job.job import RunOptions
+from pipeline.summary import RunResult
+from pipeline.telemetry.logfile import kept
+from pipeline.telemetry.logs import configure
+from pipeline.telemetry.progress import Bar, Both, Log
+from pipeline.telemetry.prometheus import MetricsFile
+
+TOO_MANY = "more rows failed than limits.max_failed allows ({}); see label_error"
+
+
+def run(
+    config: Config,
+    options: RunOptions,
+    metrics: MetricsFile,
+    *,
+    quiet: bool,
+    progress: bool,
+    json_log: bool,
+) -> int:
+    """Run the job; prints the summary and the JSON line."""
+    bar = progress and not quiet and sys.stderr.isatty()
+    configure(json_lines=json_log, level=logging.WARNING if quiet or bar else logging.INFO)
+    with kept(config.state.dir / "log.jsonl", job=config.path.stem, pid=os.getpid()) as history:
+        history.info("begins: %s", config.output.path)
+        try:
+            with interruptible():
+                result = api.run(
+                    config, options, watch=Both(Bar(), Log()) if bar else Log(), handle_signals=True
+                )
+        except BaseException as error:
+            failure = as_pipeline_error(error)
+            facts = {"exit_status": failure.exit_status}
+            history.error("ends: %s", "; ".join(failure.problems), extra={"facts": facts})
+            raise
+        facts = {**result.as_dict(), "exit_status": result.exit_status}
+        if result.exit_status:
+            history.error("ends: %s", TOO_MANY.format(config.limits.max_failed), extra={"facts": facts})
+        else:
+            history.info("ends: %s", result.status, extra={"facts": facts})
+    metrics.write(result.exit_status, result)
+    if not quiet or result.exit_status:
+        tell(summary(result, config))
+    last_line(result.as_dict())
+    return result.exit_status
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Take SIGTERM and SIGHUP as Ctrl-C is taken, before the run listens to them and after.
+
+    Raises:
+        InterruptedRunError: If one came.
+    """
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+    for number, handler in before.items():
+        if handler is signal.SIG_DFL:  # nohup means it
+            signal.signal(number, signal.default_int_handler)
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        raise as_pipeline_error(error) from None
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def summary(result: RunResult, config: Config) -> list[str]:
+    """Return the closing lines of a run, for people."""
+    failed = f"{result.failed:,} failed" + (f" (see {result.report})" if result.failed else "")
+    is_rehearsal = config.model.provider == "simulate"
+    if result.again:
+        failed += "; finished before, nothing was sent"
+    lines = [
+        f"{result.rows:,} rows: {result.ok:,} labelled, {failed}",
+        f"{result.requests:,} requests ({result.retries:,} repeated); {result.reused:,} answers reused, {result.duplicates:,} duplicate rows",
+        f"{result.prompt_tokens:,} prompt and {result.completion_tokens:,} completion tokens, {_cost(result)}, {result.seconds:.1f} s",
+        f"output: {result.output}",
+    ]
+    if is_rehearsal:
+        hint = "; add --retry all to rehearse these rows once more" if not result.requests else ""
+        lines.append(f"a rehearsal: the labels mean nothing, and no money was spent{hint}")
+    if result.exit_status:
+        lines.append(TOO_MANY.format(config.limits.max_failed))
+    return lines
+
+
+def _cost(result: RunResult) -> str:
+    if not result.requests and not result.cost_usd:
+        return "nothing to pay"
+    if result.cost_usd is None:
+        return "no price known"
+    source = f" by the {result.cost_source}'s price" if result.cost_source else ""
+    return f"${result.cost_usd:.4f}{source}"

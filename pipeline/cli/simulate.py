@@ -1,0 +1,173 @@
+"""The command `simulate`: from its options to a simulator's settings."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pipeline.cli.console import failures_told
+
+MAX_PORT = 65_535
+MOST_PER_MINUTE = 1e9
+MOST_WINDOW_SECONDS = 86_400.0
+
+
+class RetryAfterForm(StrEnum):
+    """How a 429 says when to come back."""
+
+    SECONDS = "seconds"
+    MS = "ms"
+    BOTH = "both"
+    NONE = "none"
+
+
+Port = Annotated[
+    int, typer.Option(metavar="PORT", min=0, max=MAX_PORT, help="Port on 127.0.0.1; 0 takes a free one.")
+]
+LatencyText = Annotated[
+    str,
+    typer.Option(
+        "--latency",
+        metavar="SECONDS",
+        help="How long a reply takes, in seconds: 0.2, uniform:0.2,0.8, or lognormal:0.5,0.4 (median, sigma of the logarithm); 0 answers at once.",
+    ),
+]
+PerMinute = Annotated[
+    float | None,
+    typer.Option(
+        "--requests-per-minute",
+        metavar="N",
+        min=0.001,
+        max=MOST_PER_MINUTE,
+        help="Answer 429 to more requests a minute than this. By default any number passes.",
+    ),
+]
+TokensPerMinute = Annotated[
+    float | None,
+    typer.Option(
+        "--tokens-per-minute",
+        metavar="N",
+        min=0.001,
+        max=MOST_PER_MINUTE,
+        help="Answer 429 to more tokens a minute than this; a request counts the larger of max_tokens and its prompt's bytes / 4. By default any number passes.",
+    ),
+]
+WindowSeconds = Annotated[
+    float,
+    typer.Option(
+        metavar="SECONDS",
+        min=0.001,
+        max=MOST_WINDOW_SECONDS,
+        help="How many seconds' worth of those rates may be used up at once: 1 as strict providers do, 60 allows a whole minute's burst.",
+    ),
+]
+RetryAfterOption = Annotated[
+    RetryAfterForm,
+    typer.Option(
+        "--retry-after",
+        help="How a 429 says when to come back: in seconds, in ms, in both headers, or in none.",
+    ),
+]
+FaultShares = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--fault",
+        metavar="NAME=SHARE",
+        help="Let that share of the requests (0 to 1) go wrong in this way, such as http_500=0.3. May be given several times.",
+    ),
+]
+ListFaults = Annotated[bool, typer.Option("--list-faults", help="List the faults that there are, and end.")]
+FaultSeed = Annotated[
+    int,
+    typer.Option(
+        "--seed",
+        metavar="N",
+        help="Choose which requests go wrong and how long each takes: the same seed, texts and asks give the same again.",
+    ),
+]
+LogFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--log",
+        metavar="FILE",
+        help="Append a line of JSON for each request: time, key, text, status, fault, what was billed. By default nothing is kept.",
+    ),
+]
+Models = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--model",
+        metavar="NAME",
+        help="Know this model and answer 404 to others. May be given several times. By default every name is known.",
+    ),
+]
+Capacity = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        metavar="N",
+        help="Slow down in proportion when more than N requests are in flight. By default never.",
+    ),
+]
+Outages = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--outage",
+        metavar="START:SECONDS[:KIND]",
+        help="Be away from START seconds after the start, for so many SECONDS: refuse (connections, the default), 503, or hang. May be given several times.",
+    ),
+]
+Prices = Annotated[
+    str | None,
+    typer.Option(
+        "--price",
+        metavar="IN,OUT",
+        help="Tell these prices in the model object: US dollars per million tokens in and out, such as 0.10,0.40. By default none are told.",
+    ),
+]
+
+
+def simulate(  # noqa: PLR0913, PLR0917 - as many as the command has options
+    port: Port = 8000,
+    latency: LatencyText = "lognormal:0.5,0.4",
+    requests_per_minute: PerMinute = None,
+    tokens_per_minute: TokensPerMinute = None,
+    window_seconds: WindowSeconds = 1.0,
+    retry_after: RetryAfterOption = RetryAfterForm.BOTH,
+    fault: FaultShares = None,
+    list_faults: ListFaults = False,  # noqa: FBT002 - a command's options are its arguments
+    seed: FaultSeed = 0,
+    log: LogFile = None,
+    model: Models = None,
+    capacity: Capacity = None,
+    outage: Outages = None,
+    price: Prices = None,
+) -> int:
+    """Serve an OpenAI-compatible endpoint on 127.0.0.1 that only pretends, with chosen latency, limits and faults, until Ctrl-C or SIGTERM. Rehearses jobs for free."""
+    # What only the running command needs is imported here: --help must not wait for it.
+    from pipeline.cli import simulate_output as rehearse  # noqa: PLC0415
+    from pipeline.servers.simulator import settings as chosen  # noqa: PLC0415
+
+    if list_faults:
+        return rehearse.list_faults()
+    with failures_told():
+        settings = chosen.SimulatorSettings(
+            seed=seed,
+            port=port,
+            latency=chosen.parse_latency(latency),
+            rates=chosen.RateSettings(
+                requests_per_minute=requests_per_minute,
+                tokens_per_minute=tokens_per_minute,
+                window_seconds=window_seconds,
+                retry_after=retry_after.value,
+            ),
+            faults=chosen.parse_faults(fault or ()),
+            capacity=capacity,
+            outages=tuple(map(chosen.parse_outage, outage or ())),
+            models=tuple(model) if model else None,
+            prices=None if price is None else chosen.parse_prices(price),
+            keep_entries=False,
+            log_path=log,
+        )
+        return rehearse.serve_until_stopped(settings)

@@ -1,0 +1,118 @@
+"""`explain`: everything about one row."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from pipeline.config import Config
+from pipeline.errors import UsageError
+from pipeline.inputs.read import read_chunks
+from pipeline.inputs.source import Source, whole
+from pipeline.job.job import Job
+from pipeline.job.prepare import prepare
+from pipeline.ledger import opened
+from pipeline.llm.protocol.body import BodyTemplate, first_form
+from pipeline.records import Answer, Outcome, Prompt, Span
+from pipeline.tasks.parse import Parser
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """All that is known about one row.
+
+    Attributes:
+        row: Its index.
+        prompt: What is asked; None if the row has no text.
+        system: The system message.
+        body: The request's body, as JSON text.
+        answer: The stored answer; None if there is none yet.
+        outcome: What it means.
+    """
+
+    row: int
+    prompt: Prompt | None
+    system: str
+    body: str
+    answer: Answer | None
+    outcome: Outcome | None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return what can be said in JSON."""
+        answer, outcome = self.answer, self.outcome
+        return {
+            "row": self.row,
+            "key": self.prompt.key.hex() if self.prompt else None,
+            "text": self.prompt.text if self.prompt else None,
+            "truncated": self.prompt.truncated if self.prompt else False,
+            "status": outcome.status.value if outcome else None,
+            "labels": list(outcome.labels) if outcome else None,
+            "confidence": outcome.confidence if outcome else None,
+            "error": outcome.error if outcome else None,
+            "reply": answer.text if answer else None,
+            "finish": answer.finish if answer else None,
+            "attempts": answer.attempts if answer else 0,
+            "asks": answer.asks if answer else 0,
+            "prompt_tokens": answer.prompt_tokens if answer else None,
+            "completion_tokens": answer.completion_tokens if answer else None,
+            "cost_usd": answer.cost_usd if answer else None,
+            "model": answer.model if answer else None,
+            "request_id": answer.request_id if answer else None,
+            "run": answer.run if answer else None,
+        }
+
+
+def explain(config: Config, row: str) -> Explanation:
+    """Return everything about *row*: a row index, or the value of the column that `input.id` names.
+
+    Raises:
+        UsageError: If there is no such row.
+        PipelineError: If the config or the input is wrong.
+    """
+    job = prepare(config)
+    index = _index(job, row)
+    prompt = _prompt(job, index)
+    answer = _stored(config, prompt) if prompt else None
+    parser = Parser(job.config.task)
+    template = BodyTemplate(job.task, job.config.model, first_form(job.config.model))
+    return Explanation(
+        row=index,
+        prompt=prompt,
+        system=job.task.system,
+        body=template.body(prompt.text).decode() if prompt else "",
+        answer=answer,
+        outcome=parser.outcome(answer) if answer else None,
+    )
+
+
+def _index(job: Job, row: str) -> int:
+    column = job.config.input.id
+    if column is not None:
+        for chunk in read_chunks(job.source, [column], whole(job.source)):
+            cells = list(chunk.columns[column])
+            if row in cells:
+                return chunk.span.first_row + cells.index(row)
+    if not row.isdecimal():
+        hint = f"no row has {column} = {row!r}" if column else "set input.id to find rows by a column's value"
+        raise UsageError(f"{row!r} is not a row index; {hint}")
+    if int(row) >= job.source.rows:
+        raise UsageError(f"row {row} does not exist; the input has rows 0 to {job.source.rows - 1}")
+    return int(row)
+
+
+def _prompt(job: Job, index: int) -> Prompt | None:
+    span = _span(job.source, index)
+    chunk = next(iter(read_chunks(job.source, job.config.task.columns, [span])))
+    return job.task.prompts(chunk.columns)[0]
+
+
+def _span(source: Source, index: int) -> Span:
+    number, file = max(
+        ((n, file) for n, file in enumerate(source.files) if file.rows and file.first_row <= index),
+        key=lambda item: item[1].first_row,
+    )
+    start = index - file.first_row
+    return Span(number, start, start + 1, index)
+
+
+def _stored(config: Config, prompt: Prompt) -> Answer | None:
+    with opened(config.state.dir) as store:
+        return store.look_up([prompt.key]).get(prompt.key) if store else None

@@ -1,0 +1,136 @@
+"""What an endpoint supports, found out with a few tiny questions."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from pipeline.config import Config
+from pipeline.errors import ConfigError, KeyRefusedError, PipelineError, ProviderUnavailableError
+from pipeline.job.prepare import for_provider
+from pipeline.llm.billing import Billing
+from pipeline.llm.protocol.body import MODES, BodyTemplate, Form
+from pipeline.llm.replies import Failure, Kind, Reply, Window
+from pipeline.llm.request import Request, answer_from_reply
+from pipeline.llm.transport.client import Client
+from pipeline.llm.transport.credentials import request_headers
+from pipeline.records import Prompt, Status
+from pipeline.servers.endpoint import endpoint_url
+from pipeline.system.clock import Clock
+from pipeline.tasks.parse import Parser
+from pipeline.tasks.prompt import Task
+
+QUESTION = "A short text about nothing in particular."
+TIMEOUT_SECONDS = 60.0
+
+REASONS: Mapping[Kind, type[PipelineError]] = {
+    Kind.DENIED: KeyRefusedError,
+    Kind.QUOTA: KeyRefusedError,
+    Kind.CONFIG: ConfigError,
+    Kind.UNTRUSTED: ConfigError,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was found out.
+
+    Attributes:
+        name: What was asked for.
+        works: Whether the endpoint has it; None if it could not be told.
+        detail: What it said, or what the matter is.
+        exit_status: That of a run which ends for this reason.
+    """
+
+    name: str
+    works: bool | None
+    detail: str
+    exit_status: int = 0
+
+
+def _failed(name: str, failure: Failure) -> Finding:
+    reason = REASONS.get(failure.kind, ProviderUnavailableError)
+    return Finding(name, works=False, detail=failure.message, exit_status=reason.exit_status)
+
+
+async def probe(config: Config) -> list[Finding]:
+    """Ask the endpoint of *config*; sends at most five requests, each with a few tokens.
+
+    Raises:
+        ConfigError: If the key is missing or the URL is wrong.
+    """
+    config = for_provider(config)
+    task = Task.from_config(config)
+    headers = partial(request_headers, config.model)
+    headers()
+    async with endpoint_url(config) as url, Client.open(url, headers) as client:
+        billing = Billing(config.model, capped=False)
+        about = await client.model(config.model.name)
+        billing.learn(about)
+        findings = [_model_object(about)]
+        replies = []
+        for mode in MODES:
+            outcome, window = await _ask(client, config, task, Form(mode, logprobs=False))
+            findings.append(_form(mode, config, outcome))
+            replies.append((outcome, window))
+        outcome, window = await _ask(client, config, task, Form("text", logprobs=True))
+        findings.append(_logprobs(outcome))
+        replies.append((outcome, window))
+    return [*findings, _usage(replies), _limits(replies), _price(billing, replies)]
+
+
+async def _ask(
+    client: Client, config: Config, task: Task, form: Form
+) -> tuple[Reply | Failure, Window | None]:
+    return await client.ask(BodyTemplate(task, config.model, form).body(QUESTION), TIMEOUT_SECONDS)
+
+
+def _model_object(about: Mapping[str, Any] | Failure) -> Finding:
+    if isinstance(about, Failure):
+        return _failed("model object", about)
+    return Finding("model object", works=True, detail=str(about.get("id", "")))
+
+
+def _form(mode: str, config: Config, outcome: Reply | Failure) -> Finding:
+    if isinstance(outcome, Failure):
+        return _failed(mode, outcome)
+    request = Request(Prompt(b"\0" * 16, QUESTION, truncated=False))
+    answer = answer_from_reply(request, outcome, "probe", Clock().wall())
+    found = Parser(config.task).outcome(answer)
+    said = ", ".join(found.labels) or found.error or found.status.value
+    return Finding(mode, works=found.status is Status.OK, detail=said)
+
+
+def _logprobs(outcome: Reply | Failure) -> Finding:
+    if isinstance(outcome, Failure):
+        return Finding("logprobs", works=False, detail=outcome.message)
+    detail = "label_confidence will be filled" if outcome.logprobs else "not in the reply"
+    return Finding("logprobs", works=outcome.logprobs is not None, detail=detail)
+
+
+def _usage(replies: list[tuple[Reply | Failure, Window | None]]) -> Finding:
+    for outcome, _ in replies:
+        if isinstance(outcome, Reply):
+            usage = outcome.usage
+            if usage.prompt_tokens is None:
+                return Finding("usage", works=False, detail="the reply does not tell its tokens")
+            detail = f"{usage.prompt_tokens} prompt and {usage.completion_tokens} completion tokens"
+            return Finding("usage", works=True, detail=detail)
+    return Finding("usage", works=None, detail="no reply to judge by")
+
+
+def _limits(replies: list[tuple[Reply | Failure, Window | None]]) -> Finding:
+    windows = [window for _, window in replies if window is not None]
+    if not windows:
+        return Finding("rate-limit headers", works=False, detail="none; concurrency adapts by itself")
+    left = windows[-1]
+    detail = f"{left.remaining_requests} requests and {left.remaining_tokens} tokens left in the window"
+    return Finding("rate-limit headers", works=True, detail=detail)
+
+
+def _price(billing: Billing, replies: list[tuple[Reply | Failure, Window | None]]) -> Finding:
+    costs = [billing.cost(outcome.usage) for outcome, _ in replies if isinstance(outcome, Reply)]
+    if billing.source is None:
+        return Finding("price", works=False, detail="unknown; set model.price, or cost_usd stays null")
+    total = sum(cost or 0.0 for cost in costs)
+    return Finding("price", works=True, detail=f"from {billing.source}; this probe cost ${total:.6f}")

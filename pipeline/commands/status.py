@@ -1,0 +1,65 @@
+"""`status`: where the latest run of a job stands."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from pipeline.config import Config
+from pipeline.errors import NoInputError
+from pipeline.job.job import Job
+from pipeline.job.prepare import prepare
+from pipeline.job.workspace import RUNNING
+from pipeline.ledger import opened
+from pipeline.outputs.parts import NAME
+
+INTERRUPTED = "interrupted"
+"""The status of a run that is not published and that nobody works on; the same command continues it."""
+
+
+def status(config: Config) -> dict[str, Any]:
+    """Return where the latest run of *config* stands.
+
+    The record of a run knows its requests and seconds only once it is published: until then they are None, and
+    what it has paid for so far stands in the ledger.
+
+    Raises:
+        NoInputError: If there was none.
+        PipelineError: If the config or the input is wrong.
+    """
+    job = prepare(config)
+    record = job.workspace.load()
+    if record is None:
+        raise NoInputError(f"{job.workspace.folder}: no run yet; start one with `run`")
+    holder = job.workspace.holder()
+    is_open = record.status == RUNNING
+    return {
+        "run_id": record.run_id,
+        "status": INTERRUPTED if is_open and holder is None else record.status,
+        "current": record.identity == job.identity,
+        "running_as": holder,
+        "started": datetime.fromtimestamp(record.started_at, UTC).isoformat(timespec="seconds"),
+        "rows": job.source.rows,
+        "rows_done": _rows_in_parts(job) if is_open else job.source.rows,
+        **_paid(config, record.run_id),
+        "requests": None if is_open else record.requests,
+        "seconds": None if is_open else round(record.seconds, 1),
+        "output": str(job.output),
+        "summary": dict(record.summary) if record.summary else None,
+    }
+
+
+def _rows_in_parts(job: Job) -> int:
+    matches = [NAME.fullmatch(path.name) for path in job.workspace.parts.glob("*.arrow")]
+    return sum(int(match[3]) - int(match[2]) for match in matches if match)
+
+
+def _paid(config: Config, run: str) -> dict[str, Any]:
+    """Return what the ledger holds of *run*."""
+    with opened(config.state.dir) as store:
+        found = store.totals(run) if store else []
+    paid = found[0] if found else None
+    return {
+        "answers": paid.answers if paid else 0,
+        "prompt_tokens": paid.prompt_tokens if paid else 0,
+        "completion_tokens": paid.completion_tokens if paid else 0,
+        "cost_usd": paid.cost_usd if paid else None,
+    }

@@ -1,0 +1,1 @@
+"""What the journey needs to run on this machine."""

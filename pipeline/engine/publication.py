@@ -1,0 +1,48 @@
+"""What a finished job publishes where: the input's files, their parts, and what is noted about them."""
+
+from functools import partial
+
+from pipeline._version import __version__
+from pipeline.inputs.read import read_batches
+from pipeline.inputs.source import whole
+from pipeline.job.job import Job
+from pipeline.outputs.destination import OURS, output_name
+from pipeline.outputs.join import Sheet
+from pipeline.outputs.parts import DamagedPartError, Parts, gaps
+from pipeline.outputs.publish import Publication
+
+
+def publication(job: Job, run_id: str, parts: Parts) -> Publication:
+    """Return the publication of *job* from its *parts*.
+
+    Raises:
+        DamagedPartError: If a part has gone; its rows must be done again.
+    """
+    spans = parts.spans(whole(job.source))
+    for gap in gaps(whole(job.source), spans):
+        raise DamagedPartError(f"the part of rows {gap.first_row} to {gap.first_row + gap.rows - 1}")
+    metadata = {
+        OURS: run_id.encode(),
+        b"pipeline.task": job.task.fingerprint.hex().encode(),
+        b"pipeline.model": job.config.model.name.encode(),
+        b"pipeline.version": __version__.encode(),
+        b"pipeline.rows": str(job.source.rows).encode(),
+    }
+    sheets = [
+        Sheet(
+            name=output_name(file.name),
+            schema=job.kept_schema(),
+            batches=partial(read_batches, job.source, file, job.kept_columns()),
+            spans=[span for span in spans if span.file == number],
+        )
+        for number, file in enumerate(job.source.files)
+    ]
+    return Publication(
+        path=job.output,
+        sheets=sheets,
+        rows=job.source.rows,
+        kind=job.config.task.kind,
+        prefix=job.config.output.columns.prefix,
+        metadata=metadata,
+        single=job.source.single,
+    )

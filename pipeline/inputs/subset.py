@@ -1,0 +1,36 @@
+"""A few rows of an input, cut out into a file of their own."""
+
+import random
+from collections.abc import Sequence
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipeline.inputs.read import read_batches
+from pipeline.inputs.source import Source
+from pipeline.system.atomic import replacing
+
+
+def sample_rows(rows: int, count: int, seed: int) -> Sequence[int]:
+    """Choose *count* of *rows* row indices at random, in order; the same *seed* chooses the same."""
+    return sorted(random.Random(seed).sample(range(rows), min(count, rows)))  # noqa: S311 - no secret
+
+
+def cut_rows(source: Source, rows: Sequence[int], path: Path) -> None:
+    """Write the rows of *source* at the ascending indices *rows* to the Parquet file *path*."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    waiting, position = list(reversed(rows)), 0
+    with replacing(path, 0o600) as temporary, pq.ParquetWriter(temporary, source.schema) as writer:
+        for file in source.files:
+            if not waiting:
+                break
+            for batch in read_batches(source, file):
+                taken = []
+                while waiting and waiting[-1] < position + batch.num_rows:
+                    taken.append(waiting.pop() - position)
+                if taken:
+                    writer.write_batch(batch.take(pa.array(taken)))
+                position += batch.num_rows
+                if not waiting:
+                    break

@@ -1,0 +1,111 @@
+"""A job made ready: config and input checked, the output's place known. Run, plan, check and explain start here."""
+
+import json
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from pathlib import Path
+
+import pyarrow as pa
+
+from pipeline.config import Config
+from pipeline.errors import UsageError
+from pipeline.inputs.source import Source
+from pipeline.job.workspace import Workspace
+from pipeline.outputs.columns import output_names
+from pipeline.records import Status
+from pipeline.tasks.prompt import Task
+
+FORMAT = 1
+"""Version of the output's columns; another one is another output."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """What the command line adds to the config for one run.
+
+    Attributes:
+        limit: Label only the first so many rows, into an output of their own.
+        sample: Label so many random rows, into an output of their own.
+        seed: Chooses them.
+        retry: Ask again for rows whose stored answer has one of these statuses.
+        overwrite: Replace an output that is not ours.
+    """
+
+    limit: int | None = None
+    sample: int | None = None
+    seed: int = 0
+    retry: frozenset[Status] = frozenset()
+    overwrite: bool = False
+
+    @property
+    def selection(self) -> str | None:
+        """A name for the rows that are selected; None for all."""
+        if self.sample is not None:
+            return f"sample-{self.sample}-{self.seed}"
+        return f"limit-{self.limit}" if self.limit is not None else None
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """Everything that is known before the first row is read.
+
+    Attributes:
+        config: The config, with the model's name as the provider has it.
+        options: What the command line added.
+        source: The input, surveyed.
+        task: The task.
+        output: Where the output goes.
+        workspace: The output's state.
+    """
+
+    config: Config
+    options: RunOptions
+    source: Source
+    task: Task
+    output: Path
+    workspace: Workspace = field(repr=False)
+
+    @property
+    def identity(self) -> str:
+        """Hash of all that decides the output, apart from the ledger: 32 hexadecimal digits."""
+        columns = self.config.output.columns
+        parts = [
+            FORMAT,
+            self.task.fingerprint.hex(),
+            self.source.fingerprint,
+            [self.config.task.text, self.config.task.max_text_tokens],
+            [columns.prefix, columns.only],
+            [file.name for file in self.source.files],
+            sorted(self.options.retry),
+        ]
+        return blake2b(json.dumps(parts).encode(), digest_size=16).hexdigest()
+
+    def kept_columns(self) -> list[str]:
+        """Return the names of the input's columns that the output keeps."""
+        new = set(output_names(self.config.task.kind, self.config.output.columns.prefix))
+        only = self.config.output.columns.only
+        kept = self.source.schema.names if only is None else only
+        return [name for name in kept if name not in new]
+
+    def kept_schema(self) -> pa.Schema:
+        """Return the schema of the input's columns that the output keeps, with its metadata."""
+        fields = [self.source.schema.field(name) for name in self.kept_columns()]
+        return pa.schema(fields, self.source.schema.metadata)
+
+
+def statuses(names: Collection[str]) -> frozenset[Status]:
+    """Return the statuses that *names* name, those that can be asked again; `all` names every one.
+
+    Raises:
+        UsageError: If one names none.
+    """
+    if list(names) == ["all"]:
+        return frozenset(Status)
+    asked = [status for status in Status if status is not Status.EMPTY]
+    if Status.EMPTY in names:
+        raise UsageError("rows without text (empty) are never asked; leave that status out")
+    unknown = [name for name in names if name not in asked]
+    if unknown:
+        raise UsageError(f"there is no status {unknown[0]!r}; there are {', '.join(asked)} and all")
+    return frozenset(map(Status, names))

@@ -1,0 +1,151 @@
+"""Making a job ready: config and input checked, the output's place known, its lock taken. Every command starts here."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.config import Config
+from pipeline.config.providers import PROVIDERS
+from pipeline.errors import CannotCreateError, ConfigError, UsageError
+from pipeline.inputs.source import Source
+from pipeline.inputs.survey import survey
+from pipeline.job.job import Job, RunOptions
+from pipeline.job.result import finished
+from pipeline.job.workspace import workspace
+from pipeline.outputs.columns import output_names
+from pipeline.outputs.destination import OURS, ensure_creatable, output_name
+from pipeline.summary import RunResult
+from pipeline.system.atomic import make_private
+from pipeline.system.lock import Lock
+from pipeline.tasks.prompt import Task
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """A job whose state nobody else has.
+
+    Attributes:
+        job: The job.
+        lock: The lock on its state.
+        result: Its result, if its latest run did all of it; there is nothing left to do then.
+    """
+
+    job: Job
+    lock: Lock
+    result: RunResult | None
+
+
+@contextmanager
+def started(config: Config, options: RunOptions) -> Iterator[Start]:
+    """Make the job ready that *config* describes, and keep others from it while the block runs.
+
+    Raises:
+        PipelineError: Whatever keeps it from running.
+    """
+    job = prepare(config, options)
+    with job.workspace.locked() as lock:
+        job.workspace.tidy()
+        yield Start(job, lock, finished(job))
+
+
+def prepare(config: Config, options: RunOptions = RunOptions()) -> Job:  # noqa: B008 - frozen
+    """Check *config* and its input, and return the job.
+
+    Raises:
+        PipelineError: Whatever is wrong, as much at once as can be known.
+    """
+    if options.limit is not None and options.sample is not None:
+        raise UsageError("--limit and --sample: both choose the rows; give one of them")
+    config = for_provider(config)
+    output = _output_path(config, options)
+    place = workspace(config.state.dir, output)
+    if options.selection is not None:
+        source = _selected(config, options, place.folder)
+    else:
+        source = survey(config.input, _used(config), cache=_cache(config))
+    problems = [*_output_problems(source, output), *_column_problems(config, source)]
+    if problems:
+        raise ConfigError(*problems)
+    return Job(config, options, source, Task.from_config(config), output, place)
+
+
+def ensure_output(job: Job) -> None:
+    """Find out before the first request that the output can be created.
+
+    Raises:
+        CannotCreateError: If something else is there, or the folder cannot be written.
+    """
+    ensure_creatable(job.output, single=job.source.single, overwrite=job.options.overwrite)
+
+
+def for_provider(config: Config) -> Config:
+    """Name the model that will answer: an endpoint with one model has it, whatever the config names."""
+    only = PROVIDERS[config.model.provider].model
+    if only is None:
+        return config
+    return config.model_copy(update={"model": config.model.model_copy(update={"name": only})})
+
+
+def _selected(config: Config, options: RunOptions, folder: Path) -> Source:
+    """Cut the selected rows out of the input into a file of their own, which then is the input."""
+    try:
+        make_private(folder)
+    except OSError as error:
+        raise CannotCreateError(f"{folder}: cannot be written: {error}; check state.dir") from error
+    from pipeline.inputs.subset import cut_rows, sample_rows  # noqa: PLC0415 - reading brings pyarrow.compute: 50 ms
+
+    whole = survey(config.input, _used(config), cache=_cache(config))
+    if options.sample is not None:
+        rows = sample_rows(whole.rows, options.sample, options.seed)
+    else:
+        rows = range(min(options.limit or 0, whole.rows))
+    # Named after the input's bytes, and cut once: the same rows again are the same job again.
+    path = folder / f"{options.selection}-{whole.fingerprint[:12]}.parquet"
+    if not path.exists():
+        cut_rows(whole, rows, path)
+    return survey(config.input.model_copy(update={"path": str(path)}), _used(config), cache=None)
+
+
+def _used(config: Config) -> list[str]:
+    return list(dict.fromkeys([*config.task.columns, *([config.input.id] if config.input.id else [])]))
+
+
+def _cache(config: Config) -> Path:
+    return config.state.dir / "survey.json"
+
+
+def _output_path(config: Config, options: RunOptions) -> Path:
+    path = config.output.path
+    return path if options.selection is None else path.with_name(f"{path.stem}.{options.selection}.parquet")
+
+
+def _output_problems(source: Source, path: Path) -> Iterator[str]:
+    """Yield what is wrong between the input's files and the output's."""
+    if source.single and path.suffix != ".parquet":
+        yield f"output.path: {path}: the input is one file; give the output a name ending in .parquet"
+    if not source.single and path.suffix == ".parquet":
+        yield f"output.path: {path}: the input is a folder or a glob, so the output is a folder; drop .parquet"
+    names: dict[str, str] = {}
+    for file in source.files:
+        other = names.setdefault(output_name(file.name), file.name)
+        if other != file.name:
+            yield f"input.path: {other} and {file.name} would both become {output_name(file.name)}; rename one"
+
+
+def _column_problems(config: Config, source: Source) -> Iterator[str]:
+    """Yield what is wrong between the input's columns and the output's."""
+    names, columns = source.schema.names, config.output.columns
+    for name in columns.only or ():
+        if name not in names:
+            yield f"output.columns.only: {name}: the input has no such column; it has {', '.join(names)}"
+    earlier_output = OURS in (source.schema.metadata or {})
+    kept = columns.only if columns.only is not None else names
+    clashes = [name for name in output_names(config.task.kind, columns.prefix) if name in kept]
+    if clashes and not earlier_output:
+        yield (
+            f"output.columns.prefix: the input already has {', '.join(clashes)}; "
+            "set a prefix for the new columns, such as tag_"
+        )
+    if len(set(names)) < len(names) and columns.only is None:
+        yield "input.path: the input has two columns of one name; name the columns to keep in output.columns.only"

@@ -1,0 +1,79 @@
+"""What a run comes to: the JSON line of the command, the return value of `run`, the report."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import orjson
+
+from pipeline.job.job import Job
+from pipeline.job.workspace import PUBLISHED, RunRecord, stamp
+from pipeline.summary import RunResult
+from pipeline.system.atomic import write
+
+if TYPE_CHECKING:  # counting brings pyarrow.compute, for which a finished job must not wait
+    from pipeline.outputs.tally import Tally
+
+
+def result_of(record: RunRecord, tally: "Tally", job: Job, *, price_source: str | None) -> RunResult:
+    """Return the result of a run whose output has just been written."""
+    allowed = job.config.limits.max_failed.allows(tally.failed, tally.rows)
+    return RunResult(
+        run_id=record.run_id,
+        status="done" if allowed else "failed",
+        rows=tally.rows,
+        ok=tally.ok,
+        failed=tally.failed,
+        reused=tally.reused,
+        duplicates=tally.duplicates,
+        requests=record.requests,
+        retries=record.retries,
+        throttled=record.throttled,
+        prompt_tokens=tally.prompt_tokens,
+        cached_tokens=tally.cached_tokens,
+        completion_tokens=tally.completion_tokens,
+        cost_usd=tally.cost_usd,
+        cost_source=price_source,
+        seconds=round(record.seconds, 3),
+        output=str(job.output),
+        report=str(job.workspace.report),
+    )
+
+
+def finished(job: Job) -> RunResult | None:
+    """Return the result of running *job* once more, if its latest run did it and its output is still there.
+
+    Nothing is sent then, and the result says so.
+    """
+    record = job.workspace.load()
+    if job.options.retry:  # each such call asks once more
+        return None
+    if record is None or (record.status, record.identity) != (PUBLISHED, job.identity):
+        return None
+    if not record.output or record.output != stamp(job.output):
+        return None
+    try:
+        result = RunResult(**(record.summary or {}))
+    except TypeError:  # another version wrote it in another form
+        return None
+    allowed = job.config.limits.max_failed.allows(result.failed, result.rows)
+    status = "done" if allowed else "failed"
+    # Whoever adds up the bills of all nights must not find one twice.
+    return replace(
+        result,
+        status=status,
+        requests=0,
+        retries=0,
+        throttled=0,
+        prompt_tokens=0,
+        cached_tokens=0,
+        completion_tokens=0,
+        cost_usd=0.0,
+        seconds=0.0,
+        again=True,
+    )
+
+
+def save_report(path: Path, result: RunResult, tally: "Tally") -> None:
+    """Write the report: the result and counts by status and label."""
+    write(path, orjson.dumps({**result.as_dict(), **tally.as_dict()}, option=orjson.OPT_INDENT_2))

@@ -1,0 +1,142 @@
+"""The journey of a row, from the input to the published output.
+
+    survey the input ─► for each chunk: prompts ─► answers (ledger, or asked) ─► part ─► publish ─► report
+
+A chunk is done when its part is written; a run is done when its output is published. Whatever happens in
+between, the same command continues: answers are in the ledger before anything is done with them, and parts
+only save reading chunks again.
+"""
+
+import asyncio
+import logging
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import aclosing
+from functools import partial
+
+from pipeline.config import Config
+from pipeline.engine.lifecycle import Execution
+from pipeline.engine.publication import publication
+from pipeline.errors import DiskError, as_pipeline_error
+from pipeline.inputs.read import read_chunks
+from pipeline.inputs.source import ensure_unchanged, whole
+from pipeline.job.fence import fenced
+from pipeline.job.job import RunOptions
+from pipeline.job.prepare import Start, ensure_output, started
+from pipeline.job.result import result_of, save_report
+from pipeline.outputs.columns import Answered, failed_rows, part_batch, part_schema
+from pipeline.outputs.parts import DamagedPartError, Parts, gaps
+from pipeline.outputs.publish import publish
+from pipeline.outputs.tally import Tally
+from pipeline.records import Prompts, Span
+from pipeline.summary import RunResult
+from pipeline.system.clock import Clock
+from pipeline.system.memory import seldom_searched
+from pipeline.system.prefetch import prefetch
+from pipeline.system.shutdown import Stop
+from pipeline.telemetry.progress import Progress, Silent, Watcher
+
+log = logging.getLogger(__name__)
+
+OPEN_CHUNKS = 6
+"""Chunks in work at once: enough that a slow row at a chunk's end does not idle the workers."""
+
+ROUNDS = 10  # damaged parts are made again so often before the disk is blamed
+
+
+async def run_job(
+    config: Config,
+    options: RunOptions | None = None,
+    *,
+    watch: Watcher | None = None,
+    clock: Clock | None = None,
+) -> RunResult:
+    """Label the table that *config* describes, on the running event loop; the rest is as for `api.run`."""
+    with started(config, options or RunOptions()) as start:
+        return start.result or await go_on(start, watch=watch, clock=clock)
+
+
+async def go_on(
+    start: Start, *, watch: Watcher | None = None, clock: Clock | None = None, stop: Stop | None = None
+) -> RunResult:
+    """Label the table of a job that has been started; the result and the errors are those of `api.run`."""
+    clock, stop = clock or Clock(), stop or Stop()
+    with stop.listening(), seldom_searched():
+        async with fenced(start.job.output, start.lock, clock, stop.request) as fence:
+            ensure_output(start.job)
+            return await Journey(Execution(start.job, fence, stop, clock), watch or Silent()).go()
+
+
+class Journey:
+    """The rows of one execution on their way."""
+
+    def __init__(self, execution: Execution, watch: Watcher) -> None:
+        self._execution, self._watch = execution, watch
+        self._job, self._fence, self._threads = execution.job, execution.fence, execution.threads
+        schema = part_schema(self._job.config.task.kind)
+        self._parts = Parts(self._job.workspace.parts, execution.record.run_id, schema)
+        self._rows_done = self._rows_failed = 0
+
+    async def go(self) -> RunResult:
+        """Do all that is left to do."""
+        try:
+            async with self._execution.opened(), self._watch.watching(self.progress):
+                return await self._execution.until_stopped(self._label_and_publish)
+        except BaseExceptionGroup as group:
+            raise as_pipeline_error(group) from group
+
+    async def _label_and_publish(self) -> RunResult:
+        source = self._job.source
+        for _ in range(ROUNDS):
+            done = await self._threads.run(self._fence.guarded, self._parts.spans, whole(source))
+            self._rows_done = sum(span.rows for span in done)
+            await self._label(list(gaps(whole(source), done)))
+            ensure_unchanged(source)
+            try:
+                return await self._threads.run(self._fence.guarded, self._publish)
+            except DamagedPartError as error:
+                log.warning("%s: is damaged; its rows are made again from the ledger", error)
+        raise DiskError(
+            f"{self._parts.folder}: parts are damaged again and again; repair the disk, then run again"
+        )
+
+    async def _label(self, spans: Sequence[Span]) -> None:
+        """Take the rows of *spans* through the journey, a few chunks at a time."""
+        room = asyncio.Semaphore(OPEN_CHUNKS)
+        async with asyncio.TaskGroup() as open_chunks, aclosing(prefetch(self._read(spans))) as stream:
+            async for span, prompts in stream:
+                await room.acquire()
+                task = open_chunks.create_task(self._label_chunk(span, prompts))
+                task.add_done_callback(lambda _: room.release())
+
+    def _read(self, spans: Iterable[Span]) -> Iterator[tuple[Span, Prompts]]:
+        """Yield the prompts of each chunk. Runs in the thread that reads ahead: the loop has requests to send."""
+        for chunk in read_chunks(self._job.source, self._job.config.task.columns, spans):
+            yield chunk.span, self._job.task.prompts(chunk.columns)
+
+    async def _label_chunk(self, span: Span, prompts: Prompts) -> None:
+        answered = await self._execution.resolver.answers(prompts)
+        failed = await self._threads.run(self._write_part, span, prompts, answered)
+        self._rows_failed += failed
+        self._rows_done += span.rows
+
+    def _write_part(self, span: Span, prompts: Prompts, answered: Answered) -> int:
+        """Write the part of a chunk and return how many of its rows failed. Runs in a thread, too."""
+        batch = part_batch(self._job.config.task.kind, prompts, answered)
+        self._fence.guarded(self._parts.write, span, batch)
+        return failed_rows(batch)
+
+    def _publish(self) -> RunResult:
+        """Publish the output and save the run as finished. Runs in a thread."""
+        job, effort, guarded = self._job, self._execution.effort(), self._fence.guarded
+        ours, tally = publication(job, effort.run_id, self._parts), Tally(effort.run_id)
+        last_look = partial(guarded, ensure_unchanged, job.source)
+        publish(ours, self._parts, tally, go_on=self._execution.go_on, before_rename=last_look)
+        result = result_of(effort, tally, job, price_source=self._execution.price_source)
+        guarded(save_report, job.workspace.report, result, tally)
+        self._execution.finish(effort, result)
+        guarded(self._parts.remove)
+        return result
+
+    def progress(self) -> Progress:
+        """Return where the run stands, for whoever watches."""
+        return self._execution.progress(self._rows_done, self._rows_failed)

@@ -1,0 +1,213 @@
+"""The ledger's file, open: the right file, whole, and mended where it is not. Everything here blocks."""
+
+import errno
+import logging
+import os
+import sqlite3
+from collections.abc import Callable
+from contextlib import ExitStack, nullcontext, suppress
+from pathlib import Path
+from typing import TypeVar
+
+from pipeline.errors import ConfigError
+from pipeline.ledger import swap as files
+from pipeline.ledger.repair import rebuild as salvage
+from pipeline.ledger.repair import wal
+from pipeline.ledger.repair.carve import carve, newest_pages
+from pipeline.ledger.repair.verify import verify
+from pipeline.ledger.schema import (
+    ADD_SPENT,
+    APPLICATION_ID,
+    INDEX,
+    INDEXED,
+    INSERT_WITH_ID,
+    LAST_ID,
+    VERSION,
+    DamagedError,
+    create,
+    is_damage,
+)
+from pipeline.system.atomic import make_new
+
+log = logging.getLogger(__name__)
+
+NEWEST_IMAGINABLE_VERSION = 99
+"""A number above it was not written by any version of the tool but is damage."""
+
+BUSY_SECONDS = 60.0
+"""How long to wait while another run on this host writes to the same ledger."""
+
+T = TypeVar("T")
+Work = Callable[[sqlite3.Connection], T]
+
+
+class OpenFile:
+    """The file at a path, open as a ledger; for one thread at a time.
+
+    Where it turns out to be damaged, now or later, a new one with all that can be saved takes its place. Where
+    another run has done that meanwhile, the new one is opened: nothing is written to a file that was moved away.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Open *path*, creating it if need be.
+
+        Raises:
+            ConfigError: If a newer version of the tool wrote it.
+            CannotCreateError: If it is no ledger.
+            DiskError: If it is damaged and there is no room for a new one.
+            sqlite3.Error, OSError: If it cannot be read or written.
+        """
+        self._path = path
+        self._identity: tuple[int, int] | None = None
+        self.connection: sqlite3.Connection
+        self._open()
+
+    def do(self, work: "Work[T]", *, writes: bool = False) -> T:
+        """Do *work* on the file; if it turns out to be damaged, once more on what can be saved of it."""
+        try:
+            return self._do(work, writes=writes)
+        except sqlite3.DatabaseError as error:
+            if not is_damage(error):
+                raise
+            self._salvage(str(error))
+        return self._do(work, writes=writes)
+
+    def close(self) -> None:
+        """Close the file."""
+        with ExitStack() as stack:
+            # SQLite removes the log when the last one closes the file: it must not be another file's by then.
+            with suppress(OSError):
+                stack.enter_context(files.shared(self._path.parent))
+            self.connection.close()
+
+    def _do(self, work: "Work[T]", *, writes: bool) -> T:
+        while True:
+            with files.shared(self._path.parent) if writes else nullcontext():
+                found = files.identity(self._path)
+                if found == self._identity:
+                    return work(self.connection)
+                if found is None:
+                    log.warning("%s: was removed while it was in use; its answers have gone", self._path)
+            self.connection.close()  # another run has salvaged the ledger, or somebody has removed it
+            self._open()
+
+    def _salvage(self, reason: str) -> None:
+        with files.alone(self._path.parent), ExitStack() as damaged:
+            is_still_there = files.identity(self._path) == self._identity
+            damaged.callback(self.connection.close)
+            self._identity = None
+            files.settle(self._path)
+            if is_still_there:
+                salvage.rebuild(self._path, reason)
+            self._connect(damaged)
+
+    def _open(self) -> None:
+        """Open the file at the path; where it must be made or looks damaged, with nobody else about."""
+        damaged = ExitStack()
+        with files.shared(self._path.parent):
+            if files.size(self._path):
+                with suppress(DamagedError):  # or it was being written to while it was looked at
+                    self._connect(damaged)
+                    return
+        with files.alone(self._path.parent), damaged:
+            files.settle(self._path)
+            try:
+                self._connect(damaged)
+            except DamagedError as error:
+                salvage.rebuild(self._path, str(error))
+                self._connect(damaged)
+
+    def _connect(self, damaged: ExitStack) -> None:
+        """Open the file at the path and look whether it is sound.
+
+        If it is *damaged* it is closed only later: SQLite would write the log into it, over what is to be salvaged.
+        """
+        if self._path.is_symlink():  # SQLite would follow it
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
+        write_ahead = files.beside(self._path, "-wal")
+        rest, page_size = wal.unread(write_ahead)
+        if not files.size(self._path):
+            if files.size(write_ahead):
+                raise DamagedError("it is empty")  # SQLite would remove the log
+            if files.identity(self._path) is not None:
+                log.warning("%s: was empty; if it ever held answers, restore a backup", self._path)
+            make_new(self._path)
+        connection = sqlite3.connect(
+            self._path,
+            timeout=BUSY_SECONDS,
+            isolation_level=None,
+            check_same_thread=False,
+            cached_statements=64,
+        )
+        try:
+            _prepare(connection, self._path)
+            verify(connection)
+            _take_in(connection, rest, page_size)
+        except BaseException as error:
+            if isinstance(error, Exception) and is_damage(error):
+                damaged.callback(connection.close)
+                raise DamagedError(str(error)) from error
+            connection.close()
+            raise
+        self.connection, self._identity = connection, files.identity(self._path)
+
+
+def _prepare(connection: sqlite3.Connection, path: Path) -> None:
+    execute = connection.execute
+    version = execute("PRAGMA user_version").fetchone()[0]
+    ours = execute("PRAGMA application_id").fetchone()[0] == APPLICATION_ID
+    if not ours and execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]:
+        raise DamagedError("it does not say that it is a ledger")
+    if ours and VERSION < version <= NEWEST_IMAGINABLE_VERSION:
+        raise ConfigError(
+            f"{path}: written by a newer version of pipeline (format {version}); update pipeline"
+        )
+    if 0 < version < VERSION:
+        raise DamagedError(f"it is of format {version}, an earlier one")
+    if not 0 <= version <= VERSION:
+        raise DamagedError("it does not say which version wrote it")
+    execute("PRAGMA journal_mode = WAL")
+    execute("PRAGMA synchronous = FULL")  # NORMAL would lose the last commits when the power goes
+    execute("PRAGMA cache_size = -8000")
+    if not version:
+        with transaction(connection):
+            create(connection)
+
+
+def index(connection: sqlite3.Connection) -> None:
+    """Lead `latest` to all answers that are not in it yet."""
+    with transaction(connection):
+        connection.execute(ADD_SPENT)  # before `latest` forgets what is replaced
+        connection.execute(INDEX)
+        connection.execute(INDEXED)
+
+
+def _take_in(connection: sqlite3.Connection, rest: bytes, page_size: int) -> None:
+    """Keep the answers that were being written when a process was killed, as far as they had got."""
+    pages = newest_pages(lambda at, length: rest[at : at + length], len(rest), page_size)
+    found = [(number, *cells) for number, cells in carve(rest, page_size, [pages]) if number]
+    if not found:
+        return
+    with transaction(connection):
+        # An id that was given out since is the same answer, of a run that is alive, or it was pruned.
+        last = connection.execute(LAST_ID).fetchone()[0]
+        connection.executemany(INSERT_WITH_ID, [row for row in found if row[0] > last])
+
+
+class transaction:  # noqa: N801 - reads as a statement
+    """One write transaction: committed if the block ends well, else rolled back.
+
+    A class rather than a generator: it is entered for every group of answers.
+    """
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    def __enter__(self) -> None:
+        self._connection.execute("BEGIN IMMEDIATE")
+
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
+        if kind is None:
+            self._connection.execute("COMMIT")  # SQLite itself rolls back if the disk fails
+        elif self._connection.in_transaction:
+            self._connection.execute("ROLLBACK")

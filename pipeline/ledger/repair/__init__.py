@@ -1,0 +1,1 @@
+"""A damaged ledger file becomes a sound one."""

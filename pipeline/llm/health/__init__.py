@@ -1,0 +1,1 @@
+"""Whether the endpoint answers, and what follows if it does not."""

@@ -1,0 +1,1 @@
+"""OpenAI's chat completions as bytes; no input and no output."""

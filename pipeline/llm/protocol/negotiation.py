@@ -1,0 +1,34 @@
+"""The form in which an endpoint is asked: the strictest that it takes."""
+
+import logging
+
+from pipeline.config import ModelSettings
+from pipeline.errors import ConfigError
+from pipeline.llm.protocol.body import BodyTemplate, first_form, weaker
+from pipeline.tasks.prompt import Task
+
+log = logging.getLogger(__name__)
+
+
+class Forms:
+    """Makes request bodies in the form that is known to be taken, or may be."""
+
+    def __init__(self, task: Task, model: ModelSettings) -> None:
+        self._task, self._model = task, model
+        self._template = BodyTemplate(task, model, first_form(model))
+
+    def body(self, text: str, *, again: bool) -> bytes:
+        """Return the body that asks about *text*; *again* is the stricter wording of a second ask."""
+        return self._template.body(text, again=again)
+
+    def weaken(self, refusal: str) -> None:
+        """Ask in a weaker form from now on, because this one was refused with the sentence *refusal*.
+
+        Raises:
+            ConfigError: If the config allows none.
+        """
+        form = weaker(self._template.form, self._model, refusal)
+        if form is None:
+            raise ConfigError(f"{refusal}; set model.structured_output and model.logprobs to auto")
+        log.warning("the endpoint refuses %s; asking for %s from now on", self._template.form, form)
+        self._template = BodyTemplate(self._task, self._model, form)

@@ -1,0 +1,175 @@
+"""From the bytes of a response to a reply or a failure."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from math import floor
+from typing import Any, TypeGuard
+
+import orjson
+
+from pipeline.llm.protocol.failures import hidden_kind, kind_of, row_status
+from pipeline.llm.protocol.headers import retry_after
+from pipeline.llm.replies import NOTHING, Failure, Kind, Reply, Usage
+from pipeline.records import Status
+from pipeline.tasks.parse import unique_keys
+
+MAX_USD_PLAUSIBLE = 1000.0
+"""A cost above it is not believed: it would use up a budget that nobody has spent."""
+
+OK = 200
+REDIRECTS = range(300, 400)
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+
+MAX_TOKENS_PLAUSIBLE = 100_000_000
+"""A count above it is not believed: no model reads or writes so many tokens in one request."""
+
+
+def read(status: int, headers: Mapping[str, str], body: bytes) -> Reply | Failure:
+    """Return what the endpoint said."""
+    if status in REDIRECTS:
+        where = headers.get("location", "elsewhere").partition("?")[0]
+        return Failure(
+            Kind.CONFIG, f"the endpoint redirects to {where[:200]}; set model.base_url to it", status
+        )
+    found = _decode(body)
+    if status == OK:
+        return _read_reply(found, body)
+    return _read_failure(status, headers, found)
+
+
+def _decode(body: bytes) -> Any:
+    """Return the JSON in *body*, or None. A key that stands twice makes it none: which one was meant?"""
+    body = body.removeprefix(BYTE_ORDER_MARK)
+    try:
+        found = orjson.loads(body)
+        if _may_repeat_keys(body):
+            json.loads(body, object_pairs_hook=unique_keys)
+    except (ValueError, RecursionError):
+        return None
+    return found
+
+
+def _may_repeat_keys(body: bytes) -> bool:
+    """Look for the keys that matter; counting costs a thousandth of a second reading."""
+    contents = 2 if b'"logprobs"' in body else 1
+    return body.count(b'"choices"') > 1 or body.count(b'"message"') > 1 or body.count(b'"content"') > contents
+
+
+def _read_reply(found: Any, body: bytes) -> Reply | Failure:
+    try:
+        choice = found["choices"][0]
+        message = choice["message"]
+        text = _text(message.get("content"))
+        finish, refusal = choice.get("finish_reason"), message.get("refusal")
+        if text is None and not refusal and finish not in {"content_filter", "length"}:
+            return replace(_garbled("its reply is empty"), usage=_usage(found.get("usage")))
+        status, error = _verdict(finish, refusal)
+        return Reply(
+            text=text,
+            finish=finish if isinstance(finish, str) else None,
+            status=status,
+            error=error,
+            usage=_usage(found.get("usage")),
+            model=_string(found.get("model")),
+            request_id=_string(found.get("id")),
+            logprobs=_logprobs(choice.get("logprobs")),
+        )
+    except (KeyError, IndexError, TypeError, AttributeError, ValueError):
+        return _unreadable(found, body)
+
+
+def _unreadable(found: Any, body: bytes) -> Failure:
+    """Class a body of status 200 that has no reply in it."""
+    if isinstance(found, dict) and found.get("error"):
+        code, message = _error(found)
+        kind = hidden_kind(found["error"], code)
+        return Failure(kind, message, OK) if kind else _garbled(f"it holds an error: {message}")
+    if found is not None:
+        return _garbled("it is not a chat completion")
+    return _garbled("its body is empty" if not body.strip() else "its body is not whole JSON")
+
+
+def _garbled(why: str) -> Failure:
+    return Failure(Kind.GARBLED, f"the endpoint answered 200 and {why}", OK)
+
+
+def _verdict(finish: Any, refusal: Any) -> tuple[Status | None, str | None]:
+    if finish == "content_filter":
+        return Status.FILTERED, "the provider's content filter stopped the reply"
+    if refusal:
+        return Status.REFUSED, f"the model refused: {str(refusal)[:200]}"
+    return None, None
+
+
+def _text(content: Any) -> str | None:
+    """Return the reply's text; content may be a string or a list of parts."""
+    if isinstance(content, list):
+        content = "".join(part["text"] for part in content if part.get("type", "text") == "text")
+    if content is not None and not isinstance(content, str):
+        raise TypeError
+    return content or None
+
+
+def _logprobs(found: Any) -> str | None:
+    """Return the probabilities; what cannot be read is None, because the reply is good without them."""
+    try:
+        tokens = [item["token"] for item in found["content"]]
+        # To four places; `round` takes five times as long. `floor` refuses what is not finite.
+        values = [floor(item["logprob"] * 10_000 + 0.5) / 10_000 for item in found["content"]]
+        spelled = "".join(tokens)  # also makes sure that they are texts
+    except (KeyError, TypeError, ValueError, OverflowError):
+        return None
+    return orjson.dumps(list(zip(tokens, values, strict=True))).decode() if spelled else None
+
+
+def _usage(found: Any) -> Usage:
+    if not isinstance(found, dict):
+        return NOTHING
+    details = found.get("prompt_tokens_details")
+    cost = found.get("cost")
+    return Usage(
+        prompt_tokens=_count(found.get("prompt_tokens")),
+        cached_tokens=_count(details.get("cached_tokens")) if isinstance(details, dict) else None,
+        completion_tokens=_count(found.get("completion_tokens")),
+        cost_usd=float(cost) if _is_number(cost) and 0 <= cost <= MAX_USD_PLAUSIBLE else None,
+    )
+
+
+def _is_number(value: Any) -> TypeGuard[float]:
+    return isinstance(value, float | int) and not isinstance(value, bool)
+
+
+def _count(value: Any) -> int | None:
+    return value if type(value) is int and 0 <= value <= MAX_TOKENS_PLAUSIBLE else None
+
+
+def _string(value: Any) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def _read_failure(status: int, headers: Mapping[str, str], found: Any) -> Failure:
+    code, message = _error(found)
+    text = f"{status}: {message}" if message else f"status {status}"
+    kind = kind_of(status, code, message.lower())
+    if kind is not Kind.ROW:
+        return Failure(kind, text, status, retry_after(headers))
+    return Failure(Kind.ROW, text, status, row_status=row_status(status, code, message.lower()))
+
+
+def _error(found: Any) -> tuple[str, str]:
+    """Return the code (with the type and status message, in lower case) and the sentence of an error body.
+
+    Three envelopes are known: {"error": {...}}, {"error": "sentence"}, and the error's fields at the top.
+    """
+    if not isinstance(found, dict):
+        return "", ""
+    error = found.get("error")
+    fields = error if isinstance(error, dict) else found
+    words = [fields.get("code"), fields.get("type"), found.get("status_message")]
+    code = " ".join(str(word) for word in words if word).lower()
+    sentences = (
+        [error] if isinstance(error, str) else [fields.get(name) for name in ("message", "title", "detail")]
+    )
+    message = "; ".join(str(sentence) for sentence in sentences if sentence)
+    return code, message[:300] or code[:300]

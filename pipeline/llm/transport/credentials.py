@@ -1,0 +1,60 @@
+"""The API key: read when it is needed, kept nowhere else."""
+
+import os
+from collections.abc import Mapping
+
+from pipeline.config import ModelSettings
+from pipeline.config.providers import PROVIDERS
+from pipeline.errors import ConfigError
+
+OFFLINE_HINT = "or try it without a key: --provider local"
+
+
+def request_headers(model: ModelSettings) -> Mapping[str, str]:
+    """Return the headers of every request, the key's among them.
+
+    Raises:
+        ConfigError: If the provider needs a key and there is none, or it cannot be a header's value.
+    """
+    key = read_key(model)
+    bearer = {"Authorization": f"Bearer {key}"} if key is not None else {}
+    return {**bearer, **model.headers}
+
+
+def read_key(model: ModelSettings) -> str | None:
+    """Return the key for *model* from its file or environment variable; None if it needs none.
+
+    Raises:
+        ConfigError: If the provider needs a key and there is none, or it is malformed; never tells the key.
+    """
+    provider = PROVIDERS[model.provider]
+    if model.api_key_file is not None:
+        try:
+            return _checked(model.api_key_file.read_text(), f"model.api_key_file {model.api_key_file}")
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(
+                f"model.api_key_file {model.api_key_file}: cannot be read: {type(error).__name__}"
+            ) from None
+    variable = model.api_key_env or provider.key_env
+    if variable is None:
+        return None
+    value = os.environ.get(variable, "")
+    if not value.strip():
+        if not provider.key_required and model.api_key_env is None:
+            return None
+        state = "is empty" if variable in os.environ else "is not set"
+        raise ConfigError(
+            f"the environment variable {variable} {state}; set it to your {provider.name} key, {OFFLINE_HINT}"
+        )
+    return _checked(value, f"the environment variable {variable}")
+
+
+def _checked(value: str, where: str) -> str:
+    key = value.strip(" \t") if value.count("\n") != 1 else value.strip()
+    if not key:
+        raise ConfigError(f"{where} is empty; put the key there, {OFFLINE_HINT}")
+    if not key.isascii() or not key.isprintable():
+        raise ConfigError(
+            f"{where} holds a line break or another character that no key has; set it again, {OFFLINE_HINT}"
+        )
+    return key

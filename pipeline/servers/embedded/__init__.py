@@ -1,0 +1,1 @@
+"""The embedded model behind the interface of an endpoint."""

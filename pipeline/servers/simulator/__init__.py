@@ -1,0 +1,1 @@
+"""An endpoint that only pretends, to rehearse a job for free."""

@@ -1,0 +1,84 @@
+"""What a fault knows about the request that it spoils."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from random import Random
+from typing import NamedTuple
+
+from pipeline.servers.chat import Ask, Reply, content_of, write_reply
+from pipeline.servers.simulator.http1 import Request, Response, Wire
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A request, its right answer, and dice.
+
+    Attributes:
+        request: As it came.
+        ask: As it was understood.
+        answer: The right label, or the list of right labels.
+        random: Seeded by the simulator's seed, the key and how often it was asked.
+        elsewhere: URL of another origin, for redirects.
+        request_id: The server's name for the request.
+        cached_tokens: Prompt tokens that the server had in its cache.
+        logprobs: Whether the reply tells them.
+        prices: US dollars per token in and out, or None where usage tells no cost.
+    """
+
+    request: Request
+    ask: Ask
+    answer: str | Sequence[str]
+    random: Random
+    elsewhere: str
+    request_id: str
+    cached_tokens: int
+    logprobs: bool
+    prices: tuple[float, float] | None
+
+    @property
+    def content(self) -> str:
+        """The content of the right reply."""
+        return content_of(self.answer)
+
+    @property
+    def label(self) -> str:
+        """A right label; `unknown` where the right answer is an empty list."""
+        labels = [self.answer] if isinstance(self.answer, str) else self.answer
+        return labels[0] if labels else "unknown"
+
+    @property
+    def wrong_label(self) -> str:
+        """A member of the set that is not right, or a label outside it where there is none."""
+        right = {self.answer} if isinstance(self.answer, str) else set(self.answer)
+        return next((label for label in self.ask.labels if label not in right), "no such label")
+
+    def saying(self, label: str) -> str:
+        """Return the content that gives *label* alone, in the form that was asked for."""
+        return content_of(label if isinstance(self.answer, str) else [label])
+
+    def reply(self, content: str | None, finish: str = "stop", refusal: str | None = None) -> Reply:
+        """Return a completion that says *content*."""
+        return write_reply(
+            self.ask,
+            content,
+            finish=finish,
+            refusal=refusal,
+            cached_tokens=self.cached_tokens,
+            logprobs=self.logprobs,
+            prices=self.prices,
+            request_id=self.request_id,
+        )
+
+    def right(self) -> Response:
+        """Return the right answer."""
+        return self.reply(self.content).response()
+
+
+Act = Callable[[Call], Response | Wire]
+
+
+class Fault(NamedTuple):
+    """One way to go wrong: a line for the reader, and the function that does it."""
+
+    description: str
+    act: Act

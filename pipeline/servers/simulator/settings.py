@@ -1,0 +1,209 @@
+"""How a simulator behaves: latency, limits, faults, capacity, and what it supports."""
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from pathlib import Path
+from types import MappingProxyType
+from typing import Literal, cast, get_args
+
+from pipeline.config.latency import Fixed, Latency, Lognormal, Uniform, parse_latency
+from pipeline.errors import UsageError
+from pipeline.servers.simulator.faults import FAULTS
+
+__all__ = [
+    "Fixed",
+    "Latency",
+    "Lognormal",
+    "Outage",
+    "OutageKind",
+    "RateSettings",
+    "RetryAfter",
+    "SimulatorSettings",
+    "Support",
+    "Uniform",
+    "check_faults",
+    "parse_faults",
+    "parse_latency",
+    "parse_outage",
+    "parse_prices",
+]
+
+Support = Literal["yes", "ignored", "refused"]
+"""Whether an optional part of a request is heeded, passed over, or answered with 400."""
+
+RetryAfter = Literal["seconds", "ms", "both", "none"]
+OutageKind = Literal["refuse", "503", "hang"]
+
+PER_MILLION = 1_000_000
+
+ROUNDING = 1e-9
+"""Room for rates that add up to one, but not quite in binary."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RateSettings:
+    """The rates that the server enforces.
+
+    Attributes:
+        requests_per_minute: None for no limit.
+        tokens_per_minute: Counted as OpenAI does: the larger of max_tokens and the prompt's estimate.
+        window_seconds: How much of a minute's allowance may be used at once.
+        headers: Whether x-ratelimit-* headers tell of the limits.
+        retry_after: The form in which a 429 says how long to wait.
+    """
+
+    requests_per_minute: float | None = None
+    tokens_per_minute: float | None = None
+    window_seconds: float = 1.0
+    headers: bool = True
+    retry_after: RetryAfter = "both"
+
+
+@dataclass(frozen=True, slots=True)
+class Outage:
+    """A time in which the server is away.
+
+    Attributes:
+        start: Seconds after the server's start.
+        seconds: How long.
+        kind: Connections refused, 503, or requests taken and never answered.
+    """
+
+    start: float
+    seconds: float
+    kind: OutageKind = "refuse"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SimulatorSettings:
+    """Everything that can be chosen about a simulator.
+
+    Attributes:
+        seed: Faults and latencies follow from it, the request's key and how often it was asked; so they
+            are the same whatever the order of arrival.
+        port: On 127.0.0.1; 0 takes a free one.
+        latency: Of every answer except refusals of rate and key, which come at once.
+        rates: Limits per minute.
+        faults: Name in FAULTS to the share of requests that get it, 0..1.
+        capacity: Requests in flight from which latency grows in proportion; None for no such point.
+        capacity_changes: (seconds after start, capacity from then on).
+        outages: Planned ones.
+        json_schema: Support of that response format.
+        json_object: Support of that response format.
+        logprobs: Support of them.
+        models: Names that exist; None for all.
+        model_objects: Whether GET /models is there.
+        api_key: The only one taken; None takes all, and none.
+        prices: US dollars per token in and out, told by the model object; None for none.
+        tell_cost: Whether usage tells the cost at those prices.
+        keep_entries: Whether the log stays in memory; off for millions of requests.
+        count_repeats: Whether keys that are billed more than once are counted, which takes some 150 bytes a key.
+        log_path: File to append the log to, one JSON object a line.
+    """
+
+    seed: int = 0
+    port: int = 0
+    latency: Latency = field(default_factory=Fixed)
+    rates: RateSettings = field(default_factory=RateSettings)
+    faults: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
+    capacity: int | None = None
+    capacity_changes: tuple[tuple[float, int | None], ...] = ()
+    outages: tuple[Outage, ...] = ()
+    json_schema: Support = "yes"
+    json_object: Support = "yes"
+    logprobs: Support = "yes"
+    models: tuple[str, ...] | None = None
+    model_objects: bool = True
+    api_key: str | None = field(default=None, repr=False)
+    prices: tuple[float, float] | None = None
+    tell_cost: bool = False
+    keep_entries: bool = True
+    count_repeats: bool = True
+    log_path: Path | None = None
+
+    def __post_init__(self) -> None:
+        check_faults(self.faults)
+
+
+def check_faults(faults: Mapping[str, float]) -> None:
+    """Check names and rates.
+
+    Raises:
+        UsageError: A fault does not exist, or a rate or their sum is not within 0 and 1; all at once.
+    """
+    problems = [_no_such_fault(name) for name in faults if name not in FAULTS]
+    problems += [
+        f"fault {name}: its rate is {rate}; give a number from 0 to 1"
+        for name, rate in faults.items()
+        if not 0 <= rate <= 1
+    ]
+    if not problems and sum(faults.values()) > 1 + ROUNDING:
+        problems.append(f"faults: their rates add up to {sum(faults.values()):g}; lower them to 1 or less")
+    if problems:
+        raise UsageError(*problems)
+
+
+def _no_such_fault(name: str) -> str:
+    near = get_close_matches(name, FAULTS, 1)
+    hint = f"use {near[0]}" if near else "`simulate --list-faults` lists them"
+    return f"fault {name}: there is none of that name; {hint}"
+
+
+def parse_faults(items: Iterable[str]) -> dict[str, float]:
+    """Read faults from `name=rate` words, as a command line gives them.
+
+    Raises:
+        UsageError: A word is not of that form.
+    """
+    faults = {}
+    for item in items:
+        name, _, rate = item.partition("=")
+        try:
+            faults[name] = float(rate)
+        except ValueError:
+            raise UsageError(
+                f"fault {item!r}: no rate; write it as name=rate, for instance http_500=0.1"
+            ) from None
+    return faults
+
+
+def parse_outage(text: str) -> Outage:
+    """Read `60:30` or `60:30:503`: seconds after the start, seconds that it lasts, and the kind.
+
+    Raises:
+        UsageError: It is no such thing.
+    """
+    start, _, rest = text.partition(":")
+    seconds, _, kind = rest.partition(":")
+    try:
+        outage = Outage(float(start), float(seconds), cast("OutageKind", kind or "refuse"))
+    except ValueError:
+        outage = Outage(-1, 0)
+    if not (0 <= outage.start < math.inf and 0 < outage.seconds < math.inf):
+        raise UsageError(
+            f"outage {text!r}: not understood; write START:SECONDS or START:SECONDS:KIND, such as 60:30:503"
+        )
+    if outage.kind not in get_args(OutageKind):
+        raise UsageError(
+            f"outage {text!r}: there is no kind {kind!r}; write {', '.join(get_args(OutageKind))}"
+        )
+    return outage
+
+
+def parse_prices(text: str) -> tuple[float, float]:
+    """Read `0.10,0.40`: US dollars per million tokens in and out; returns US dollars per token.
+
+    Raises:
+        UsageError: It is not two prices.
+    """
+    try:
+        price_in, price_out = (float(word) for word in text.split(","))
+    except ValueError:
+        price_in = price_out = -1
+    if not (0 <= price_in < PER_MILLION and 0 <= price_out < PER_MILLION):
+        raise UsageError(
+            f"price {text!r}: not understood; write IN,OUT in US dollars per million tokens, such as 0.10,0.40"
+        )
+    return price_in / PER_MILLION, price_out / PER_MILLION

@@ -1,0 +1,60 @@
+"""What a run comes to: the JSON line of the command and the return value of `run`."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """The result of a published run.
+
+    Attributes:
+        run_id: The run's id.
+        status: `done`, or `failed` if more rows failed than `limits.max_failed` allows.
+        rows: Rows of the output.
+        ok: Rows with labels.
+        failed: Rows that have text and no labels.
+        reused: Rows whose answer was paid for by an earlier run.
+        duplicates: Rows that repeat an earlier row's prompt.
+        requests: HTTP calls to the model, by all executions of the run; 0 if it had finished before.
+        retries: Calls among them that had to be repeated.
+        throttled: Calls among them that the endpoint refused because of a rate limit (429).
+        prompt_tokens: Tokens that this run was billed for its prompts.
+        cached_tokens: Those among them that the provider had in its cache.
+        completion_tokens: Tokens that it was billed for replies.
+        cost_usd: US dollars that it was billed; None where no price is known.
+        cost_source: Who told the price: `reply`, `config`, `endpoint`, `table`; None if nobody did.
+        seconds: How long its executions took together.
+        output: Path of the output.
+        report: Path of the report.
+        again: Whether the job had finished before, so that nothing was done.
+    """
+
+    run_id: str
+    status: str
+    rows: int
+    ok: int
+    failed: int
+    reused: int
+    duplicates: int
+    requests: int
+    retries: int
+    throttled: int
+    prompt_tokens: int
+    cached_tokens: int
+    completion_tokens: int
+    cost_usd: float | None
+    cost_source: str | None
+    seconds: float
+    output: str
+    report: str
+    again: bool = False
+
+    @property
+    def exit_status(self) -> int:
+        """0 if the run is done, 1 if too many rows failed."""
+        return 0 if self.status == "done" else 1
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the fields, in order."""
+        return asdict(self)

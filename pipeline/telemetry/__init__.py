@@ -1,0 +1,1 @@
+"""What a run reports while it works and when it ends: progress, logs, pings, metrics."""

@@ -1,0 +1,214 @@
+"""The Python interface: blocking calls that work wherever they are made."""
+
+import asyncio
+import dataclasses
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+
+import pytest
+
+import pipeline
+from pipeline.servers.simulator.server import Simulator
+from pipeline.system.shutdown import SIGNALS, Stop
+from tests.jobs import JobFiles, asked, environment, right_label, texts
+
+
+@pytest.fixture
+def small(job: JobFiles) -> JobFiles:
+    job.table(texts(20))
+    return job
+
+
+def handlers() -> list[object]:
+    return [signal.getsignal(number) for number in SIGNALS]
+
+
+def test_run_labels_the_table_and_returns_a_frozen_result(small: JobFiles) -> None:
+    result = pipeline.run(pipeline.load_config(small.config_file()))
+    assert (result.status, result.rows, result.ok, result.output) == ("done", 20, 20, str(small.output))
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        result.rows = 0
+    assert small.labelled()["label"].to_list() == [right_label(text) for text in texts(20)]
+
+
+def test_plan_says_what_run_then_does(small: JobFiles, server: Simulator) -> None:
+    config = pipeline.load_config(str(small.config_file()), overrides=["limits.max_concurrency=2"])
+    assert (pipeline.plan(config).requests, server.requests) == (20, 0)
+    assert pipeline.run(config).requests == 20
+    assert pipeline.plan(config).requests == 0
+
+
+async def test_run_works_inside_a_running_loop_as_in_a_notebook(small: JobFiles) -> None:
+    assert pipeline.run(small.config()).ok == 20
+    assert asyncio.get_running_loop().is_running()
+
+
+def test_run_works_in_a_thread_even_if_signals_are_asked_for(small: JobFiles) -> None:
+    with ThreadPoolExecutor(1) as thread:
+        result = thread.submit(lambda: pipeline.run(small.config(), handle_signals=True)).result()
+    assert result.ok == 20
+
+
+class Spy:
+    """Looks at the signal handlers while the run is at work."""
+
+    def __init__(self) -> None:
+        self.seen: list[list[object]] = []
+
+    def watching(self, look):
+        @asynccontextmanager
+        async def watch():
+            look()
+            self.seen.append(handlers())
+            yield
+
+        return watch()
+
+
+@pytest.mark.parametrize("asked_for", [False, True])
+def test_signal_handlers_are_touched_only_if_asked_for_and_are_put_back(
+    small: JobFiles, *, asked_for: bool
+) -> None:
+    hang_up = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # ignored under nohup, and would stay so
+    before = signal.signal(signal.SIGTERM, lambda *_: None)
+    try:
+        mine = handlers()
+        spy = Spy()
+        pipeline.run(small.config(), watch=spy, handle_signals=asked_for)
+        at_work = [then != now for then, now in zip(spy.seen[0], mine, strict=True)]
+        assert at_work == [asked_for] * 3
+        assert handlers() == mine
+    finally:
+        signal.signal(signal.SIGTERM, before)
+        signal.signal(signal.SIGHUP, hang_up)
+
+
+IGNORED = """
+import asyncio, os, signal
+from pipeline import Stop
+signal.signal(signal.SIGHUP, signal.SIG_IGN)
+async def main():
+    stop = Stop()
+    with stop.on_signals():
+        os.kill(os.getpid(), signal.SIGHUP)
+        await asyncio.sleep(0.05)
+        print(stop.reason)
+        os.kill(os.getpid(), signal.SIGTERM)
+        await stop.requested.wait()
+        print(stop.reason.exit_status)
+    print(signal.getsignal(signal.SIGHUP) is signal.SIG_IGN)
+asyncio.run(main())
+"""
+
+
+@pytest.mark.usefixtures("tmp_path")
+def test_a_run_under_nohup_goes_on_when_the_terminal_goes() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", IGNORED], env=environment(), capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == ["None", "75", "True"]
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, TimeoutError])
+def test_what_is_raised_into_the_waiting_thread_stops_the_run_gently_and_is_passed_on(
+    job: JobFiles, server: Simulator, error: type[BaseException]
+) -> None:
+    job.table(texts(3000))
+    before = signal.signal(signal.SIGUSR1, lambda *_: (_ for _ in ()).throw(error))
+    killer = threading.Thread(target=when_some_are_answered, args=(server, 200))
+    try:
+        killer.start()
+        with pytest.raises(error):
+            pipeline.run(job.config())
+    finally:
+        killer.join()
+        signal.signal(signal.SIGUSR1, before)
+    answered = server.billed
+    assert answered < 3000
+    assert pipeline.run(job.config()).ok == 3000
+    assert (server.billed, server.repeats()) == (3000, {})
+
+
+def when_some_are_answered(server: Simulator, count: int) -> None:
+    while server.billed < count:
+        time.sleep(0.001)
+    os.kill(os.getpid(), signal.SIGUSR1)
+
+
+BEFORE_IT_BEGINS = """
+import os, signal, sys, time
+from pipeline import api
+from pipeline.cli.app import main
+def survey(*_, **__):
+    os.kill(os.getpid(), int(sys.argv[1]))
+    time.sleep(9)
+api.run = survey
+sys.exit(main(["run", sys.argv[2], "--quiet"]))
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_a_signal_before_the_run_begins_ends_the_command_with_75_too(small: JobFiles, number: int) -> None:
+    arguments = [sys.executable, "-c", BEFORE_IT_BEGINS, str(int(number)), str(small.config_file())]
+    done = subprocess.run(
+        arguments, env=environment(), capture_output=True, text=True, check=False, restore_signals=True,
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL), timeout=60,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr.count("\n")) == (75, 1)
+    assert '"interrupted"' in done.stdout
+
+
+def test_another_thread_can_ask_a_run_to_stop_even_before_it_begins(job: JobFiles, server: Simulator) -> None:
+    job.table(texts(20))
+    stop = Stop()
+    stop.ask(pipeline.PipelineError("no more today"))
+    with pytest.raises(pipeline.PipelineError, match="no more today"):
+        pipeline.run(job.config(), stop=stop)
+    assert server.requests == 0
+
+
+async def test_the_first_reason_to_stop_stays_and_a_signal_after_it_is_a_hurry() -> None:
+    stop = Stop()
+    with stop.after(0.01):
+        await stop.requested.wait()
+    stop.signal("SIGTERM")
+    assert "limits.max_runtime: 0.01 s" in str(stop.reason)
+    assert stop.hurried.is_set()
+
+
+def test_two_runs_in_two_threads_share_a_ledger(small: JobFiles, server: Simulator) -> None:
+    path = small.config_file()
+    results = []
+
+    def work(number: int) -> None:
+        config = pipeline.load_config(path, overrides=[f"output.path=out/{number}.parquet"])
+        results.append(pipeline.run(config))
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [result.ok for result in results] == [20] * 3
+    assert 20 <= len(asked(server)) <= 60
+
+
+def test_errors_are_of_one_tree_and_carry_every_problem(small: JobFiles) -> None:
+    small.set(task={"text": "{summary}"})
+    with pytest.raises(pipeline.PipelineError) as caught:
+        pipeline.run(small.config())
+    assert caught.value.exit_status == 78
+    assert len(caught.value.problems) == 1
+
+
+def test_the_package_offers_what_it_names_and_nothing_else() -> None:
+    for name in pipeline.__all__:
+        assert getattr(pipeline, name, None) is not None
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = pipeline.nothing

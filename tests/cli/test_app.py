@@ -1,0 +1,368 @@
+"""Every command: its exit status, what it says, and its last line."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+import typer
+
+from pipeline.cli import app as cli
+from pipeline.cli.exit import exit_status
+from pipeline.errors import ConfigError
+from pipeline.servers.simulator.server import Simulator
+from tests.jobs import JobFiles, asked, environment, last_line, texts
+
+
+class Said:
+    """What a command said, and how it ended."""
+
+    def __init__(self, status: int, out: str, err: str) -> None:
+        self.status, self.out, self.err = status, out, err
+
+    @property
+    def last(self) -> dict[str, object]:
+        facts: dict[str, object] = json.loads(self.out.splitlines()[-1])
+        return facts
+
+
+Command = Callable[..., Said]
+
+
+@pytest.fixture
+def say(capsys: pytest.CaptureFixture[str]) -> Command:
+    """Run a command in this process."""
+
+    def run(*arguments: object) -> Said:
+        status = cli.main([str(each) for each in arguments])
+        return Said(status, *capsys.readouterr())
+
+    return run
+
+
+@pytest.fixture
+def config(job: JobFiles) -> Path:
+    """A job of 30 rows, one of them without text."""
+    job.table([*texts(29), ""])
+    return job.config_file()
+
+
+@pytest.fixture
+def done(say: Command, config: Path) -> Path:
+    """The same job, done."""
+    assert say("run", config, "--quiet").status == 0
+    return config
+
+
+def commands() -> Iterator[tuple[str, Any]]:
+    def walk(name: str, command: Any) -> Iterator[tuple[str, Any]]:
+        yield name, command
+        for child, inner in getattr(command, "commands", {}).items():
+            yield from walk(f"{name} {child}".strip(), inner)
+
+    yield from walk("", typer.main.get_command(cli.app))
+
+
+@pytest.mark.parametrize(
+    ("name", "command"), [pytest.param(*pair, id=pair[0] or "all") for pair in commands()]
+)
+def test_every_help_text_is_a_sentence(name: str, command: Any) -> None:
+    texts_ = [command.help, *(getattr(parameter, "help", None) for parameter in command.params)]
+    for text in texts_:
+        assert text, f"{name} has something without a help text"
+        assert re.fullmatch(r"[A-Z].*[.]", text, re.DOTALL), f"{name}: {text!r}"
+
+
+@pytest.mark.parametrize("name", [name for name, _ in commands()])
+def test_every_command_explains_itself(say: Command, name: str) -> None:
+    said = say(*name.split(), "--help")
+    assert said.status == 0
+    assert "Usage:" in said.out
+
+
+def test_the_help_lists_every_exit_status(say: Command) -> None:
+    out = " ".join(say("--help").out.split())
+    for status in (0, 1, 2, 65, 66, 69, 70, 73, 74, 75, 77, 78):
+        assert re.search(rf"[ ;]{status} [a-z]", out), status
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [], ["dance"], ["run"], ["run", "job.yaml", "--fast"], ["run", "job.yaml", "--limit", "0"],
+        ["run", "job.yaml", "--sample", "many"], ["run", "job.yaml", "--log-format", "xml"], ["ledger"],
+        ["ledger", "prune", "job.yaml"], ["explain", "job.yaml"], ["run", "a.yaml", "b.yaml"],
+    ],
+)  # fmt: skip
+def test_a_command_line_that_does_not_fit_ends_with_2(say: Command, arguments: list[str]) -> None:
+    said = say(*arguments)
+    assert said.status == 2
+    assert "Traceback" not in said.err
+    assert said.err or not arguments
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["--retry", "sometimes"], "--retry: there is no status 'sometimes'; there are ok, invalid"),
+        (["--limit", "3", "--sample", "3"], "--limit and --sample: both choose the rows"),
+    ],
+)
+def test_options_that_make_no_sense_end_with_2(
+    say: Command, config: Path, arguments: list[str], complaint: str
+) -> None:
+    said = say("run", config, *arguments)
+    assert (said.status, said.err.count("\n")) == (2, 1)
+    assert said.err.startswith(f"error: {complaint}")
+
+
+def test_run_ends_with_a_json_line_and_0(say: Command, config: Path) -> None:
+    said = say("run", config)
+    assert (said.status, said.last["status"], said.last["rows"], said.last["ok"]) == (0, "done", 30, 29)
+    assert "30 rows: 29 labelled" in said.err
+
+
+def test_a_finished_run_says_so_and_sends_nothing(say: Command, done: Path, server: Simulator) -> None:
+    sent = server.requests
+    said = say("run", done)
+    assert (said.status, said.last["requests"], server.requests) == (0, 0, sent)
+    assert "nothing was sent" in said.err
+
+
+def test_too_many_failed_rows_end_with_1_and_say_where_to_look(
+    say: Command, config: Path, server: Simulator
+) -> None:
+    server.when(lambda _: True, "content_filter")
+    said = say("run", config, "--quiet")
+    assert (said.status, said.last["status"], said.last["failed"]) == (1, "failed", 29)
+    assert "limits.max_failed" in said.err
+    assert "label_error" in said.err
+
+
+def test_set_overrides_a_setting_and_may_be_repeated(say: Command, config: Path, tmp_path: Path) -> None:
+    other = tmp_path / "elsewhere.parquet"
+    said = say("run", config, "--set", f"output.path={other}", "--set", "limits.max_concurrency=1")
+    assert (said.status, said.last["output"]) == (0, str(other))
+    assert say("run", config, "--set", "limits.max_concurency=1").status == 2
+
+
+def test_a_dry_run_sends_nothing_and_makes_no_output(
+    say: Command, config: Path, job: JobFiles, server: Simulator
+) -> None:
+    said = say("run", config, "--dry-run")
+    assert (said.status, said.last["requests"], said.last["empty"]) == (0, 29, 1)
+    assert server.requests == 0
+    assert not job.output.exists()
+    assert said.last == say("plan", config).last
+
+
+def test_limit_and_sample_have_outputs_of_their_own(say: Command, config: Path, job: JobFiles) -> None:
+    limited = say("run", config, "--limit", 4)
+    sampled = say("run", config, "--sample", 5, "--seed", 7)
+    assert (limited.last["rows"], sampled.last["rows"]) == (4, 5)
+    names = {path.name for path in job.output.parent.iterdir()}
+    assert names == {"labelled.limit-4.parquet", "labelled.sample-5-7.parquet"}
+
+
+def test_retry_asks_again_for_the_named_statuses_only(say: Command, done: Path, server: Simulator) -> None:
+    sent = len(asked(server))
+    assert say("run", done, "--retry", "error,invalid").last["requests"] == 0
+    assert say("run", done, "--retry", "all").last["requests"] == 29
+    assert len(asked(server)) == sent + 29
+
+
+def test_check_finds_all_well_and_sends_nothing(say: Command, config: Path, server: Simulator) -> None:
+    said = say("check", config)
+    assert (said.status, said.last, server.requests) == (0, {"status": "ok", "rows": 30}, 0)
+
+
+@pytest.mark.parametrize(
+    ("fault", "status"), [("unauthorized", 77), ("insufficient_credits", 77), ("http_500", 69)]
+)
+def test_probe_ends_as_a_run_would_that_gets_no_answer(
+    say: Command, config: Path, server: Simulator, fault: str, status: int
+) -> None:
+    server.when(lambda _: True, fault)
+    assert say("probe", config).status == status
+
+
+def test_probe_tells_what_the_endpoint_supports(say: Command, config: Path) -> None:
+    said = say("probe", config)
+    assert said.status == 0
+    assert said.last["json_schema"] is True
+    assert "usage" in said.err
+
+
+def test_status_tells_where_a_run_stands(say: Command, config: Path) -> None:
+    before = say("status", config)
+    assert before.status == 66
+    assert "no run yet" in before.err
+    say("run", config, "--quiet")
+    after = say("status", config)
+    assert (after.status, after.last["status"], after.last["rows_done"]) == (0, "published", 30)
+    assert after.last["current"] is True
+
+
+def test_explain_shows_prompt_answer_and_cost_of_one_row(say: Command, done: Path) -> None:
+    said = say("explain", done, 3)
+    assert (said.status, said.last["row"], said.last["text"]) == (0, 3, texts(4)[3])
+    assert said.last["reply"]
+    assert "Choose the label." in said.err
+    empty = say("explain", done, 29)
+    assert (empty.status, empty.last["key"]) == (0, None)
+
+
+@pytest.mark.parametrize(("row", "complaint"), [("30", "row 30 does not exist"), ("x", "is not a row index")])
+def test_explain_of_a_row_that_is_not_there_ends_with_2(
+    say: Command, done: Path, row: str, complaint: str
+) -> None:
+    said = say("explain", done, row)
+    assert said.status == 2
+    assert complaint in said.err
+
+
+@pytest.mark.usefixtures("config")
+def test_explain_finds_a_row_by_its_id(say: Command, job: JobFiles) -> None:
+    job.table(pl.DataFrame({"id": ["007", "1"], "text": texts(2)}))
+    job.set(input={"id": "id"})
+    assert say("explain", job.config_file(), "1").last["row"] == 1
+    assert say("explain", job.config_file(), "007").last["text"] == texts(1)[0]
+
+
+def test_the_ledger_tells_exports_and_forgets(say: Command, done: Path, tmp_path: Path) -> None:
+    assert say("ledger", "stats", done).last["answers"] == 29
+    exported = say("ledger", "export", done, tmp_path / "answers" / "all.parquet")
+    assert exported.last["answers"] == 29
+    frame = pl.read_parquet(tmp_path / "answers" / "all.parquet")
+    assert (frame.height, frame["key"].n_unique(), frame["prompt_tokens"].dtype) == (29, 29, pl.Int64)
+    assert say("ledger", "prune", done, "--older-than-days", 1).last == {"deleted": 0}
+    assert say("ledger", "prune", done, "--older-than-days", 0).last == {"deleted": 29}
+    assert say("plan", done).last["requests"] == 29
+
+
+@pytest.mark.parametrize("command", [["stats"], ["prune", "--older-than-days", "1"], ["export", "x.parquet"]])
+def test_without_a_ledger_its_commands_end_with_66(say: Command, config: Path, command: list[str]) -> None:
+    said = say("ledger", command[0], config, *command[1:])
+    assert said.status == 66
+    assert "there is no ledger yet" in said.err
+
+
+def test_an_export_that_cannot_be_written_ends_with_73(say: Command, done: Path) -> None:
+    said = say("ledger", "export", done, "/proc/nowhere/all.parquet")
+    assert (said.status, said.err.count("\n")) == (73, 1)
+
+
+def test_a_damaged_ledger_ends_in_one_line(say: Command, done: Path, job: JobFiles) -> None:
+    file = job.folder / "state" / "ledger.sqlite"
+    file.write_bytes(b"x" * file.stat().st_size)
+    for command in (["stats", done], ["export", done, job.folder / "x.parquet"]):
+        said = say("ledger", *command)
+        assert said.status in {73, 74}
+        assert said.err.startswith(f"error: {file}: ")
+        assert said.err.count("\n") == 1
+
+
+def test_the_schema_is_json(say: Command) -> None:
+    assert json.loads(say("schema").out)["properties"]["task"]
+
+
+@pytest.mark.usefixtures("config")
+def test_json_logs_are_json(job: JobFiles) -> None:
+    parts = job.folder / "state"
+    parts.mkdir()
+    (parts / "survey.json").write_text("{")
+    ran = job.run("--log-format", "json", "--no-progress")
+    assert ran.returncode == 0
+    assert last_line(ran)["ok"] == 29
+
+
+def test_a_bug_ends_with_70_and_asks_to_be_reported(capsys: pytest.CaptureFixture[str]) -> None:
+    def broken() -> int:
+        raise ZeroDivisionError("by zero")
+
+    assert exit_status(broken) == 70
+    err = capsys.readouterr().err
+    assert err.splitlines()[-1].startswith(
+        "error: a bug in pipeline: ZeroDivisionError: by zero; please report"
+    )
+
+
+def test_an_error_is_one_line_whatever_is_in_it(capsys: pytest.CaptureFixture[str]) -> None:
+    def wrong() -> int:
+        raise ConfigError("a\nb\x1b[31m", "second")
+
+    assert exit_status(wrong) == 78
+    assert capsys.readouterr().err == "error: a\\nb\\x1b[31m\nerror: second\n"
+
+
+def shell(script: str, config: Path) -> subprocess.CompletedProcess[str]:
+    env = {**environment(), "CONFIG": str(config), "PIPELINE": f"{sys.executable} -m pipeline"}
+    return subprocess.run(
+        ["bash", "-c", script], capture_output=True, text=True, env=env, timeout=60, check=False
+    )
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        "$PIPELINE run $CONFIG 2>&- >&-",
+        "$PIPELINE run $CONFIG --no-progress 2> >(head -c1 >/dev/null)",
+        "set -o pipefail; $PIPELINE run $CONFIG --quiet | true",
+        "$PIPELINE run $CONFIG 2>/dev/full",
+    ],
+    ids=["closed", "nobody reads stderr", "nobody reads stdout", "log on a full disk"],
+)
+def test_whoever_stops_listening_the_run_goes_on(config: Path, job: JobFiles, script: str) -> None:
+    ran = shell(script, config)
+    assert ran.returncode == 0, ran.stderr
+    assert "Traceback" not in ran.stderr
+    assert "Exception ignored" not in ran.stderr
+    assert job.labelled().height == 30
+
+
+def test_the_first_line_of_a_long_output_is_to_be_had(config: Path) -> None:
+    ran = shell("$PIPELINE schema | head -1; echo ${PIPESTATUS[0]}", config)
+    assert ran.stdout.splitlines() == ["{", "0"]
+    assert ran.stderr == ""
+
+
+def test_a_result_that_cannot_be_written_ends_with_74(config: Path) -> None:
+    ran = shell("$PIPELINE plan $CONFIG >/dev/full", config)
+    assert ran.returncode == 74
+    assert "stdout: " in ran.stderr
+    assert "Exception ignored" not in ran.stderr
+
+
+@pytest.mark.parametrize("what", ["--help", "schema", "simulate --list-faults", "run --help"])
+def test_without_room_for_stdout_the_status_is_74_and_no_bug_is_reported(config: Path, what: str) -> None:
+    ran = shell(f"$PIPELINE {what} >/dev/full", config)
+    assert ran.returncode == 74
+    assert ran.stderr == "error: stdout: [Errno 28] No space left on device; make room\n"
+
+
+def test_an_exit_status_survives_a_closed_pipe(config: Path) -> None:
+    ran = shell(
+        "set -o pipefail; $PIPELINE run $CONFIG --set output.columns.only='[\"nope\"]' | true", config
+    )
+    assert ran.returncode == 78, ran.stderr
+
+
+@pytest.mark.usefixtures("config")
+def test_all_that_is_printed_on_a_terminal_that_is_too_narrow_is_still_printed() -> None:
+    ran = subprocess.run(
+        [sys.executable, "-m", "pipeline", "--help"],
+        env={**environment(), "COLUMNS": "30"}, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert "ledger" in ran.stdout
+
+
+def test_the_module_is_the_command(config: Path) -> None:
+    assert os.access(config, os.R_OK)
+    ran = shell("$PIPELINE check $CONFIG", config)
+    assert (ran.returncode, last_line(ran)["status"]) == (0, "ok")

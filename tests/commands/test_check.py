@@ -1,0 +1,204 @@
+"""What is wrong is found before the first request: all of it at once, a line each."""
+
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from pipeline.cli import app as cli
+from pipeline.journey import run_job
+from pipeline.servers.simulator.server import Simulator
+from tests.jobs import JobFiles, texts
+
+Wrong = Callable[..., list[str]]
+
+
+@pytest.fixture
+def wrong(job: JobFiles, server: Simulator, capsys: pytest.CaptureFixture[str]) -> Wrong:
+    """Make sure that `check` and `run` end with a status and send nothing; returns the lines of `check`."""
+
+    def look(status: int, *arguments: str) -> list[str]:
+        path = str(job.config_file())
+        if not arguments:
+            assert cli.main(["check", path]) == status
+        said = capsys.readouterr().err
+        assert cli.main(["run", path, *arguments]) == status
+        run_said = capsys.readouterr().err
+        assert "Traceback" not in said + run_said
+        assert server.requests == 0
+        lines = (said or run_said).splitlines()
+        assert all(line.startswith("error: ") for line in lines)
+        return [line.removeprefix("error: ").replace(f"{job.folder}/", "") for line in lines]
+
+    return look
+
+
+@pytest.fixture
+def table(job: JobFiles) -> Path:
+    job.table(texts(5))
+    return job.folder / "in.parquet"
+
+
+def test_the_output_must_not_be_the_input(job: JobFiles, table: Path, wrong: Wrong) -> None:
+    before = table.read_bytes()
+    job.set(output={"path": "in.parquet"})
+    (line,) = wrong(78)
+    assert "output.path" in line
+    (job.folder / "link.parquet").symlink_to(table)
+    job.set(output={"path": "link.parquet"})
+    assert len(wrong(78)) == 1
+    assert table.read_bytes() == before
+
+
+@pytest.mark.usefixtures("table")
+def test_an_output_that_is_not_ours_is_kept_unless_told_otherwise(job: JobFiles, wrong: Wrong) -> None:
+    job.output.parent.mkdir()
+    pl.DataFrame({"precious": [1]}).write_parquet(job.output)
+    assert wrong(73) == [
+        "out/labelled.parquet: is there already and is not ours; move it away or use --overwrite"
+    ]
+    assert pl.read_parquet(job.output).columns == ["precious"]
+    assert cli.main(["run", str(job.config_file()), "--overwrite"]) == 0
+    assert "label" in job.labelled().columns
+
+
+@pytest.mark.usefixtures("table")
+def test_an_output_that_is_a_folder_is_named(job: JobFiles, wrong: Wrong) -> None:
+    job.output.mkdir(parents=True)
+    assert wrong(73) == ["out/labelled.parquet: is a folder; give output.path a file's name"]
+
+
+@pytest.fixture
+def read_only(job: JobFiles) -> Iterator[Path]:
+    folder = job.folder / "read-only"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "ro,size=1m", "tmpfs", str(folder)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("only root can mount a folder that root cannot write")
+    yield folder
+    subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+@pytest.mark.parametrize("section", ["output", "state"])
+@pytest.mark.usefixtures("table", "read_only")
+def test_a_folder_that_cannot_be_written_is_found_before_the_first_request(
+    job: JobFiles, wrong: Wrong, section: str
+) -> None:
+    job.set(
+        **{section: {"path": "read-only/out.parquet"} if section == "output" else {"dir": "read-only/state"}}
+    )
+    (line,) = wrong(73)
+    assert "read-only" in line
+    assert f"check {section}." in line
+
+
+@pytest.mark.usefixtures("table")
+def test_a_folder_that_a_file_is_in_the_way_of_is_named(job: JobFiles, wrong: Wrong) -> None:
+    (job.folder / "file").touch()
+    job.set(output={"path": "file/out.parquet"})
+    (line,) = wrong(73)
+    assert "check output.path" in line
+
+
+@pytest.mark.usefixtures("table")
+def test_a_missing_output_folder_is_made(job: JobFiles) -> None:
+    job.set(output={"path": "new/and/deep/out.parquet"})
+    assert cli.main(["run", str(job.config_file()), "--quiet"]) == 0
+    assert job.output.exists()
+
+
+def test_new_columns_that_the_input_has_already_need_a_prefix(job: JobFiles, wrong: Wrong) -> None:
+    job.table(pl.DataFrame({"text": ["a"], "label": ["mine"], "cost_usd": [1.0]}))
+    (line,) = wrong(78)
+    assert line.startswith("output.columns.prefix: the input already has label, cost_usd; set a prefix")
+    job.set(output={"columns": {"prefix": "tag_"}})
+    assert cli.main(["run", str(job.config_file()), "--quiet"]) == 0
+    assert job.labelled()["label"].to_list() == ["mine"]
+
+
+def test_columns_that_are_not_kept_are_in_nobodys_way(job: JobFiles) -> None:
+    job.table(pl.DataFrame({"text": ["a"], "label": ["mine"]}))
+    job.set(output={"columns": {"only": ["text"]}})
+    assert cli.main(["check", str(job.config_file())]) == 0
+
+
+@pytest.mark.usefixtures("table")
+async def test_an_earlier_output_of_ours_may_be_labelled_again(job: JobFiles) -> None:
+    await run_job(job.config())
+    first = job.labelled()
+    job.set(input={"path": "out/labelled.parquet"}, output={"path": "out/again.parquet"})
+    result = await run_job(job.config())
+    assert result.requests == 0
+    assert job.labelled().columns == first.columns
+    assert job.labelled()["label"].equals(first["label"])
+
+
+@pytest.mark.usefixtures("table")
+def test_a_template_that_names_a_missing_column_is_told_which_there_are(job: JobFiles, wrong: Wrong) -> None:
+    job.set(task={"text": "{title}: {text}"})
+    (line,) = wrong(78)
+    assert "title" in line
+    assert "id" in line
+    assert "text" in line
+
+
+def test_files_that_would_become_one_are_named(job: JobFiles, wrong: Wrong) -> None:
+    (job.folder / "days").mkdir()
+    for name in ("a.csv", "a.tsv"):
+        (job.folder / "days" / name).write_text("text\nhello\n")
+    job.set(input={"path": "days"}, output={"path": "out/days"})
+    assert wrong(78) == ["input.path: a.csv and a.tsv would both become a.parquet; rename one"]
+
+
+def test_a_file_needs_a_file_and_a_folder_a_folder(job: JobFiles, table: Path, wrong: Wrong) -> None:
+    (job.folder / "days").mkdir()
+    table.rename(job.folder / "days" / "a.parquet")
+    job.set(input={"path": "days"})
+    (line,) = wrong(78)
+    assert "output.path" in line
+
+
+@pytest.mark.usefixtures("job")
+def test_a_missing_input_ends_with_66(wrong: Wrong) -> None:
+    (line,) = wrong(66)
+    assert "in.parquet" in line
+
+
+def test_check_tells_everything_at_once(
+    job: JobFiles, server: Simulator, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job.table(pl.DataFrame({"text": ["a"], "label": ["mine"]}))
+    job.output.mkdir(parents=True)
+    (job.folder / "state").touch()
+    job.set(
+        model={"api_key_env": "NOBODY_HAS_THIS_KEY"},
+        output={"columns": {"only": ["text", "label", "nope"]}},
+    )
+    monkeypatch.delenv("NOBODY_HAS_THIS_KEY", raising=False)
+    assert cli.main(["check", str(job.config_file())]) == 78
+    captured = capsys.readouterr()
+    lines = captured.err.splitlines()
+    assert len(lines) == 5
+    for line, sign in zip(
+        lines,
+        ["nope", "output.columns.prefix", "is a folder", "state: is no folder", "NOBODY_HAS_THIS_KEY"],
+        strict=True,
+    ):
+        assert sign in line
+    assert server.requests == 0
+
+
+def test_a_missing_input_does_not_hide_what_is_wrong_with_the_output(
+    job: JobFiles, capsys: pytest.CaptureFixture[str]
+) -> None:
+    job.output.mkdir(parents=True)
+    assert cli.main(["check", str(job.config_file())]) == 66
+    assert "is a folder" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("table")
+def test_check_leaves_the_state_directory_unmade(job: JobFiles) -> None:
+    assert cli.main(["check", str(job.config_file())]) == 0
+    assert "state" not in [path.name for path in job.folder.iterdir()]

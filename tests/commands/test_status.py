@@ -1,0 +1,76 @@
+"""What `status` tells of a run that is on, that was killed, and that is done."""
+
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from pipeline.servers.simulator.server import Simulator
+from pipeline.servers.simulator.settings import Fixed, SimulatorSettings
+from tests.jobs import JobFiles, command, last_line, right_label, texts
+
+
+@pytest.fixture
+def server() -> Iterator[Simulator]:
+    with Simulator(SimulatorSettings(latency=Fixed(0.1)), label_for=right_label) as simulator:
+        yield simulator
+
+
+@pytest.fixture
+def going(job: JobFiles) -> Iterator[subprocess.Popen[str]]:
+    """A run that has got some of its answers and is far from its end."""
+    job.table(texts(3000))
+    job.set(limits={"max_concurrency": 4}, model={"price": {"input": 1, "output": 4}})
+    run = job.start("--quiet")
+    deadline = time.monotonic() + 20
+    while status(job).get("answers", 0) < 10:
+        assert time.monotonic() < deadline
+    yield run
+    run.kill()
+    run.communicate()
+
+
+def status(job: JobFiles) -> dict[str, Any]:
+    ran = command("status", str(job.config_file()))
+    return last_line(ran) if ran.returncode == 0 else {}
+
+
+def test_a_run_that_is_on_shows_what_it_has_paid_for(
+    going: subprocess.Popen[str], job: JobFiles, server: Simulator
+) -> None:
+    told = status(job)
+    assert (told["status"], told["running_as"].split(" on ")[0]) == ("running", f"process {going.pid}")
+    assert (told["requests"], told["seconds"]) == (None, None)
+    assert 10 <= told["answers"] <= server.billed
+    assert told["prompt_tokens"] > 10 * 10
+    assert told["cost_usd"] == pytest.approx((told["prompt_tokens"] + 4 * told["completion_tokens"]) / 1e6)
+
+
+def test_a_killed_run_is_not_said_to_be_running(
+    going: subprocess.Popen[str], job: JobFiles, server: Simulator
+) -> None:
+    going.send_signal(signal.SIGKILL)
+    going.wait()
+    told = status(job)
+    assert (told["status"], told["running_as"], told["requests"]) == ("interrupted", None, None)
+    assert server.billed - 4 * 2 <= told["answers"] <= server.billed
+    said = command("status", str(job.config_file())).stderr
+    assert "interrupted" in said
+    assert "requests" not in said
+
+
+def test_a_run_that_was_stopped_gently_is_interrupted_and_one_that_is_done_published(
+    going: subprocess.Popen[str], job: JobFiles, server: Simulator
+) -> None:
+    going.send_signal(signal.SIGTERM)
+    assert going.wait(20) == 75
+    told = status(job)
+    assert (told["status"], told["answers"]) == ("interrupted", server.billed)
+    job.table(texts(told["answers"] // 2))
+    assert job.run("--quiet").returncode == 0
+    done = status(job)
+    assert (done["status"], done["rows_done"], done["answers"]) == ("published", told["answers"] // 2, 0)
+    assert (done["requests"], done["seconds"] >= 0) == (0, True)

@@ -1,0 +1,100 @@
+"""What is sent: the same bytes for every row but its text, in the strictest form that the endpoint takes."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.config import ModelSettings
+from pipeline.llm.protocol.body import BodyTemplate, Form, first_form, weaker
+from pipeline.tasks.prompt import Task, user_message
+from pipeline.tasks.schema import answer_schema
+from tests.tasks.make import settings
+
+TASK = Task(settings(), "system \ue000slot\ue000", bytes(16), answer_schema(settings()))
+MODEL = ModelSettings.model_validate({"name": "m", "temperature": 0, "max_tokens": 32})
+
+
+def model(**more: Any) -> ModelSettings:
+    return ModelSettings.model_validate({"name": "m", **more})
+
+
+def body(form: Form, *, again: bool = False, of: ModelSettings = MODEL) -> dict[str, Any]:
+    sent: dict[str, Any] = json.loads(BodyTemplate(TASK, of, form).body("text", again=again))
+    return sent
+
+
+def test_the_strictest_form_holds_everything() -> None:
+    assert body(Form("json_schema", logprobs=True)) == {
+        "model": "m",
+        "messages": [
+            {"role": "system", "content": TASK.system},
+            {"role": "user", "content": user_message("text")},
+        ],
+        "max_tokens": 32,
+        "temperature": 0,
+        "response_format": {
+            "type": "json_schema",
+            "json_schema": {"name": "answer", "strict": True, "schema": TASK.schema},
+        },
+        "logprobs": True,
+    }
+
+
+def test_weaker_forms_leave_parts_out() -> None:
+    assert body(Form("json_object", logprobs=False))["response_format"] == {"type": "json_object"}
+    plain = body(Form("text", logprobs=False))
+    assert {"response_format", "logprobs"} & set(plain) == set()
+
+
+def test_a_second_ask_is_stricter_and_has_twice_the_tokens() -> None:
+    again = body(Form("text", logprobs=False), again=True)
+    assert again["max_tokens"] == 64
+    assert again["messages"][1]["content"] == user_message("text", again=True)
+
+
+def test_sampling_settings_are_sent_where_they_are_set() -> None:
+    sent = body(Form("text", logprobs=False), of=model(temperature=None, top_p=0.5, seed=7))
+    assert (sent["top_p"], sent["seed"], "temperature" in sent) == (0.5, 7, False)
+
+
+@given(st.text())
+def test_only_the_text_differs_between_rows_whatever_it_says(text: str) -> None:
+    template = BodyTemplate(TASK, MODEL, Form("json_schema", logprobs=True))
+    sent = template.body(text)
+    assert json.loads(json.loads(sent)["messages"][1]["content"].split("\n")[-1]) == text
+    first, second = template.body("one"), sent
+    shared = first.index(b'"role":"user"')
+    assert first[:shared] == second[:shared]
+
+
+@pytest.mark.parametrize(
+    ("settings", "forms"),
+    [
+        ({}, [("json_schema", True), ("json_object", True), ("text", True), ("text", False)]),
+        ({"logprobs": False}, [("json_schema", False), ("json_object", False), ("text", False)]),
+        ({"logprobs": True}, [("json_schema", True), ("json_object", True), ("text", True)]),
+        ({"structured_output": "json_object"}, [("json_object", True), ("json_object", False)]),
+        ({"structured_output": "text", "logprobs": False}, [("text", False)]),
+    ],
+)
+def test_a_refused_form_gives_way_to_weaker_ones_in_this_order(
+    settings: dict[str, Any], forms: list[tuple[str, bool]]
+) -> None:
+    of = model(**settings)
+    found: list[Form] = []
+    form: Form | None = first_form(of)
+    while form is not None:
+        found.append(form)
+        form = weaker(form, of, "response_format is not supported")
+    assert [(form.mode, form.logprobs) for form in found] == forms
+
+
+def test_a_refusal_of_logprobs_drops_them_first() -> None:
+    form = first_form(MODEL)
+    assert weaker(form, MODEL, "400: Logprobs are not allowed") == Form("json_schema", logprobs=False)
+    assert weaker(form, model(logprobs=True), "logprobs are not allowed") == Form(
+        "json_object", logprobs=True
+    )

@@ -1,0 +1,133 @@
+"""Every way in which endpoints are known to fail is classed rightly."""
+
+import orjson
+import pytest
+
+from pipeline.llm.replies import Kind
+from pipeline.records import Status
+from tests.llm.protocol.test_reply import completion, error, failure
+
+OXEN_CREDITS = {
+    "error": {"type": "insufficient_credits", "title": "Insufficient credits", "detail": "Add credits."},
+    "status": "error",
+    "status_message": "insufficient_credits",
+}
+HTML = b"<html><head><title>502 Bad Gateway</title></head></html>"
+
+FAILURES = {
+    "OpenAI, quota used up": (429, error(message="You exceeded your quota", type="insufficient_quota", code="insufficient_quota"), Kind.QUOTA),
+    "OpenAI, spend limit": (429, error(message="Stop", type="x", code="project_spend_limit_exceeded"), Kind.QUOTA),
+    "credit balance": (429, error(message="Empty", code="credit_balance_exhausted"), Kind.QUOTA),
+    "Oxen, no credits, 402": (402, OXEN_CREDITS, Kind.QUOTA),
+    "Oxen, no credits, 429": (429, OXEN_CREDITS, Kind.QUOTA),
+    "Oxen, only the status message": (400, {"status": "error", "status_message": "insufficient_credits"}, Kind.QUOTA),
+    "402 without words": (402, b"", Kind.QUOTA),
+    "OpenRouter, 200 with 402 in it": (200, error(message="Insufficient credits", code=402), Kind.QUOTA),
+    "200 with a quota in it": (200, error(message="no", type="insufficient_quota"), Kind.QUOTA),
+    "OpenAI, wrong key": (401, error(message="Incorrect API key provided", type="invalid_request_error", code="invalid_api_key"), Kind.DENIED),
+    "401 in HTML": (401, HTML, Kind.DENIED),
+    "a gateway's 403": (403, b"Forbidden", Kind.DENIED),
+    "OpenAI, no such model": (404, error(message="The model `x` does not exist", type="invalid_request_error", code="model_not_found"), Kind.CONFIG),
+    "LiteLLM, no such model": (400, error(message="litellm.BadRequestError", type="None", param="None", code="model_not_found"), Kind.CONFIG),
+    "vLLM, no such model, flat": (404, {"object": "error", "message": "The model `x` does not exist.", "type": "NotFoundError", "param": None, "code": 404}, Kind.CONFIG),
+    "Ollama, no such model": (404, {"error": "model 'x' not found"}, Kind.CONFIG),
+    "Oxen, no such thing": (404, {"error": {"type": "resource_not_found", "title": "Resource not found"}, "status": "error", "status_message": "resource_not_found"}, Kind.CONFIG),
+    "404 in HTML": (404, HTML, Kind.CONFIG),
+    "OpenAI, rate limit": (429, error(message="Rate limit reached", type="requests", code="rate_limit_exceeded"), Kind.THROTTLED),
+    "LiteLLM, rate limit, string code": (429, error(message="litellm.RateLimitError", type="throttling_error", param=None, code="429"), Kind.THROTTLED),
+    "LiteLLM in front of Bedrock": (429, error(message="Too many tokens, please wait before trying again.", code="429"), Kind.THROTTLED),
+    "Gemini, a list": (429, [error(code=429, message="exhausted", status="RESOURCE_EXHAUSTED")], Kind.THROTTLED),
+    "429 without words": (429, b"", Kind.THROTTLED),
+    "OpenRouter, 200 with 429 in it": (200, error(message="Provider returned error", code=429), Kind.THROTTLED),
+    "OpenAI, slow down": (503, error(message="Slow down", type="service_unavailable", code="slow_down"), Kind.THROTTLED),
+    "OpenAI, overloaded": (503, error(message="That model is currently overloaded with other requests.", type="server_error", code=None), Kind.THROTTLED),
+    "Anthropic, overloaded": (529, {"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}}, Kind.THROTTLED),
+    "Groq, no capacity": (498, error(message="Flex tier capacity exceeded"), Kind.THROTTLED),
+    "Oxen, a 429 behind a 502": (502, error(message="Upstream error: Rate limit reached for requests"), Kind.THROTTLED),
+    "Oxen, 500": (500, error(message="Internal server error"), Kind.TRANSIENT),
+    "Together, no capacity": (503, error(message="The server is not ready yet", type="service_unavailable"), Kind.TRANSIENT),
+    "llama.cpp, loading": (503, error(code=503, message="Loading model", type="unavailable_error"), Kind.TRANSIENT),
+    "a gateway's page": (502, HTML, Kind.TRANSIENT),
+    "504 without words": (504, b"", Kind.TRANSIENT),
+    "408": (408, error(message="Request timeout"), Kind.TRANSIENT),
+    "409": (409, error(message="Conflict"), Kind.TRANSIENT),
+    "a context length in a server error": (500, error(message="context length"), Kind.TRANSIENT),
+    "OpenAI, no json_schema": (400, error(message="Invalid parameter: 'response_format' of type 'json_schema' is not supported with this model.", type="invalid_request_error"), Kind.UNSUPPORTED),
+    "OpenAI, no logprobs": (400, error(message="You are not allowed to request logprobs"), Kind.UNSUPPORTED),
+    "FastAPI, unknown field": (422, {"detail": [{"loc": ["body", "response_format"], "msg": "extra fields not permitted"}]}, Kind.UNSUPPORTED),
+    "204": (204, b"", Kind.GARBLED),
+    "200, empty": (200, b"", Kind.GARBLED),
+    "200, HTML": (200, b"<html>Welcome</html>", Kind.GARBLED),
+    "200, cut": (200, orjson.dumps(completion())[:-20], Kind.GARBLED),
+    "200, another error": (200, error(message="Provider returned error", code=502), Kind.GARBLED),
+    "200, an error sentence": (200, {"error": "it failed"}, Kind.GARBLED),
+    "no choices": (200, completion(choices=[]), Kind.GARBLED),
+    "choices null": (200, completion(choices=None), Kind.GARBLED),
+    "message null": (200, completion(choices=[{"message": None}]), Kind.GARBLED),
+    "content null": (200, completion({"content": None}), Kind.GARBLED),
+    "content empty": (200, completion({"content": ""}), Kind.GARBLED),
+    "only a tool call": (200, completion({"content": None, "tool_calls": [{}]}, "tool_calls"), Kind.GARBLED),
+    "content a number": (200, completion({"content": 42}), Kind.GARBLED),
+    "content a list of numbers": (200, completion({"content": [42]}), Kind.GARBLED),
+    "a list": (200, [completion()], Kind.GARBLED),
+    "a number": (200, b"42", Kind.GARBLED),
+    "null": (200, b"null", Kind.GARBLED),
+    "not UTF-8": (200, orjson.dumps(completion()).replace(b"games", b"g\xffmes"), Kind.GARBLED),
+    "NaN": (200, orjson.dumps(completion()).replace(b'"index":0', b'"index":NaN'), Kind.GARBLED),
+    "a lone surrogate": (200, orjson.dumps(completion()).replace(b"games", b"\\ud800"), Kind.GARBLED),
+    "choices twice": (200, orjson.dumps(completion())[:-1] + b',"choices":[]}', Kind.GARBLED),
+    "content twice": (200, b'{"choices":[{"message":{"content":"games","content":"sound"}}]}', Kind.GARBLED),
+    "deep": (200, b"[" * 1_000_000, Kind.GARBLED),
+    "deep, and keys to compare": (200, b'{"choices":1,"x":' + b"[" * 1000 + b'"choices","choices"' + b"]" * 1000 + b"}", Kind.GARBLED),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", FAILURES)
+def test_a_failure_is_of_its_class(what: str) -> None:
+    status, body, kind = FAILURES[what]
+    found = failure(status, body)
+    assert (found.kind, found.status) == (kind, status)
+    assert 0 < len(found.message) <= 400
+
+
+TOO_LONG, ERROR, FILTERED = Status.TOO_LONG, Status.ERROR, Status.FILTERED
+ROWS = {
+    "OpenAI, context": (400, error(message="This model's maximum context length is 8192 tokens", code="context_length_exceeded"), TOO_LONG),
+    "OpenAI, string": (400, error(message="Invalid 'messages[1].content': string too long", code="string_above_max_length"), TOO_LONG),
+    "OpenAI, larger than a minute's tokens": (429, error(message="Request too large for gpt-4.1-nano", type="tokens", code="rate_limit_exceeded"), TOO_LONG),
+    "vLLM, flat": (400, {"object": "error", "message": "This model's maximum context length is 4096 tokens.", "type": "BadRequestError", "code": 400}, TOO_LONG),
+    "llama.cpp": (400, error(code=400, message="the request exceeds the available context size", type="exceed_context_size_error", n_ctx=512), TOO_LONG),
+    "LiteLLM": (400, error(message="litellm.ContextWindowExceededError: context window", code="400"), TOO_LONG),
+    "413 of a gateway": (413, HTML, TOO_LONG),
+    "Azure, content filter": (400, error(message="The response was filtered", code="content_filter", innererror={"code": "ResponsibleAIPolicyViolation"}), FILTERED),
+    "OpenAI, content policy": (400, error(message="Rejected", code="content_policy_violation"), FILTERED),
+    "bad request": (400, error(message="Bad request", type="invalid_request_error"), ERROR),
+    "bad request in HTML": (400, HTML, ERROR),
+    "a teapot": (418, b"", ERROR),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", ROWS)
+def test_a_failure_of_one_row_ends_that_row_as(what: str) -> None:
+    status, body, row_status = ROWS[what]
+    found = failure(status, body)
+    assert (found.kind, found.row_status) == (Kind.ROW, row_status)
+
+
+def test_a_message_names_the_status_and_what_the_endpoint_says() -> None:
+    assert failure(500, error(message="Boom")).message == "500: Boom"
+    assert failure(500, HTML).message == "status 500"
+    assert failure(402, OXEN_CREDITS).message == "402: Insufficient credits; Add credits."
+    assert failure(500, {"error": "sentence"}).message == "500: sentence"
+
+
+def test_a_redirect_names_its_host_and_not_its_query() -> None:
+    found = failure(308, b"", {"location": "https://elsewhere.example/v1?token=secret"})
+    assert found.kind is Kind.CONFIG
+    assert "https://elsewhere.example/v1" in found.message
+    assert "secret" not in found.message
+
+
+def test_retry_after_comes_along() -> None:
+    assert failure(429, b"", {"retry-after": "7"}).retry_after == 7
+    assert failure(503, b"", {"retry-after": "3"}).retry_after == 3

@@ -1,0 +1,215 @@
+"""Every envelope that endpoints are known to answer in is classed rightly, and none makes the reader fail."""
+
+import json
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.llm.protocol.reply import MAX_TOKENS_PLAUSIBLE, read
+from pipeline.llm.replies import NOTHING, Failure, Reply, Usage
+from pipeline.records import Status
+
+CONTENT = '{"label": "games"}'
+
+
+def completion(message: Any = None, finish: Any = "stop", **more: Any) -> dict[str, Any]:
+    """A chat completion as OpenAI sends it."""
+    return {
+        "id": "chatcmpl-1",
+        "object": "chat.completion",
+        "model": "gpt-4.1-nano-2025-04-14",
+        "choices": [
+            {
+                "index": 0,
+                "message": message
+                if message is not None
+                else {"role": "assistant", "content": CONTENT, "refusal": None},
+                "logprobs": None,
+                "finish_reason": finish,
+            }
+        ],
+        "usage": {
+            "prompt_tokens": 100,
+            "completion_tokens": 5,
+            "prompt_tokens_details": {"cached_tokens": 64},
+        },
+        **more,
+    }
+
+
+def reply(body: Any) -> Reply:
+    found = read(200, {}, body if isinstance(body, bytes) else orjson.dumps(body))
+    assert isinstance(found, Reply), found
+    return found
+
+
+def failure(status: int, body: Any, headers: dict[str, str] | None = None) -> Failure:
+    found = read(status, headers or {}, body if isinstance(body, bytes) else orjson.dumps(body))
+    assert isinstance(found, Failure), found
+    return found
+
+
+def test_a_completion_is_a_reply() -> None:
+    assert reply(completion()) == Reply(
+        text=CONTENT,
+        finish="stop",
+        status=None,
+        error=None,
+        usage=Usage(100, 64, 5, None),
+        model="gpt-4.1-nano-2025-04-14",
+        request_id="chatcmpl-1",
+        logprobs=None,
+    )
+
+
+def error(**fields: Any) -> dict[str, Any]:
+    return {"error": fields}
+
+
+@pytest.mark.parametrize(
+    ("message", "finish", "text", "status"),
+    [
+        ({"content": CONTENT}, None, CONTENT, None),
+        ({"content": CONTENT}, 7, CONTENT, None),
+        ({"content": [{"type": "text", "text": '{"label":'}, {"type": "text", "text": ' "games"}'}]}, "stop", CONTENT, None),
+        ({"content": [{"type": "reasoning", "text": "hm"}, {"type": "text", "text": "games"}]}, "stop", "games", None),
+        ({"content": "{", "refusal": None}, "length", "{", None),
+        ({"content": None}, "length", None, None),
+        ({"content": None}, "content_filter", None, Status.FILTERED),
+        ({"content": "gam"}, "content_filter", "gam", Status.FILTERED),
+        ({"content": None, "refusal": "I can't."}, "stop", None, Status.REFUSED),
+    ],
+)  # fmt: skip
+def test_a_reply_may_look_like_this(
+    message: dict[str, Any], finish: Any, text: str | None, status: Status | None
+) -> None:
+    found = reply(completion(message, finish))
+    assert (found.text, found.status) == (text, status)
+    assert (found.error is None) == (status is None)
+    assert found.finish == (finish if isinstance(finish, str) else None)
+
+
+def test_a_byte_order_mark_is_passed_over() -> None:
+    assert reply(b"\xef\xbb\xbf" + orjson.dumps(completion())).text == CONTENT
+
+
+def test_the_word_content_in_the_models_own_text_is_no_double_key() -> None:
+    said = '{"content": "message", "choices": "content"}'
+    assert reply(completion({"content": said})).text == said
+
+
+@pytest.mark.parametrize("status", [429, 500, 200])
+def test_neither_keys_nor_wrong_types_in_an_error_make_it_fail(status: int) -> None:
+    for body in (
+        error(message=7, code=["x"], type={"a": 1}),
+        {"error": ["a"]},
+        {"error": True},
+        {"error": 7},
+    ):
+        assert isinstance(failure(status, body), Failure)
+
+
+@pytest.mark.parametrize(
+    ("told", "usage"),
+    [
+        (None, NOTHING),
+        ("many", NOTHING),
+        ({}, NOTHING),
+        ({"prompt_tokens": -1, "completion_tokens": "5"}, NOTHING),
+        ({"prompt_tokens": 10**18, "completion_tokens": True}, NOTHING),
+        ({"prompt_tokens": 1.5, "completion_tokens": None}, NOTHING),
+        ({"prompt_tokens": MAX_TOKENS_PLAUSIBLE}, Usage(MAX_TOKENS_PLAUSIBLE)),
+        ({"prompt_tokens": 3, "prompt_tokens_details": None}, Usage(3)),
+        ({"prompt_tokens": 3, "prompt_tokens_details": {"cached_tokens": None}}, Usage(3)),
+        ({"prompt_tokens": 3, "completion_tokens": 0, "cost": 0.25}, Usage(3, None, 0, 0.25)),
+        ({"cost": 0}, Usage(cost_usd=0.0)),
+        ({"cost": -1}, NOTHING),
+        ({"cost": "0.25"}, NOTHING),
+        ({"cost": False}, NOTHING),
+    ],
+)
+def test_usage_is_what_can_be_believed(told: Any, usage: Usage) -> None:
+    assert reply(completion(usage=told)).usage == usage
+
+
+def test_a_garbled_reply_that_was_billed_says_so() -> None:
+    assert failure(200, completion({"content": None})).usage == Usage(100, 64, 5)
+
+
+def with_logprobs(content: Any) -> Reply:
+    body = completion()
+    body["choices"][0]["logprobs"] = content
+    return reply(body)
+
+
+def test_logprobs_are_kept_as_pairs() -> None:
+    tokens = [
+        {"token": "ga", "logprob": -0.123456, "bytes": [1], "top_logprobs": []},
+        {"token": "mes", "logprob": 0},
+    ]
+    assert json.loads(with_logprobs({"content": tokens}).logprobs or "") == [["ga", -0.1235], ["mes", 0.0]]
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        None,
+        {},
+        {"content": None},
+        {"content": []},
+        {"content": [{"token": "x"}]},
+        {"content": [{"token": "x", "logprob": None}]},
+        {"content": [{"token": "x", "logprob": "nan"}]},
+        {"content": ["x"]},
+        {"tokens": ["x"], "token_logprobs": [-1]},
+        7,
+    ],
+)
+def test_a_good_reply_is_not_lost_for_odd_logprobs(told: Any) -> None:
+    assert (with_logprobs(told).text, with_logprobs(told).logprobs) == (CONTENT, None)
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers(-9, 9) | st.floats(allow_nan=False) | st.text(max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=2)
+        | st.dictionaries(
+            st.sampled_from(
+                [
+                    "choices",
+                    "message",
+                    "content",
+                    "error",
+                    "code",
+                    "type",
+                    "usage",
+                    "logprobs",
+                    "text",
+                    "token",
+                ]
+            ),
+            inner,
+            max_size=4,
+        )
+    ),
+    max_leaves=12,
+)
+
+
+@given(st.integers(200, 599), json_values)
+def test_whatever_json_comes_it_is_a_reply_or_a_failure(status: int, body: Any) -> None:
+    assert isinstance(read(status, {}, orjson.dumps(body)), Reply | Failure)
+
+
+@given(st.integers(200, 599), st.binary())
+def test_whatever_bytes_come_they_are_a_failure(status: int, body: bytes) -> None:
+    assert isinstance(read(status, {}, body), Failure)
+
+
+@given(st.integers(0, 400))
+def test_a_completion_that_is_cut_anywhere_is_never_a_reply(kept: int) -> None:
+    body = orjson.dumps(completion())
+    assert isinstance(read(200, {}, body[: min(kept, len(body) - 1)]), Failure)

@@ -1,0 +1,258 @@
+"""The client against a real server that does everything wrong which TCP and HTTP allow."""
+
+import asyncio
+import ssl
+import sys
+import time
+import zlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from pipeline.llm.protocol.body import BodyTemplate, first_form
+from pipeline.llm.replies import Failure, Kind, Reply
+from pipeline.llm.transport.client import MAX_BODY_BYTES, Client
+from pipeline.servers.simulator.faults import Call, wires
+from pipeline.servers.simulator.http1 import Response
+from pipeline.servers.simulator.server import Simulator
+from pipeline.servers.simulator.settings import SimulatorSettings
+from tests.llm.protocol.test_body import MODEL, TASK
+
+CANARY = "sk-canary-123"
+BODY = BodyTemplate(TASK, MODEL, first_form(MODEL)).body("a text")
+
+
+@asynccontextmanager
+async def connected(server: Simulator) -> AsyncIterator[Client]:
+    async with Client.open(server.base_url, lambda: {"Authorization": f"Bearer {CANARY}"}) as client:
+        yield client
+
+
+async def asked(fault: object, seconds: float = 10, times: int = 1) -> tuple[Reply | Failure, Simulator]:
+    """Ask a server that spoils the last of *times* requests; returns what came of it."""
+    async with Simulator(label_for=lambda _: "games") as server, connected(server) as client:
+        server.script([None] * (times - 1) + [fault])
+        for _ in range(times):
+            outcome, _ = await client.ask(BODY, seconds)
+        return outcome, server
+
+
+async def failure(fault: object, seconds: float = 10) -> Failure:
+    outcome, _ = await asked(fault, seconds)
+    assert isinstance(outcome, Failure), outcome
+    assert CANARY not in repr(outcome)
+    return outcome
+
+
+async def test_a_right_reply_is_read_with_its_rate_limits() -> None:
+    settings = SimulatorSettings()
+    async with Simulator(settings, label_for=lambda _: "games") as server, connected(server) as client:
+        headers = (("x-ratelimit-remaining-requests", "0"), ("x-ratelimit-reset-requests", "20ms"))
+        server.script([lambda call: Response(200, call.right().body, headers)])
+        outcome, window = await client.ask(BODY, 10)
+    assert isinstance(outcome, Reply)
+    assert outcome.text == '{"label":"games"}'
+    assert outcome.usage.prompt_tokens
+    assert window is not None
+    assert window.wait_seconds(None, None) == pytest.approx(0.02)
+
+
+@pytest.mark.parametrize(
+    ("fault", "kind"),
+    [
+        ("reset_mid_body", Kind.TRANSIENT),
+        ("fin_mid_body", Kind.TRANSIENT),
+        ("drop", Kind.TRANSIENT),
+        ("big_header", Kind.TRANSIENT),
+        ("no_content_length", Kind.GARBLED),
+        ("cut_json", Kind.GARBLED),
+        ("non_utf8", Kind.GARBLED),
+        ("deep_json", Kind.GARBLED),
+        ("duplicate_keys", Kind.GARBLED),
+        ("html_200", Kind.GARBLED),
+        ("http_204", Kind.GARBLED),
+        ("html_502", Kind.TRANSIENT),
+        ("unauthorized", Kind.DENIED),
+        ("context_length", Kind.ROW),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: -5\r\n\r\n", Kind.TRANSIENT),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", Kind.TRANSIENT),
+        (b"HTTP/1.1 999999 OK\r\n\r\n", Kind.TRANSIENT),
+        (b"\x16\x03\x01 this is no HTTP", Kind.TRANSIENT),
+    ],
+)
+async def test_a_broken_reply_is_a_failure_of_its_class(fault: object, kind: Kind) -> None:
+    assert (await failure(fault)).kind is kind
+
+
+async def test_a_stale_connection_costs_at_most_one_transient_failure() -> None:
+    async with Simulator(label_for=lambda _: "games") as server, connected(server) as client:
+        server.script(["stale_keepalive", None, None])
+        outcomes = [(await client.ask(BODY, 10))[0] for _ in range(3)]
+    assert all(isinstance(one, Reply) or one.kind is Kind.TRANSIENT for one in outcomes)
+    assert isinstance(outcomes[0], Reply)
+    assert isinstance(outcomes[-1], Reply)
+
+
+@pytest.mark.parametrize("fault", ["hang", "headers_only", "drip"])
+async def test_whatever_takes_too_long_is_given_up_in_time(fault: str) -> None:
+    start = time.monotonic()
+    found = await failure(fault, seconds=0.3)
+    assert time.monotonic() - start < 1
+    assert (found.kind, found.timed_out, found.congested) == (Kind.TRANSIENT, True, True)
+    assert "0.3 s" in found.message
+
+
+async def test_nobody_there_is_unreachable() -> None:
+    async with Simulator() as server, connected(server) as client:
+        server.start_outage("refuse")
+        outcome, _ = await client.ask(BODY, 10)
+    assert isinstance(outcome, Failure)
+    assert outcome.kind is Kind.UNREACHABLE
+
+
+async def test_a_host_that_does_not_exist_is_unreachable() -> None:
+    async with Client.open("http://no-such-host.invalid/v1", dict) as client:
+        outcome, _ = await client.ask(BODY, 10)
+    assert isinstance(outcome, Failure)
+    assert outcome.kind is Kind.UNREACHABLE
+
+
+def greatest_memory_kib(*, forget: bool = False) -> int:
+    """The most memory that this process has had since it was last told to forget, as Linux counts it."""
+    if forget:
+        Path("/proc/self/clear_refs").write_text("5")
+    return int(Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0])
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="memory is read from /proc")
+@pytest.mark.parametrize("name", ["gzip_bomb", "endless_body"])
+async def test_a_bomb_and_a_flood_cost_at_most_16_mib(name: str) -> None:
+    wires._bomb()  # made once by the server, whose memory this is too
+    async with Simulator() as server, connected(server) as client:
+        await client.ask(BODY, 10)
+        before = greatest_memory_kib(forget=True)
+        for _ in range(3):
+            server.script([name])
+            outcome, _ = await client.ask(BODY, 30)
+            assert isinstance(outcome, Failure)
+            assert (outcome.kind, "larger than 1 MiB" in outcome.message) == (Kind.GARBLED, True)
+        assert greatest_memory_kib() - before <= 16 * 1024
+
+
+async def test_a_body_of_the_greatest_size_is_read() -> None:
+    def padded(call: Call) -> Response:
+        body = call.right().body
+        return Response(200, body + b" " * (MAX_BODY_BYTES - len(body)))
+
+    def too_long(call: Call) -> Response:
+        return Response(200, padded(call).body + b" ")
+
+    assert isinstance((await asked(padded))[0], Reply)
+    assert isinstance((await asked(too_long))[0], Failure)
+
+
+@pytest.mark.parametrize(("encoding", "window_bits"), [("gzip", 31), ("deflate", 15)])
+async def test_a_compressed_reply_is_read(encoding: str, window_bits: int) -> None:
+    def packed(call: Call) -> Response:
+        packer = zlib.compressobj(wbits=window_bits)
+        body = packer.compress(call.right().body) + packer.flush()
+        return Response(200, body, (("Content-Encoding", encoding),))
+
+    assert isinstance((await asked(packed))[0], Reply)
+
+
+async def test_what_claims_to_be_compressed_and_is_not_is_a_failure() -> None:
+    found = await failure(lambda call: Response(200, call.right().body, (("Content-Encoding", "gzip"),)))
+    assert found.kind is Kind.TRANSIENT
+
+
+async def test_only_encodings_that_it_can_read_are_asked_for() -> None:
+    seen: list[dict[str, str]] = []
+
+    def note(call: Call) -> Response:
+        seen.append(dict(call.request.headers))
+        return call.right()
+
+    await asked(note)
+    assert seen[0]["accept-encoding"] == "gzip, deflate"
+    assert seen[0]["authorization"] == f"Bearer {CANARY}"
+    assert seen[0]["content-type"] == "application/json"
+
+
+@pytest.mark.parametrize("fault", ["redirect_307", "redirect_308"])
+async def test_a_redirect_is_not_followed_and_nothing_is_leaked(fault: str) -> None:
+    outcome, server = await asked(fault)
+    assert isinstance(outcome, Failure)
+    assert (outcome.kind, server.strays, server.requests) == (Kind.CONFIG, [], 1)
+    assert "redirects to http://localhost" in outcome.message
+
+
+async def test_a_bad_certificate_is_not_trusted_and_sees_no_request(untrusted: ssl.SSLContext) -> None:
+    async with Simulator(tls=untrusted) as server, connected(server) as client:
+        outcome, _ = await client.ask(BODY, 10)
+        assert server.requests == 0
+    assert isinstance(outcome, Failure)
+    assert outcome.kind is Kind.UNTRUSTED
+
+
+async def test_tls_where_there_is_none_is_a_failure() -> None:
+    async with Simulator() as server:
+        url = server.base_url.replace("http:", "https:")
+        async with Client.open(url, dict) as client:
+            outcome, _ = await client.ask(BODY, 0.5)
+    assert isinstance(outcome, Failure)
+    assert outcome.kind in {Kind.UNREACHABLE, Kind.TRANSIENT}
+
+
+async def test_connections_are_used_again_and_are_as_many_as_requests_in_flight() -> None:
+    async with Simulator(label_for=lambda _: "games") as server, connected(server) as client:
+        outcomes = await asyncio.gather(*(client.ask(BODY, 10) for _ in range(150)))
+        lines = len(server._connections)
+        await asyncio.gather(*(client.ask(BODY, 10) for _ in range(150)))
+        assert len(server._connections) == lines
+    assert lines > 100  # aiohttp's own cap
+    assert all(isinstance(outcome, Reply) for outcome, _ in outcomes)
+
+
+async def test_a_rotated_key_is_sent_after_a_refresh() -> None:
+    keys = ["old", "right"]
+    async with (
+        Simulator(SimulatorSettings(api_key="right")) as server,
+        Client.open(server.base_url, lambda: {"Authorization": f"Bearer {keys.pop(0)}"}) as client,
+    ):
+        refused, _ = await client.ask(BODY, 10)
+        client.refresh()
+        taken, _ = await client.ask(BODY, 10)
+    assert isinstance(refused, Failure)
+    assert isinstance(taken, Reply)
+
+
+async def test_cookies_are_not_kept() -> None:
+    seen: list[str | None] = []
+
+    def bake(call: Call) -> Response:
+        seen.append(call.request.headers.get("cookie"))
+        return Response(200, call.right().body, (("Set-Cookie", "session=1"),))
+
+    async with Simulator() as server, connected(server) as client:
+        server.script([bake, bake])
+        await client.ask(BODY, 10)
+        await client.ask(BODY, 10)
+    assert seen == [None, None]
+
+
+async def test_the_model_object_tells_the_price_and_its_lack_is_a_failure() -> None:
+    settings = SimulatorSettings(prices=(1e-7, 4e-7), models=("a/b c",))
+    async with Simulator(settings) as server, connected(server) as client:
+        found = await client.model("a/b c")
+        missing = await client.model("other")
+    assert not isinstance(found, Failure)
+    assert float(found["pricing"]["input_cost_per_token"]) == 1e-7
+    assert isinstance(missing, Failure)
+
+
+async def test_a_server_without_model_objects_is_a_failure_and_no_crash() -> None:
+    async with Simulator(SimulatorSettings(model_objects=False)) as server, connected(server) as client:
+        assert isinstance(await client.model("m"), Failure)

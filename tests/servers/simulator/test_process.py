@@ -1,0 +1,111 @@
+"""The simulator as a process of its own, and over TLS."""
+
+import asyncio
+import json
+import signal
+import ssl
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from types import SimpleNamespace
+
+from pipeline.servers.simulator.log import read_log, repeats
+from pipeline.servers.simulator.server import Simulator
+from tests.servers.simulator.simulator_client import ask, chat, line, request
+
+ROOT = Path(__file__).parents[3]
+
+PROGRAM = """
+import asyncio, json, sys
+from dataclasses import asdict
+from pathlib import Path
+from pipeline.servers.simulator.process import serve
+from pipeline.servers.simulator.settings import SimulatorSettings
+
+settings = SimulatorSettings(log_path=Path(sys.argv[1]), faults={"http_500": 0.2})
+served = asyncio.run(serve(settings, lambda url: print(url, flush=True)))
+print(json.dumps(asdict(served)))
+"""
+
+
+@asynccontextmanager
+async def simulator(log: Path) -> AsyncIterator[tuple[asyncio.subprocess.Process, SimpleNamespace]]:
+    """Start the program; the second value has the base URL, as a Simulator has."""
+    pipe = asyncio.subprocess.PIPE
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", PROGRAM, str(log), stdout=pipe, cwd=ROOT
+    )
+    try:
+        url = (await process.stdout.readline()).decode().strip()
+        yield process, SimpleNamespace(base_url=url)
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.communicate()
+
+
+async def test_it_serves_until_sigterm_and_tells_the_sums(tmp_path: Path):
+    async with simulator(tmp_path / "log.jsonl") as (process, server):
+        statuses = [(await ask(server, f"row {n}")).status for n in range(30)]
+        process.send_signal(signal.SIGTERM)
+        out, _ = await process.communicate()
+    served = json.loads(out)
+    assert process.returncode == 0
+    assert (served["requests"], served["billed"], served["repeats"]) == (30, statuses.count(200), 0)
+
+
+async def test_a_killed_server_leaves_whole_lines(tmp_path: Path):
+    path = tmp_path / "log.jsonl"
+    async with simulator(path) as (process, server), line(server) as connection:
+        answered = 0
+
+        async def kill_later() -> None:
+            await asyncio.sleep(0.1)
+            process.kill()
+
+        killing = asyncio.create_task(kill_later())
+        while (await connection.send(request(chat(f"row {answered}")))).status:
+            answered += 1
+        await killing
+    entries = read_log(path)
+    assert answered <= len(entries) <= answered + 1
+    assert answered > 10
+    assert repeats(entries) == {}
+    assert path.read_bytes().endswith(b"\n")
+
+
+def test_its_modules_start_quickly_and_know_nothing_of_the_floors_above():
+    code = "import sys, pipeline.servers.simulator.process; print([name for name in sys.modules])"
+    names = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout
+    for unwanted in (
+        "polars",
+        "pyarrow",
+        "aiohttp",
+        "pipeline.llm",
+        "pipeline.inputs",
+    ):
+        assert repr(unwanted) not in names
+
+
+async def test_it_can_speak_tls_with_a_certificate_that_nobody_trusts(tmp_path: Path):
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    make = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 1 -subj /CN=127.0.0.1"
+    subprocess.run([*make.split(), "-keyout", key, "-out", certificate], check=True, capture_output=True)  # noqa: ASYNC221
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    tls.load_cert_chain(certificate, key)
+    trusting = ssl.create_default_context()
+    trusting.check_hostname, trusting.verify_mode = False, ssl.CERT_NONE
+    async with Simulator(tls=tls) as server:
+        assert server.base_url.startswith("https://")
+        async with line(server, trusting) as connection:
+            assert (await connection.send(request(chat("x")))).status == 200
+        try:
+            async with line(server, ssl.create_default_context()):
+                raise AssertionError("the certificate was trusted")
+        except ssl.SSLCertVerificationError:
+            pass
+        assert server.requests == 1

@@ -1,0 +1,138 @@
+"""Settings are checked at once and can be read from a command line's words."""
+
+import math
+from random import Random
+from statistics import median
+
+import pytest
+
+from pipeline.errors import UsageError
+from pipeline.servers.simulator.settings import (
+    Fixed,
+    Lognormal,
+    Outage,
+    SimulatorSettings,
+    Uniform,
+    parse_faults,
+    parse_latency,
+    parse_outage,
+    parse_prices,
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "latency"),
+    [
+        ("0", Fixed(0)),
+        ("fixed:0.5", Fixed(0.5)),
+        ("uniform:0.2,0.8", Uniform(0.2, 0.8)),
+        ("lognormal:0.5", Lognormal(0.5)),
+        ("lognormal:0.5,0.3", Lognormal(0.5, 0.3)),
+    ],
+)
+def test_a_latency_is_read_from_one_word(text, latency):
+    assert parse_latency(text) == latency
+
+
+@pytest.mark.parametrize(
+    "text", ["", "x", "uniform:1", "fixed:1,2", "gauss:1,2", "lognormal:", "lognormal:1,2,3"]
+)
+def test_a_latency_that_is_none_is_refused_with_the_forms_there_are(text):
+    with pytest.raises(
+        UsageError, match=r"not understood; write 0\.5, uniform:0\.2,0\.8 or lognormal:0\.5,0\.4"
+    ):
+        parse_latency(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "-1",
+        "inf",
+        "nan",
+        "uniform:2,1",
+        "uniform:-1,1",
+        "lognormal:0,1",
+        "lognormal:1,-1",
+        "1e300",
+        "uniform:0,1e9",
+        "lognormal:1e308,9",
+        "lognormal:1,900",
+    ],
+)
+def test_a_latency_that_cannot_be_is_refused(text):
+    with pytest.raises(UsageError, match=r"latency .*: give"):
+        parse_latency(text)
+
+
+def test_faults_are_read_from_words():
+    assert parse_faults(["http_500=0.1", "drop=1e-3"]) == {"http_500": 0.1, "drop": 0.001}
+
+
+@pytest.mark.parametrize("text", ["http_500", "http_500=", "http_500=often"])
+def test_a_fault_without_a_rate_is_refused(text):
+    with pytest.raises(UsageError, match="write it as name=rate"):
+        parse_faults([text])
+
+
+def test_all_wrong_faults_are_named_at_once_with_the_nearest_there_is():
+    with pytest.raises(UsageError) as caught:
+        SimulatorSettings(faults={"http_5000": 0.1, "drop": 2, "hang": math.nan})
+    assert [problem.split(";")[0] for problem in caught.value.problems] == [
+        "fault http_5000: there is none of that name",
+        "fault drop: its rate is 2",
+        "fault hang: its rate is nan",
+    ]
+    assert "use http_500" in caught.value.problems[0]
+
+
+def test_rates_may_add_up_to_one_and_no_further():
+    SimulatorSettings(faults=dict.fromkeys(["http_500", "drop", "hang"], 1 / 3))
+    with pytest.raises(UsageError, match=r"add up to 1\.2"):
+        SimulatorSettings(faults={"http_500": 0.6, "drop": 0.6})
+
+
+def test_the_key_is_not_shown():
+    assert "canary" not in repr(SimulatorSettings(api_key="canary"))
+
+
+def test_latencies_follow_their_distribution():
+    dice = Random(1)
+    uniform = [Uniform(0.2, 0.8).draw(dice) for _ in range(2000)]
+    lognormal = [Lognormal(0.5, 0.5).draw(dice) for _ in range(2000)]
+    assert 0.2 <= min(uniform) < max(uniform) <= 0.8
+    assert median(lognormal) == pytest.approx(0.5, rel=0.05)
+    assert sum(value > 1.6 for value in lognormal) == pytest.approx(20, abs=15)
+
+
+@pytest.mark.parametrize("latency", [Fixed(0.5), Uniform(0.25, 0.75), Lognormal(0.5, 0.4)])
+def test_a_latency_is_written_as_it_is_read(latency):
+    assert parse_latency(str(latency)) == latency
+
+
+@pytest.mark.parametrize(
+    ("text", "outage"),
+    [
+        ("60:30", Outage(60, 30, "refuse")),
+        ("0:0.5:503", Outage(0, 0.5, "503")),
+        ("1:2:hang", Outage(1, 2, "hang")),
+    ],
+)
+def test_an_outage_is_read_from_one_word(text, outage):
+    assert parse_outage(text) == outage
+
+
+@pytest.mark.parametrize("text", ["", "60", "60:", ":30", "a:b", "-1:5", "0:0", "nan:1", "0:inf", "1:2:3:4"])
+def test_an_outage_that_is_none_is_refused(text):
+    with pytest.raises(UsageError, match=r"outage .*; write "):
+        parse_outage(text)
+
+
+def test_prices_are_read_per_million_and_kept_per_token():
+    assert parse_prices("0.10,0.40") == pytest.approx((1e-7, 4e-7))
+
+
+@pytest.mark.parametrize("text", ["", "1", "1,2,3", "a,b", "-1,0", "nan,1", "1,inf"])
+def test_prices_that_are_none_are_refused(text):
+    with pytest.raises(UsageError, match="write IN,OUT in US dollars per million tokens"):
+        parse_prices(text)

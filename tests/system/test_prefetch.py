@@ -1,0 +1,112 @@
+"""Reading ahead keeps its distance, hands errors on and leaves nothing behind."""
+
+import asyncio
+import threading
+from contextlib import aclosing
+
+import pytest
+
+from pipeline.system.prefetch import prefetch
+
+
+class Counter:
+    """An iterator that knows what was taken from it, by which threads, and whether it was closed."""
+
+    def __init__(self, stop=1000, fail_at=None):
+        self.taken, self.closed, self.threads = 0, False, set()
+        self._stop, self._fail_at = stop, fail_at
+
+    def items(self):
+        try:
+            for number in range(self._stop):
+                self.threads.add(threading.current_thread())
+                if number == self._fail_at:
+                    raise RuntimeError("broken")
+                self.taken += 1
+                yield number
+        finally:
+            self.closed = True
+
+    def threads_alive(self):
+        return [thread for thread in self.threads if thread.is_alive()]
+
+
+async def settled():
+    """Give the thread every chance to run ahead."""
+    for _ in range(50):
+        await asyncio.sleep(0.001)
+
+
+async def test_items_come_in_order_and_from_one_other_thread():
+    source = Counter(stop=50)
+    assert [item async for item in prefetch(source.items())] == list(range(50))
+    assert len(source.threads) == 1
+    assert threading.current_thread() not in source.threads
+    assert source.closed
+
+
+@pytest.mark.parametrize("ahead", [1, 2, 5])
+async def test_at_most_so_many_items_wait(ahead):
+    source = Counter()
+    async with aclosing(prefetch(source.items(), ahead)) as items:
+        given = 0
+        async for _ in items:
+            given += 1
+            await settled()
+            assert source.taken == given + ahead
+            if given == 5:
+                break
+
+
+async def test_closing_early_closes_the_iterator_and_ends_the_thread():
+    source = Counter()
+    async with aclosing(prefetch(source.items())) as items:
+        assert await anext(items) == 0
+    assert source.closed
+    await settled()
+    assert not source.threads_alive()
+
+
+async def test_an_exception_comes_out_after_the_items_before_it():
+    source = Counter(fail_at=3)
+    items = prefetch(source.items())
+    assert [await anext(items), await anext(items), await anext(items)] == [0, 1, 2]
+    with pytest.raises(RuntimeError, match="broken"):
+        await anext(items)
+    assert source.closed
+    await settled()
+    assert not source.threads_alive()
+
+
+async def test_cancelling_the_consumer_closes_the_iterator_once_its_step_is_done():
+    started, go_on, closed, steps = threading.Event(), threading.Event(), threading.Event(), []
+
+    def slow():
+        try:
+            while True:
+                steps.append(1)
+                started.set()
+                go_on.wait(10)
+                yield 1
+        finally:
+            closed.set()
+
+    async def consume():
+        async with aclosing(prefetch(slow())) as items:
+            async for _ in items:
+                pass
+
+    task = asyncio.create_task(consume())
+    await asyncio.to_thread(started.wait, 10)
+    task.cancel()
+    await settled()
+    assert not closed.is_set()
+    go_on.set()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert closed.is_set()
+    assert len(steps) == 1
+
+
+async def test_an_iterator_without_close_is_fine():
+    assert [item async for item in prefetch(iter([1, 2]), ahead=5)] == [1, 2]
