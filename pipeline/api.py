@@ -11,7 +11,7 @@ from pipeline.job.job import RunOptions
 from pipeline.job.prepare import Start, started
 from pipeline.summary import RunResult
 from pipeline.system.memory import keep_no_free_memory
-from pipeline.telemetry.healthcheck import told
+from pipeline.telemetry.healthcheck import reporting
 
 if TYPE_CHECKING:
     from pipeline.commands.plan import Plan
@@ -85,7 +85,10 @@ def run(
         PipelineError: If the run could not finish; its subclass tells why. Calling again continues.
     """
     whole = options.selection is None and config.model.provider != "simulate"  # others say nothing of the job
-    with told(config.notify.healthcheck_url if whole else None) as check, started(config, options) as start:
+    with (
+        reporting(config.notify.healthcheck_url if whole else None) as check,
+        started(config, options) as start,
+    ):
         if start.result is None:
             check.begun()
         result = start.result or _go_on(start, watch, stop, handle_signals=handle_signals)

@@ -30,7 +30,7 @@ from pipeline.outputs.tally import Tally
 from pipeline.records import Prompts, Span
 from pipeline.summary import RunResult
 from pipeline.system.clock import Clock
-from pipeline.system.memory import seldom_searched
+from pipeline.system.memory import relaxed_gc
 from pipeline.system.prefetch import prefetch
 from pipeline.system.shutdown import Stop
 from pipeline.telemetry.progress import Progress, Silent, Watcher
@@ -60,7 +60,7 @@ async def go_on(
 ) -> RunResult:
     """Label the table of a job that has been started; the result and the errors are those of `api.run`."""
     clock, stop = clock or Clock(), stop or Stop()
-    with stop.listening(), seldom_searched():
+    with stop.listening(), relaxed_gc():
         async with fenced(start.job.output, start.lock, clock, stop.request) as fence:
             ensure_output(start.job)
             return await Journey(Execution(start.job, fence, stop, clock), watch or Silent()).go()
@@ -87,12 +87,12 @@ class Journey:
     async def _label_and_publish(self) -> RunResult:
         source = self._job.source
         for _ in range(ROUNDS):
-            done = await self._threads.run(self._fence.guarded, self._parts.spans, whole(source))
+            done = await self._threads.run(self._fence.guard, self._parts.spans, whole(source))
             self._rows_done = sum(span.rows for span in done)
             await self._label(list(gaps(whole(source), done)))
             ensure_unchanged(source)
             try:
-                return await self._threads.run(self._fence.guarded, self._publish)
+                return await self._threads.run(self._fence.guard, self._publish)
             except DamagedPartError as error:
                 log.warning("%s: is damaged; its rows are made again from the ledger", error)
         raise DiskError(
@@ -122,19 +122,19 @@ class Journey:
     def _write_part(self, span: Span, prompts: Prompts, answered: Answered) -> int:
         """Write the part of a chunk and return how many of its rows failed. Runs in a thread, too."""
         batch = part_batch(self._job.config.task.kind, prompts, answered)
-        self._fence.guarded(self._parts.write, span, batch)
+        self._fence.guard(self._parts.write, span, batch)
         return failed_rows(batch)
 
     def _publish(self) -> RunResult:
         """Publish the output and save the run as finished. Runs in a thread."""
-        job, effort, guarded = self._job, self._execution.effort(), self._fence.guarded
+        job, effort, guard = self._job, self._execution.effort(), self._fence.guard
         ours, tally = publication(job, effort.run_id, self._parts), Tally(effort.run_id)
-        last_look = partial(guarded, ensure_unchanged, job.source)
+        last_look = partial(guard, ensure_unchanged, job.source)
         publish(ours, self._parts, tally, go_on=self._execution.go_on, before_rename=last_look)
         result = result_of(effort, tally, job, price_source=self._execution.price_source)
-        guarded(save_report, job.workspace.report, result, tally)
+        guard(save_report, job.workspace.report, result, tally)
         self._execution.finish(effort, result)
-        guarded(self._parts.remove)
+        guard(self._parts.remove)
         return result
 
     def progress(self) -> Progress:

@@ -80,7 +80,7 @@ def run(
 
         is_trial = dry_run or limit or sample or provider == "simulate"
         metrics = MetricsFile(None if is_trial else metrics_file, config)
-        with metrics.told():
+        with metrics.reporting():
             options = run_options(limit, sample, seed, retry, overwrite=overwrite)
             loaded = load(config, overrides, provider, date)
             if dry_run:

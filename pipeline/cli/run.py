@@ -15,7 +15,7 @@ from pipeline.job.job import RunOptions
 from pipeline.summary import RunResult
 from pipeline.telemetry.logfile import kept
 from pipeline.telemetry.logs import configure
-from pipeline.telemetry.progress import Bar, Both, Log
+from pipeline.telemetry.progress import Bar, Log, Tee
 from pipeline.telemetry.prometheus import MetricsFile
 
 TOO_MANY = "more rows failed than limits.max_failed allows ({}); see label_error"
@@ -38,7 +38,7 @@ def run(
         try:
             with interruptible():
                 result = api.run(
-                    config, options, watch=Both(Bar(), Log()) if bar else Log(), handle_signals=True
+                    config, options, watch=Tee(Bar(), Log()) if bar else Log(), handle_signals=True
                 )
         except BaseException as error:
             failure = as_pipeline_error(error)

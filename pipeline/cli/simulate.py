@@ -146,11 +146,11 @@ def simulate(  # noqa: PLR0913, PLR0917 - as many as the command has options
 ) -> int:
     """Serve an OpenAI-compatible endpoint on 127.0.0.1 that only pretends, with chosen latency, limits and faults, until Ctrl-C or SIGTERM. Rehearses jobs for free."""
     # What only the running command needs is imported here: --help must not wait for it.
-    from pipeline.cli import simulate_output as rehearse  # noqa: PLC0415
+    from pipeline.cli import simulate_output  # noqa: PLC0415
     from pipeline.servers.simulator import settings as chosen  # noqa: PLC0415
 
     if list_faults:
-        return rehearse.list_faults()
+        return simulate_output.list_faults()
     with failures_told():
         settings = chosen.SimulatorSettings(
             seed=seed,
@@ -170,4 +170,4 @@ def simulate(  # noqa: PLR0913, PLR0917 - as many as the command has options
             keep_entries=False,
             log_path=log,
         )
-        return rehearse.serve_until_stopped(settings)
+        return simulate_output.serve_until_stopped(settings)

@@ -124,7 +124,7 @@ def _count_missing(job: Job, counts: _Counts, store: Store | None, prompts: list
         if (
             answer
             and outcome
-            and parser.settled(outcome.status, answer.asks)
+            and parser.is_final(outcome.status, answer.asks)
             and outcome.status not in job.options.retry
         ):
             counts.answered += 1

@@ -10,7 +10,7 @@ from pipeline.errors import ConfigError, KeyRefusedError, PipelineError, Provide
 from pipeline.job.prepare import for_provider
 from pipeline.llm.billing import Billing
 from pipeline.llm.protocol.body import MODES, BodyTemplate, Form
-from pipeline.llm.replies import Failure, Kind, Reply, Window
+from pipeline.llm.replies import Failure, FailureKind, Reply, Window
 from pipeline.llm.request import Request, answer_from_reply
 from pipeline.llm.transport.client import Client
 from pipeline.llm.transport.credentials import request_headers
@@ -23,11 +23,11 @@ from pipeline.tasks.prompt import Task
 QUESTION = "A short text about nothing in particular."
 TIMEOUT_SECONDS = 60.0
 
-REASONS: Mapping[Kind, type[PipelineError]] = {
-    Kind.DENIED: KeyRefusedError,
-    Kind.QUOTA: KeyRefusedError,
-    Kind.CONFIG: ConfigError,
-    Kind.UNTRUSTED: ConfigError,
+REASONS: Mapping[FailureKind, type[PipelineError]] = {
+    FailureKind.DENIED: KeyRefusedError,
+    FailureKind.QUOTA: KeyRefusedError,
+    FailureKind.CONFIG: ConfigError,
+    FailureKind.UNTRUSTED: ConfigError,
 }
 
 

@@ -8,13 +8,13 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, TypeVar
 
-from pipeline.engine.resolver import Desk
+from pipeline.engine.resolver import Resolver
 from pipeline.errors import DiskError, InterruptedRunError, LockedError
 from pipeline.job.fence import Fence
 from pipeline.job.job import Job
 from pipeline.job.workspace import PUBLISHED, RunRecord, stamp
 from pipeline.ledger import Ledger
-from pipeline.llm.dispatcher import Asker
+from pipeline.llm.dispatcher import Dispatcher
 from pipeline.llm.request import Counters
 from pipeline.llm.transport.client import Client
 from pipeline.llm.transport.credentials import request_headers
@@ -46,10 +46,13 @@ class Execution:
         self._started = clock.now()
         self.record, self._continued = job.workspace.begin_or_continue(job.identity, clock)
         self.threads = Threads()
-        self.resolver = Desk(
-            Parser(job.config.task), self.record.run_id, retry=job.options.retry, asker=self._open_asker
+        self.resolver = Resolver(
+            Parser(job.config.task),
+            self.record.run_id,
+            retry=job.options.retry,
+            dispatcher=self._open_dispatcher,
         )
-        self._asker: Asker | None = None
+        self._dispatcher: Dispatcher | None = None
         self._resources, self._opening = AsyncExitStack(), asyncio.Lock()
         self._ending = threading.Event()
 
@@ -89,35 +92,35 @@ class Execution:
         await draining
 
     async def _drain(self) -> None:
-        if self._asker is None:
+        if self._dispatcher is None:
             return
-        draining = asyncio.create_task(self._asker.drain(self.job.config.limits.drain))
+        draining = asyncio.create_task(self._dispatcher.drain(self.job.config.limits.drain))
         hurried = asyncio.create_task(self._stop.hurried.wait())
         await asyncio.wait({draining, hurried}, return_when=asyncio.FIRST_COMPLETED)
         hurried.cancel()
-        await asyncio.gather(draining, self._asker.drain(0))  # what is left is given up
+        await asyncio.gather(draining, self._dispatcher.drain(0))  # what is left is given up
         await self.resolver.ledger.flush()
 
-    async def _open_asker(self) -> Asker:
+    async def _open_dispatcher(self) -> Dispatcher:
         """Open the endpoint; called when the first prompt has no answer."""
         async with self._opening:
-            if self._asker is None:
-                self._asker = await self._resources.enter_async_context(self._asking())
-        return self._asker
+            if self._dispatcher is None:
+                self._dispatcher = await self._resources.enter_async_context(self._dispatching())
+        return self._dispatcher
 
     @asynccontextmanager
-    async def _asking(self) -> AsyncIterator[Asker]:
+    async def _dispatching(self) -> AsyncIterator[Dispatcher]:
         config = self.job.config
         spent = await self.resolver.ledger.spent(self.record.run_id) if self._continued else 0.0
         headers = partial(request_headers, config.model)
         headers()  # a missing key is found before anything is started
         async with endpoint_url(config) as url, Client.open(url, headers) as client:
-            asker = Asker(
+            dispatcher = Dispatcher(
                 client, self.job.task, config, self.record.run_id, deliver=self.resolver.ledger.append,
-                stop=self._stop.request, before_send=self.fence.ensure_lately, clock=self._clock, spent_usd=spent,
+                stop=self._stop.request, before_send=self.fence.ensure_fresh, clock=self._clock, spent_usd=spent,
             )  # fmt: skip
-            await asker.start()
-            yield asker
+            await dispatcher.start()
+            yield dispatcher
 
     def go_on(self) -> None:
         """Let a thread that publishes carry on.
@@ -132,11 +135,11 @@ class Execution:
     @property
     def price_source(self) -> str | None:
         """Where the price is from; None if nothing was asked, or no price is known."""
-        return self._asker.billing.source if self._asker else None
+        return self._dispatcher.billing.source if self._dispatcher else None
 
     def effort(self) -> RunRecord:
         """Return the record with what this execution has done added."""
-        counters = self._asker.counters if self._asker else Counters()
+        counters = self._dispatcher.counters if self._dispatcher else Counters()
         seconds = self._clock.now() - self._started
         return self.record.after(counters.requests, counters.retries, counters.throttled, seconds)
 
@@ -145,26 +148,26 @@ class Execution:
         self.record = replace(
             effort, status=PUBLISHED, output=stamp(self.job.output), summary=result.as_dict()
         )
-        self.fence.guarded(self.job.workspace.save, self.record)
+        self.fence.guard(self.job.workspace.save, self.record)
 
     def _save_effort(self) -> None:
         if self.record.status != PUBLISHED:
             with suppress(DiskError, LockedError):  # either has been reported already
-                self.fence.guarded(self.job.workspace.save, self.effort())
+                self.fence.guard(self.job.workspace.save, self.effort())
 
     def progress(self, rows_done: int, rows_failed: int) -> Progress:
         """Return where the run stands: *rows_done* rows are in parts, *rows_failed* of them failed."""
-        asker, rows = self._asker, self.job.source.rows
-        counters = asker.counters if asker else Counters()
+        dispatcher, rows = self._dispatcher, self.job.source.rows
+        counters = dispatcher.counters if dispatcher else Counters()
         return Progress(
             rows=rows,
             done=min(rows, rows_done + self.resolver.answered),
             failed=rows_failed,
             reused=self.resolver.reused,
-            in_flight=asker.concurrency.sending if asker else 0,
-            waiting=asker is not None and asker.health.open,
+            in_flight=dispatcher.concurrency.sending if dispatcher else 0,
+            waiting=dispatcher is not None and dispatcher.breaker.open,
             requests=counters.requests,
             retries=counters.retries,
             tokens=counters.prompt_tokens + counters.completion_tokens,
-            cost_usd=asker.budget.spent_usd if asker and asker.billing.source else None,
+            cost_usd=dispatcher.budget.spent_usd if dispatcher and dispatcher.billing.source else None,
         )

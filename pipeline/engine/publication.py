@@ -7,7 +7,7 @@ from pipeline.inputs.read import read_batches
 from pipeline.inputs.source import whole
 from pipeline.job.job import Job
 from pipeline.outputs.destination import OURS, output_name
-from pipeline.outputs.join import Sheet
+from pipeline.outputs.join import OutputFile
 from pipeline.outputs.parts import DamagedPartError, Parts, gaps
 from pipeline.outputs.publish import Publication
 
@@ -28,8 +28,8 @@ def publication(job: Job, run_id: str, parts: Parts) -> Publication:
         b"pipeline.version": __version__.encode(),
         b"pipeline.rows": str(job.source.rows).encode(),
     }
-    sheets = [
-        Sheet(
+    files = [
+        OutputFile(
             name=output_name(file.name),
             schema=job.kept_schema(),
             batches=partial(read_batches, job.source, file, job.kept_columns()),
@@ -39,7 +39,7 @@ def publication(job: Job, run_id: str, parts: Parts) -> Publication:
     ]
     return Publication(
         path=job.output,
-        sheets=sheets,
+        files=files,
         rows=job.source.rows,
         kind=job.config.task.kind,
         prefix=job.config.output.columns.prefix,

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from itertools import compress
 
 from pipeline.ledger import Ledger
-from pipeline.llm.dispatcher import Asker
+from pipeline.llm.dispatcher import Dispatcher
 from pipeline.outputs.columns import Answered
 from pipeline.records import Answer, Answers, Outcome, Prompt, Prompts, Status
 from pipeline.tasks.parse import Parser
@@ -32,7 +32,7 @@ class _Waiting:
         return prompt
 
 
-class Desk:
+class Resolver:
     """Knows which answers are on their way, so that no key is asked twice.
 
     Attributes:
@@ -42,7 +42,12 @@ class Desk:
     """
 
     def __init__(
-        self, parser: Parser, run: str, *, retry: Iterable[Status], asker: Callable[[], Awaitable[Asker]]
+        self,
+        parser: Parser,
+        run: str,
+        *,
+        retry: Iterable[Status],
+        dispatcher: Callable[[], Awaitable[Dispatcher]],
     ) -> None:
         """Make one.
 
@@ -50,16 +55,16 @@ class Desk:
             parser: Tells what an answer means.
             run: The run's id.
             retry: Statuses whose stored answers do not count, unless this run paid for them.
-            asker: Opens the way to the endpoint when it is first needed.
+            dispatcher: Opens the way to the endpoint when it is first needed.
         """
         self._parser = parser
         self._run = run
         self._retry = frozenset(retry)
         self._doubtful = self._retry | {Status.INVALID}
-        self._open_asker = asker
-        self._asker: Asker | None = None
+        self._open_dispatcher = dispatcher
+        self._dispatcher: Dispatcher | None = None
         self._pending: dict[bytes, _Waiting] = {}  # who looks up or asks each key
-        self._along: dict[bytes, list[_Waiting]] = {}  # who else waits for it
+        self._followers: dict[bytes, list[_Waiting]] = {}  # who else waits for it
         self.reused = 0
         self.answered = 0
         self.ledger: Ledger
@@ -73,11 +78,11 @@ class Desk:
         self._settle_known(waiting, known)
         missing = [key for key in mine if key in self._pending]
         if missing:
-            asker = self._asker = self._asker or await self._open_asker()
+            dispatcher = self._dispatcher = self._dispatcher or await self._open_dispatcher()
             for key in missing:
                 previous = known[key] if key in known else None  # noqa: SIM401 - a Mapping's `get` raises and catches
                 again = previous is not None and not self._retried(previous)
-                asker.ask(waiting.prompt(key), previous if again else None)
+                dispatcher.ask(waiting.prompt(key), previous if again else None)
         try:
             if waiting.missing:
                 await waiting.done
@@ -89,10 +94,10 @@ class Desk:
         """Take answers that have become durable: pass them on, or have them asked once more."""
         for answer in answers:
             outcome = self._parser.outcome(answer)
-            if self._parser.settled(outcome.status, answer.asks) or self._asker is None:
+            if self._parser.is_final(outcome.status, answer.asks) or self._dispatcher is None:
                 self._pass_on(answer, outcome)
             else:
-                self._asker.ask(self._pending[answer.key].prompt(answer.key), answer)
+                self._dispatcher.ask(self._pending[answer.key].prompt(answer.key), answer)
 
     def _claim(self, waiting: _Waiting) -> list[bytes]:
         """Return the keys that nobody is after yet; they are ours from now on.
@@ -102,7 +107,7 @@ class Desk:
         mine = [key for key in waiting.places if key not in self._pending]
         if len(mine) < len(waiting.places):
             for key in waiting.places.keys() & self._pending.keys():
-                self._along.setdefault(key, []).append(waiting)
+                self._followers.setdefault(key, []).append(waiting)
         self._pending.update(dict.fromkeys(mine, waiting))
         return mine
 
@@ -110,19 +115,19 @@ class Desk:
         """Take the answers that the ledger has, all at once: most rows of most nights end here."""
         meant = self._parser.outcomes(known)
         if not self._doubtful.isdisjoint(meant["status"]):
-            stand = list(map(self._stands, meant["status"], known.columns["asks"], known.columns["run"]))
+            stand = list(map(self._counts, meant["status"], known.columns["asks"], known.columns["run"]))
             known, meant = known.where(stand), {name: list(compress(meant[name], stand)) for name in meant}
         self.reused += len(known) - known.columns["run"].count(self._run)
         for key in known:
             del self._pending[key]
         waiting.answered.add_all(known, meant)
         self._given(waiting, len(known))
-        for key in known.keys() & self._along.keys():
+        for key in known.keys() & self._followers.keys():
             answer = known[key]
-            self._pass_along(answer, self._parser.outcome(answer))
+            self._pass_to_followers(answer, self._parser.outcome(answer))
 
-    def _stands(self, status: Status, asks: int, run: str) -> bool:
-        return self._parser.settled(status, asks) and not self._is_retried(status, run)
+    def _counts(self, status: Status, asks: int, run: str) -> bool:
+        return self._parser.is_final(status, asks) and not self._is_retried(status, run)
 
     def _retried(self, answer: Answer) -> bool:
         return self._is_retried(self._parser.outcome(answer).status, answer.run)
@@ -135,10 +140,10 @@ class Desk:
         owner = self._pending.pop(answer.key)
         owner.answered.add(answer, outcome)
         self._given(owner, 1)
-        self._pass_along(answer, outcome)
+        self._pass_to_followers(answer, outcome)
 
-    def _pass_along(self, answer: Answer, outcome: Outcome) -> None:
-        for waiting in self._along.pop(answer.key, ()):
+    def _pass_to_followers(self, answer: Answer, outcome: Outcome) -> None:
+        for waiting in self._followers.pop(answer.key, ()):
             waiting.answered.add(answer, outcome)
             self._given(waiting, 1)
 

@@ -13,7 +13,7 @@ from pipeline.inputs.delimited.grammar import other_delimiter
 from pipeline.inputs.discover import Found, discover, refuse_impostor
 from pipeline.inputs.formats import format_named
 from pipeline.inputs.source import Contents, InputFile, Source, Stamp, fingerprint
-from pipeline.inputs.survey_cache import Memory
+from pipeline.inputs.survey_cache import SurveyCache
 from pipeline.inputs.text import has_text
 
 _NAMES_SHOWN = 50
@@ -33,7 +33,7 @@ class _Seen:
 
 
 def survey(settings: InputSettings, used: Sequence[str], *, cache: Path | None = None) -> Source:
-    """Find the files of the input and check them all; nothing of them stays in memory.
+    """Find the files of the input and check them all; nothing of them stays in cached.
 
     `used` are the columns whose text is needed: each must be there once and have a text. Parquet costs its footers
     and one page per column, CSV one pass over the file; `cache` names a JSON file that remembers that pass for files
@@ -43,9 +43,9 @@ def survey(settings: InputSettings, used: Sequence[str], *, cache: Path | None =
     files that cannot be used, ConfigError for a column or a setting that does not fit them.
     """
     found, single = discover(settings.path)
-    memory = Memory.load(cache, settings.csv)
-    seen, problems = _look(found, settings.csv, memory)
-    memory.save()
+    cached = SurveyCache.load(cache, settings.csv)
+    seen, problems = _look(found, settings.csv, cached)
+    cached.save()
     if seen:
         problems += _used_problems(settings.path, seen[0], used)
         problems += [problem for other in seen[1:] for problem in _differences(seen[0], other)]
@@ -56,7 +56,7 @@ def survey(settings: InputSettings, used: Sequence[str], *, cache: Path | None =
 
 
 def _look(
-    found: Sequence[Found], csv: CsvSettings, memory: Memory
+    found: Sequence[Found], csv: CsvSettings, cached: SurveyCache
 ) -> tuple[list[_Seen], list[PipelineError]]:
     seen: list[_Seen] = []
     problems: list[PipelineError] = []
@@ -64,10 +64,10 @@ def _look(
         try:
             refuse_impostor(file)
             stamp = Stamp.of(file.path)
-            contents = memory.recall(file.path, stamp)
+            contents = cached.get(file.path, stamp)
             if contents is None:
                 contents = format_named(file.format).inspect(file.path, csv)
-                memory.note(file.path, stamp, contents)
+                cached.put(file.path, stamp, contents)
         except PipelineError as problem:
             problems.append(problem)
         else:

@@ -10,13 +10,13 @@ import pyarrow as pa
 
 from pipeline.config import CsvSettings
 from pipeline.inputs.source import Block, Contents, Stamp
-from pipeline.system import atomic as durable
+from pipeline.system import atomic
 
 _VERSION = 1  # of the file's layout and of the checks that a remembered file has passed
 
 
 @dataclass(slots=True)
-class Memory:
+class SurveyCache:
     """A JSON file of surveyed CSV files; one that is damaged or cannot be written only costs time."""
 
     path: Path | None
@@ -25,7 +25,7 @@ class Memory:
     _new: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
-    def load(cls, path: Path | None, csv: CsvSettings) -> "Memory":
+    def load(cls, path: Path | None, csv: CsvSettings) -> "SurveyCache":
         """Read the file, if there is one that was written under the same CSV settings."""
         memory = cls(path, [_VERSION, csv.delimiter, csv.encoding, csv.quote])
         with suppress(OSError, ValueError):
@@ -34,7 +34,7 @@ class Memory:
                 memory._old = found["files"]
         return memory
 
-    def recall(self, path: Path, stamp: Stamp) -> Contents | None:
+    def get(self, path: Path, stamp: Stamp) -> Contents | None:
         """What the file with this stamp holds, if that is known."""
         with suppress(KeyError, TypeError, ValueError):
             kept = self._old[str(path)]
@@ -45,7 +45,7 @@ class Memory:
                 return contents
         return None
 
-    def note(self, path: Path, stamp: Stamp, contents: Contents) -> None:
+    def put(self, path: Path, stamp: Stamp, contents: Contents) -> None:
         """Remember a file; only text columns are, because other files are quick to look into again."""
         if any(kind != pa.string() for kind in contents.schema.types):
             return
@@ -62,5 +62,5 @@ class Memory:
             return
         with suppress(OSError):
             self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            durable.sweep(self.path)
-            durable.write(self.path, json.dumps({"settings": self.settings, "files": self._new}).encode())
+            atomic.sweep(self.path)
+            atomic.write(self.path, json.dumps({"settings": self.settings, "files": self._new}).encode())

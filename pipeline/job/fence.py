@@ -45,12 +45,12 @@ class Fence:
             lock.ensure_held()
         self._seen_at = now
 
-    def guarded(self, write: Callable[..., T], *args: Any) -> T:
+    def guard(self, write: Callable[..., T], *args: Any) -> T:
         """Return what *write* returns, which is called only if the run still has all its locks."""
         self.ensure()
         return write(*args)
 
-    async def ensure_lately(self) -> None:
+    async def ensure_fresh(self) -> None:
         """Make sure that the run had all its locks a moment ago; costs next to nothing.
 
         Raises:

@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from pipeline.errors import ConfigError
-from pipeline.ledger import swap as files
-from pipeline.ledger.repair import rebuild as salvage
-from pipeline.ledger.repair import wal
+from pipeline.ledger import swap
+from pipeline.ledger.repair import rebuild, wal
 from pipeline.ledger.repair.carve import carve, newest_pages
 from pipeline.ledger.repair.verify import verify
 from pipeline.ledger.schema import (
@@ -77,13 +76,13 @@ class OpenFile:
         with ExitStack() as stack:
             # SQLite removes the log when the last one closes the file: it must not be another file's by then.
             with suppress(OSError):
-                stack.enter_context(files.shared(self._path.parent))
+                stack.enter_context(swap.shared(self._path.parent))
             self.connection.close()
 
     def _do(self, work: "Work[T]", *, writes: bool) -> T:
         while True:
-            with files.shared(self._path.parent) if writes else nullcontext():
-                found = files.identity(self._path)
+            with swap.shared(self._path.parent) if writes else nullcontext():
+                found = swap.identity(self._path)
                 if found == self._identity:
                     return work(self.connection)
                 if found is None:
@@ -92,29 +91,29 @@ class OpenFile:
             self._open()
 
     def _salvage(self, reason: str) -> None:
-        with files.alone(self._path.parent), ExitStack() as damaged:
-            is_still_there = files.identity(self._path) == self._identity
+        with swap.alone(self._path.parent), ExitStack() as damaged:
+            is_still_there = swap.identity(self._path) == self._identity
             damaged.callback(self.connection.close)
             self._identity = None
-            files.settle(self._path)
+            swap.settle(self._path)
             if is_still_there:
-                salvage.rebuild(self._path, reason)
+                rebuild.rebuild(self._path, reason)
             self._connect(damaged)
 
     def _open(self) -> None:
         """Open the file at the path; where it must be made or looks damaged, with nobody else about."""
         damaged = ExitStack()
-        with files.shared(self._path.parent):
-            if files.size(self._path):
+        with swap.shared(self._path.parent):
+            if swap.size(self._path):
                 with suppress(DamagedError):  # or it was being written to while it was looked at
                     self._connect(damaged)
                     return
-        with files.alone(self._path.parent), damaged:
-            files.settle(self._path)
+        with swap.alone(self._path.parent), damaged:
+            swap.settle(self._path)
             try:
                 self._connect(damaged)
             except DamagedError as error:
-                salvage.rebuild(self._path, str(error))
+                rebuild.rebuild(self._path, str(error))
                 self._connect(damaged)
 
     def _connect(self, damaged: ExitStack) -> None:
@@ -124,12 +123,12 @@ class OpenFile:
         """
         if self._path.is_symlink():  # SQLite would follow it
             raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
-        write_ahead = files.beside(self._path, "-wal")
+        write_ahead = swap.beside(self._path, "-wal")
         rest, page_size = wal.unread(write_ahead)
-        if not files.size(self._path):
-            if files.size(write_ahead):
+        if not swap.size(self._path):
+            if swap.size(write_ahead):
                 raise DamagedError("it is empty")  # SQLite would remove the log
-            if files.identity(self._path) is not None:
+            if swap.identity(self._path) is not None:
                 log.warning("%s: was empty; if it ever held answers, restore a backup", self._path)
             make_new(self._path)
         connection = sqlite3.connect(
@@ -149,7 +148,7 @@ class OpenFile:
                 raise DamagedError(str(error)) from error
             connection.close()
             raise
-        self.connection, self._identity = connection, files.identity(self._path)
+        self.connection, self._identity = connection, swap.identity(self._path)
 
 
 def _prepare(connection: sqlite3.Connection, path: Path) -> None:

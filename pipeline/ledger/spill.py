@@ -50,7 +50,7 @@ def drop_ballast(folder: Path) -> bool:
 def spill(folder: Path, answers: Sequence[Answer]) -> str:
     """Save *answers* outside the failing disk; returns a sentence that says where, or that it failed.
 
-    A torn last line is harmless: `take_in` leaves it out.
+    A torn last line is harmless: `ingest_spilled` leaves it out.
     """
     lines = b"".join(map(_line, answers))
     problems = []
@@ -66,7 +66,7 @@ def spill(folder: Path, answers: Sequence[Answer]) -> str:
     return f"{tried}; {len(answers)} paid answers could not be saved and will be asked again"
 
 
-def take_in(folder: Path, store: Store) -> int:
+def ingest_spilled(folder: Path, store: Store) -> int:
     """Append what was spilled to *store* and remove the spill files; returns how many answers.
 
     Two runs may take in the same file: an answer that is there twice counts once.

@@ -13,7 +13,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Self
 
-from pipeline.ledger import lookup as packed
+from pipeline.ledger import lookup
 from pipeline.ledger.database import OpenFile, index, transaction
 from pipeline.ledger.schema import INSERT, SELECT, SPENT_BY_RUN, Cells, DamagedError, answer_of, cells_of
 from pipeline.records import Answer, Answers
@@ -78,7 +78,7 @@ class Store:
         return found[0] if len(found) == 1 else Answers.of(chain.from_iterable(f.values() for f in found))
 
     def _look_up_set(self, keys: Sequence[bytes], connection: sqlite3.Connection) -> Answers:
-        known = packed.look_up(connection, keys)
+        known = lookup.look_up(connection, keys)
         return Answers.of(self._look_closely(connection, keys)) if known is None else known
 
     def _look_closely(self, connection: sqlite3.Connection, keys: Sequence[bytes]) -> Iterator[Answer]:

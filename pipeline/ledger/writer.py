@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from pipeline.errors import CannotCreateError, ConfigError, DiskError, PipelineError
-from pipeline.ledger import spill as rescue
+from pipeline.ledger import spill
 from pipeline.ledger.store import Store
 from pipeline.records import Answer, Answers
 from pipeline.system.atomic import make_private
@@ -146,7 +146,7 @@ class Ledger:
         try:
             self._store.append(group)
         except sqlite3.Error as error:
-            if "full" not in str(error) or not rescue.drop_ballast(self._folder):
+            if "full" not in str(error) or not spill.drop_ballast(self._folder):
                 raise
             self._store.append(group)
             return True
@@ -191,7 +191,7 @@ class Ledger:
             except (sqlite3.Error, OSError) as error:
                 failure = disk_error(self._folder, error)
         if failure is not None:
-            raise DiskError(*failure.problems, rescue.spill(self._folder, rest))
+            raise DiskError(*failure.problems, spill.spill(self._folder, rest))
 
 
 def open_store(folder: Path) -> Store:
@@ -209,8 +209,8 @@ def open_store(folder: Path) -> Store:
     except (sqlite3.Error, OSError) as error:
         raise CannotCreateError(f"{path}: cannot be opened as a ledger: {error}; check state.dir") from error
     try:
-        rescue.take_in(folder, store)
-        rescue.renew_ballast(folder)
+        spill.ingest_spilled(folder, store)
+        spill.renew_ballast(folder)
     except (sqlite3.Error, OSError) as error:
         store.close()
         raise disk_error(folder, error) from error

@@ -7,25 +7,25 @@ from typing import cast
 
 from pipeline.config import Config
 from pipeline.llm.billing import Billing, booked
-from pipeline.llm.health.breaker import OUTAGE_KINDS, Health
+from pipeline.llm.health.breaker import OUTAGE_KINDS, CircuitBreaker
 from pipeline.llm.pacing.budget import Budget
 from pipeline.llm.pacing.concurrency import Concurrency
-from pipeline.llm.pacing.pacer import Turn
+from pipeline.llm.pacing.pacer import Pacer
 from pipeline.llm.pacing.tokens import TokenEstimate
-from pipeline.llm.protocol.negotiation import Forms
-from pipeline.llm.replies import NOTHING, Failure, Kind, Reply
-from pipeline.llm.request import Backlog, Counters, Request, answer_from_failure, answer_from_reply
+from pipeline.llm.protocol.negotiation import FormatNegotiator
+from pipeline.llm.replies import NOTHING, Failure, FailureKind, Reply
+from pipeline.llm.request import Counters, Request, RequestQueue, answer_from_failure, answer_from_reply
 from pipeline.llm.retry import Policy, Tries
-from pipeline.llm.timeouts import Patience
+from pipeline.llm.timeouts import AdaptiveTimeout
 from pipeline.llm.transport.client import Client
-from pipeline.llm.workers import Crew
+from pipeline.llm.workers import WorkerPool
 from pipeline.records import Answer, Prompt
 from pipeline.system.clock import Clock
 from pipeline.system.open_files import affordable
 from pipeline.tasks.prompt import Task
 
 
-class Asker:
+class Dispatcher:
     """Asks the endpoint, as fast as it and the limits allow, until drained."""
 
     def __init__(  # noqa: PLR0913 - whom it works with
@@ -61,88 +61,88 @@ class Asker:
         self.concurrency = Concurrency(self._workers, clock)
         self.budget = Budget(limits.max_cost_usd, spent_usd)
         self.billing = Billing(config.model, capped=limits.max_cost_usd is not None)
-        self.health = Health(clock, limits.max_outage)
+        self.breaker = CircuitBreaker(clock, limits.max_outage)
         self._client, self._model, self._run = client, config.model, run
         self._deliver, self._before_send, self._clock, self._policy = deliver, before_send, clock, Policy()
-        self._forms = Forms(task, config.model)
+        self._negotiator = FormatNegotiator(task, config.model)
         self._estimate = TokenEstimate(task.system, config.model.max_tokens)
-        self._patience = Patience(None if limits.request_timeout == "auto" else limits.request_timeout)
-        self._turn = Turn(limits, self.concurrency, clock)
+        self._timeout = AdaptiveTimeout(None if limits.request_timeout == "auto" else limits.request_timeout)
+        self._pacer = Pacer(limits, self.concurrency, clock)
         self._episodes = 0
-        self._backlog = Backlog()
-        self._crew = Crew(stop)
+        self._queue = RequestQueue()
+        self._pool = WorkerPool(stop)
 
     async def start(self) -> None:
         """Learn what the endpoint tells about the model, and start the workers."""
         self.billing.learn(await self._client.model(self._model.name))
         for _ in range(self._workers):
-            self._crew.spawn(self._work())
+            self._pool.spawn(self._work())
 
     def ask(self, prompt: Prompt, previous: Answer | None = None) -> None:
         """Have *prompt* asked; *previous* is its invalid answer, if this is the second ask."""
-        self._backlog.push(Request(prompt, previous), first=previous is not None)
+        self._queue.push(Request(prompt, previous), first=previous is not None)
 
     async def drain(self, seconds: float) -> None:
         """Send nothing more; wait up to *seconds* for what is in flight, and give up the rest."""
-        await self._crew.dismiss(seconds)
+        await self._pool.shutdown(seconds)
 
     async def _work(self) -> None:
         task = cast("asyncio.Task[None]", asyncio.current_task())
-        while not self._crew.dismissed:
-            if not self.concurrency.entered():
-                await self.concurrency.enter()
+        while not self._pool.closing:
+            if not self.concurrency.try_acquire():
+                await self.concurrency.acquire()
             try:
-                await self._serve(self._backlog.pop() or await self._backlog.next(), task)
+                await self._serve(self._queue.pop() or await self._queue.next(), task)
             except BaseException:
-                self._crew.dismissed = True  # at once: nobody else shall send before the run has been told
+                self._pool.closing = True  # at once: nobody else shall send before the run has been told
                 raise
             finally:
-                self.concurrency.leave()
+                self.concurrency.release()
 
     async def _serve(self, request: Request, task: asyncio.Task[None]) -> None:
-        probing = self.health.open and await self.health.admit()
+        probing = self.breaker.open and await self.breaker.admit()
         try:
             tokens = self._estimate.prompt(request.prompt.text)
-            if not self._turn.has_come(self._estimate.quota(tokens)):
-                await self._turn.come(self._estimate.quota(tokens))
+            if not self._pacer.try_admit(self._estimate.quota(tokens)):
+                await self._pacer.admit(self._estimate.quota(tokens))
             await self._before_send()
-            if self._crew.dismissed:
+            if self._pool.closing:
                 return
-            self._crew.sending.add(task)  # from here on there may be something to pay for
+            self._pool.sending.add(task)  # from here on there may be something to pay for
             outcome = await self._send(request, tokens)
             if isinstance(outcome, Reply):
                 await self._deliver(self._answer(request, outcome))
                 self.billing.ensure_capped()
             else:
                 await self._failed(request, outcome)
-            self._crew.sending.discard(task)
+            self._pool.sending.discard(task)
         finally:
             if probing:
-                self.health.probed()
+                self.breaker.release_probe()
 
     async def _send(self, request: Request, tokens: int) -> Reply | Failure:
         """Send once; tell everything that learns from calls how it went."""
         estimate_usd = self.billing.estimate(tokens, self._estimate.completion)
         self.budget.reserve(estimate_usd)
-        body = self._forms.body(request.prompt.text, again=request.previous is not None)
-        seconds = self._patience.probe_seconds if self.health.open else self._patience.seconds
+        body = self._negotiator.body(request.prompt.text, again=request.previous is not None)
+        seconds = self._timeout.probe_seconds if self.breaker.open else self._timeout.seconds
         self.counters.requests += 1
-        departure = self.concurrency.sent()
+        departure = self.concurrency.on_sent()
         outcome: Reply | Failure | None = None
         wait = 0.0
         try:
             outcome, window = await self._client.ask(body, seconds)
-            wait = self._turn.wait_seconds(window) if window else 0.0
+            wait = self._pacer.wait_seconds(window) if window else 0.0
         finally:
             replied = isinstance(outcome, Reply)
             congested = self._is_congestion(outcome, wait)
-            self._episodes += self.concurrency.learn(departure, congested=congested, success=replied)
+            self._episodes += self.concurrency.on_done(departure, congested=congested, success=replied)
             outcome = outcome and self._priced(outcome)
             self.budget.settle(estimate_usd, booked(outcome, estimate_usd))
-        self._turn.pause(wait, "no more requests or tokens are left in this minute")
+        self._pacer.pause(wait, "no more requests or tokens are left in this minute")
         if isinstance(outcome, Reply):
-            self.health.good(again=request.tries.suspect)
-            self._patience.learn(self._clock.now() - departure.at)
+            self.breaker.on_reply(again=request.tries.suspect)
+            self._timeout.learn(self._clock.now() - departure.at)
             self._estimate.learn(request.prompt.text, outcome.usage)
             self.billing.note(outcome.usage)
         return outcome
@@ -150,7 +150,7 @@ class Asker:
     def _is_congestion(self, outcome: Reply | Failure | None, wait_seconds: float) -> bool:
         """Whether a call shows that there are too many at once; a rate that is used up is refused next."""
         if isinstance(outcome, Failure) and outcome.congested:
-            return not self.health.open  # an endpoint that is away is not busy
+            return not self.breaker.open  # an endpoint that is away is not busy
         return wait_seconds > 0 and self.concurrency.limit > 1
 
     def _answer(self, request: Request, reply: Reply) -> Answer:
@@ -173,24 +173,24 @@ class Asker:
 
     async def _failed(self, request: Request, failure: Failure) -> None:
         first = request.tries.calls == 0
-        fatal = self.health.bad(failure, again=request.tries.suspect, first=first)
+        fatal = self.breaker.on_failure(failure, again=request.tries.suspect, first=first)
         if fatal is not None:
             raise fatal
         match failure.kind:
-            case Kind.UNSUPPORTED if not self.health.succeeded:
-                self._forms.weaken(failure.message)
+            case FailureKind.UNSUPPORTED if not self.breaker.succeeded:
+                self._negotiator.downgrade(failure.message)
                 self._again(request, failure, 0.0)
-            case Kind.REPLACED:
+            case FailureKind.REPLACED:
                 self._again(request, failure, 0.0)
-            case Kind.ROW | Kind.UNSUPPORTED:
+            case FailureKind.ROW | FailureKind.UNSUPPORTED:
                 await self._give_up(request, failure)
-            case Kind.DENIED if self._denied_too_often(request, failure):
+            case FailureKind.DENIED if self._denied_too_often(request, failure):
                 await self._give_up(request, failure)
-            case Kind.THROTTLED:
+            case FailureKind.THROTTLED:
                 self.counters.throttled += 1
-                self._turn.pause(self._policy.pause(failure, self._episodes, self._clock), failure.message)
+                self._pacer.pause(self._policy.pause(failure, self._episodes, self._clock), failure.message)
                 self._again(request, failure, 0.0)
-            case Kind.DENIED | Kind.UNTRUSTED:
+            case FailureKind.DENIED | FailureKind.UNTRUSTED:
                 self._client.refresh()
                 # In its place: there nobody else is sent who would be refused too.
                 await self._clock.sleep(self._policy.confirm_seconds)
@@ -199,13 +199,13 @@ class Asker:
                 await self._try_again(request, failure)
 
     def _denied_too_often(self, request: Request, failure: Failure) -> bool:
-        of_row = self.health.is_of_row(failure, again=request.tries.suspect)
+        of_row = self.breaker.is_of_row(failure, again=request.tries.suspect)
         return of_row and request.tries.denied + 1 >= self._policy.max_denied
 
     async def _try_again(self, request: Request, failure: Failure) -> None:
-        tries = request.tries.after(failure, others_succeed=self.health.others_succeed)
+        tries = request.tries.after(failure, others_succeed=self.breaker.others_succeed)
         seconds = self._clock.now() - self._since(request)
-        shares = (self.health.garbled_share, self.health.failed_share)
+        shares = (self.breaker.garbled_share, self.breaker.failed_share)
         hopeless = self._policy.exhausted(failure, tries, seconds, *shares)
         if hopeless or await self._is_to_blame(failure, tries):
             await self._give_up(request, failure)
@@ -217,16 +217,16 @@ class Asker:
 
         Asking for the model object costs nothing; whoever answers that is there.
         """
-        if failure.kind is not Kind.TRANSIENT or tries.calls < self._policy.max_attempts:
+        if failure.kind is not FailureKind.TRANSIENT or tries.calls < self._policy.max_attempts:
             return False
-        if not (self.health.alone and self.health.succeeded):
+        if not (self.breaker.alone and self.breaker.succeeded):
             return False
         found = await self._client.model(self._model.name)
         return not (isinstance(found, Failure) and found.kind in OUTAGE_KINDS)
 
     def _since(self, request: Request) -> float:
         """Return since when *request* fails; an outage does not count, it begins anew after one."""
-        since = request.since if self.health.others_succeed else None
+        since = request.since if self.breaker.others_succeed else None
         return self._clock.now() if since is None else since
 
     async def _give_up(self, request: Request, failure: Failure) -> None:
@@ -234,13 +234,13 @@ class Asker:
 
     def _again(self, request: Request, failure: Failure, seconds: float) -> None:
         self.counters.retries += 1
-        tries = request.tries.after(failure, others_succeed=self.health.others_succeed)
+        tries = request.tries.after(failure, others_succeed=self.breaker.others_succeed)
         retried = request._replace(tries=tries, since=self._since(request))
         if seconds > 0:
-            self._crew.spawn(self._later(retried, seconds))
+            self._pool.spawn(self._later(retried, seconds))
         else:
-            self._backlog.push(retried, first=True)
+            self._queue.push(retried, first=True)
 
     async def _later(self, request: Request, seconds: float) -> None:
         await self._clock.sleep(seconds)
-        self._backlog.push(request, first=True)
+        self._queue.push(request, first=True)

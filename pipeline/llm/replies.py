@@ -64,7 +64,7 @@ class Reply(NamedTuple):
         return self._replace(usage=self.usage._replace(cost_usd=usd))
 
 
-class Kind(Enum):
+class FailureKind(Enum):
     """Classes of failures; what is done about each stands in `llm.retry`."""
 
     QUOTA = auto()
@@ -105,7 +105,7 @@ class Failure:
         usage: What a garbled reply says it was billed for.
     """
 
-    kind: Kind
+    kind: FailureKind
     message: str
     status: int | None = None
     retry_after: float | None = None
@@ -116,7 +116,7 @@ class Failure:
     @property
     def congested(self) -> bool:
         """Whether it is a sign of too many requests."""
-        return self.kind is Kind.THROTTLED or self.timed_out
+        return self.kind is FailureKind.THROTTLED or self.timed_out
 
 
 MAX_WINDOW_SECONDS = 60.0

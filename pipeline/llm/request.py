@@ -28,7 +28,7 @@ class Request(NamedTuple):
     since: float | None = None
 
 
-class Backlog:
+class RequestQueue:
     """The requests that wait for a worker, and the workers that wait for a request."""
 
     def __init__(self) -> None:

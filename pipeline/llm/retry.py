@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from pipeline.llm.replies import NOTHING, Failure, Kind, Usage
+from pipeline.llm.replies import NOTHING, Failure, FailureKind, Usage
 from pipeline.system.clock import Clock
 
 
@@ -77,7 +77,7 @@ class Policy:
             garbled_share: Share of garbled replies lately, over all rows.
             failed_share: Share of failed calls lately, over all rows.
         """
-        if failure.kind is Kind.GARBLED and garbled_share < self.sick_share:
+        if failure.kind is FailureKind.GARBLED and garbled_share < self.sick_share:
             return tries.garbled >= self.max_garbled
         unlucky = failed_share**tries.own >= self.by_chance
         return (tries.own >= self.max_attempts and not unlucky) or seconds >= self.max_seconds
@@ -108,12 +108,12 @@ class Tries:
 
     def after(self, failure: Failure, *, others_succeed: bool) -> "Tries":
         """Return the tries after one more call that failed; an outage is not the row's fault."""
-        garbled = failure.kind is Kind.GARBLED
-        counts = garbled or (failure.kind is Kind.TRANSIENT and others_succeed)
+        garbled = failure.kind is FailureKind.GARBLED
+        counts = garbled or (failure.kind is FailureKind.TRANSIENT and others_succeed)
         return Tries(
             self.calls + 1,
             self.own + counts,
             self.garbled + garbled,
-            self.denied + (failure.kind is Kind.DENIED),
+            self.denied + (failure.kind is FailureKind.DENIED),
             self.paid.plus(failure.usage),
         )

@@ -1,7 +1,7 @@
 """How long a call may take before it is given up."""
 
 
-class Patience:
+class AdaptiveTimeout:
     """How long one call may take: 3 times what nearly all calls take, within 30 to 300 s.
 
     A call that is given up has probably been billed, so it is given up late.

@@ -1,20 +1,20 @@
-"""The tasks of an asker: they end together, but what may have to be paid for is waited for."""
+"""The tasks of an dispatcher: they end together, but what may have to be paid for is waited for."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
 
 
-class Crew:
+class WorkerPool:
     """Tasks that work until they are dismissed.
 
     Attributes:
-        dismissed: Whether nothing more may be begun.
+        closing: Whether nothing more may be begun.
         sending: The tasks that may have something to pay for; they put themselves in and take themselves out.
     """
 
     def __init__(self, stop: Callable[[BaseException], None]) -> None:
         """Make one; *stop* is called with what a task fails with."""
-        self.dismissed = False
+        self.closing = False
         self.sending: set[asyncio.Task[None]] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._stop = stop
@@ -25,9 +25,9 @@ class Crew:
         self._tasks.add(task)
         task.add_done_callback(self._ended)
 
-    async def dismiss(self, seconds: float) -> None:
+    async def shutdown(self, seconds: float) -> None:
         """End all tasks; those that are sending have so many *seconds* until they are given up."""
-        self.dismissed = True
+        self.closing = True
         for task in self._tasks - self.sending:
             task.cancel()
         if self.sending and seconds > 0:

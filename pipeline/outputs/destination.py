@@ -16,7 +16,7 @@ OURS = b"pipeline.run"
 """The metadata key that tells our outputs from other files; its value is the run's id."""
 
 
-def ours(path: Path) -> bool:
+def is_ours(path: Path) -> bool:
     """Whether the output at *path* was written by us: a file, or a folder of such files only."""
     files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
     return all(OURS in _metadata(file) for file in files)
@@ -84,7 +84,7 @@ def _ensure_ours(path: Path, *, single: bool, overwrite: bool) -> None:
         raise CannotCreateError(
             f"{path}: is a file; the input is a folder, so give output.path a folder's name"
         )
-    if not overwrite and not ours(path):
+    if not overwrite and not is_ours(path):
         raise CannotCreateError(f"{path}: is there already and is not ours; move it away or use --overwrite")
 
 

@@ -18,7 +18,7 @@ ROW_GROUP_BYTES = 16 << 20
 
 
 @dataclass(frozen=True, slots=True)
-class Sheet:
+class OutputFile:
     """One file to publish.
 
     Attributes:
@@ -34,7 +34,7 @@ class Sheet:
     spans: Sequence[Span]
 
 
-class Portion(NamedTuple):
+class AlignedRows(NamedTuple):
     """Input rows, the same rows of a part, and which of them are duplicates."""
 
     rows: pa.RecordBatch
@@ -50,38 +50,38 @@ class RowGroup(NamedTuple):
     duplicates: pa.ChunkedArray
 
     @classmethod
-    def of(cls, portions: Sequence[Portion]) -> "RowGroup":
-        """Put *portions* together; nothing is copied."""
-        rows, parts, duplicates = zip(*portions, strict=True)
+    def of(cls, aligned: Sequence[AlignedRows]) -> "RowGroup":
+        """Put *aligned* together; nothing is copied."""
+        rows, parts, duplicates = zip(*aligned, strict=True)
         return cls(pa.Table.from_batches(rows), pa.Table.from_batches(parts), pa.chunked_array(duplicates))
 
 
 @dataclass(frozen=True, slots=True)
 class Joined:
-    """The rows of a sheet beside those of its parts."""
+    """The rows of an output file beside those of its parts."""
 
     parts: Parts
     duplicates: "Duplicates"
     go_on: Callable[[], None]
 
-    def row_groups(self, sheet: Sheet) -> Iterator[RowGroup]:
+    def row_groups(self, output_file: OutputFile) -> Iterator[RowGroup]:
         """Yield all rows, in order."""
-        waiting: list[Portion] = []
+        waiting: list[AlignedRows] = []
         rows = size = 0
-        for portion in ahead(self._portions(sheet)):
-            waiting.append(portion)
-            rows, size = rows + portion.rows.num_rows, size + portion.rows.nbytes + portion.part.nbytes
+        for each in ahead(self._aligned(output_file)):
+            waiting.append(each)
+            rows, size = rows + each.rows.num_rows, size + each.rows.nbytes + each.part.nbytes
             if rows >= ROW_GROUP_ROWS or size >= ROW_GROUP_BYTES:
                 yield RowGroup.of(waiting)
                 waiting, rows, size = [], 0, 0
         if waiting:
             yield RowGroup.of(waiting)
 
-    def _portions(self, sheet: Sheet) -> Iterator[Portion]:
+    def _aligned(self, output_file: OutputFile) -> Iterator[AlignedRows]:
         """Yield all rows, cut wherever the input or a part is."""
-        spans = iter(sheet.spans)
+        spans = iter(output_file.spans)
         part, first_row = None, 0
-        for batch in sheet.batches():
+        for batch in output_file.batches():
             self.go_on()
             taken = 0
             while taken < batch.num_rows:
@@ -90,5 +90,5 @@ class Joined:
                     part, first_row = self.parts.read(span), span.first_row
                 count = min(batch.num_rows - taken, part.num_rows)
                 flags = self.duplicates.among(first_row, count)
-                yield Portion(batch.slice(taken, count), part.slice(0, count), flags)
+                yield AlignedRows(batch.slice(taken, count), part.slice(0, count), flags)
                 part, first_row, taken = part.slice(count), first_row + count, taken + count

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.outputs.columns import KEY, output_names, part_schema, published
-from pipeline.outputs.join import Joined, Sheet
+from pipeline.outputs.join import Joined, OutputFile
 from pipeline.outputs.parts import Parts
 from pipeline.outputs.tally import Tally
 from pipeline.system.atomic import replacing, sweep, sync, temporary_name
@@ -36,7 +36,7 @@ class Publication:
 
     Attributes:
         path: Where the output goes: a file, or a folder.
-        sheets: Its files, in the order of the input.
+        files: Its files, in the order of the input.
         rows: Rows in all of them.
         kind: The task's kind.
         prefix: Put before the new columns' names.
@@ -45,7 +45,7 @@ class Publication:
     """
 
     path: Path
-    sheets: Sequence[Sheet]
+    files: Sequence[OutputFile]
     rows: int
     kind: str
     prefix: str
@@ -82,7 +82,7 @@ def publish(
     sweep(publication.path)
     keys = parts.folder.parent / "keys"
     with _temporary_folder(keys, 0o700) as folder, Duplicates(folder, publication.rows) as duplicates:
-        spans = [span for sheet in publication.sheets for span in sheet.spans]
+        spans = [span for output_file in publication.files for span in output_file.spans]
         with closing(ahead(parts.read(span, [KEY]) for span in spans)) as keys_only:
             for span, part in zip(spans, keys_only, strict=True):
                 duplicates.add(span.first_row, part.column(KEY))
@@ -91,30 +91,32 @@ def publish(
         joined = Joined(parts, duplicates, go_on)
         if publication.single:
             with replacing(publication.path) as temporary:
-                _write(temporary, publication, publication.sheets[0], joined, tally)
+                _write(temporary, publication, publication.files[0], joined, tally)
                 sync(temporary)  # takes long; nothing shall come between the last look and the rename
                 before_rename()
         else:
             _publish_folder(publication, joined, tally, before_rename)
 
 
-def output_schema(publication: Publication, sheet: Sheet) -> pa.Schema:
+def output_schema(publication: Publication, output_file: OutputFile) -> pa.Schema:
     """Return the schema of a published file: the input's columns, then the new ones."""
     names = output_names(publication.kind, publication.prefix)
     types = part_schema(publication.kind)
-    fields = [field for field in sheet.schema if field.name not in names]
+    fields = [field for field in output_file.schema if field.name not in names]
     for name in names:
         plain = name.removeprefix(publication.prefix)
         fields.append(pa.field(name, types.field(plain).type if plain in types.names else pa.string()))
-    return pa.schema(fields, {**(sheet.schema.metadata or {}), **publication.metadata})
+    return pa.schema(fields, {**(output_file.schema.metadata or {}), **publication.metadata})
 
 
-def _write(path: Path, publication: Publication, sheet: Sheet, joined: Joined, tally: Tally) -> None:
-    schema = output_schema(publication, sheet)
+def _write(
+    path: Path, publication: Publication, output_file: OutputFile, joined: Joined, tally: Tally
+) -> None:
+    schema = output_schema(publication, output_file)
     names = output_names(publication.kind, publication.prefix)
-    kept = [field.name for field in sheet.schema if field.name not in names]
+    kept = [field.name for field in output_file.schema if field.name not in names]
     with pq.ParquetWriter(path, schema, compression="zstd", write_page_checksum=True) as writer:
-        for group in joined.row_groups(sheet):
+        for group in joined.row_groups(output_file):
             new = published(group.part, group.duplicates, publication.prefix)
             tally.add(new, publication.prefix)
             columns = [group.rows.column(name) for name in kept] + [new[name] for name in names]
@@ -127,11 +129,11 @@ def _publish_folder(
 ) -> None:
     path = publication.path
     with _temporary_folder(path) as temporary:
-        for sheet in publication.sheets:
-            file = temporary / sheet.name
+        for output_file in publication.files:
+            file = temporary / output_file.name
             file.parent.mkdir(parents=True, exist_ok=True)
             with replacing(file) as whole:
-                _write(whole, publication, sheet, joined, tally)
+                _write(whole, publication, output_file, joined, tally)
         for folder in [temporary, *(inner for inner in temporary.rglob("*") if inner.is_dir())]:
             sync(folder)
         before_rename()

@@ -58,7 +58,7 @@ def _libc(name: str, *arguments: int) -> None:
 
 
 @contextmanager
-def seldom_searched() -> Iterator[None]:
+def relaxed_gc() -> Iterator[None]:
     """Search for cycles seldom while the block runs, and not at all among what is there already.
 
     With 100,000 rows in work the default thresholds cost a fifth of a run's CPU time.

@@ -53,7 +53,7 @@ class Parser:
         outcomes["confidence"] = self._confidence.of_all(told["text"], told["logprobs"], outcomes["labels"])
         return outcomes
 
-    def settled(self, status: Status, asks: int) -> bool:
+    def is_final(self, status: Status, asks: int) -> bool:
         """Whether an answer that means *status* after so many *asks* stands, or is worth one more, stricter, ask."""
         return status is not Status.INVALID or asks >= MAX_ASKS
 

@@ -134,7 +134,7 @@ def _send(url: str, content: bytes) -> None:
 
 
 @contextmanager
-def told(url: str | None) -> Iterator[HealthCheck]:
+def reporting(url: str | None) -> Iterator[HealthCheck]:
     """Tell the health check at *url*, if there is one, of an error that ends the block.
 
     A run that never begins because another one has the output says nothing: that one tells how the job is.

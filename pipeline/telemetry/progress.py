@@ -94,7 +94,7 @@ class Bar:
                 bar.close()
 
 
-class Both:
+class Tee:
     """Two watchers at once."""
 
     def __init__(self, one: Watcher, other: Watcher) -> None:

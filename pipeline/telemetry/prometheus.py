@@ -97,7 +97,7 @@ class MetricsFile:
             )
 
     @contextmanager
-    def told(self) -> Iterator[None]:
+    def reporting(self) -> Iterator[None]:
         """Write how the block failed, if it does; what the last run published stays.
 
         A run that gives way to another one writes nothing: the other one will.

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.cli import app as cli
+from pipeline.cli import app
 from pipeline.servers.simulator.server import Simulator
 from tests.jobs import JobFiles, asked, texts
 
@@ -198,10 +198,10 @@ def test_a_bad_input_ends_with_its_status_and_a_line_that_helps(
     change(job)
     path = str(job.config_file())
 
-    checked = cli.main(["check", path])
+    checked = app.main(["check", path])
     said = capsys.readouterr().err
     assert server.requests == 0
-    found = cli.main(["run", path, "--quiet"])
+    found = app.main(["run", path, "--quiet"])
     ran = capsys.readouterr().err
 
     assert (checked, found) == (status, status), said + ran
@@ -233,7 +233,7 @@ def test_what_is_odd_and_fine_is_asked_about_as_it_stands(
 ) -> None:
     job.table(texts(3))
     TABLE[name][0](job)
-    assert cli.main(["run", str(job.config_file()), "--quiet"]) == 0
+    assert app.main(["run", str(job.config_file()), "--quiet"]) == 0
     questions, statuses = FINE[name]
     assert asked(server) == questions
     output = pq.read_table(job.output)
@@ -244,6 +244,6 @@ def test_what_is_odd_and_fine_is_asked_about_as_it_stands(
 
 def test_an_id_with_leading_zeros_is_kept_as_text(job: JobFiles) -> None:
     TABLE["a late flip of the type"][0](job)
-    assert cli.main(["run", str(job.config_file()), "--quiet"]) == 0
+    assert app.main(["run", str(job.config_file()), "--quiet"]) == 0
     ids = job.labelled()["id"]
     assert (ids[0], ids[1], ids[-1]) == ("007", "1", "x")

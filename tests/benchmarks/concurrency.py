@@ -79,9 +79,9 @@ def measure(case: Case) -> str:
         found.append(
             f"{later / case.best_later:.0%} of the later one from {SETTLING:.0f} s after the change on"
         )
-    settled = [e for e in entries if e.at - entries[0].at >= SETTLING]
-    refused = sum(e.status == REFUSED for e in settled)
-    return f"{case.what}: {', '.join(found)}; {refused / len(settled):.2%} refused"
+    is_final = [e for e in entries if e.at - entries[0].at >= SETTLING]
+    refused = sum(e.status == REFUSED for e in is_final)
+    return f"{case.what}: {', '.join(found)}; {refused / len(is_final):.2%} refused"
 
 
 def main() -> None:

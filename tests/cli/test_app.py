@@ -13,7 +13,7 @@ import polars as pl
 import pytest
 import typer
 
-from pipeline.cli import app as cli
+from pipeline.cli import app
 from pipeline.cli.exit import exit_status
 from pipeline.errors import ConfigError
 from pipeline.servers.simulator.server import Simulator
@@ -40,7 +40,7 @@ def say(capsys: pytest.CaptureFixture[str]) -> Command:
     """Run a command in this process."""
 
     def run(*arguments: object) -> Said:
-        status = cli.main([str(each) for each in arguments])
+        status = app.main([str(each) for each in arguments])
         return Said(status, *capsys.readouterr())
 
     return run
@@ -66,7 +66,7 @@ def commands() -> Iterator[tuple[str, Any]]:
         for child, inner in getattr(command, "commands", {}).items():
             yield from walk(f"{name} {child}".strip(), inner)
 
-    yield from walk("", typer.main.get_command(cli.app))
+    yield from walk("", typer.main.get_command(app.app))
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from pipeline.cli import app as cli
+from pipeline.cli import app
 from pipeline.journey import run_job
 from pipeline.servers.simulator.server import Simulator
 from tests.jobs import JobFiles, texts
@@ -22,9 +22,9 @@ def wrong(job: JobFiles, server: Simulator, capsys: pytest.CaptureFixture[str]) 
     def look(status: int, *arguments: str) -> list[str]:
         path = str(job.config_file())
         if not arguments:
-            assert cli.main(["check", path]) == status
+            assert app.main(["check", path]) == status
         said = capsys.readouterr().err
-        assert cli.main(["run", path, *arguments]) == status
+        assert app.main(["run", path, *arguments]) == status
         run_said = capsys.readouterr().err
         assert "Traceback" not in said + run_said
         assert server.requests == 0
@@ -60,7 +60,7 @@ def test_an_output_that_is_not_ours_is_kept_unless_told_otherwise(job: JobFiles,
         "out/labelled.parquet: is there already and is not ours; move it away or use --overwrite"
     ]
     assert pl.read_parquet(job.output).columns == ["precious"]
-    assert cli.main(["run", str(job.config_file()), "--overwrite"]) == 0
+    assert app.main(["run", str(job.config_file()), "--overwrite"]) == 0
     assert "label" in job.labelled().columns
 
 
@@ -105,7 +105,7 @@ def test_a_folder_that_a_file_is_in_the_way_of_is_named(job: JobFiles, wrong: Wr
 @pytest.mark.usefixtures("table")
 def test_a_missing_output_folder_is_made(job: JobFiles) -> None:
     job.set(output={"path": "new/and/deep/out.parquet"})
-    assert cli.main(["run", str(job.config_file()), "--quiet"]) == 0
+    assert app.main(["run", str(job.config_file()), "--quiet"]) == 0
     assert job.output.exists()
 
 
@@ -114,14 +114,14 @@ def test_new_columns_that_the_input_has_already_need_a_prefix(job: JobFiles, wro
     (line,) = wrong(78)
     assert line.startswith("output.columns.prefix: the input already has label, cost_usd; set a prefix")
     job.set(output={"columns": {"prefix": "tag_"}})
-    assert cli.main(["run", str(job.config_file()), "--quiet"]) == 0
+    assert app.main(["run", str(job.config_file()), "--quiet"]) == 0
     assert job.labelled()["label"].to_list() == ["mine"]
 
 
 def test_columns_that_are_not_kept_are_in_nobodys_way(job: JobFiles) -> None:
     job.table(pl.DataFrame({"text": ["a"], "label": ["mine"]}))
     job.set(output={"columns": {"only": ["text"]}})
-    assert cli.main(["check", str(job.config_file())]) == 0
+    assert app.main(["check", str(job.config_file())]) == 0
 
 
 @pytest.mark.usefixtures("table")
@@ -177,7 +177,7 @@ def test_check_tells_everything_at_once(
         output={"columns": {"only": ["text", "label", "nope"]}},
     )
     monkeypatch.delenv("NOBODY_HAS_THIS_KEY", raising=False)
-    assert cli.main(["check", str(job.config_file())]) == 78
+    assert app.main(["check", str(job.config_file())]) == 78
     captured = capsys.readouterr()
     lines = captured.err.splitlines()
     assert len(lines) == 5
@@ -194,11 +194,11 @@ def test_a_missing_input_does_not_hide_what_is_wrong_with_the_output(
     job: JobFiles, capsys: pytest.CaptureFixture[str]
 ) -> None:
     job.output.mkdir(parents=True)
-    assert cli.main(["check", str(job.config_file())]) == 66
+    assert app.main(["check", str(job.config_file())]) == 66
     assert "is a folder" in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("table")
 def test_check_leaves_the_state_directory_unmade(job: JobFiles) -> None:
-    assert cli.main(["check", str(job.config_file())]) == 0
+    assert app.main(["check", str(job.config_file())]) == 0
     assert "state" not in [path.name for path in job.folder.iterdir()]

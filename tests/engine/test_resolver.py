@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.engine.resolver import Desk
+from pipeline.engine.resolver import Resolver
 from pipeline.ledger import Ledger
 from pipeline.outputs.columns import KEY, Answered
 from pipeline.records import Answer, Outcome, Prompt, Status
@@ -16,7 +16,7 @@ from tests.jobs import JobFiles
 
 
 class Model:
-    """Stands for the asker: keeps what it is asked, and answers when told to."""
+    """Stands for the dispatcher: keeps what it is asked, and answers when told to."""
 
     def __init__(self) -> None:
         self.asked: list[tuple[bytes, Answer | None]] = []
@@ -37,7 +37,7 @@ class Model:
 class Office:
     """A desk with its ledger and its model."""
 
-    def __init__(self, ledger: Ledger, desk: Desk, model: Model) -> None:
+    def __init__(self, ledger: Ledger, desk: Resolver, model: Model) -> None:
         self.ledger, self.desk, self.model = ledger, desk, model
 
     async def arrive(self, *answers: Answer) -> None:
@@ -66,7 +66,7 @@ async def office(tmp_path: Path, parser: Parser):
 
 async def _office(folder: Path, parser: Parser, retry: Sequence[Status] = ()):
     model = Model()
-    desk = Desk(parser, "run-2", retry=retry, asker=model.open)  # type: ignore[arg-type]
+    desk = Resolver(parser, "run-2", retry=retry, dispatcher=model.open)  # type: ignore[arg-type]
     async with Ledger.open(folder, on_durable=desk.durable, on_failure=print) as desk.ledger:
         yield Office(desk.ledger, desk, model)
 
@@ -125,7 +125,7 @@ async def test_chunks_that_need_the_same_known_answers_at_once_all_get_them(
         assert set(meanings(first)) == {key(1), key(2)}
         assert set(meanings(second)) == {key(1), key(2), key(3)}
         assert office.desk.reused == 2  # not what this run itself has paid for
-        assert (office.desk.answered, office.desk._pending, office.desk._along) == (0, {}, {})
+        assert (office.desk.answered, office.desk._pending, office.desk._followers) == (0, {}, {})
 
 
 async def test_an_invalid_answer_is_asked_once_more_and_the_second_is_the_last_word(office: Office) -> None:

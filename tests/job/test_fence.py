@@ -37,41 +37,41 @@ def clock_showing(*times: float) -> Clock:
 
 async def test_what_was_seen_a_moment_ago_is_not_looked_at_again(lock: CountedLock) -> None:
     fence = Fence(clock_showing(0, FRESH_SECONDS, FRESH_SECONDS), lock)
-    await fence.ensure_lately()
-    await fence.ensure_lately()
+    await fence.ensure_fresh()
+    await fence.ensure_fresh()
     assert lock.looks == 0
 
 
 async def test_whoever_was_asleep_looks_before_sending(lock: CountedLock) -> None:
     fence = Fence(clock_showing(0, 120, 120, 120, 120), lock)
-    await fence.ensure_lately()
+    await fence.ensure_fresh()
     assert lock.looks == 1
     fence = Fence(clock_showing(0, 120, 120, 120), lock)
     lock.path.unlink()
     with pytest.raises(LockedError):
-        await fence.ensure_lately()
+        await fence.ensure_fresh()
 
 
 async def test_whoever_fell_asleep_while_looking_looks_again(lock: CountedLock) -> None:
     looked_at = 120.0
     fence = Fence(clock_showing(0, *(looked_at,) * 3, *(looked_at + 60,) * 4), lock)
-    await fence.ensure_lately()
+    await fence.ensure_fresh()
     assert lock.looks == 2
 
 
 async def test_one_look_serves_all_who_want_to_send(lock: CountedLock) -> None:
     fence = Fence(Clock(), lock)
     await asyncio.sleep(1.1 * FRESH_SECONDS)
-    await asyncio.gather(*(fence.ensure_lately() for _ in range(200)))
+    await asyncio.gather(*(fence.ensure_fresh() for _ in range(200)))
     assert lock.looks <= 2
 
 
 def test_what_is_guarded_is_not_called_without_the_locks(lock: CountedLock) -> None:
     fence = Fence(Clock(), lock)
-    assert fence.guarded(max, 1, 2) == 2
+    assert fence.guard(max, 1, 2) == 2
     lock.path.unlink()
     with pytest.raises(LockedError):
-        fence.guarded(pytest.fail, "called")
+        fence.guard(pytest.fail, "called")
 
 
 @pytest.mark.parametrize("lost", ["lock", ".out.parquet.lock"])

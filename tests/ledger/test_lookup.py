@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pipeline.ledger import lookup as packed
+from pipeline.ledger import lookup
 from pipeline.ledger.store import Store
 from pipeline.records import Answer, Status
 from tests.answers import answer, answers, key
@@ -15,7 +15,7 @@ from tests.ledger.test_store import ANSWERS
 
 
 def look_up(store: Store, *numbers: int) -> Mapping[bytes, Answer] | None:
-    return packed.look_up(store._connection, sorted(map(key, numbers)))
+    return lookup.look_up(store._connection, sorted(map(key, numbers)))
 
 
 @given(batch=st.lists(ANSWERS, max_size=8, unique_by=lambda each: each.key))

@@ -8,8 +8,7 @@ import pytest
 
 from pipeline.errors import DiskError
 from pipeline.journey import run_job
-from pipeline.ledger import Ledger, open_store
-from pipeline.ledger import spill as rescue
+from pipeline.ledger import Ledger, open_store, spill
 from pipeline.ledger.store import Store
 from pipeline.servers.simulator.server import Simulator
 from pipeline.servers.simulator.settings import Fixed, SimulatorSettings
@@ -32,52 +31,52 @@ def fill(folder: Path, spare: int = 0) -> None:
 
 
 def test_ballast_is_real_blocks_and_is_renewed_after_it_was_dropped(tmp_path: Path) -> None:
-    rescue.renew_ballast(tmp_path)
-    assert (tmp_path / "ballast").stat().st_blocks * 512 >= rescue.BALLAST_BYTES
-    assert rescue.drop_ballast(tmp_path)
-    assert not rescue.drop_ballast(tmp_path)
-    rescue.renew_ballast(tmp_path)
-    assert (tmp_path / "ballast").stat().st_size == rescue.BALLAST_BYTES
+    spill.renew_ballast(tmp_path)
+    assert (tmp_path / "ballast").stat().st_blocks * 512 >= spill.BALLAST_BYTES
+    assert spill.drop_ballast(tmp_path)
+    assert not spill.drop_ballast(tmp_path)
+    spill.renew_ballast(tmp_path)
+    assert (tmp_path / "ballast").stat().st_size == spill.BALLAST_BYTES
 
 
 def test_without_room_there_is_no_ballast_and_no_complaint(small_disk: Path) -> None:
     fill(small_disk, spare=1 << 20)
-    rescue.renew_ballast(small_disk)
+    spill.renew_ballast(small_disk)
     assert not (small_disk / "ballast").exists()
 
 
 def test_spilled_answers_are_taken_in_by_the_next_who_opens_the_ledger(tmp_path: Path) -> None:
     some = [answer(1, text="zwei\nZeilen ☃", cost_usd=None, logprobs="[]"), *answers(2, 5)]
-    sentence = rescue.spill(tmp_path, some)
+    sentence = spill.spill(tmp_path, some)
     assert sentence.startswith("4 paid answers were saved to ")
-    (file,) = rescue.spilled(tmp_path)
+    (file,) = spill.spilled(tmp_path)
     assert file.stat().st_mode & 0o777 == 0o600
     with open_store(tmp_path) as store:
         assert store.look_up([each.key for each in some]) == {each.key: each for each in some}
-    assert rescue.spilled(tmp_path) == []
+    assert spill.spilled(tmp_path) == []
 
 
 def test_a_torn_spill_loses_no_more_than_its_last_line(tmp_path: Path, store: Store) -> None:
-    rescue.spill(tmp_path, answers(0, 3))
-    (file,) = rescue.spilled(tmp_path)
+    spill.spill(tmp_path, answers(0, 3))
+    (file,) = spill.spilled(tmp_path)
     file.write_bytes(file.read_bytes()[:-20] + b"\n5\n[]\n{}\n\xff\n")
-    assert rescue.take_in(tmp_path, store) == 2
+    assert spill.ingest_spilled(tmp_path, store) == 2
     assert set(store.look_up([key(n) for n in range(3)])) == {key(0), key(1)}
 
 
 def test_the_spill_of_another_ledger_is_left_alone(tmp_path: Path, store: Store) -> None:
-    rescue.spill(tmp_path / "another", answers(0, 3))
-    assert rescue.take_in(tmp_path, store) == 0
-    assert len(rescue.spilled(tmp_path / "another")) == 1
+    spill.spill(tmp_path / "another", answers(0, 3))
+    assert spill.ingest_spilled(tmp_path, store) == 0
+    assert len(spill.spilled(tmp_path / "another")) == 1
 
 
 def test_two_runs_that_take_in_one_spill_count_it_once(tmp_path: Path, store: Store) -> None:
-    rescue.spill(tmp_path, answers(0, 3))
-    (file,) = rescue.spilled(tmp_path)
+    spill.spill(tmp_path, answers(0, 3))
+    (file,) = spill.spilled(tmp_path)
     content = file.read_bytes()
-    rescue.take_in(tmp_path, store)
+    spill.ingest_spilled(tmp_path, store)
     file.write_bytes(content)
-    rescue.take_in(tmp_path, store)
+    spill.ingest_spilled(tmp_path, store)
     assert store.totals()[0].answers == 3
 
 
@@ -85,8 +84,8 @@ def test_a_spill_that_is_nowhere_possible_says_how_many_answers_are_lost(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TMPDIR", "/proc/nowhere")
-    monkeypatch.setattr(rescue, "ELSEWHERE", ())
-    assert "3 paid answers could not be saved" in rescue.spill(tmp_path, answers(0, 3))
+    monkeypatch.setattr(spill, "ELSEWHERE", ())
+    assert "3 paid answers could not be saved" in spill.spill(tmp_path, answers(0, 3))
 
 
 async def test_on_a_full_disk_the_ballast_saves_the_answers_in_hand(small_disk: Path) -> None:
@@ -110,7 +109,7 @@ async def test_what_does_not_even_fit_after_the_ballast_is_spilled_and_taken_in_
     some = answers(0, 300, text="x" * 3000)
     with pytest.raises(DiskError, match="300 paid answers were saved to"):  # noqa: PT012 - leaving is what raises
         async with Ledger.open(small_disk, on_durable=list, on_failure=failures.append) as ledger:
-            rescue.drop_ballast(small_disk)
+            spill.drop_ballast(small_disk)
             fill(small_disk)
             for each in some:
                 await ledger.append(each)

@@ -11,10 +11,10 @@ from typing import Any
 import orjson
 
 from pipeline.config import Config
-from pipeline.llm.dispatcher import Asker
+from pipeline.llm.dispatcher import Dispatcher
 from pipeline.llm.protocol.headers import window
 from pipeline.llm.protocol.reply import read
-from pipeline.llm.replies import Failure, Kind, Reply, Window
+from pipeline.llm.replies import Failure, FailureKind, Reply, Window
 from pipeline.llm.transport.client import Client
 from pipeline.records import Answer, Prompt
 from pipeline.tasks.prompt import Task
@@ -87,7 +87,7 @@ class Scripted(Client):
             self.in_flight -= 1
 
     async def model(self, name: str) -> Mapping[str, Any] | Failure:
-        return self._about if self._about is not None else Failure(Kind.CONFIG, f"no {name}")
+        return self._about if self._about is not None else Failure(FailureKind.CONFIG, f"no {name}")
 
     def refresh(self) -> None:
         self.refreshed += 1
@@ -102,7 +102,7 @@ async def _ready() -> None:
 
 
 class Case:
-    """An asker at work on an endpoint of a test's own."""
+    """An dispatcher at work on an endpoint of a test's own."""
 
     def __init__(self, settings: Config, behave: Behave, model: Mapping[str, Any] | None = None) -> None:
         self.endpoint = Scripted(behave, model)
@@ -110,7 +110,7 @@ class Case:
         self.stopped: list[BaseException] = []
         self._wanted = 0
         self._over = asyncio.Event()
-        self.asker = Asker(
+        self.dispatcher = Dispatcher(
             self.endpoint,
             Task.from_config(settings),
             settings,
@@ -124,12 +124,12 @@ class Case:
     async def run(self, texts: Sequence[str], *, within: float = 10 * 86_400) -> "Case":
         """Have all *texts* asked, wait until they are answered or the run must stop, and end."""
         self._wanted = len(texts)
-        await self.asker.start()
+        await self.dispatcher.start()
         for text in texts:
-            self.asker.ask(prompt(text))
+            self.dispatcher.ask(prompt(text))
         async with asyncio.timeout(within):
             await self._over.wait()
-        await self.asker.drain(0)
+        await self.dispatcher.drain(0)
         return self
 
     def of(self, text: str) -> Answer:

@@ -7,11 +7,11 @@ import pytest
 from pipeline.config import ModelSettings
 from pipeline.errors import ConfigError
 from pipeline.llm.billing import Billing, booked
-from pipeline.llm.replies import Failure, Kind, Reply, Usage
+from pipeline.llm.replies import Failure, FailureKind, Reply, Usage
 
 USAGE = Usage(1_000_000, 0, 0)
 OXEN = {"pricing": {"method": "token", "input_cost_per_token": 2e-7, "output_cost_per_token": 5e-7}}
-NO_MODEL = Failure(Kind.CONFIG, "404")
+NO_MODEL = Failure(FailureKind.CONFIG, "404")
 
 
 def billing(*, capped: bool = False, **model: Any) -> Billing:
@@ -99,5 +99,5 @@ def test_a_reply_of_unknown_cost_takes_its_estimate_from_the_budget_and_a_failur
     assert booked(reply(0.0), 0.2) == 0
     assert booked(reply(None), 0.2) == 0.2
     assert booked(NO_MODEL, 0.2) == 0
-    assert booked(Failure(Kind.GARBLED, "x", usage=Usage(cost_usd=0.3)), 0.2) == 0.3
+    assert booked(Failure(FailureKind.GARBLED, "x", usage=Usage(cost_usd=0.3)), 0.2) == 0.3
     assert booked(None, 0.2) == 0

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import ConfigError, KeyRefusedError, LimitReachedError, ProviderUnavailableError
-from pipeline.llm.replies import Failure, Kind
+from pipeline.llm.replies import Failure, FailureKind
 from pipeline.records import Status
 from tests.llm.scripted import Behave, Call, Case, Sent, failed, limits, prompt, said
 from tests.llm.virtual_time import in_virtual_time, now
@@ -49,13 +49,13 @@ def test_the_books_balance(tmp_path: Path) -> None:
         return behave(call)
 
     case = asked(tmp_path, counted)
-    counters = case.asker.counters
+    counters = case.dispatcher.counters
     assert sum(answer.prompt_tokens or 0 for answer in case.answers.values()) == counters.prompt_tokens
     assert counters.prompt_tokens == 100 * len(case.endpoint.calls)
     assert counters.completion_tokens == 5 * len(case.endpoint.calls)
     assert sum(answer.attempts for answer in case.answers.values()) == counters.requests
     assert sum(answer.cost_usd or 0 for answer in case.answers.values()) == pytest.approx(
-        case.asker.budget.spent_usd
+        case.dispatcher.budget.spent_usd
     )
 
 
@@ -90,7 +90,7 @@ def test_a_retry_after_is_never_undercut_by_anybody(
 def test_a_throttle_costs_no_row_an_attempt(tmp_path: Path) -> None:
     case = asked(tmp_path, lambda call: failed(429) if call.at < 1000 else said(), ROWS[:5])
     assert statuses(case) == {None: 5}
-    assert case.asker.counters.throttled > 20
+    assert case.dispatcher.counters.throttled > 20
     assert max(b - a for a, b in zip(case.times, case.times[1:], strict=False)) <= 61
 
 
@@ -105,7 +105,7 @@ def test_many_throttles_at_once_cut_the_concurrency_once(tmp_path: Path) -> None
         case = Case(limits(tmp_path), lambda call: failed(429) if 0.65 < call.at < 0.75 else said())
         work = asyncio.create_task(case.run(ROWS))
         await asyncio.sleep(0.85)
-        limit, throttled = case.asker.concurrency.limit, case.asker.counters.throttled
+        limit, throttled = case.dispatcher.concurrency.limit, case.dispatcher.counters.throttled
         await work
         return limit, throttled
 
@@ -192,7 +192,7 @@ def test_a_key_that_is_refused_for_a_moment_does_not_end_the_run(tmp_path: Path)
 def test_an_outage_that_is_longer_than_a_row_is_tried_costs_no_row(tmp_path: Path) -> None:
     def behave(call: Call) -> Sent | Failure:
         if 1 < call.at < 5400:
-            return Failure(Kind.UNREACHABLE, "nobody there")
+            return Failure(FailureKind.UNREACHABLE, "nobody there")
         return failed(500) if 5400 <= call.at < 5440 and len(call.text) == 6 else said()
 
     case = asked(tmp_path, behave, limits={"max_outage": "2h", "requests_per_minute": 600})
@@ -201,7 +201,7 @@ def test_an_outage_that_is_longer_than_a_row_is_tried_costs_no_row(tmp_path: Pat
 
 
 def test_an_outage_longer_than_max_outage_ends_the_run(tmp_path: Path) -> None:
-    case = asked(tmp_path, lambda _: Failure(Kind.UNREACHABLE, "nobody there"))
+    case = asked(tmp_path, lambda _: Failure(FailureKind.UNREACHABLE, "nobody there"))
     assert isinstance(case.stopped[0], ProviderUnavailableError)
     assert 1800 < case.times[-1] < 1840
     assert case.answers == {}
@@ -213,7 +213,11 @@ def test_timeouts_are_asked_again_and_are_a_sign_of_congestion(tmp_path: Path) -
     def behave(call: Call) -> Sent | Failure:
         first = call.text not in seen
         seen.add(call.text)
-        return Failure(Kind.TRANSIENT, "slow", timed_out=True) if first and call.text == "row 200" else said()
+        return (
+            Failure(FailureKind.TRANSIENT, "slow", timed_out=True)
+            if first and call.text == "row 200"
+            else said()
+        )
 
     case = asked(tmp_path, behave)
     assert statuses(case) == {None: 300}
@@ -272,10 +276,10 @@ def second_ask(folder: Path, behave: Behave) -> Case:
     async def main() -> Case:
         first = await Case(limits(folder), lambda _: said("nonsense")).run(["row"])
         again = Case(limits(folder), behave)
-        await again.asker.start()
-        again.asker.ask(prompt("row"), first.of("row"))
+        await again.dispatcher.start()
+        again.dispatcher.ask(prompt("row"), first.of("row"))
         await asyncio.sleep(10)
-        await again.asker.drain(0)
+        await again.dispatcher.drain(0)
         return again
 
     return in_virtual_time(main())
@@ -304,7 +308,7 @@ def test_a_drain_takes_what_is_in_flight_and_sends_nothing_more(tmp_path: Path) 
         await asyncio.sleep(2)
         sent, answered, in_flight = len(case.times), len(case.answers), case.endpoint.in_flight
         assert in_flight > 10
-        await case.asker.drain(25)
+        await case.dispatcher.drain(25)
         assert now() < 10
         assert (len(case.times), len(case.answers)) == (sent, answered + in_flight)
         await asyncio.sleep(1000)
@@ -325,7 +329,7 @@ def test_a_drain_gives_up_what_takes_too_long_and_retries_nothing(tmp_path: Path
         work = asyncio.create_task(case.run(ROWS))
         await asyncio.sleep(1)
         sent = len(case.times)
-        await case.asker.drain(25)
+        await case.dispatcher.drain(25)
         assert now() == pytest.approx(26, abs=0.1)
         await asyncio.sleep(10_000)
         assert (len(case.times), case.stopped) == (sent, [])
@@ -337,7 +341,7 @@ def test_a_drain_gives_up_what_takes_too_long_and_retries_nothing(tmp_path: Path
 def test_a_budget_ends_the_run_before_it_is_exceeded(tmp_path: Path) -> None:
     case = asked(tmp_path, lambda _: said(), limits={"max_cost_usd": 100 * COST})
     assert isinstance(case.stopped[0], LimitReachedError)
-    assert case.asker.budget.spent_usd <= 100 * COST
+    assert case.dispatcher.budget.spent_usd <= 100 * COST
     assert len(case.endpoint.calls) <= 100
 
 
@@ -349,7 +353,7 @@ def test_a_reply_without_usage_does_not_end_a_run_with_a_budget(tmp_path: Path) 
     )
     assert (case.stopped, statuses(case)) == ([], {None: 300})
     assert case.of("row 5").cost_usd is None
-    assert case.asker.budget.spent_usd > 299 * COST
+    assert case.dispatcher.budget.spent_usd > 299 * COST
 
 
 def test_a_budget_without_a_price_ends_the_run_after_one_reply_that_is_kept(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from pipeline.llm.replies import Failure, Kind, Usage
+from pipeline.llm.replies import Failure, FailureKind, Usage
 from pipeline.llm.request import Request, answer_from_failure
 from pipeline.records import Answer, Prompt
 
@@ -12,7 +12,7 @@ PROMPT = Prompt(b"k" * 16, "text", truncated=False)
 INVALID = Answer(
     PROMPT.key, "monday", "prose", "stop", None, None, None, 100, 0, 5, 0.5, "m", "id", attempts=1, asks=1, at=1.0
 )  # fmt: skip
-GARBLED = Failure(Kind.GARBLED, "garbled", 200, usage=Usage(10, 0, 1, 0.25))
+GARBLED = Failure(FailureKind.GARBLED, "garbled", 200, usage=Usage(10, 0, 1, 0.25))
 
 
 @pytest.mark.parametrize(("run", "tokens", "usd"), [("monday", 110, 0.75), ("tuesday", 10, 0.25)])

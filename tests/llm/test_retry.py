@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.llm.replies import Failure, Kind, Usage
+from pipeline.llm.replies import Failure, FailureKind, Usage
 from pipeline.llm.retry import Backoff, Policy, Tries
 from pipeline.system.clock import Clock
 
@@ -17,7 +17,7 @@ def rolling(value: float) -> Clock:
     return Clock(random=lambda: value)
 
 
-def failed(kind: Kind = Kind.TRANSIENT, **more: object) -> Failure:
+def failed(kind: FailureKind = FailureKind.TRANSIENT, **more: object) -> Failure:
     return Failure(kind, "it failed", **more)
 
 
@@ -26,7 +26,7 @@ def test_a_retry_after_is_never_undercut_and_never_stretched_by_more_than_a_tent
     seconds: float, value: float
 ) -> None:
     for waited in (
-        POLICY.pause(failed(Kind.THROTTLED, retry_after=seconds), 3, rolling(value)),
+        POLICY.pause(failed(FailureKind.THROTTLED, retry_after=seconds), 3, rolling(value)),
         POLICY.delay(failed(retry_after=seconds), 3, rolling(value)),
     ):
         assert seconds <= waited <= seconds * 1.1
@@ -44,8 +44,8 @@ def test_delays_double_up_to_their_ceiling() -> None:
 
 
 def test_everybody_waits_between_nothing_and_a_minute_after_a_throttle() -> None:
-    assert POLICY.pause(failed(Kind.THROTTLED), 0, rolling(1.0)) == 1
-    assert POLICY.pause(failed(Kind.THROTTLED), 100, rolling(1.0)) == 60
+    assert POLICY.pause(failed(FailureKind.THROTTLED), 0, rolling(1.0)) == 1
+    assert POLICY.pause(failed(FailureKind.THROTTLED), 100, rolling(1.0)) == 60
 
 
 def after(*failures: Failure, others_succeed: bool = True) -> Tries:
@@ -58,12 +58,15 @@ def after(*failures: Failure, others_succeed: bool = True) -> Tries:
 def test_only_what_is_the_rows_fault_counts_against_it() -> None:
     assert after(failed()).own == 1
     assert after(failed(), others_succeed=False).own == 0
-    for kind in (Kind.THROTTLED, Kind.UNREACHABLE, Kind.DENIED, Kind.UNSUPPORTED):
-        assert after(failed(kind)) == Tries(calls=1, denied=kind is Kind.DENIED)
+    for kind in (FailureKind.THROTTLED, FailureKind.UNREACHABLE, FailureKind.DENIED, FailureKind.UNSUPPORTED):
+        assert after(failed(kind)) == Tries(calls=1, denied=kind is FailureKind.DENIED)
 
 
 def test_garbled_replies_count_and_their_bills_add_up() -> None:
-    first, second = failed(Kind.GARBLED, usage=Usage(10, 5, 2, 0.1)), failed(Kind.GARBLED, usage=Usage(10))
+    first, second = (
+        failed(FailureKind.GARBLED, usage=Usage(10, 5, 2, 0.1)),
+        failed(FailureKind.GARBLED, usage=Usage(10)),
+    )
     tries = after(first, failed(), second, others_succeed=False)
     assert (tries.calls, tries.own, tries.garbled) == (3, 2, 2)
     assert tries.paid == Usage(20, 5, 2, 0.1)
@@ -81,7 +84,7 @@ def test_a_row_has_twenty_failures_of_its_own_or_half_an_hour() -> None:
 
 
 def test_a_row_has_four_garbled_replies_unless_the_endpoint_garbles_everybodys() -> None:
-    garbled = failed(Kind.GARBLED)
+    garbled = failed(FailureKind.GARBLED)
     assert not enough(garbled, Tries(garbled=3, own=3))
     assert enough(garbled, Tries(garbled=4, own=4))
     assert not enough(garbled, Tries(garbled=4, own=4), garbled_share=0.3)

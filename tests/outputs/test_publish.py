@@ -19,7 +19,7 @@ from pipeline.errors import InterruptedRunError
 from pipeline.outputs import join
 from pipeline.outputs.columns import output_names, part_schema
 from pipeline.outputs.destination import OURS
-from pipeline.outputs.join import Sheet
+from pipeline.outputs.join import OutputFile
 from pipeline.outputs.parts import DamagedPartError, Parts
 from pipeline.outputs.publish import Publication, _exchange, publish
 from pipeline.outputs.tally import Tally
@@ -55,12 +55,14 @@ class Press:
     def batches(self) -> Iterator[pa.RecordBatch]:
         yield from self.table.to_batches(max_chunksize=self.batch_rows)
 
-    def sheet(self, name: str = "") -> Sheet:
-        return Sheet(name, self.table.schema.with_metadata({"owner": "somebody"}), self.batches, self.spans)
+    def output_file(self, name: str = "") -> OutputFile:
+        return OutputFile(
+            name, self.table.schema.with_metadata({"owner": "somebody"}), self.batches, self.spans
+        )
 
     def publication(self, prefix: str = "") -> Publication:
         return Publication(
-            self.path, [self.sheet()], len(self.table), self.kind, prefix, {OURS: b"run-1"}, single=True
+            self.path, [self.output_file()], len(self.table), self.kind, prefix, {OURS: b"run-1"}, single=True
         )
 
     def print(self, go_on=lambda: None) -> Tally:
@@ -201,9 +203,9 @@ class Library(Press):
     """Two files to publish into a folder."""
 
     def publication(self, prefix: str = "") -> Publication:
-        sheets = [self.sheet("a.parquet"), self.sheet("deep/er/b.parquet")]
+        files = [self.output_file("a.parquet"), self.output_file("deep/er/b.parquet")]
         return Publication(
-            self.path, sheets, len(self.table), self.kind, prefix, {OURS: b"run-1"}, single=False
+            self.path, files, len(self.table), self.kind, prefix, {OURS: b"run-1"}, single=False
         )
 
 

@@ -117,13 +117,13 @@ class Witness:
 
     def _asked_again(self, before: Stored, entries: Sequence[Entry]) -> Iterator[str]:
         keys, parser = self._keys(), Parser(self._job.config().task)
-        settled = {
+        is_final = {
             key
             for key, answer in before.newest.items()
-            if parser.settled(parser.outcome(answer).status, answer.asks)
+            if parser.is_final(parser.outcome(answer).status, answer.asks)
         }
         for entry in entries:
-            if keys.get(entry.text) in settled:
+            if keys.get(entry.text) in is_final:
                 yield f"never twice: {entry.text!r} was asked although its answer was durable"
         for text, times in Counter(entry.text for entry in _delivered(entries)).items():
             if times > 1:

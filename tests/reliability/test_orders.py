@@ -14,11 +14,10 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from pipeline.engine.resolver import Desk
+from pipeline.engine.resolver import Resolver
 from pipeline.errors import DiskError, InputDataError
 from pipeline.journey import OPEN_CHUNKS, run_job
-from pipeline.ledger import Ledger, open_store
-from pipeline.ledger import spill as rescue
+from pipeline.ledger import Ledger, open_store, spill
 from pipeline.ledger.store import Store
 from pipeline.ledger.writer import COMMIT_ANSWERS, MAX_GATHERED
 from pipeline.outputs import publish
@@ -142,14 +141,14 @@ def test_when_the_run_must_end_nobody_sends_again_however_late_it_is_told(tmp_pa
 
     async def main() -> tuple[float, float]:
         case = Case(limits(tmp_path), behave)
-        await case.asker.start()
+        await case.dispatcher.start()
         for number in range(5000):
-            case.asker.ask(scripted_prompt(f"row {number}"))
+            case.dispatcher.ask(scripted_prompt(f"row {number}"))
         while not case.stopped:  # noqa: ASYNC110 - in virtual time
             await asyncio.sleep(0.001)
         told_at = now()
         await asyncio.sleep(5)
-        await case.asker.drain(0)
+        await case.dispatcher.drain(0)
         return told_at, max(case.times)
 
     told_at, last = in_virtual_time(main())
@@ -189,7 +188,7 @@ class Late(Ledger):
 
 
 class Model:
-    """Stands for the asker; keeps what it is asked."""
+    """Stands for the dispatcher; keeps what it is asked."""
 
     def __init__(self) -> None:
         self.asked: list[bytes] = []
@@ -197,14 +196,14 @@ class Model:
     async def open(self) -> "Model":
         return self
 
-    def ask(self, prompt: Prompt, previous: Answer | None = None) -> None:  # noqa: ARG002 - the asker's signature
+    def ask(self, prompt: Prompt, previous: Answer | None = None) -> None:  # noqa: ARG002 - the dispatcher's signature
         self.asked.append(prompt.key)
 
 
 async def test_no_answer_slips_in_between_look_up_and_claim(tmp_path: Path, job: JobFiles) -> None:
     job.table(["text"])
     model = Model()
-    desk = Desk(Parser(job.config().task), "run-1", retry=(), asker=model.open)  # type: ignore[arg-type]
+    desk = Resolver(Parser(job.config().task), "run-1", retry=(), dispatcher=model.open)  # type: ignore[arg-type]
     async with Late.open(tmp_path, on_durable=desk.durable, on_failure=print) as ledger, asyncio.timeout(5):
         desk.ledger = ledger
         same = prompts(prompt(1))
@@ -229,8 +228,8 @@ def test_what_is_spilled_is_synced_while_it_is_locked(
             locked.append(is_locked(other.fileno()))
 
     monkeypatch.setattr(os, "fsync", look)
-    assert "3 paid answers were saved" in rescue.spill(tmp_path / "state", answers(0, 3))
-    (file,) = rescue.spilled(tmp_path / "state")
+    assert "3 paid answers were saved" in spill.spill(tmp_path / "state", answers(0, 3))
+    (file,) = spill.spilled(tmp_path / "state")
     assert synced[0] == file.name
     assert locked[0]
 
@@ -245,8 +244,8 @@ def is_locked(handle: int) -> bool:
 
 def test_a_spill_that_is_being_written_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TMPDIR", str(tmp_path))
-    rescue.spill(tmp_path / "state", answers(0, 3))
-    (file,) = rescue.spilled(tmp_path / "state")
+    spill.spill(tmp_path / "state", answers(0, 3))
+    (file,) = spill.spilled(tmp_path / "state")
     with file.open("rb") as writing:
         fcntl.flock(writing, fcntl.LOCK_EX)
         open_store(tmp_path / "state").close()

@@ -12,12 +12,11 @@ from typing import Any
 import polars as pl
 import pytest
 
-from pipeline.cli import app as cli
+from pipeline.cli import app
 from pipeline.errors import PipelineError
 from pipeline.job.workspace import workspace
 from pipeline.journey import run_job
-from pipeline.ledger import open_store
-from pipeline.ledger import spill as rescue
+from pipeline.ledger import open_store, spill
 from pipeline.summary import RunResult
 from pipeline.system.atomic import make_new, replacing, write
 from tests.answers import answer, answers, key
@@ -154,19 +153,19 @@ def spills(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def spilled_file(folder: Path) -> Path:
-    rescue.spill(folder, answers(0, 3))
-    (file,) = rescue.spilled(folder)
+    spill.spill(folder, answers(0, 3))
+    (file,) = spill.spilled(folder)
     return file
 
 
 @pytest.mark.usefixtures("spills")
 def test_a_spill_goes_through_no_link(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(time, "time_ns", lambda: 1)
-    monkeypatch.setattr(rescue, "ELSEWHERE", ())
+    monkeypatch.setattr(spill, "ELSEWHERE", ())
     name, victim = spilled_file(tmp_path), victim_of(tmp_path, dangling=False)
     name.unlink()
     name.symlink_to(victim)
-    assert "could not be saved" in rescue.spill(tmp_path, answers(0, 3))
+    assert "could not be saved" in spill.spill(tmp_path, answers(0, 3))
     assert is_unharmed(victim, dangling=False)
 
 
@@ -243,7 +242,7 @@ def test_nobody_else_may_read_the_state_at_any_instant(
     job: JobFiles, arguments: list[str], tmp_path: Path
 ) -> None:
     job.table(pl.DataFrame({"text": texts(500)}), "in.csv")  # what was found in it is remembered in the state
-    root = Path(cli.__file__).parents[2]
+    root = Path(app.__file__).parents[2]
     done = subprocess.run(
         [sys.executable, "-c", WATCHED, str(root), str(tmp_path / "state"), "run", str(job.config_file()), "--quiet", *arguments],
         capture_output=True, text=True, env=environment(), check=False,

@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 import pytest
 
-from pipeline.cli import app as cli
+from pipeline.cli import app
 from pipeline.llm.transport.client import Client
 from pipeline.servers.simulator.faults import Call
 from pipeline.servers.simulator.http1 import Response
@@ -183,8 +183,8 @@ def test_a_key_that_the_endpoint_repeats_is_nowhere(
     with_key(job, KEYS["odd"], monkeypatch).set(limits={"max_outage": "0.3s", "drain": "0.1s"})
     server.when(lambda _: True, BEHAVIOURS[name])
     config = str(job.config_file())
-    assert cli.main(["run", config]) == ENDINGS[name]
-    assert cli.main(["explain", config, "3"]) == cli.main(["status", config]) == 0
+    assert app.main(["run", config]) == ENDINGS[name]
+    assert app.main(["explain", config, "3"]) == app.main(["status", config]) == 0
     said = capfd.readouterr()
     assert asked(server)
     assert leaks(said.out, said.err) == []
@@ -210,7 +210,7 @@ def test_a_run_that_ends_well_leaves_no_key_behind(
         ["check", config], ["plan", config], ["probe", config], ["run", config], ["status", config],
         ["explain", config, "3"], ["ledger", "stats", config], ["ledger", "export", config, export],
     ):  # fmt: skip
-        assert cli.main(command_line) == 0
+        assert app.main(command_line) == 0
     said = capfd.readouterr()
     assert seen == {f"Bearer {key}"}
     assert leaks(said.out, said.err) == []
@@ -231,7 +231,7 @@ def test_a_secret_in_a_header_of_ones_own_is_nowhere_either(
 
     server.when(lambda _: True, repeat)
     config = str(job.config_file())
-    assert [cli.main([name, config]) for name in ("check", "plan", "run", "probe")] == [0, 0, 78, 69]
+    assert [app.main([name, config]) for name in ("check", "plan", "run", "probe")] == [0, 0, 78, 69]
     said = capfd.readouterr()
     assert REDACTED in said.err
     assert leaks(said.out, said.err) == []
@@ -250,7 +250,7 @@ def test_a_key_that_cannot_be_one_is_refused_and_not_told(
         pytest.skip("no variable can hold it")
     job.table(texts(5))
     config = str(with_key(job, key, monkeypatch, in_file=in_file).config_file())
-    assert [cli.main([name, config]) for name in ("check", "run", "probe")] == [78] * 3
+    assert [app.main([name, config]) for name in ("check", "run", "probe")] == [78] * 3
     said = capfd.readouterr()
     assert server.requests == 0
     assert leaks(said.out, said.err) == []
@@ -277,7 +277,7 @@ def test_a_secret_in_the_config_is_refused_and_not_told(
         job.set(model=change)
     config = str(job.config_file())
     status = {78, 2} if as_option else {78}
-    assert {cli.main([name, config, *(options if as_option else [])]) for name in ("check", "run")} <= status
+    assert {app.main([name, config, *(options if as_option else [])]) for name in ("check", "run")} <= status
     said = capfd.readouterr()
     assert said.err
     assert CANARY not in said.out + said.err
@@ -301,7 +301,7 @@ def test_a_connection_that_cannot_be_made_tells_no_key(
     with_key(job, PLAIN, monkeypatch).set(limits={"max_outage": "0.3s", "drain": "0.1s"})
     job.set(model={"base_url": where(job, server)})
     config = str(job.config_file())
-    assert [cli.main([name, config]) for name in ("run", "probe")] == [69, 69]
+    assert [app.main([name, config]) for name in ("run", "probe")] == [69, 69]
     said = capfd.readouterr()
     assert leaks(said.out, said.err) == []
 
@@ -313,7 +313,7 @@ def test_a_server_with_a_bad_certificate_sees_no_key(
     job.table(texts(5))
     with Simulator(tls=untrusted) as server:
         with_key(job, PLAIN, monkeypatch).set(model={"base_url": server.base_url})
-        assert cli.main(["run", str(job.config_file())]) == 78
+        assert app.main(["run", str(job.config_file())]) == 78
         assert server.requests == 0
     said = capfd.readouterr()
     assert "certificate" in said.err

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.cli import app as cli
+from pipeline.cli import app
 from pipeline.journey import run_job
-from pipeline.llm.replies import Failure, Kind
+from pipeline.llm.replies import Failure, FailureKind
 from pipeline.llm.transport import wire
 from pipeline.llm.transport.client import Client
 from pipeline.servers.simulator.faults import Call
@@ -105,7 +105,7 @@ async def test_a_host_that_does_not_even_answer_the_first_packet_is_given_up_in_
         for one in waiting:
             one.close()
     assert isinstance(outcome, Failure)
-    assert outcome.kind is Kind.UNREACHABLE
+    assert outcome.kind is FailureKind.UNREACHABLE
     assert time.monotonic() - begun < 2
 
 
@@ -151,7 +151,7 @@ def test_what_an_endpoint_says_cannot_paint_the_terminal_or_forge_lines(
     job.table(texts(30))
     job.set(limits={"max_outage": "1s", "drain": "0.1s"})
     server.when(lambda _: True, refusing(status))
-    assert cli.main(["run", str(job.config_file()), "--log-format", form]) in {1, 69, 77, 78}
+    assert app.main(["run", str(job.config_file()), "--log-format", form]) in {1, 69, 77, 78}
     said = capfd.readouterr()
     assert not has_controls(said.err)
     assert not any(line.startswith("error: forged") for line in said.err.splitlines())
@@ -170,9 +170,9 @@ def test_no_command_shows_control_characters(
     job.table([f"{text} {ESCAPES}" for text in texts(10)])
     server.when(lambda _: True, named)
     config = str(job.config_file())
-    assert cli.main(["run", config, "--quiet"]) == 1
+    assert app.main(["run", config, "--quiet"]) == 1
     capfd.readouterr()
-    cli.main([*name.split(), config, *(["3"] if name == "explain" else [])])
+    app.main([*name.split(), config, *(["3"] if name == "explain" else [])])
     said = capfd.readouterr()
     assert said.err
     assert not has_controls(said.err)
@@ -184,7 +184,7 @@ def test_a_probe_shows_what_the_endpoint_says_without_control_characters_on_one_
 ) -> None:
     job.table(texts(3))
     server.when(lambda _: True, refusing(400))
-    cli.main(["probe", str(job.config_file())])
+    app.main(["probe", str(job.config_file())])
     said = capfd.readouterr().err
     assert "red" in said
     assert not has_controls(said)
@@ -214,6 +214,6 @@ def test_rows_are_not_logged(job: JobFiles, server: Simulator, capfd: pytest.Cap
     assert ran.returncode == 1
     assert canary not in ran.stdout + ran.stderr
     for name in ("plan", "check", "status", "ledger stats"):
-        assert cli.main([*name.split(), config]) == 0
+        assert app.main([*name.split(), config]) == 0
     said = capfd.readouterr()
     assert canary not in said.out + said.err

@@ -31,7 +31,7 @@ class Counter:
         return [thread for thread in self.threads if thread.is_alive()]
 
 
-async def settled():
+async def is_final():
     """Give the thread every chance to run ahead."""
     for _ in range(50):
         await asyncio.sleep(0.001)
@@ -52,7 +52,7 @@ async def test_at_most_so_many_items_wait(ahead):
         given = 0
         async for _ in items:
             given += 1
-            await settled()
+            await is_final()
             assert source.taken == given + ahead
             if given == 5:
                 break
@@ -63,7 +63,7 @@ async def test_closing_early_closes_the_iterator_and_ends_the_thread():
     async with aclosing(prefetch(source.items())) as items:
         assert await anext(items) == 0
     assert source.closed
-    await settled()
+    await is_final()
     assert not source.threads_alive()
 
 
@@ -74,7 +74,7 @@ async def test_an_exception_comes_out_after_the_items_before_it():
     with pytest.raises(RuntimeError, match="broken"):
         await anext(items)
     assert source.closed
-    await settled()
+    await is_final()
     assert not source.threads_alive()
 
 
@@ -99,7 +99,7 @@ async def test_cancelling_the_consumer_closes_the_iterator_once_its_step_is_done
     task = asyncio.create_task(consume())
     await asyncio.to_thread(started.wait, 10)
     task.cancel()
-    await settled()
+    await is_final()
     assert not closed.is_set()
     go_on.set()
     with pytest.raises(asyncio.CancelledError):

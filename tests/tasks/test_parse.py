@@ -195,7 +195,7 @@ def test_long_replies_are_not_kept_in_memory() -> None:
 @pytest.mark.parametrize(("text", "asks", "stands"), [("games", 1, True), ("?", 1, False), ("?", 2, True)])
 def test_an_invalid_reply_is_worth_one_more_ask(text: str, asks: int, stands: bool) -> None:  # noqa: FBT001
     given_answer = answer(text, asks=asks)
-    assert SINGLE.settled(SINGLE.outcome(given_answer).status, given_answer.asks) is stands
+    assert SINGLE.is_final(SINGLE.outcome(given_answer).status, given_answer.asks) is stands
 
 
 def sure(kind: str, *tokens: tuple[str, float], labels: tuple[str, ...] = LABELS) -> float | None:

@@ -14,7 +14,7 @@ from itertools import islice
 from pathlib import Path
 
 from pipeline.errors import CannotCreateError, DiskError
-from pipeline.ledger import swap as files
+from pipeline.ledger import swap
 from pipeline.ledger.repair import wal
 from pipeline.ledger.repair.carve import Found, carve, newest_pages
 from pipeline.ledger.schema import (
@@ -55,14 +55,14 @@ def rebuild(path: Path, reason: str) -> None:
         CannotCreateError: If the file is not a ledger; it is left alone.
         DiskError: If there is no room for a new one; the damaged one stays in its place.
     """
-    building = files.beside(path, ".rebuilding")
+    building = swap.beside(path, ".rebuilding")
     try:
         saved = _build(building, path)
         if not saved and not _is_ours(path):
             raise CannotCreateError(
                 f"{path}: cannot be opened as a ledger: {reason}, and there is no answer in it; move it away or change state.dir"
             )
-        aside = files.replace(path, building)
+        aside = swap.replace(path, building)
     except (sqlite3.Error, OSError) as error:
         raise DiskError(
             f"{path}: must be rebuilt ({reason}) and cannot be: {error}; make room for a second one or repair the disk, then run again"
@@ -80,7 +80,7 @@ def found_in(path: Path) -> Iterator[Found]:
 
     The caller keeps everybody else from writing meanwhile.
     """
-    with _opened(path) as file, _opened(files.beside(path, "-wal")) as log_file:
+    with _opened(path) as file, _opened(swap.beside(path, "-wal")) as log_file:
         header = wal.header_of(os.pread(log_file, wal.HEADER_BYTES, 0))
         size = _page_size(os.pread(file, HEAD_BYTES, 0)) or (header.page_size if header else PAGE_BYTES)
         written = max(0, os.fstat(log_file).st_size - wal.HEADER_BYTES)

@@ -4,8 +4,8 @@ import asyncio
 import logging
 
 from pipeline.errors import ConfigError, KeyRefusedError, PipelineError, ProviderUnavailableError
-from pipeline.llm.health.window import Recent
-from pipeline.llm.replies import Failure, Kind
+from pipeline.llm.health.window import SlidingWindow
+from pipeline.llm.replies import Failure, FailureKind
 from pipeline.system.clock import Clock
 
 log = logging.getLogger(__name__)
@@ -25,13 +25,13 @@ SHARE_WEIGHT = 0.02
 ALONE_SHARE = 0.5
 """Share of `max_outage` after which the rows that are left may be to blame: half of 30 min, and no outage is shorter."""
 
-OUTAGE_KINDS = frozenset({Kind.TRANSIENT, Kind.UNREACHABLE, Kind.GARBLED})
+OUTAGE_KINDS = frozenset({FailureKind.TRANSIENT, FailureKind.UNREACHABLE, FailureKind.GARBLED})
 
-REFUSALS = frozenset({Kind.ROW, Kind.DENIED, Kind.UNTRUSTED})
+REFUSALS = frozenset({FailureKind.ROW, FailureKind.DENIED, FailureKind.UNTRUSTED})
 """Whoever refuses is there."""
 
 
-class Health:
+class CircuitBreaker:
     """A circuit breaker, and what the run must know of the endpoint's condition.
 
     The breaker opens when at least 90 % of at least 20 calls within 10 s failed, or 10 in a row found nobody
@@ -42,7 +42,7 @@ class Health:
     def __init__(self, clock: Clock, max_outage_seconds: float) -> None:
         self._clock = clock
         self._max_outage = max_outage_seconds
-        self._recent = Recent(WINDOW_SECONDS, clock)
+        self._recent = SlidingWindow(WINDOW_SECONDS, clock)
         self._silences = 0
         self._denials = 0
         self._first: list[bool] = []
@@ -78,7 +78,7 @@ class Health:
         """Return at once while the endpoint is well; else wait for it, or for the turn to probe.
 
         Returns:
-            True for the one that probes: it must call `probed` afterwards.
+            True for the one that probes: it must call `release_probe` afterwards.
         """
         while self.open:
             if self._probing.locked():
@@ -101,15 +101,15 @@ class Health:
         """Return the seconds from one probe to the next; a probe that takes longer is followed at once."""
         return min(PROBE_CEILING, PROBE_FIRST * 1.5 ** min(self._probes, 30))
 
-    def probed(self) -> None:
+    def release_probe(self) -> None:
         """Let the next one probe, if the endpoint is still gone; wake those who wait, if it is back."""
         self._probing.release()
         if self.open:  # somebody has to take the turn over from those who sleep on the event
             self._closed.set()
             self._closed.clear()
 
-    def good(self, *, again: bool) -> None:
-        """Note a reply; *again* as for `bad`."""
+    def on_reply(self, *, again: bool) -> None:
+        """Note a reply; *again* as for `on_failure`."""
         self._recent.count(replied=True)
         self._silences = 0
         self._denials = 0
@@ -126,7 +126,7 @@ class Health:
             self._recent.clear()
             self._closed.set()
 
-    def bad(self, failure: Failure, *, again: bool, first: bool = True) -> PipelineError | None:
+    def on_failure(self, failure: Failure, *, again: bool, first: bool = True) -> PipelineError | None:
         """Note a failure; returns the error that must end the run, if it comes to that.
 
         Args:
@@ -138,7 +138,7 @@ class Health:
         if failure.kind in OUTAGE_KINDS:
             self.failed_share += SHARE_WEIGHT * (1 - self.failed_share)
             self._outage(failure, first=first)
-        if failure.kind is Kind.GARBLED and not again:
+        if failure.kind is FailureKind.GARBLED and not again:
             self.garbled_share += SHARE_WEIGHT * (1 - self.garbled_share)
         if failure.kind in REFUSALS:
             self._failing_since = None
@@ -148,17 +148,17 @@ class Health:
 
     def _fatal(self, failure: Failure, *, again: bool) -> PipelineError | None:
         match failure.kind:
-            case Kind.QUOTA:
+            case FailureKind.QUOTA:
                 return KeyRefusedError(
                     f"the account has no credit or quota left: {failure.message}; top it up and run again"
                 )
-            case Kind.CONFIG:
+            case FailureKind.CONFIG:
                 return ConfigError(
                     f"{failure.message}; set model.name or model.base_url to what the endpoint has"
                 )
-            case Kind.DENIED | Kind.UNTRUSTED:
+            case FailureKind.DENIED | FailureKind.UNTRUSTED:
                 return None if self.is_of_row(failure, again=again) else self._denied(failure)
-            case Kind.ROW:
+            case FailureKind.ROW:
                 return self._refused_row(failure)
         return None
 
@@ -178,7 +178,7 @@ class Health:
 
     def _outage(self, failure: Failure, *, first: bool) -> None:
         self._recent.count(replied=False)
-        if failure.kind is Kind.UNREACHABLE or failure.timed_out:
+        if failure.kind is FailureKind.UNREACHABLE or failure.timed_out:
             self._silences += first or not failure.timed_out
         else:
             self._silences = 0
@@ -201,7 +201,7 @@ class Health:
         self._denials += 1
         if self._denials < CONFIRMATIONS:
             return None
-        if failure.kind is Kind.UNTRUSTED:
+        if failure.kind is FailureKind.UNTRUSTED:
             return ConfigError(f"{failure.message}; check model.base_url")
         return KeyRefusedError(
             f"the endpoint refuses the key: {failure.message}; check the key and its rights"

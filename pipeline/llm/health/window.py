@@ -15,7 +15,7 @@ class _Second:
     failures: int = 0
 
 
-class Recent:
+class SlidingWindow:
     """Counts calls and forgets them after *seconds*."""
 
     def __init__(self, seconds: int, clock: Clock) -> None:

@@ -5,7 +5,7 @@ from collections import deque
 from math import ceil
 from typing import NamedTuple
 
-from pipeline.llm.pacing.throughput import Harvest
+from pipeline.llm.pacing.throughput import ThroughputTable
 from pipeline.system.clock import Clock
 
 
@@ -57,19 +57,19 @@ class Concurrency:
         self._seconds = 0.0
         self._replies = 0
         self._ceiling, self._careful_from, self._care = float("inf"), float("inf"), self.CARE
-        self._harvest = Harvest(clock)
+        self._throughput = ThroughputTable(clock)
         self._waiting: deque[asyncio.Future[None]] = deque()
 
-    def entered(self) -> bool:
+    def try_acquire(self) -> bool:
         """Take a place, if one is free at once; tell whether it was."""
         if self._waiting or self._places >= int(self.limit):
             return False
         self._places += 1
         return True
 
-    async def enter(self) -> None:
+    async def acquire(self) -> None:
         """Wait for a place."""
-        if self.entered():
+        if self.try_acquire():
             return
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append(waiter)
@@ -77,20 +77,20 @@ class Concurrency:
             await waiter
         except asyncio.CancelledError:
             if waiter.done() and not waiter.cancelled():
-                self.leave()
+                self.release()
             raise
 
-    def leave(self) -> None:
+    def release(self) -> None:
         """Give a place back."""
         self._places -= 1
         self._wake()
 
     @property
-    def is_unspaced(self) -> bool:
-        """Whether nobody needs to wait for a moment of his own: nothing was refused yet."""
-        return self._unrefused
+    def paces(self) -> bool:
+        """Whether requests are spread out, which starts with the first refusal."""
+        return not self._unrefused
 
-    async def spaced(self) -> None:
+    async def pace(self) -> None:
         """Wait for the next request's moment: once one was refused, they no longer go out all together."""
         if self._unrefused:
             return
@@ -101,19 +101,19 @@ class Concurrency:
         if at > now:
             await self._clock.sleep(at - now)
 
-    def sent(self) -> Departure:
-        """Note that a request goes out; returns what is to be given to `learn`."""
+    def on_sent(self) -> Departure:
+        """Note that a request goes out; returns what is to be given to `on_done`."""
         self.sending += 1
         now = self._clock.now()
         if self.sending >= int(self.limit):
             self._full_at = now
         return Departure(now, self.sending)
 
-    def learn(self, departure: Departure, *, congested: bool, success: bool) -> bool:
+    def on_done(self, departure: Departure, *, congested: bool, success: bool) -> bool:
         """Note that a request came back, and learn from how it went.
 
         Args:
-            departure: What `sent` returned.
+            departure: What `on_sent` returned.
             congested: Whether the endpoint said, or showed, that there are too many requests.
             success: Whether there was a reply.
 
@@ -141,7 +141,7 @@ class Concurrency:
     def _learn_from(self, departure: Departure) -> None:
         """Grow, unless as many replies came with fewer in flight."""
         now = self._clock.now()
-        enough = self._harvest.enough(departure.in_flight, now - departure.at)
+        enough = self._throughput.saturation(departure.in_flight, now - departure.at)
         if enough is not None and enough < self.limit:
             self._slow_start = False
             self._rests_until = now + self.REST_SECONDS

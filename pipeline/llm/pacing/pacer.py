@@ -14,7 +14,7 @@ TOLD_SECONDS = 30.0
 """A longer pause is told, so that nobody takes it for a standstill."""
 
 
-class Turn:
+class Pacer:
     """The quotas a minute, the pauses that the endpoint asks for, and the breaks that it needs."""
 
     def __init__(self, limits: LimitSettings, concurrency: Concurrency, clock: Clock) -> None:
@@ -25,9 +25,9 @@ class Turn:
         self._concurrency = concurrency
         self._pause = Pause(clock)
 
-    def has_come(self, tokens: float) -> bool:
+    def try_admit(self, tokens: float) -> bool:
         """Whether a request that counts as so many *tokens* may go out at once; its quota is taken then."""
-        if self._pause.left > 0 or not self._concurrency.is_unspaced:
+        if self._pause.left > 0 or self._concurrency.paces:
             return False
         for quota, amount in ((self._requests, 1), (self._tokens, tokens)):
             if quota is not None and not quota.holds(amount):
@@ -37,14 +37,14 @@ class Turn:
                 quota.use(amount)
         return True
 
-    async def come(self, tokens: float) -> None:
+    async def admit(self, tokens: float) -> None:
         """Wait until a request may go out that counts as so many *tokens*."""
         await self._pause.wait()
         if self._requests is not None:
             await self._requests.take(1)
         if self._tokens is not None:
             await self._tokens.take(tokens)
-        await self._concurrency.spaced()
+        await self._concurrency.pace()
         await self._pause.wait()
 
     def wait_seconds(self, window: Window) -> float:

@@ -29,7 +29,7 @@ class _Level:
         return self.in_flight / self.seconds
 
 
-class Harvest:
+class ThroughputTable:
     """Remembers the rate at each level of requests in flight, half an octave wide."""
 
     LEVELS_PER_OCTAVE = 2
@@ -52,7 +52,7 @@ class Harvest:
         self._clock = clock
         self._levels = [_Level() for _ in range(self.LEVELS)]
 
-    def enough(self, in_flight: int, seconds: float) -> float | None:
+    def saturation(self, in_flight: int, seconds: float) -> float | None:
         """Take one reply in, and return how many in flight are enough, if fewer bring as much; None if they do not.
 
         Args:

@@ -6,7 +6,7 @@ Endpoints differ most in how they fail; the words below are those that they use.
 from collections.abc import Iterable
 from typing import Any
 
-from pipeline.llm.replies import Kind
+from pipeline.llm.replies import FailureKind
 from pipeline.records import Status
 
 QUOTA_WORDS = (
@@ -34,17 +34,17 @@ THROTTLE_SENTENCES = ("overloaded", "rate limit", "too many requests")
 
 OPTIONAL_PARTS = ("response_format", "json_schema", "json_object", "logprobs", "structured output")
 
-BY_STATUS: dict[int, Kind] = {
-    401: Kind.DENIED,
-    402: Kind.QUOTA,
-    403: Kind.DENIED,
-    404: Kind.CONFIG,
-    408: Kind.TRANSIENT,
-    409: Kind.TRANSIENT,
-    425: Kind.TRANSIENT,
-    429: Kind.THROTTLED,
-    498: Kind.THROTTLED,  # Groq: no capacity for the flex tier
-    529: Kind.THROTTLED,  # Anthropic: overloaded
+BY_STATUS: dict[int, FailureKind] = {
+    401: FailureKind.DENIED,
+    402: FailureKind.QUOTA,
+    403: FailureKind.DENIED,
+    404: FailureKind.CONFIG,
+    408: FailureKind.TRANSIENT,
+    409: FailureKind.TRANSIENT,
+    425: FailureKind.TRANSIENT,
+    429: FailureKind.THROTTLED,
+    498: FailureKind.THROTTLED,  # Groq: no capacity for the flex tier
+    529: FailureKind.THROTTLED,  # Anthropic: overloaded
 }
 OF_ALL_ROWS = (402, 429)
 OF_FORM = (400, 422)
@@ -53,7 +53,7 @@ SUCCESSES = range(200, 300)
 SERVER_ERRORS = range(500, 600)
 
 
-def kind_of(status: int, code: str, message: str) -> Kind:
+def kind_of(status: int, code: str, message: str) -> FailureKind:
     """Return the class of a failure: of the signs below, the first one counts.
 
     Args:
@@ -64,27 +64,30 @@ def kind_of(status: int, code: str, message: str) -> Kind:
     broken = status in SERVER_ERRORS
     known = BY_STATUS.get(status)
     signs = (
-        (_any(QUOTA_WORDS, code), Kind.QUOTA),
-        (_any(MODEL_WORDS, code), Kind.CONFIG),
-        (NEVER_FITS in message and not broken, Kind.ROW),
-        (_any(THROTTLE_WORDS, code) or (broken and _any(THROTTLE_SENTENCES, message)), Kind.THROTTLED),
-        (known is Kind.THROTTLED, Kind.THROTTLED),  # "too many tokens" is a matter of waiting here
-        (_any(TOO_LONG_SENTENCES, message) and not broken, Kind.ROW),
-        (status in OF_FORM and _any(OPTIONAL_PARTS, f"{code} {message}"), Kind.UNSUPPORTED),
-        (known is not None, known or Kind.ROW),
-        (broken, Kind.TRANSIENT),
-        (status in SUCCESSES, Kind.GARBLED),
+        (_any(QUOTA_WORDS, code), FailureKind.QUOTA),
+        (_any(MODEL_WORDS, code), FailureKind.CONFIG),
+        (NEVER_FITS in message and not broken, FailureKind.ROW),
+        (_any(THROTTLE_WORDS, code) or (broken and _any(THROTTLE_SENTENCES, message)), FailureKind.THROTTLED),
+        (
+            known is FailureKind.THROTTLED,
+            FailureKind.THROTTLED,
+        ),  # "too many tokens" is a matter of waiting here
+        (_any(TOO_LONG_SENTENCES, message) and not broken, FailureKind.ROW),
+        (status in OF_FORM and _any(OPTIONAL_PARTS, f"{code} {message}"), FailureKind.UNSUPPORTED),
+        (known is not None, known or FailureKind.ROW),
+        (broken, FailureKind.TRANSIENT),
+        (status in SUCCESSES, FailureKind.GARBLED),
     )
-    return next((kind for sign, kind in signs if sign), Kind.ROW)
+    return next((kind for sign, kind in signs if sign), FailureKind.ROW)
 
 
-def hidden_kind(error: Any, code: str) -> Kind | None:
+def hidden_kind(error: Any, code: str) -> FailureKind | None:
     """Return what an error in a body of status 200 means for all rows; None if it may concern this one alone.
 
     OpenRouter's codes are the HTTP statuses that it does not send.
     """
     if _any(QUOTA_WORDS, code):
-        return Kind.QUOTA
+        return FailureKind.QUOTA
     status = error.get("code") if isinstance(error, dict) else None
     return BY_STATUS[status] if status in OF_ALL_ROWS else None
 

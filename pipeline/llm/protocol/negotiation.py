@@ -10,7 +10,7 @@ from pipeline.tasks.prompt import Task
 log = logging.getLogger(__name__)
 
 
-class Forms:
+class FormatNegotiator:
     """Makes request bodies in the form that is known to be taken, or may be."""
 
     def __init__(self, task: Task, model: ModelSettings) -> None:
@@ -21,7 +21,7 @@ class Forms:
         """Return the body that asks about *text*; *again* is the stricter wording of a second ask."""
         return self._template.body(text, again=again)
 
-    def weaken(self, refusal: str) -> None:
+    def downgrade(self, refusal: str) -> None:
         """Ask in a weaker form from now on, because this one was refused with the sentence *refusal*.
 
         Raises:

@@ -10,7 +10,7 @@ import orjson
 
 from pipeline.llm.protocol.failures import hidden_kind, kind_of, row_status
 from pipeline.llm.protocol.headers import retry_after
-from pipeline.llm.replies import NOTHING, Failure, Kind, Reply, Usage
+from pipeline.llm.replies import NOTHING, Failure, FailureKind, Reply, Usage
 from pipeline.records import Status
 from pipeline.tasks.parse import unique_keys
 
@@ -30,7 +30,7 @@ def read(status: int, headers: Mapping[str, str], body: bytes) -> Reply | Failur
     if status in REDIRECTS:
         where = headers.get("location", "elsewhere").partition("?")[0]
         return Failure(
-            Kind.CONFIG, f"the endpoint redirects to {where[:200]}; set model.base_url to it", status
+            FailureKind.CONFIG, f"the endpoint redirects to {where[:200]}; set model.base_url to it", status
         )
     found = _decode(body)
     if status == OK:
@@ -91,7 +91,7 @@ def _unreadable(found: Any, body: bytes) -> Failure:
 
 
 def _garbled(why: str) -> Failure:
-    return Failure(Kind.GARBLED, f"the endpoint answered 200 and {why}", OK)
+    return Failure(FailureKind.GARBLED, f"the endpoint answered 200 and {why}", OK)
 
 
 def _verdict(finish: Any, refusal: Any) -> tuple[Status | None, str | None]:
@@ -152,9 +152,9 @@ def _read_failure(status: int, headers: Mapping[str, str], found: Any) -> Failur
     code, message = _error(found)
     text = f"{status}: {message}" if message else f"status {status}"
     kind = kind_of(status, code, message.lower())
-    if kind is not Kind.ROW:
+    if kind is not FailureKind.ROW:
         return Failure(kind, text, status, retry_after(headers))
-    return Failure(Kind.ROW, text, status, row_status=row_status(status, code, message.lower()))
+    return Failure(FailureKind.ROW, text, status, row_status=row_status(status, code, message.lower()))
 
 
 def _error(found: Any) -> tuple[str, str]:

@@ -16,7 +16,7 @@ from yarl import URL
 from pipeline.errors import ConfigError
 from pipeline.llm.protocol.headers import window
 from pipeline.llm.protocol.reply import OK, read
-from pipeline.llm.replies import Failure, Kind, Reply, Window
+from pipeline.llm.replies import Failure, FailureKind, Reply, Window
 from pipeline.llm.transport.deadlines import Deadlines
 from pipeline.llm.transport.wire import BROKEN, UNZIP, Response, Target, Wire
 from pipeline.system.redaction import Redaction
@@ -95,16 +95,16 @@ class Client:
             outcome = read(response.status, headers, self._redacted(response.content))
             if (
                 isinstance(outcome, Failure)
-                and outcome.kind is Kind.DENIED
+                and outcome.kind is FailureKind.DENIED
                 and target is not self._completions
             ):
-                outcome = replace(outcome, kind=Kind.REPLACED)
+                outcome = replace(outcome, kind=FailureKind.REPLACED)
             return outcome, window(headers)
         except asyncio.CancelledError:
             if not self._deadlines.end(task) or task.uncancel() > 0:
                 raise  # somebody else wants it to end
             return Failure(
-                Kind.TRANSIENT, f"no whole reply within {timeout_seconds:g} s", timed_out=True
+                FailureKind.TRANSIENT, f"no whole reply within {timeout_seconds:g} s", timed_out=True
             ), None
         except BROKEN as error:
             return _failure(error, timeout_seconds, self._redaction), None
@@ -141,21 +141,25 @@ class Client:
 
 
 def _too_big() -> Failure:
-    return Failure(Kind.GARBLED, f"the endpoint's reply is larger than {MAX_BODY_BYTES >> 20} MiB")
+    return Failure(FailureKind.GARBLED, f"the endpoint's reply is larger than {MAX_BODY_BYTES >> 20} MiB")
 
 
 def _failure(error: Exception, timeout_seconds: float, redaction: Redaction) -> Failure:
     match error:
         case aiohttp.ClientConnectorCertificateError() | ssl.SSLCertVerificationError():
-            return Failure(Kind.UNTRUSTED, f"the endpoint's certificate is not valid: {error}")
+            return Failure(FailureKind.UNTRUSTED, f"the endpoint's certificate is not valid: {error}")
         case aiohttp.ConnectionTimeoutError() | aiohttp.ClientConnectorError():
-            return Failure(Kind.UNREACHABLE, f"no connection to the endpoint: {str(error) or 'timed out'}")
+            return Failure(
+                FailureKind.UNREACHABLE, f"no connection to the endpoint: {str(error) or 'timed out'}"
+            )
         case asyncio.TimeoutError():
-            return Failure(Kind.TRANSIENT, f"no whole reply within {timeout_seconds:g} s", timed_out=True)
+            return Failure(
+                FailureKind.TRANSIENT, f"no whole reply within {timeout_seconds:g} s", timed_out=True
+            )
         case _:
             # Some of these errors quote the bytes that came.
             message = redaction.of(str(error))[:200]
-            return Failure(Kind.TRANSIENT, f"the connection broke: {type(error).__name__}: {message}")
+            return Failure(FailureKind.TRANSIENT, f"the connection broke: {type(error).__name__}: {message}")
 
 
 def _model_object(
@@ -169,4 +173,8 @@ def _model_object(
         if isinstance(found, dict):
             return found
     outcome = read(status, headers, content or b"")
-    return outcome if isinstance(outcome, Failure) else Failure(Kind.GARBLED, "not a model object", status)
+    return (
+        outcome
+        if isinstance(outcome, Failure)
+        else Failure(FailureKind.GARBLED, "not a model object", status)
+    )

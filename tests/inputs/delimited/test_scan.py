@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from pipeline.config import CsvSettings
 from pipeline.errors import InputDataError
-from pipeline.inputs.delimited import scan as csv_scan
+from pipeline.inputs.delimited import scan
 from pipeline.inputs.delimited.table import inspect, open_table
 from pipeline.inputs.read import read_chunks
 from pipeline.inputs.source import whole
@@ -110,7 +110,7 @@ def test_one_column_whose_name_has_a_delimiter_is_fine_when_it_is_the_used_one(p
 
 
 def test_a_record_that_never_ends_is_refused_before_it_fills_the_memory(put, monkeypatch, look):
-    monkeypatch.setattr(csv_scan, "_RECORD_BYTES", 5 << 20)
+    monkeypatch.setattr(scan, "_RECORD_BYTES", 5 << 20)
     with pytest.raises(
         InputDataError, match=r"a.csv:3: the record is longer than 5 MiB; is a quote left open"
     ):

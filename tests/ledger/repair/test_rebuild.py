@@ -12,8 +12,7 @@ import pytest
 
 import tests.ledger.repair.damage as ways
 from pipeline.errors import DiskError
-from pipeline.ledger import open_store
-from pipeline.ledger import spill as rescue
+from pipeline.ledger import open_store, spill
 from pipeline.ledger.schema import checksum
 from tests.answers import answer, answers, key
 from tests.jobs import environment
@@ -33,7 +32,7 @@ def truths(tmp_path_factory: pytest.TempPathFactory) -> list[Truth]:
 
 @pytest.fixture(autouse=True)
 def _small_ballast(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rescue, "BALLAST_BYTES", 4096)
+    monkeypatch.setattr(spill, "BALLAST_BYTES", 4096)
 
 
 def reopened(truth: Truth, folder: Path) -> dict[bytes, object]:
@@ -400,7 +399,7 @@ def test_what_a_live_run_adds_after_a_salvage_was_killed_is_not_lost(tmp_path: P
 def test_without_room_for_a_second_ledger_the_run_ends_and_the_next_one_mends_it(small_disk: Path) -> None:
     with open_store(small_disk) as store:
         store.append(answers(0, 20_000, text="x" * 100))
-    rescue.drop_ballast(small_disk)
+    spill.drop_ballast(small_disk)
     ways.destroy_the_header(small_disk, random.Random(1))
     (small_disk / "filler").write_bytes(bytes(10 << 20))
     with pytest.raises(DiskError, match=r"ledger\.sqlite: must be rebuilt .* cannot be: .*make room"):

@@ -6,45 +6,45 @@ from itertools import pairwise
 import pytest
 
 from pipeline.errors import ConfigError, KeyRefusedError, PipelineError, ProviderUnavailableError
-from pipeline.llm.health.breaker import Health
-from pipeline.llm.replies import Failure, Kind
+from pipeline.llm.health.breaker import CircuitBreaker
+from pipeline.llm.replies import Failure, FailureKind
 from tests.llm.virtual_time import in_virtual_time, now, virtual_clock
 
 
-def failed(kind: Kind = Kind.TRANSIENT, status: int | None = None) -> Failure:
+def failed(kind: FailureKind = FailureKind.TRANSIENT, status: int | None = None) -> Failure:
     return Failure(kind, "what it said", status)
 
 
-def healthy(max_outage: float = 1800) -> Health:
-    return Health(virtual_clock(), max_outage)
+def healthy(max_outage: float = 1800) -> CircuitBreaker:
+    return CircuitBreaker(virtual_clock(), max_outage)
 
 
-def mixed(health: Health, good: int, bad: int, kind: Kind = Kind.TRANSIENT) -> None:
+def mixed(health: CircuitBreaker, good: int, bad: int, kind: FailureKind = FailureKind.TRANSIENT) -> None:
     for _ in range(good):
-        health.good(again=False)
+        health.on_reply(again=False)
     for _ in range(bad):
-        assert health.bad(failed(kind), again=False) is None
+        assert health.on_failure(failed(kind), again=False) is None
 
 
 @pytest.mark.parametrize(
     ("good", "bad", "kind", "is_open"),
     [
-        (0, 19, Kind.TRANSIENT, False),
-        (0, 20, Kind.TRANSIENT, True),
-        (2, 18, Kind.TRANSIENT, True),
-        (3, 17, Kind.TRANSIENT, False),
-        (70, 30, Kind.TRANSIENT, False),
-        (0, 20, Kind.GARBLED, True),
-        (0, 9, Kind.UNREACHABLE, False),
-        (50, 10, Kind.UNREACHABLE, True),
-        (0, 50, Kind.THROTTLED, False),
-        (0, 19, Kind.ROW, False),
+        (0, 19, FailureKind.TRANSIENT, False),
+        (0, 20, FailureKind.TRANSIENT, True),
+        (2, 18, FailureKind.TRANSIENT, True),
+        (3, 17, FailureKind.TRANSIENT, False),
+        (70, 30, FailureKind.TRANSIENT, False),
+        (0, 20, FailureKind.GARBLED, True),
+        (0, 9, FailureKind.UNREACHABLE, False),
+        (50, 10, FailureKind.UNREACHABLE, True),
+        (0, 50, FailureKind.THROTTLED, False),
+        (0, 19, FailureKind.ROW, False),
     ],
 )
 def test_the_breaker_opens_when_nearly_all_calls_fail(
     good: int,
     bad: int,
-    kind: Kind,
+    kind: FailureKind,
     is_open: bool,  # noqa: FBT001
 ) -> None:
     async def main() -> bool:
@@ -66,7 +66,7 @@ def test_failures_older_than_ten_seconds_do_not_count() -> None:
     assert not in_virtual_time(main())
 
 
-async def outage(health: Health, workers: int, seconds: float) -> list[float]:
+async def outage(health: CircuitBreaker, workers: int, seconds: float) -> list[float]:
     """Have workers call an endpoint that is gone for *seconds*; returns when they called."""
     calls: list[float] = []
 
@@ -76,11 +76,11 @@ async def outage(health: Health, workers: int, seconds: float) -> list[float]:
             calls.append(now())
             await asyncio.sleep(0.1)
             if now() > seconds:
-                health.good(again=False)
+                health.on_reply(again=False)
             else:
-                health.bad(failed(Kind.UNREACHABLE), again=False)
+                health.on_failure(failed(FailureKind.UNREACHABLE), again=False)
             if probing:
-                health.probed()
+                health.release_probe()
             if now() > seconds:
                 return
 
@@ -139,25 +139,25 @@ def test_after_a_probe_that_failed_somebody_else_probes() -> None:
         mixed(health, 0, 20)
         first, second = asyncio.create_task(health.admit()), asyncio.create_task(health.admit())
         assert await first
-        health.bad(failed(), again=False)
-        health.probed()  # and does not come back
+        health.on_failure(failed(), again=False)
+        health.release_probe()  # and does not come back
         return await asyncio.wait_for(second, 60)
 
     assert in_virtual_time(main())
 
 
 def ending(
-    kind: Kind, times: int, *, status: int | None = None, seconds: float = 0.1
+    kind: FailureKind, times: int, *, status: int | None = None, seconds: float = 0.1
 ) -> PipelineError | None:
     """What the last of some failures leads to, after a first reply."""
 
     async def main() -> PipelineError | None:
         health = healthy()
-        health.good(again=False)
+        health.on_reply(again=False)
         error = None
         for _ in range(times):
             await asyncio.sleep(seconds)
-            error = health.bad(failed(kind, status), again=False)
+            error = health.on_failure(failed(kind, status), again=False)
         return error
 
     return in_virtual_time(main())
@@ -166,14 +166,14 @@ def ending(
 @pytest.mark.parametrize(
     ("kind", "times", "error"),
     [
-        (Kind.QUOTA, 1, KeyRefusedError),
-        (Kind.CONFIG, 1, ConfigError),
-        (Kind.DENIED, 3, KeyRefusedError),
-        (Kind.UNTRUSTED, 3, ConfigError),
+        (FailureKind.QUOTA, 1, KeyRefusedError),
+        (FailureKind.CONFIG, 1, ConfigError),
+        (FailureKind.DENIED, 3, KeyRefusedError),
+        (FailureKind.UNTRUSTED, 3, ConfigError),
     ],
 )
 def test_what_concerns_all_rows_ends_the_run_once_it_is_certain(
-    kind: Kind, times: int, error: type[PipelineError]
+    kind: FailureKind, times: int, error: type[PipelineError]
 ) -> None:
     assert times == 1 or ending(kind, times - 1) is None
     found = ending(kind, times)
@@ -182,16 +182,16 @@ def test_what_concerns_all_rows_ends_the_run_once_it_is_certain(
 
 
 def test_three_denials_end_the_run_however_slow_they_come() -> None:
-    assert isinstance(ending(Kind.DENIED, 3, seconds=60), KeyRefusedError)
+    assert isinstance(ending(FailureKind.DENIED, 3, seconds=60), KeyRefusedError)
 
 
 def test_a_reply_between_denials_clears_them() -> None:
     async def main() -> None:
         health = healthy()
         for _ in range(10):
-            assert health.bad(failed(Kind.DENIED, 401), again=False) is None
-            assert health.bad(failed(Kind.DENIED, 401), again=True) is None
-            health.good(again=False)
+            assert health.on_failure(failed(FailureKind.DENIED, 401), again=False) is None
+            assert health.on_failure(failed(FailureKind.DENIED, 401), again=True) is None
+            health.on_reply(again=False)
 
     in_virtual_time(main())
 
@@ -199,11 +199,13 @@ def test_a_reply_between_denials_clears_them() -> None:
 def test_a_403_of_the_same_row_again_says_nothing_about_the_key_that_works() -> None:
     async def main() -> None:
         health = healthy()
-        health.good(again=False)
+        health.on_reply(again=False)
         for number in range(9):
-            assert health.bad(failed(Kind.DENIED, 403), again=number > 0) is None
+            assert health.on_failure(failed(FailureKind.DENIED, 403), again=number > 0) is None
         unheard = healthy()
-        errors = [unheard.bad(failed(Kind.DENIED, 403), again=number > 0) for number in range(3)]
+        errors = [
+            unheard.on_failure(failed(FailureKind.DENIED, 403), again=number > 0) for number in range(3)
+        ]
         assert isinstance(errors[-1], KeyRefusedError)
 
     in_virtual_time(main())
@@ -214,8 +216,8 @@ def test_nearly_all_of_the_first_requests_refused_is_the_configs_fault(good: int
     async def main() -> PipelineError | None:
         health = healthy()
         for _ in range(good):
-            health.good(again=False)
-        errors = [health.bad(failed(Kind.ROW), again=False) for _ in range(20 - good)]
+            health.on_reply(again=False)
+        errors = [health.on_failure(failed(FailureKind.ROW), again=False) for _ in range(20 - good)]
         assert errors[:-1] == [None] * (19 - good)
         return errors[-1]
 
@@ -225,11 +227,11 @@ def test_nearly_all_of_the_first_requests_refused_is_the_configs_fault(good: int
 def test_an_endpoint_that_is_away_for_longer_than_max_outage_ends_the_run() -> None:
     async def main() -> None:
         health = healthy(600)
-        assert health.bad(failed(), again=False) is None
+        assert health.on_failure(failed(), again=False) is None
         await asyncio.sleep(599)
-        assert health.bad(failed(), again=False) is None
+        assert health.on_failure(failed(), again=False) is None
         await asyncio.sleep(2)
-        error = health.bad(failed(), again=False)
+        error = health.on_failure(failed(), again=False)
         assert isinstance(error, ProviderUnavailableError)
         assert "600 s (limits.max_outage)" in str(error)
 
@@ -240,10 +242,10 @@ def test_a_time_in_which_nobody_asked_is_no_outage() -> None:
     async def main() -> None:
         health = healthy(600)
         await asyncio.sleep(1000)
-        assert health.bad(failed(), again=False) is None
-        health.good(again=False)
+        assert health.on_failure(failed(), again=False) is None
+        health.on_reply(again=False)
         await asyncio.sleep(1000)
-        assert health.bad(failed(), again=False) is None
+        assert health.on_failure(failed(), again=False) is None
 
     in_virtual_time(main())
 
@@ -253,8 +255,8 @@ def test_a_refused_row_shows_that_the_endpoint_is_there() -> None:
         health = healthy(600)
         for _ in range(10):
             await asyncio.sleep(500)
-            assert health.bad(failed(), again=False) is None
-            assert health.bad(failed(Kind.ROW), again=False) is None
+            assert health.on_failure(failed(), again=False) is None
+            assert health.on_failure(failed(FailureKind.ROW), again=False) is None
 
     in_virtual_time(main())
 
@@ -263,9 +265,9 @@ def test_the_garbled_share_tells_a_sick_endpoint_from_a_sick_row() -> None:
     async def main() -> tuple[float, float]:
         sick, one_row = healthy(), healthy()
         for _ in range(100):
-            mixed(sick, 7, 3, Kind.GARBLED)
+            mixed(sick, 7, 3, FailureKind.GARBLED)
             mixed(one_row, 9, 0)
-            one_row.bad(failed(Kind.GARBLED), again=True)
+            one_row.on_failure(failed(FailureKind.GARBLED), again=True)
         return sick.garbled_share, one_row.garbled_share
 
     sick, one_row = in_virtual_time(main())

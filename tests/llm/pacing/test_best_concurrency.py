@@ -47,16 +47,16 @@ class Endpoint:
         async def main() -> None:
             settings = limits(folder, limits={"max_outage": "1d", "max_concurrency": 256})
             self.case = Case(settings, self)
-            deliver = self.case.asker._deliver
+            deliver = self.case.dispatcher._deliver
 
             async def noted(answer: Answer) -> None:
                 self.answered.append(now())
                 await deliver(answer)
 
-            self.case.asker._deliver = noted
+            self.case.dispatcher._deliver = noted
             with pytest.raises(TimeoutError):
                 await self.case.run([f"row {n}" for n in range(int(2 * rate * seconds))], within=seconds)
-            await self.case.asker.drain(0)
+            await self.case.dispatcher.drain(0)
 
         in_virtual_time(main())
         return self
@@ -94,7 +94,7 @@ def test_where_more_in_flight_only_wait_the_best_rate_is_reached_with_few(
     best = capacity / seconds
     found = Endpoint(seconds, slower_beyond(capacity)).work(tmp_path, best, 40)
     assert found.rate(15, 40) >= 0.9 * best
-    assert found.case.asker.concurrency.limit <= 4 * capacity < 256
+    assert found.case.dispatcher.concurrency.limit <= 4 * capacity < 256
 
 
 def test_where_more_in_flight_bring_less_it_turns_back(tmp_path: Path) -> None:

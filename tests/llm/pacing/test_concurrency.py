@@ -23,10 +23,10 @@ class Steps:
 
 def one_round(concurrency: Concurrency, steps: Steps, *, congested: int = 0) -> None:
     """Send as many requests as may be in flight; some of them meet congestion."""
-    sent = [concurrency.sent() for _ in range(int(concurrency.limit))]
+    sent = [concurrency.on_sent() for _ in range(int(concurrency.limit))]
     steps.at += 1
     for number, at in enumerate(sent):
-        concurrency.learn(at, congested=number < congested, success=number >= congested)
+        concurrency.on_done(at, congested=number < congested, success=number >= congested)
 
 
 def grown(rounds: int, maximum: int = 1000) -> tuple[Concurrency, Steps]:
@@ -43,9 +43,9 @@ def test_it_starts_with_one_and_doubles_each_round_up_to_the_maximum() -> None:
 
 def test_an_episode_of_congestion_cuts_once_however_many_report_it() -> None:
     concurrency, steps = grown(6)
-    sent = [concurrency.sent() for _ in range(64)]
+    sent = [concurrency.on_sent() for _ in range(64)]
     steps.at += 1
-    first = [concurrency.learn(at, congested=True, success=False) for at in sent]
+    first = [concurrency.on_done(at, congested=True, success=False) for at in sent]
     assert first == [True] + [False] * 63
     assert concurrency.limit == pytest.approx(64 * 0.7)
 
@@ -54,9 +54,9 @@ def test_congestion_of_a_request_sent_after_the_cut_is_a_new_episode() -> None:
     concurrency, steps = grown(6)
     one_round(concurrency, steps, congested=64)
     steps.at += 1
-    late = concurrency.sent()
+    late = concurrency.on_sent()
     steps.at += 1
-    assert concurrency.learn(late, congested=True, success=False)
+    assert concurrency.on_done(late, congested=True, success=False)
     assert concurrency.limit == pytest.approx(64 * 0.49)
 
 
@@ -98,17 +98,17 @@ def test_it_does_not_grow_while_it_is_not_fully_used() -> None:
     concurrency, steps = grown(4)
     for _ in range(100):
         steps.at += 1
-        sent = [concurrency.sent() for _ in range(15)]
+        sent = [concurrency.on_sent() for _ in range(15)]
         for at in sent:
-            concurrency.learn(at, congested=False, success=True)
+            concurrency.on_done(at, congested=False, success=True)
     assert concurrency.limit == 16
 
 
 def test_a_failure_that_is_no_congestion_changes_nothing() -> None:
     concurrency, _ = grown(4)
-    sent = [concurrency.sent() for _ in range(16)]
+    sent = [concurrency.on_sent() for _ in range(16)]
     for at in sent:
-        concurrency.learn(at, congested=False, success=False)
+        concurrency.on_done(at, congested=False, success=False)
     assert concurrency.limit == 16
 
 
@@ -120,9 +120,9 @@ def test_the_limit_stays_between_one_and_the_maximum(story: list[tuple[str, floa
     for event, seconds in story:
         steps.at += seconds
         if event == "s":
-            sent.append(concurrency.sent())
+            sent.append(concurrency.on_sent())
         elif sent:
-            concurrency.learn(sent.pop(0), congested=event == "c", success=event == "g")
+            concurrency.on_done(sent.pop(0), congested=event == "c", success=event == "g")
         assert 1 <= concurrency.limit <= maximum
         assert concurrency.sending == len(sent)
 
@@ -131,16 +131,16 @@ def test_no_more_enter_than_there_are_places_and_each_leaver_lets_one_in() -> No
     async def main() -> None:
         concurrency = Concurrency(3, virtual_clock())
         concurrency.limit = 2.9
-        waiting = [asyncio.create_task(concurrency.enter()) for _ in range(5)]
+        waiting = [asyncio.create_task(concurrency.acquire()) for _ in range(5)]
         await asyncio.sleep(1)
         assert [task.done() for task in waiting] == [True, True, False, False, False]
         waiting[2].cancel()  # gives up
-        concurrency.leave()
+        concurrency.release()
         await asyncio.sleep(1)
         assert [task.done() for task in waiting] == [True, True, True, True, False]
-        concurrency.leave()
+        concurrency.release()
         waiting[4].cancel()  # gives up in the moment in which it is let in
         await asyncio.sleep(1)
-        await asyncio.wait_for(concurrency.enter(), 1)
+        await asyncio.wait_for(concurrency.acquire(), 1)
 
     in_virtual_time(main())

@@ -1,6 +1,6 @@
 """More in flight than brings more replies is noticed, and nothing else is taken for it."""
 
-from pipeline.llm.pacing.throughput import Harvest
+from pipeline.llm.pacing.throughput import ThroughputTable
 from pipeline.system.clock import Clock
 
 
@@ -9,13 +9,13 @@ class Field:
 
     def __init__(self) -> None:
         self.at = 0.0
-        self.harvest = Harvest(Clock(now=lambda: self.at))
+        self.harvest = ThroughputTable(Clock(now=lambda: self.at))
 
     def sees(self, in_flight: int, seconds: float, replies: int = 64) -> float | None:
         """Take so many replies in; returns the last judgement that was one."""
         found = None
         for _ in range(replies):
-            found = self.harvest.enough(in_flight, seconds) or found
+            found = self.harvest.saturation(in_flight, seconds) or found
         return found
 
 
@@ -59,5 +59,5 @@ def test_numbers_close_to_each_other_are_not_compared() -> None:
 def test_what_was_seen_long_ago_is_forgotten() -> None:
     field = Field()
     field.sees(16, 0.5)
-    field.at += Harvest.FRESH_SECONDS + 1
+    field.at += ThroughputTable.FRESH_SECONDS + 1
     assert field.sees(32, 1.0) is None

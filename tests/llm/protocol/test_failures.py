@@ -3,7 +3,7 @@
 import orjson
 import pytest
 
-from pipeline.llm.replies import Kind
+from pipeline.llm.replies import FailureKind
 from pipeline.records import Status
 from tests.llm.protocol.test_reply import completion, error, failure
 
@@ -15,70 +15,70 @@ OXEN_CREDITS = {
 HTML = b"<html><head><title>502 Bad Gateway</title></head></html>"
 
 FAILURES = {
-    "OpenAI, quota used up": (429, error(message="You exceeded your quota", type="insufficient_quota", code="insufficient_quota"), Kind.QUOTA),
-    "OpenAI, spend limit": (429, error(message="Stop", type="x", code="project_spend_limit_exceeded"), Kind.QUOTA),
-    "credit balance": (429, error(message="Empty", code="credit_balance_exhausted"), Kind.QUOTA),
-    "Oxen, no credits, 402": (402, OXEN_CREDITS, Kind.QUOTA),
-    "Oxen, no credits, 429": (429, OXEN_CREDITS, Kind.QUOTA),
-    "Oxen, only the status message": (400, {"status": "error", "status_message": "insufficient_credits"}, Kind.QUOTA),
-    "402 without words": (402, b"", Kind.QUOTA),
-    "OpenRouter, 200 with 402 in it": (200, error(message="Insufficient credits", code=402), Kind.QUOTA),
-    "200 with a quota in it": (200, error(message="no", type="insufficient_quota"), Kind.QUOTA),
-    "OpenAI, wrong key": (401, error(message="Incorrect API key provided", type="invalid_request_error", code="invalid_api_key"), Kind.DENIED),
-    "401 in HTML": (401, HTML, Kind.DENIED),
-    "a gateway's 403": (403, b"Forbidden", Kind.DENIED),
-    "OpenAI, no such model": (404, error(message="The model `x` does not exist", type="invalid_request_error", code="model_not_found"), Kind.CONFIG),
-    "LiteLLM, no such model": (400, error(message="litellm.BadRequestError", type="None", param="None", code="model_not_found"), Kind.CONFIG),
-    "vLLM, no such model, flat": (404, {"object": "error", "message": "The model `x` does not exist.", "type": "NotFoundError", "param": None, "code": 404}, Kind.CONFIG),
-    "Ollama, no such model": (404, {"error": "model 'x' not found"}, Kind.CONFIG),
-    "Oxen, no such thing": (404, {"error": {"type": "resource_not_found", "title": "Resource not found"}, "status": "error", "status_message": "resource_not_found"}, Kind.CONFIG),
-    "404 in HTML": (404, HTML, Kind.CONFIG),
-    "OpenAI, rate limit": (429, error(message="Rate limit reached", type="requests", code="rate_limit_exceeded"), Kind.THROTTLED),
-    "LiteLLM, rate limit, string code": (429, error(message="litellm.RateLimitError", type="throttling_error", param=None, code="429"), Kind.THROTTLED),
-    "LiteLLM in front of Bedrock": (429, error(message="Too many tokens, please wait before trying again.", code="429"), Kind.THROTTLED),
-    "Gemini, a list": (429, [error(code=429, message="exhausted", status="RESOURCE_EXHAUSTED")], Kind.THROTTLED),
-    "429 without words": (429, b"", Kind.THROTTLED),
-    "OpenRouter, 200 with 429 in it": (200, error(message="Provider returned error", code=429), Kind.THROTTLED),
-    "OpenAI, slow down": (503, error(message="Slow down", type="service_unavailable", code="slow_down"), Kind.THROTTLED),
-    "OpenAI, overloaded": (503, error(message="That model is currently overloaded with other requests.", type="server_error", code=None), Kind.THROTTLED),
-    "Anthropic, overloaded": (529, {"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}}, Kind.THROTTLED),
-    "Groq, no capacity": (498, error(message="Flex tier capacity exceeded"), Kind.THROTTLED),
-    "Oxen, a 429 behind a 502": (502, error(message="Upstream error: Rate limit reached for requests"), Kind.THROTTLED),
-    "Oxen, 500": (500, error(message="Internal server error"), Kind.TRANSIENT),
-    "Together, no capacity": (503, error(message="The server is not ready yet", type="service_unavailable"), Kind.TRANSIENT),
-    "llama.cpp, loading": (503, error(code=503, message="Loading model", type="unavailable_error"), Kind.TRANSIENT),
-    "a gateway's page": (502, HTML, Kind.TRANSIENT),
-    "504 without words": (504, b"", Kind.TRANSIENT),
-    "408": (408, error(message="Request timeout"), Kind.TRANSIENT),
-    "409": (409, error(message="Conflict"), Kind.TRANSIENT),
-    "a context length in a server error": (500, error(message="context length"), Kind.TRANSIENT),
-    "OpenAI, no json_schema": (400, error(message="Invalid parameter: 'response_format' of type 'json_schema' is not supported with this model.", type="invalid_request_error"), Kind.UNSUPPORTED),
-    "OpenAI, no logprobs": (400, error(message="You are not allowed to request logprobs"), Kind.UNSUPPORTED),
-    "FastAPI, unknown field": (422, {"detail": [{"loc": ["body", "response_format"], "msg": "extra fields not permitted"}]}, Kind.UNSUPPORTED),
-    "204": (204, b"", Kind.GARBLED),
-    "200, empty": (200, b"", Kind.GARBLED),
-    "200, HTML": (200, b"<html>Welcome</html>", Kind.GARBLED),
-    "200, cut": (200, orjson.dumps(completion())[:-20], Kind.GARBLED),
-    "200, another error": (200, error(message="Provider returned error", code=502), Kind.GARBLED),
-    "200, an error sentence": (200, {"error": "it failed"}, Kind.GARBLED),
-    "no choices": (200, completion(choices=[]), Kind.GARBLED),
-    "choices null": (200, completion(choices=None), Kind.GARBLED),
-    "message null": (200, completion(choices=[{"message": None}]), Kind.GARBLED),
-    "content null": (200, completion({"content": None}), Kind.GARBLED),
-    "content empty": (200, completion({"content": ""}), Kind.GARBLED),
-    "only a tool call": (200, completion({"content": None, "tool_calls": [{}]}, "tool_calls"), Kind.GARBLED),
-    "content a number": (200, completion({"content": 42}), Kind.GARBLED),
-    "content a list of numbers": (200, completion({"content": [42]}), Kind.GARBLED),
-    "a list": (200, [completion()], Kind.GARBLED),
-    "a number": (200, b"42", Kind.GARBLED),
-    "null": (200, b"null", Kind.GARBLED),
-    "not UTF-8": (200, orjson.dumps(completion()).replace(b"games", b"g\xffmes"), Kind.GARBLED),
-    "NaN": (200, orjson.dumps(completion()).replace(b'"index":0', b'"index":NaN'), Kind.GARBLED),
-    "a lone surrogate": (200, orjson.dumps(completion()).replace(b"games", b"\\ud800"), Kind.GARBLED),
-    "choices twice": (200, orjson.dumps(completion())[:-1] + b',"choices":[]}', Kind.GARBLED),
-    "content twice": (200, b'{"choices":[{"message":{"content":"games","content":"sound"}}]}', Kind.GARBLED),
-    "deep": (200, b"[" * 1_000_000, Kind.GARBLED),
-    "deep, and keys to compare": (200, b'{"choices":1,"x":' + b"[" * 1000 + b'"choices","choices"' + b"]" * 1000 + b"}", Kind.GARBLED),
+    "OpenAI, quota used up": (429, error(message="You exceeded your quota", type="insufficient_quota", code="insufficient_quota"), FailureKind.QUOTA),
+    "OpenAI, spend limit": (429, error(message="Stop", type="x", code="project_spend_limit_exceeded"), FailureKind.QUOTA),
+    "credit balance": (429, error(message="Empty", code="credit_balance_exhausted"), FailureKind.QUOTA),
+    "Oxen, no credits, 402": (402, OXEN_CREDITS, FailureKind.QUOTA),
+    "Oxen, no credits, 429": (429, OXEN_CREDITS, FailureKind.QUOTA),
+    "Oxen, only the status message": (400, {"status": "error", "status_message": "insufficient_credits"}, FailureKind.QUOTA),
+    "402 without words": (402, b"", FailureKind.QUOTA),
+    "OpenRouter, 200 with 402 in it": (200, error(message="Insufficient credits", code=402), FailureKind.QUOTA),
+    "200 with a quota in it": (200, error(message="no", type="insufficient_quota"), FailureKind.QUOTA),
+    "OpenAI, wrong key": (401, error(message="Incorrect API key provided", type="invalid_request_error", code="invalid_api_key"), FailureKind.DENIED),
+    "401 in HTML": (401, HTML, FailureKind.DENIED),
+    "a gateway's 403": (403, b"Forbidden", FailureKind.DENIED),
+    "OpenAI, no such model": (404, error(message="The model `x` does not exist", type="invalid_request_error", code="model_not_found"), FailureKind.CONFIG),
+    "LiteLLM, no such model": (400, error(message="litellm.BadRequestError", type="None", param="None", code="model_not_found"), FailureKind.CONFIG),
+    "vLLM, no such model, flat": (404, {"object": "error", "message": "The model `x` does not exist.", "type": "NotFoundError", "param": None, "code": 404}, FailureKind.CONFIG),
+    "Ollama, no such model": (404, {"error": "model 'x' not found"}, FailureKind.CONFIG),
+    "Oxen, no such thing": (404, {"error": {"type": "resource_not_found", "title": "Resource not found"}, "status": "error", "status_message": "resource_not_found"}, FailureKind.CONFIG),
+    "404 in HTML": (404, HTML, FailureKind.CONFIG),
+    "OpenAI, rate limit": (429, error(message="Rate limit reached", type="requests", code="rate_limit_exceeded"), FailureKind.THROTTLED),
+    "LiteLLM, rate limit, string code": (429, error(message="litellm.RateLimitError", type="throttling_error", param=None, code="429"), FailureKind.THROTTLED),
+    "LiteLLM in front of Bedrock": (429, error(message="Too many tokens, please wait before trying again.", code="429"), FailureKind.THROTTLED),
+    "Gemini, a list": (429, [error(code=429, message="exhausted", status="RESOURCE_EXHAUSTED")], FailureKind.THROTTLED),
+    "429 without words": (429, b"", FailureKind.THROTTLED),
+    "OpenRouter, 200 with 429 in it": (200, error(message="Provider returned error", code=429), FailureKind.THROTTLED),
+    "OpenAI, slow down": (503, error(message="Slow down", type="service_unavailable", code="slow_down"), FailureKind.THROTTLED),
+    "OpenAI, overloaded": (503, error(message="That model is currently overloaded with other requests.", type="server_error", code=None), FailureKind.THROTTLED),
+    "Anthropic, overloaded": (529, {"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}}, FailureKind.THROTTLED),
+    "Groq, no capacity": (498, error(message="Flex tier capacity exceeded"), FailureKind.THROTTLED),
+    "Oxen, a 429 behind a 502": (502, error(message="Upstream error: Rate limit reached for requests"), FailureKind.THROTTLED),
+    "Oxen, 500": (500, error(message="Internal server error"), FailureKind.TRANSIENT),
+    "Together, no capacity": (503, error(message="The server is not ready yet", type="service_unavailable"), FailureKind.TRANSIENT),
+    "llama.cpp, loading": (503, error(code=503, message="Loading model", type="unavailable_error"), FailureKind.TRANSIENT),
+    "a gateway's page": (502, HTML, FailureKind.TRANSIENT),
+    "504 without words": (504, b"", FailureKind.TRANSIENT),
+    "408": (408, error(message="Request timeout"), FailureKind.TRANSIENT),
+    "409": (409, error(message="Conflict"), FailureKind.TRANSIENT),
+    "a context length in a server error": (500, error(message="context length"), FailureKind.TRANSIENT),
+    "OpenAI, no json_schema": (400, error(message="Invalid parameter: 'response_format' of type 'json_schema' is not supported with this model.", type="invalid_request_error"), FailureKind.UNSUPPORTED),
+    "OpenAI, no logprobs": (400, error(message="You are not allowed to request logprobs"), FailureKind.UNSUPPORTED),
+    "FastAPI, unknown field": (422, {"detail": [{"loc": ["body", "response_format"], "msg": "extra fields not permitted"}]}, FailureKind.UNSUPPORTED),
+    "204": (204, b"", FailureKind.GARBLED),
+    "200, empty": (200, b"", FailureKind.GARBLED),
+    "200, HTML": (200, b"<html>Welcome</html>", FailureKind.GARBLED),
+    "200, cut": (200, orjson.dumps(completion())[:-20], FailureKind.GARBLED),
+    "200, another error": (200, error(message="Provider returned error", code=502), FailureKind.GARBLED),
+    "200, an error sentence": (200, {"error": "it failed"}, FailureKind.GARBLED),
+    "no choices": (200, completion(choices=[]), FailureKind.GARBLED),
+    "choices null": (200, completion(choices=None), FailureKind.GARBLED),
+    "message null": (200, completion(choices=[{"message": None}]), FailureKind.GARBLED),
+    "content null": (200, completion({"content": None}), FailureKind.GARBLED),
+    "content empty": (200, completion({"content": ""}), FailureKind.GARBLED),
+    "only a tool call": (200, completion({"content": None, "tool_calls": [{}]}, "tool_calls"), FailureKind.GARBLED),
+    "content a number": (200, completion({"content": 42}), FailureKind.GARBLED),
+    "content a list of numbers": (200, completion({"content": [42]}), FailureKind.GARBLED),
+    "a list": (200, [completion()], FailureKind.GARBLED),
+    "a number": (200, b"42", FailureKind.GARBLED),
+    "null": (200, b"null", FailureKind.GARBLED),
+    "not UTF-8": (200, orjson.dumps(completion()).replace(b"games", b"g\xffmes"), FailureKind.GARBLED),
+    "NaN": (200, orjson.dumps(completion()).replace(b'"index":0', b'"index":NaN'), FailureKind.GARBLED),
+    "a lone surrogate": (200, orjson.dumps(completion()).replace(b"games", b"\\ud800"), FailureKind.GARBLED),
+    "choices twice": (200, orjson.dumps(completion())[:-1] + b',"choices":[]}', FailureKind.GARBLED),
+    "content twice": (200, b'{"choices":[{"message":{"content":"games","content":"sound"}}]}', FailureKind.GARBLED),
+    "deep": (200, b"[" * 1_000_000, FailureKind.GARBLED),
+    "deep, and keys to compare": (200, b'{"choices":1,"x":' + b"[" * 1000 + b'"choices","choices"' + b"]" * 1000 + b"}", FailureKind.GARBLED),
 }  # fmt: skip
 
 
@@ -111,7 +111,7 @@ ROWS = {
 def test_a_failure_of_one_row_ends_that_row_as(what: str) -> None:
     status, body, row_status = ROWS[what]
     found = failure(status, body)
-    assert (found.kind, found.row_status) == (Kind.ROW, row_status)
+    assert (found.kind, found.row_status) == (FailureKind.ROW, row_status)
 
 
 def test_a_message_names_the_status_and_what_the_endpoint_says() -> None:
@@ -123,7 +123,7 @@ def test_a_message_names_the_status_and_what_the_endpoint_says() -> None:
 
 def test_a_redirect_names_its_host_and_not_its_query() -> None:
     found = failure(308, b"", {"location": "https://elsewhere.example/v1?token=secret"})
-    assert found.kind is Kind.CONFIG
+    assert found.kind is FailureKind.CONFIG
     assert "https://elsewhere.example/v1" in found.message
     assert "secret" not in found.message
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.llm.protocol.body import BodyTemplate, first_form
-from pipeline.llm.replies import Failure, Kind, Reply
+from pipeline.llm.replies import Failure, FailureKind, Reply
 from pipeline.llm.transport.client import MAX_BODY_BYTES, Client
 from pipeline.servers.simulator.faults import Call, wires
 from pipeline.servers.simulator.http1 import Response
@@ -62,27 +62,27 @@ async def test_a_right_reply_is_read_with_its_rate_limits() -> None:
 @pytest.mark.parametrize(
     ("fault", "kind"),
     [
-        ("reset_mid_body", Kind.TRANSIENT),
-        ("fin_mid_body", Kind.TRANSIENT),
-        ("drop", Kind.TRANSIENT),
-        ("big_header", Kind.TRANSIENT),
-        ("no_content_length", Kind.GARBLED),
-        ("cut_json", Kind.GARBLED),
-        ("non_utf8", Kind.GARBLED),
-        ("deep_json", Kind.GARBLED),
-        ("duplicate_keys", Kind.GARBLED),
-        ("html_200", Kind.GARBLED),
-        ("http_204", Kind.GARBLED),
-        ("html_502", Kind.TRANSIENT),
-        ("unauthorized", Kind.DENIED),
-        ("context_length", Kind.ROW),
-        (b"HTTP/1.1 200 OK\r\nContent-Length: -5\r\n\r\n", Kind.TRANSIENT),
-        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", Kind.TRANSIENT),
-        (b"HTTP/1.1 999999 OK\r\n\r\n", Kind.TRANSIENT),
-        (b"\x16\x03\x01 this is no HTTP", Kind.TRANSIENT),
+        ("reset_mid_body", FailureKind.TRANSIENT),
+        ("fin_mid_body", FailureKind.TRANSIENT),
+        ("drop", FailureKind.TRANSIENT),
+        ("big_header", FailureKind.TRANSIENT),
+        ("no_content_length", FailureKind.GARBLED),
+        ("cut_json", FailureKind.GARBLED),
+        ("non_utf8", FailureKind.GARBLED),
+        ("deep_json", FailureKind.GARBLED),
+        ("duplicate_keys", FailureKind.GARBLED),
+        ("html_200", FailureKind.GARBLED),
+        ("http_204", FailureKind.GARBLED),
+        ("html_502", FailureKind.TRANSIENT),
+        ("unauthorized", FailureKind.DENIED),
+        ("context_length", FailureKind.ROW),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: -5\r\n\r\n", FailureKind.TRANSIENT),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", FailureKind.TRANSIENT),
+        (b"HTTP/1.1 999999 OK\r\n\r\n", FailureKind.TRANSIENT),
+        (b"\x16\x03\x01 this is no HTTP", FailureKind.TRANSIENT),
     ],
 )
-async def test_a_broken_reply_is_a_failure_of_its_class(fault: object, kind: Kind) -> None:
+async def test_a_broken_reply_is_a_failure_of_its_class(fault: object, kind: FailureKind) -> None:
     assert (await failure(fault)).kind is kind
 
 
@@ -90,7 +90,7 @@ async def test_a_stale_connection_costs_at_most_one_transient_failure() -> None:
     async with Simulator(label_for=lambda _: "games") as server, connected(server) as client:
         server.script(["stale_keepalive", None, None])
         outcomes = [(await client.ask(BODY, 10))[0] for _ in range(3)]
-    assert all(isinstance(one, Reply) or one.kind is Kind.TRANSIENT for one in outcomes)
+    assert all(isinstance(one, Reply) or one.kind is FailureKind.TRANSIENT for one in outcomes)
     assert isinstance(outcomes[0], Reply)
     assert isinstance(outcomes[-1], Reply)
 
@@ -100,7 +100,7 @@ async def test_whatever_takes_too_long_is_given_up_in_time(fault: str) -> None:
     start = time.monotonic()
     found = await failure(fault, seconds=0.3)
     assert time.monotonic() - start < 1
-    assert (found.kind, found.timed_out, found.congested) == (Kind.TRANSIENT, True, True)
+    assert (found.kind, found.timed_out, found.congested) == (FailureKind.TRANSIENT, True, True)
     assert "0.3 s" in found.message
 
 
@@ -109,14 +109,14 @@ async def test_nobody_there_is_unreachable() -> None:
         server.start_outage("refuse")
         outcome, _ = await client.ask(BODY, 10)
     assert isinstance(outcome, Failure)
-    assert outcome.kind is Kind.UNREACHABLE
+    assert outcome.kind is FailureKind.UNREACHABLE
 
 
 async def test_a_host_that_does_not_exist_is_unreachable() -> None:
     async with Client.open("http://no-such-host.invalid/v1", dict) as client:
         outcome, _ = await client.ask(BODY, 10)
     assert isinstance(outcome, Failure)
-    assert outcome.kind is Kind.UNREACHABLE
+    assert outcome.kind is FailureKind.UNREACHABLE
 
 
 def greatest_memory_kib(*, forget: bool = False) -> int:
@@ -137,7 +137,7 @@ async def test_a_bomb_and_a_flood_cost_at_most_16_mib(name: str) -> None:
             server.script([name])
             outcome, _ = await client.ask(BODY, 30)
             assert isinstance(outcome, Failure)
-            assert (outcome.kind, "larger than 1 MiB" in outcome.message) == (Kind.GARBLED, True)
+            assert (outcome.kind, "larger than 1 MiB" in outcome.message) == (FailureKind.GARBLED, True)
         assert greatest_memory_kib() - before <= 16 * 1024
 
 
@@ -165,7 +165,7 @@ async def test_a_compressed_reply_is_read(encoding: str, window_bits: int) -> No
 
 async def test_what_claims_to_be_compressed_and_is_not_is_a_failure() -> None:
     found = await failure(lambda call: Response(200, call.right().body, (("Content-Encoding", "gzip"),)))
-    assert found.kind is Kind.TRANSIENT
+    assert found.kind is FailureKind.TRANSIENT
 
 
 async def test_only_encodings_that_it_can_read_are_asked_for() -> None:
@@ -185,7 +185,7 @@ async def test_only_encodings_that_it_can_read_are_asked_for() -> None:
 async def test_a_redirect_is_not_followed_and_nothing_is_leaked(fault: str) -> None:
     outcome, server = await asked(fault)
     assert isinstance(outcome, Failure)
-    assert (outcome.kind, server.strays, server.requests) == (Kind.CONFIG, [], 1)
+    assert (outcome.kind, server.strays, server.requests) == (FailureKind.CONFIG, [], 1)
     assert "redirects to http://localhost" in outcome.message
 
 
@@ -194,7 +194,7 @@ async def test_a_bad_certificate_is_not_trusted_and_sees_no_request(untrusted: s
         outcome, _ = await client.ask(BODY, 10)
         assert server.requests == 0
     assert isinstance(outcome, Failure)
-    assert outcome.kind is Kind.UNTRUSTED
+    assert outcome.kind is FailureKind.UNTRUSTED
 
 
 async def test_tls_where_there_is_none_is_a_failure() -> None:
@@ -203,7 +203,7 @@ async def test_tls_where_there_is_none_is_a_failure() -> None:
         async with Client.open(url, dict) as client:
             outcome, _ = await client.ask(BODY, 0.5)
     assert isinstance(outcome, Failure)
-    assert outcome.kind in {Kind.UNREACHABLE, Kind.TRANSIENT}
+    assert outcome.kind in {FailureKind.UNREACHABLE, FailureKind.TRANSIENT}
 
 
 async def test_connections_are_used_again_and_are_as_many_as_requests_in_flight() -> None:
