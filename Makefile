@@ -9,7 +9,7 @@ SOAK_SEED ?= $(shell date +%s)
 unexport PYTHONDONTWRITEBYTECODE  # the tests start hundreds of processes: each would compile everything anew
 
 .DEFAULT_GOAL := help
-.PHONY: help sample test test-airflow format lint types floors unit soak bench bench-rates bench-start bench-reuse bench-growth bench-peers \
+.PHONY: help sample test test-wheel test-airflow format lint types floors unit soak bench bench-rates bench-start bench-reuse bench-growth bench-peers \
 	recovery mutants clean
 
 help:  ## list the targets
@@ -41,6 +41,9 @@ soak: $(VENV)/installed-dev  ## run the long tests: kills, power cuts, failing d
 	@.ci/soak-tools
 	@echo "SOAK_SEED=$(SOAK_SEED) (make soak SOAK_SEED=$(SOAK_SEED) repeats this very soak)"
 	SOAK_SEED=$(SOAK_SEED) $(BIN)/pytest -m soak --numprocesses 2 --dist worksteal --quiet
+
+test-wheel:  ## build the wheel, install it with each Python from 3.11 to 3.14 found here, and run a job with it
+	.ci/test-wheel
 
 test-airflow: .venv-airflow/installed  ## run the operator's tests in a real Airflow, which gets an environment of its own
 	.venv-airflow/bin/pytest --quiet -W default tests/in_airflow

@@ -12,7 +12,7 @@ INTEGRATION = "Pipeline"
 def get_provider_info() -> dict[str, Any]:
     """Return the metadata, in the form of Airflow's provider_info.schema.json."""
     return {
-        "package-name": "pipeline",
+        "package-name": "nano-pipeline",
         "name": INTEGRATION,
         "description": "Labels every row of a table by asking a small language model.",
         "versions": [__version__],

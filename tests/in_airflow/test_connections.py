@@ -46,7 +46,7 @@ def test_airflow_knows_the_provider_and_its_kind_of_connection() -> None:
     (point,) = [
         each for each in entry_points(group="apache_airflow_provider") if "pipeline.airflow" in each.value
     ]
-    assert point.load()()["package-name"] == "pipeline"
+    assert point.load()()["package-name"] == "nano-pipeline"
     manager = ProvidersManagerTaskRuntime()
     assert manager.hooks["pipeline"].hook_name == "Pipeline (LLM endpoint)"
 

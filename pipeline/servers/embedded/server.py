@@ -146,7 +146,7 @@ def _load() -> "LocalModel":
     except (ImportError, OSError) as error:
         raise ConfigError(
             f"model.provider: local cannot load its model ({error}); "
-            "install it with `pip install 'pipeline[local]'`, or choose another provider"
+            "install it with `pip install 'nano-pipeline[local]'`, or choose another provider"
         ) from error
 
 

@@ -138,7 +138,7 @@ except ConfigError as error:
         [sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT
     )
     assert done.stdout.startswith("78 model.provider: local")
-    assert "pip install 'pipeline[local]'" in done.stdout
+    assert "pip install 'nano-pipeline[local]'" in done.stdout
     assert done.stdout.count("\n") == 1
 
 
