@@ -83,12 +83,16 @@ def listener() -> Iterator[tuple[str, "queue.Queue[float]"]]:
         server.shutdown(socket.SHUT_RDWR)
 
 
-def to_first_request(folder: Path, base_url: str, seen: "queue.Queue[float]") -> Took:
+def to_first_request(
+    folder: Path, base_url: str, seen: "queue.Queue[float]", python: str = sys.executable
+) -> Took:
     """Run the job in *folder* from nothing until it asks, then kill it; its CPU seconds are those until the kill."""
     shutil.rmtree(folder / "state", ignore_errors=True)
     config = write_config(folder, base_url)
     began = time.monotonic()
-    process = subprocess.Popen([*COMMAND, "run", str(config), "--quiet"], stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        [python, "-m", "pipeline", "run", str(config), "--quiet"], stderr=subprocess.DEVNULL
+    )
     asked = seen.get(timeout=60)
     process.kill()
     took = ended(process, began, status=-9)
