@@ -1,1 +1,1 @@
-"""A request is built, paced, sent, retried and read."""
+"""The way from a prompt to a paid answer: requests are built, paced, sent, read and retried."""

@@ -1,4 +1,4 @@
-"""What a reply cost, by whoever knows it best."""
+"""The cost of each reply, from the best source there is."""
 
 import logging
 from collections.abc import Mapping
@@ -11,35 +11,35 @@ from pipeline.llm.replies import Failure, Reply, Usage
 
 log = logging.getLogger(__name__)
 
-LISTED = frozenset({"oxen", "openai", "simulate"})
-"""Providers that the list prices hold for; the simulator rehearses them."""
+LIST_PRICED = frozenset({"oxen", "openai", "simulate"})
+"""Providers that the list prices hold for; the simulator stands in for the others."""
 
 
 class Billing:
-    """Knows the price of a model.
+    """Costs of replies: as the reply itself reports, else by the price in the config, the endpoint's, or the list price.
 
-    In this order: the cost that a reply itself tells, the config's price, the endpoint's price for the model,
-    the built-in list prices.
+    Attributes:
+        price: The price of a token, or None if none is known.
     """
 
     def __init__(self, model: ModelSettings, *, capped: bool) -> None:
         self._capped = capped
-        self._dearest: float | None = None
+        self._highest_usd: float | None = None
         self._warned = False
-        self.price: Price | None = TABLE.get(model.name) if model.provider in LISTED else None
+        self.price: Price | None = TABLE.get(model.name) if model.provider in LIST_PRICED else None
         self._configured = model.price is not None
         if model.price is not None:
             self.price = per_million(model.price.input, model.price.output, model.price.cached, "config")
 
     @property
     def source(self) -> str | None:
-        """Where costs come from: `reply`, `config`, `endpoint`, `table`, or None if no price is known."""
-        if self._dearest is not None:
+        """Where costs come from: `reply`, `config`, `endpoint`, `table`, or None if they are unknown."""
+        if self._highest_usd is not None:
             return "reply"
         return self.price.source if self.price else None
 
     def learn(self, model_object: Mapping[str, Any] | Failure) -> None:
-        """Take the price from the endpoint's object about the model, if there is one in it."""
+        """Take the price from the endpoint's model object, if it holds one and the config does not."""
         if self._configured or isinstance(model_object, Failure):
             return
         pricing = model_object.get("pricing")
@@ -52,9 +52,9 @@ class Billing:
             self.price = per_million(prompt * PER_MILLION, completion * PER_MILLION, None, "endpoint")
 
     def cost(self, usage: Usage) -> float | None:
-        """Return what a reply cost in US dollars, or None if nobody knows."""
+        """Return the cost of a reply in US dollars, or None if it is unknown."""
         if usage.cost_usd is not None:
-            self._dearest = max(self._dearest or 0.0, usage.cost_usd)
+            self._highest_usd = max(self._highest_usd or 0.0, usage.cost_usd)
             return usage.cost_usd
         if self.price is not None and usage.prompt_tokens is not None:
             return self.price.cost(
@@ -62,22 +62,21 @@ class Billing:
             )
         return None
 
-    def note(self, usage: Usage) -> None:
-        """Warn of the first reply that does not tell its tokens."""
+    def warn_if_unreported(self, usage: Usage) -> None:
+        """Log a warning for the first reply that does not report its tokens."""
         if not self._warned and None in {usage.prompt_tokens, usage.completion_tokens}:
             self._warned = True
             log.warning(
                 "a reply does not tell its tokens, or tells nonsense; they are null in such rows, and the sums lack them"
             )
 
-    def ensure_capped(self) -> None:
-        """Refuse to go on under a budget with a model that nobody knows the price of.
-
-        A single reply without usage is no reason to stop: the budget takes its estimate.
+    def ensure_priced(self) -> None:
+        """Make sure that costs are known if there is a budget; call it after a reply.
 
         Raises:
-            ConfigError: If `limits.max_cost_usd` is set and nobody tells a price.
+            ConfigError: If `limits.max_cost_usd` is set and no price is known.
         """
+        # One reply without usage is no reason to stop: the budget is charged its estimate.
         if self._capped and self.source is None:
             raise ConfigError(
                 "limits.max_cost_usd is set, but no price is known for the model; set model.price "
@@ -85,17 +84,15 @@ class Billing:
             )
 
     def estimate(self, prompt_tokens: float, completion_tokens: float) -> float:
-        """Return about what a request will cost in US dollars; 0 where no price is known.
-
-        Where only replies tell their cost, as much as the dearest of them.
-        """
+        """Estimate the cost of a request in US dollars; 0 where no price is known."""
+        # Where only replies report costs, the highest of them: a budget must rather end early than be exceeded.
         if self.price is None:
-            return self._dearest or 0.0
+            return self._highest_usd or 0.0
         return self.price.cost(int(prompt_tokens), 0, int(completion_tokens) + 1)
 
 
-def booked(outcome: Reply | Failure | None, estimate_usd: float) -> float:
-    """Return what a call takes from the budget, in US dollars; a reply of unknown cost takes its estimate."""
+def charged_usd(outcome: Reply | Failure | None, estimate_usd: float) -> float:
+    """Return what a call is charged to the budget; a reply of unknown cost is charged its estimate."""
     known = outcome.usage.cost_usd if outcome is not None else None
     if known is None:
         return estimate_usd if isinstance(outcome, Reply) else 0.0

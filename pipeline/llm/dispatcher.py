@@ -1,4 +1,4 @@
-"""The workers: each takes a request, waits for its turn, sends it, and hands the answer over or tries again."""
+"""The dispatcher: its workers send requests and deliver the answers, or retry."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -6,16 +6,16 @@ from dataclasses import replace
 from typing import cast
 
 from pipeline.config import Config
-from pipeline.llm.billing import Billing, booked
+from pipeline.llm.billing import Billing, charged_usd
 from pipeline.llm.health.breaker import OUTAGE_KINDS, CircuitBreaker
 from pipeline.llm.pacing.budget import Budget
 from pipeline.llm.pacing.concurrency import Concurrency
 from pipeline.llm.pacing.pacer import Pacer
 from pipeline.llm.pacing.tokens import TokenEstimate
 from pipeline.llm.protocol.negotiation import FormatNegotiator
-from pipeline.llm.replies import NOTHING, Failure, FailureKind, Reply
+from pipeline.llm.replies import NO_USAGE, Failure, FailureKind, Reply
 from pipeline.llm.request import Counters, Request, RequestQueue, answer_from_failure, answer_from_reply
-from pipeline.llm.retry import Policy, Tries
+from pipeline.llm.retry import Attempts, RetryPolicy
 from pipeline.llm.timeouts import AdaptiveTimeout
 from pipeline.llm.transport.client import Client
 from pipeline.llm.workers import WorkerPool
@@ -26,7 +26,7 @@ from pipeline.tasks.prompt import Task
 
 
 class Dispatcher:
-    """Asks the endpoint, as fast as it and the limits allow, until drained."""
+    """Sends prompts as fast as the endpoint and the limits allow, and delivers an answer to each."""
 
     def __init__(  # noqa: PLR0913 - whom it works with
         self,
@@ -41,45 +41,50 @@ class Dispatcher:
         clock: Clock,
         spent_usd: float = 0.0,
     ) -> None:
-        """Make one for *task*.
+        """Make a dispatcher for *task*; nothing is sent before `start`.
 
         Args:
             client: The open client.
-            task: What is asked.
+            task: What is asked about each text.
             config: The run's config: model and limits.
             run: The run's id, for the answers.
             deliver: Takes each paid answer; waits when the disk is behind.
-            stop: Called with what must end the run.
-            before_send: Waited for before each request about a row; nothing is sent if it raises.
+            stop: Called with the error that must end the run.
+            before_send: Awaited before each request about a row; nothing is sent if it raises.
             clock: Time and chance.
             spent_usd: What earlier executions of the run have spent.
         """
         limits = config.limits
         own_server = config.model.provider in {"local", "simulate"} and config.model.base_url is None
-        self._workers = affordable(limits.max_concurrency, files_each=2 if own_server else 1)
+        self._worker_count = affordable(limits.max_concurrency, files_each=2 if own_server else 1)
         self.counters = Counters()
-        self.concurrency = Concurrency(self._workers, clock)
+        self.concurrency = Concurrency(self._worker_count, clock)
         self.budget = Budget(limits.max_cost_usd, spent_usd)
         self.billing = Billing(config.model, capped=limits.max_cost_usd is not None)
         self.breaker = CircuitBreaker(clock, limits.max_outage)
         self._client, self._model, self._run = client, config.model, run
-        self._deliver, self._before_send, self._clock, self._policy = deliver, before_send, clock, Policy()
+        self._deliver, self._before_send, self._clock, self._policy = (
+            deliver,
+            before_send,
+            clock,
+            RetryPolicy(),
+        )
         self._negotiator = FormatNegotiator(task, config.model)
         self._estimate = TokenEstimate(task.system, config.model.max_tokens)
         self._timeout = AdaptiveTimeout(None if limits.request_timeout == "auto" else limits.request_timeout)
         self._pacer = Pacer(limits, self.concurrency, clock)
-        self._episodes = 0
+        self._episodes = 0  # of congestion since the last reply
         self._queue = RequestQueue()
         self._pool = WorkerPool(stop)
 
     async def start(self) -> None:
-        """Learn what the endpoint tells about the model, and start the workers."""
+        """Read the model's price from the endpoint, and start the workers."""
         self.billing.learn(await self._client.model(self._model.name))
-        for _ in range(self._workers):
+        for _ in range(self._worker_count):
             self._pool.spawn(self._work())
 
     def ask(self, prompt: Prompt, previous: Answer | None = None) -> None:
-        """Have *prompt* asked; *previous* is its invalid answer, if this is the second ask."""
+        """Queue *prompt*; *previous* is its invalid answer, if this is the second ask."""
         self._queue.push(Request(prompt, previous), first=previous is not None)
 
     async def drain(self, seconds: float) -> None:
@@ -94,7 +99,7 @@ class Dispatcher:
             try:
                 await self._serve(self._queue.pop() or await self._queue.next(), task)
             except BaseException:
-                self._pool.closing = True  # at once: nobody else shall send before the run has been told
+                self._pool.closing = True  # at once: no other worker may send before `stop` is called
                 raise
             finally:
                 self.concurrency.release()
@@ -106,22 +111,22 @@ class Dispatcher:
             if not self._pacer.try_admit(self._estimate.quota(tokens)):
                 await self._pacer.admit(self._estimate.quota(tokens))
             await self._before_send()
-            if self._pool.closing:
+            if self._pool.closing:  # it may have begun during any of these waits
                 return
-            self._pool.sending.add(task)  # from here on there may be something to pay for
+            self._pool.sending.add(task)  # from here on the call may be billed, so a drain waits for it
             outcome = await self._send(request, tokens)
             if isinstance(outcome, Reply):
                 await self._deliver(self._answer(request, outcome))
-                self.billing.ensure_capped()
+                self.billing.ensure_priced()  # only now: the answer is paid and must be kept
             else:
-                await self._failed(request, outcome)
+                await self._handle_failure(request, outcome)
             self._pool.sending.discard(task)
         finally:
             if probing:
                 self.breaker.release_probe()
 
     async def _send(self, request: Request, tokens: int) -> Reply | Failure:
-        """Send once; tell everything that learns from calls how it went."""
+        """Send *request* once, and let all that adapts to calls know the outcome."""
         estimate_usd = self.billing.estimate(tokens, self._estimate.completion)
         self.budget.reserve(estimate_usd)
         body = self._negotiator.body(request.prompt.text, again=request.previous is not None)
@@ -138,20 +143,20 @@ class Dispatcher:
             congested = self._is_congestion(outcome, wait)
             self._episodes += self.concurrency.on_done(departure, congested=congested, success=replied)
             outcome = outcome and self._priced(outcome)
-            self.budget.settle(estimate_usd, booked(outcome, estimate_usd))
+            self.budget.settle(estimate_usd, charged_usd(outcome, estimate_usd))
         self._pacer.pause(wait, "no more requests or tokens are left in this minute")
         if isinstance(outcome, Reply):
-            self.breaker.on_reply(again=request.tries.suspect)
+            self.breaker.on_reply(suspect=request.attempts.suspect)
             self._timeout.learn(self._clock.now() - departure.at)
             self._estimate.learn(request.prompt.text, outcome.usage)
-            self.billing.note(outcome.usage)
+            self.billing.warn_if_unreported(outcome.usage)
         return outcome
 
     def _is_congestion(self, outcome: Reply | Failure | None, wait_seconds: float) -> bool:
-        """Whether a call shows that there are too many at once; a rate that is used up is refused next."""
+        """Whether the outcome of a call is a sign of too many requests in flight."""
         if isinstance(outcome, Failure) and outcome.congested:
-            return not self.breaker.open  # an endpoint that is away is not busy
-        return wait_seconds > 0 and self.concurrency.limit > 1
+            return not self.breaker.open  # an endpoint that is down is not congested
+        return wait_seconds > 0 and self.concurrency.limit > 1  # the window is used up: more would be refused
 
     def _answer(self, request: Request, reply: Reply) -> Answer:
         self._episodes = 0
@@ -159,88 +164,87 @@ class Dispatcher:
         return answer_from_reply(request, reply, self._run, self._clock.wall())
 
     def _priced(self, outcome: Reply | Failure) -> Reply | Failure:
-        """Put the price into the usage, and count the tokens; a garbled reply may have been billed too."""
+        """Count the tokens, and put the cost into the usage; a garbled reply may have been billed too."""
         usage = outcome.usage
-        if usage is NOTHING:
+        if usage is NO_USAGE:
             return outcome
-        self.counters.bill(usage)
+        self.counters.add_usage(usage)
         usd = self.billing.cost(usage)
         if usd == usage.cost_usd:
             return outcome
         if isinstance(outcome, Reply):
-            return outcome.costing(usd)
+            return outcome.with_cost(usd)
         return replace(outcome, usage=usage._replace(cost_usd=usd))
 
-    async def _failed(self, request: Request, failure: Failure) -> None:
-        first = request.tries.calls == 0
-        fatal = self.breaker.on_failure(failure, again=request.tries.suspect, first=first)
+    async def _handle_failure(self, request: Request, failure: Failure) -> None:
+        first = request.attempts.calls == 0
+        fatal = self.breaker.on_failure(failure, suspect=request.attempts.suspect, first=first)
         if fatal is not None:
             raise fatal
         match failure.kind:
             case FailureKind.UNSUPPORTED if not self.breaker.succeeded:
                 self._negotiator.downgrade(failure.message)
-                self._again(request, failure, 0.0)
+                self._retry(request, failure, 0.0)
             case FailureKind.REPLACED:
-                self._again(request, failure, 0.0)
-            case FailureKind.ROW | FailureKind.UNSUPPORTED:
+                self._retry(request, failure, 0.0)
+            case FailureKind.ROW | FailureKind.UNSUPPORTED:  # a form that brought replies is not to blame
                 await self._give_up(request, failure)
             case FailureKind.DENIED if self._denied_too_often(request, failure):
                 await self._give_up(request, failure)
             case FailureKind.THROTTLED:
                 self.counters.throttled += 1
                 self._pacer.pause(self._policy.pause(failure, self._episodes, self._clock), failure.message)
-                self._again(request, failure, 0.0)
+                self._retry(request, failure, 0.0)
             case FailureKind.DENIED | FailureKind.UNTRUSTED:
                 self._client.refresh()
-                # In its place: there nobody else is sent who would be refused too.
+                # The worker sleeps and keeps its slot, where another request would only be denied too.
                 await self._clock.sleep(self._policy.confirm_seconds)
-                self._again(request, failure, 0.0)
+                self._retry(request, failure, 0.0)
             case _:
-                await self._try_again(request, failure)
+                await self._retry_or_give_up(request, failure)
 
     def _denied_too_often(self, request: Request, failure: Failure) -> bool:
-        of_row = self.breaker.is_of_row(failure, again=request.tries.suspect)
-        return of_row and request.tries.denied + 1 >= self._policy.max_denied
+        about_row = self.breaker.is_about_row(failure, suspect=request.attempts.suspect)
+        return about_row and request.attempts.denied + 1 >= self._policy.max_denied
 
-    async def _try_again(self, request: Request, failure: Failure) -> None:
-        tries = request.tries.after(failure, others_succeed=self.breaker.others_succeed)
-        seconds = self._clock.now() - self._since(request)
+    async def _retry_or_give_up(self, request: Request, failure: Failure) -> None:
+        attempts = request.attempts.after(failure, others_succeed=self.breaker.others_succeed)
+        seconds = self._clock.now() - self._failing_since(request)
         shares = (self.breaker.garbled_share, self.breaker.failed_share)
-        hopeless = self._policy.exhausted(failure, tries, seconds, *shares)
-        if hopeless or await self._is_to_blame(failure, tries):
+        exhausted = self._policy.exhausted(failure, attempts, seconds, *shares)
+        if exhausted or await self._row_is_to_blame(failure, attempts):
             await self._give_up(request, failure)
         else:
-            self._again(request, failure, self._policy.delay(failure, max(1, tries.own), self._clock))
+            delay = self._policy.delay(failure, max(1, attempts.own_failures), self._clock)
+            self._retry(request, failure, delay)
 
-    async def _is_to_blame(self, failure: Failure, tries: Tries) -> bool:
-        """Whether it is the row that fails and not the endpoint, if there are no other rows to tell by.
-
-        Asking for the model object costs nothing; whoever answers that is there.
-        """
-        if failure.kind is not FailureKind.TRANSIENT or tries.calls < self._policy.max_attempts:
+    async def _row_is_to_blame(self, failure: Failure, attempts: Attempts) -> bool:
+        """Whether the row fails and not the endpoint, where no other rows show which of them it is."""
+        if failure.kind is not FailureKind.TRANSIENT or attempts.calls < self._policy.max_attempts:
             return False
-        if not (self.breaker.alone and self.breaker.succeeded):
+        if not (self.breaker.undecided and self.breaker.succeeded):
             return False
+        # The model object costs nothing, and an endpoint that returns it is up.
         found = await self._client.model(self._model.name)
         return not (isinstance(found, Failure) and found.kind in OUTAGE_KINDS)
 
-    def _since(self, request: Request) -> float:
-        """Return since when *request* fails; an outage does not count, it begins anew after one."""
-        since = request.since if self.breaker.others_succeed else None
+    def _failing_since(self, request: Request) -> float:
+        # Time in which the endpoint was down does not count against the row: it begins anew after an outage.
+        since = request.failing_since if self.breaker.others_succeed else None
         return self._clock.now() if since is None else since
 
     async def _give_up(self, request: Request, failure: Failure) -> None:
         await self._deliver(answer_from_failure(request, failure, self._run, self._clock.wall()))
 
-    def _again(self, request: Request, failure: Failure, seconds: float) -> None:
+    def _retry(self, request: Request, failure: Failure, seconds: float) -> None:
         self.counters.retries += 1
-        tries = request.tries.after(failure, others_succeed=self.breaker.others_succeed)
-        retried = request._replace(tries=tries, since=self._since(request))
+        attempts = request.attempts.after(failure, others_succeed=self.breaker.others_succeed)
+        retried = request._replace(attempts=attempts, failing_since=self._failing_since(request))
         if seconds > 0:
-            self._pool.spawn(self._later(retried, seconds))
+            self._pool.spawn(self._push_later(retried, seconds))  # so that the worker is free meanwhile
         else:
             self._queue.push(retried, first=True)
 
-    async def _later(self, request: Request, seconds: float) -> None:
+    async def _push_later(self, request: Request, seconds: float) -> None:
         await self._clock.sleep(seconds)
         self._queue.push(request, first=True)

@@ -1,4 +1,4 @@
-"""What an answer costs, and where the price comes from."""
+"""Prices of tokens, and the built-in list prices."""
 
 from dataclasses import dataclass
 
@@ -12,8 +12,8 @@ class Price:
     Attributes:
         input: Price of a prompt token.
         output: Price of a completion token.
-        cached: Price of a prompt token that the provider had in its cache.
-        source: Who says so: `config`, `endpoint` or `table`.
+        cached: Price of a prompt token that the provider had cached.
+        source: Where it comes from: `config`, `endpoint` or `table`.
     """
 
     input: float
@@ -22,13 +22,13 @@ class Price:
     source: str
 
     def cost(self, prompt_tokens: int, cached_tokens: int, completion_tokens: int) -> float:
-        """Return the price of one answer in US dollars."""
+        """Return the cost of one reply in US dollars; cached tokens are among the prompt tokens."""
         fresh = max(0, prompt_tokens - cached_tokens)
         return fresh * self.input + cached_tokens * self.cached + completion_tokens * self.output
 
 
 def per_million(prompt: float, completion: float, cached: float | None, source: str) -> Price:
-    """Make a price from US dollars per million tokens; no *cached* price means no discount."""
+    """Make a price from US dollars per million tokens; None for *cached* means no discount."""
     return Price(
         input=prompt / PER_MILLION,
         output=completion / PER_MILLION,
@@ -45,4 +45,4 @@ TABLE = {
     "gpt-4.1-nano-2025-04-14": NANO,
     "gpt-4-1-nano-2025-04-14": NANO,  # the same model by its name at Oxen.ai
 }
-"""List prices for when neither the reply nor the endpoint tells one."""
+"""List prices by model name, for where neither the reply nor the config nor the endpoint gives a price."""

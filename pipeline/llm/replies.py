@@ -1,4 +1,4 @@
-"""What one HTTP call may come to: a reply, or a failure of a named kind."""
+"""The outcomes of one HTTP call: a reply, or a failure of a named kind."""
 
 from dataclasses import dataclass
 from enum import Enum, auto
@@ -10,7 +10,7 @@ Number = TypeVar("Number", int, float)
 
 
 class Usage(NamedTuple):
-    """Tokens that a reply was billed for; None where the endpoint did not tell."""
+    """What a reply was billed for, in tokens and US dollars; None where the endpoint does not report it."""
 
     prompt_tokens: int | None = None
     cached_tokens: int | None = None
@@ -18,8 +18,8 @@ class Usage(NamedTuple):
     cost_usd: float | None = None
 
     def plus(self, other: "Usage") -> "Usage":
-        """Return both together; what neither tells stays unknown."""
-        if other is NOTHING:  # nearly always
+        """Return the sum of both; what neither reports stays None."""
+        if other is NO_USAGE:  # nearly always
             return self
         return Usage(
             _sum(self.prompt_tokens, other.prompt_tokens),
@@ -33,19 +33,20 @@ def _sum(one: Number | None, other: Number | None) -> Number | None:
     return other if one is None else one if other is None else one + other
 
 
-NOTHING = Usage()
+NO_USAGE = Usage()
+"""The usage of a call that was not billed, or not as far as the endpoint reports."""
 
 
 class Reply(NamedTuple):
     """A complete reply of the model.
 
     Attributes:
-        text: What the model said; None if it said nothing.
+        text: The model's text; None if there is none.
         finish: The finish reason, as sent.
-        status: `refused` or `filtered` where the endpoint says so, else None.
+        status: REFUSED or FILTERED where the endpoint reports it, else None.
         error: One sentence where `status` is set.
         usage: What it was billed for.
-        model: The model's name as the endpoint gave it.
+        model: The model's name as the endpoint sent it.
         request_id: The endpoint's id of the reply.
         logprobs: JSON array of [token, logprob], or None.
     """
@@ -59,50 +60,50 @@ class Reply(NamedTuple):
     request_id: str | None
     logprobs: str | None
 
-    def costing(self, usd: float | None) -> "Reply":
-        """Return the reply with its price in its usage."""
+    def with_cost(self, usd: float | None) -> "Reply":
+        """Return the reply with a cost of *usd* US dollars in its usage."""
         return self._replace(usage=self.usage._replace(cost_usd=usd))
 
 
 class FailureKind(Enum):
-    """Classes of failures; what is done about each stands in `llm.retry`."""
+    """The classes of failures, by what is done about them (in `llm.dispatcher`)."""
 
     QUOTA = auto()
     """The account has no money or no quota left: the run ends."""
     DENIED = auto()
     """The key is refused: the run ends once it is certain."""
     REPLACED = auto()
-    """The key is refused that was in use before it was read anew: the request goes out again with that one."""
+    """A key was refused that has been replaced since: the request is sent again with the new one."""
     UNTRUSTED = auto()
     """The server's certificate is not valid: the run ends once it is certain."""
     CONFIG = auto()
-    """The endpoint does not know the model, or is elsewhere: the run ends."""
+    """The endpoint does not know the model, or redirects elsewhere: the run ends."""
     UNSUPPORTED = auto()
-    """The endpoint refuses a part of the request's form, such as `response_format`."""
+    """The endpoint refuses an optional part of the request, such as `response_format`: a weaker form is sent."""
     THROTTLED = auto()
-    """Too many requests: everybody waits."""
+    """Too many requests: all of them wait."""
     TRANSIENT = auto()
-    """It may go well the next time."""
+    """The same request may succeed later."""
     UNREACHABLE = auto()
-    """No connection at all; as transient, and counted towards an outage."""
+    """No connection: as TRANSIENT, and a sign of an outage."""
     GARBLED = auto()
-    """Status 200 and no usable reply in it."""
+    """A status of success without a usable reply."""
     ROW = auto()
-    """This row cannot be answered; others can."""
+    """This row cannot be answered, but others can."""
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A call that brought no reply.
+    """A call without a usable reply.
 
     Attributes:
         kind: Its class.
-        message: One sentence for people.
+        message: One sentence for the user.
         status: The HTTP status, or None where there was none.
         retry_after: Seconds that the server asks to wait, or None.
-        row_status: For kind ROW: the row's final status.
-        timed_out: Whether it took too long, which may be a sign of too many requests.
-        usage: What a garbled reply says it was billed for.
+        row_status: The row's final status, if it is given up for this.
+        timed_out: Whether no whole reply came in time.
+        usage: What a garbled reply was billed for, as far as it reports it.
     """
 
     kind: FailureKind
@@ -111,21 +112,21 @@ class Failure:
     retry_after: float | None = None
     row_status: Status = Status.ERROR
     timed_out: bool = False
-    usage: Usage = NOTHING
+    usage: Usage = NO_USAGE
 
     @property
     def congested(self) -> bool:
-        """Whether it is a sign of too many requests."""
+        """Whether it is a sign of too many requests in flight."""
         return self.kind is FailureKind.THROTTLED or self.timed_out
 
 
 MAX_WINDOW_SECONDS = 60.0
-"""Limits are counted by the minute; a window that is said to last longer is probed after one."""
+"""Limits are counted by the minute, so a window that claims to last longer is tried again after one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """What a reply's headers tell about the rate limits; None where they do not.
+    """A reply's rate-limit headers; None where one is missing or invalid.
 
     Attributes:
         limit_requests: Requests a minute.
@@ -146,8 +147,9 @@ class Window:
     def wait_seconds(self, requests_per_minute: float | None, tokens_per_minute: float | None) -> float:
         """Return the seconds until a request may be sent again: 0 unless a window is used up.
 
-        Where we ourselves keep to no more a minute than the endpoint allows, an empty window is no news: it is
-        small, and there is room again by the time that we send.
+        Args:
+            requests_per_minute: The configured rate, which the run keeps to anyway.
+            tokens_per_minute: Likewise.
         """
         requests = _reset(
             self.remaining_requests, self.reset_requests, self.limit_requests, requests_per_minute
@@ -156,6 +158,7 @@ class Window:
         return min(max(requests, tokens), MAX_WINDOW_SECONDS)
 
 
-def _reset(remaining: float | None, reset: float | None, limit: float | None, ours: float | None) -> float:
-    kept = ours is not None and limit is not None and ours <= limit
+def _reset(remaining: float | None, reset: float | None, limit: float | None, rate: float | None) -> float:
+    # At a rate that the endpoint allows, an empty window is no news: there is room again by the next request.
+    kept = rate is not None and limit is not None and rate <= limit
     return 0.0 if remaining != 0 or kept else reset or 0.0

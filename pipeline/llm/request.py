@@ -1,68 +1,69 @@
-"""A request on its way: what is asked, what it has been through, and the answer that comes of it."""
+"""A request from the queue to its answer."""
 
 import asyncio
 from collections import deque
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from pipeline.llm.replies import NOTHING, Failure, Reply, Usage
-from pipeline.llm.retry import Tries
+from pipeline.llm.replies import NO_USAGE, Failure, Reply, Usage
+from pipeline.llm.retry import Attempts
 from pipeline.records import Answer, Prompt
 
-FRESH = Tries()
+UNTRIED = Attempts()
 
 
 class Request(NamedTuple):
-    """One prompt on its way to the endpoint.
+    """A prompt to be sent, with its history.
 
     Attributes:
         prompt: What is asked.
         previous: The invalid answer that makes this the second, stricter ask; None for the first.
-        tries: What it has been through.
-        since: When it first failed while others got replies, on the clock; None if it did not.
+        attempts: Its failed calls so far.
+        failing_since: When it first failed while others got replies, on the clock; None if it did not.
     """
 
     prompt: Prompt
     previous: Answer | None = None
-    tries: Tries = FRESH
-    since: float | None = None
+    attempts: Attempts = UNTRIED
+    failing_since: float | None = None
 
 
 class RequestQueue:
-    """The requests that wait for a worker, and the workers that wait for a request."""
+    """A queue of requests that can also take one at its front."""
 
     def __init__(self) -> None:
         self._requests: deque[Request] = deque()
-        self._hungry: deque[asyncio.Future[None]] = deque()
+        self._waiters: deque[asyncio.Future[None]] = deque()
 
     def push(self, request: Request, *, first: bool) -> None:
-        """Put *request* to the end, or *first*: its chunk is the oldest."""
+        """Add *request* at the end, or at the front if *first*."""
+        # Retries and second asks go to the front: their chunk is the oldest and waits for them.
         if first:
             self._requests.appendleft(request)
         else:
             self._requests.append(request)
-        while self._hungry:
-            waiter = self._hungry.popleft()
+        while self._waiters:
+            waiter = self._waiters.popleft()
             if not waiter.done():
                 waiter.set_result(None)
                 break
 
     def pop(self) -> Request | None:
-        """Return the first request; None if there is none."""
+        """Take the first request; None if there is none."""
         return self._requests.popleft() if self._requests else None
 
     async def next(self) -> Request:
-        """Return the first request as soon as there is one."""
+        """Wait for a request, and take the first."""
         while not self._requests:
             waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self._hungry.append(waiter)
+            self._waiters.append(waiter)
             await waiter
         return self._requests.popleft()
 
 
 @dataclass(slots=True)
 class Counters:
-    """What the workers have done so far."""
+    """What the workers have done so far, in calls and tokens."""
 
     requests: int = 0
     retries: int = 0
@@ -72,7 +73,7 @@ class Counters:
     cached_tokens: int = 0
     completion_tokens: int = 0
 
-    def bill(self, usage: Usage) -> None:
+    def add_usage(self, usage: Usage) -> None:
         """Add the tokens that a call was billed for; an unknown number adds nothing."""
         self.prompt_tokens += usage.prompt_tokens or 0
         self.cached_tokens += usage.cached_tokens or 0
@@ -80,14 +81,14 @@ class Counters:
 
 
 def answer_from_reply(request: Request, reply: Reply, run: str, at: float) -> Answer:
-    """Return the answer that *reply* is to *request*.
+    """Return the answer to *request* that *reply* gives, recorded at Unix time *at*.
 
-    What garbled replies before it cost is added, and so is an invalid answer of the same run, which this one
-    replaces: all of them were paid.
+    Its usage includes the garbled replies before it, and the invalid answer of the same run that it replaces.
     """
     first = request.previous
+    # Only of the same run: what an earlier run paid is on that run's bill.
     replaced = first if first is not None and first.run == run else None
-    usage = reply.usage.plus(request.tries.paid).plus(_billed(replaced))
+    usage = reply.usage.plus(request.attempts.paid).plus(_billed(replaced))
     return Answer(
         key=request.prompt.key,
         run=run,
@@ -102,22 +103,22 @@ def answer_from_reply(request: Request, reply: Reply, run: str, at: float) -> An
         cost_usd=usage.cost_usd,
         model=reply.model,
         request_id=reply.request_id,
-        attempts=request.tries.calls + 1 + (replaced.attempts if replaced else 0),
+        attempts=request.attempts.calls + 1 + (replaced.attempts if replaced else 0),
         asks=1 + (first.asks if first else 0),
         at=at,
     )
 
 
 def answer_from_failure(request: Request, failure: Failure, run: str, at: float) -> Answer:
-    """Return the answer that stands for a row that cannot be answered.
+    """Return the answer that records that *request* is given up, at Unix time *at*.
 
-    If there was an invalid answer before, that one stays, as the last word; what this run paid is on this
-    run's bill, and an earlier run's payment on that one's.
+    An invalid answer from before stays, with the usage of this run added to it.
     """
-    calls = request.tries.calls + 1
-    paid = request.tries.paid.plus(failure.usage)
+    calls = request.attempts.calls + 1
+    paid = request.attempts.paid.plus(failure.usage)
     previous = request.previous
     if previous is not None:
+        # What an earlier run paid is on that run's bill.
         bill = _billed(previous if previous.run == run else None).plus(paid)
         return previous._replace(
             run=run,
@@ -151,5 +152,5 @@ def answer_from_failure(request: Request, failure: Failure, run: str, at: float)
 
 def _billed(answer: Answer | None) -> Usage:
     if answer is None:
-        return NOTHING
+        return NO_USAGE
     return Usage(answer.prompt_tokens, answer.cached_tokens, answer.completion_tokens, answer.cost_usd)

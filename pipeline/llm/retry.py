@@ -1,61 +1,59 @@
-"""What is done about a failure: small values that say how long to wait and when to give up."""
+"""The retry policy: how long to wait after a failure, and when to give a row up."""
 
 from dataclasses import dataclass
 
-from pipeline.llm.replies import NOTHING, Failure, FailureKind, Usage
+from pipeline.llm.replies import NO_USAGE, Failure, FailureKind, Usage
 from pipeline.system.clock import Clock
 
 
 @dataclass(frozen=True, slots=True)
 class Backoff:
-    """Exponential delays with full jitter, as AWS's architecture blog describes it (2015)."""
+    """Exponential backoff with full jitter (M. Brooker, AWS Architecture Blog, 2015), in seconds."""
 
     first_seconds: float
     ceiling_seconds: float
 
     def after(self, failures: int, clock: Clock) -> float:
-        """Return the seconds to wait after so many failures in a row (1 or more)."""
+        """Return the seconds to wait after *failures* in a row (1 or more)."""
         return clock.random() * min(self.ceiling_seconds, self.first_seconds * 2.0 ** min(failures - 1, 30))
 
 
 @dataclass(frozen=True, slots=True)
-class Policy:
-    """How patient a run is with one row.
+class RetryPolicy:
+    """The limits and delays of retries.
 
     Attributes:
-        transient: Delays after a transient failure.
-        throttled: Delays of everybody after a throttle without a Retry-After.
-        max_attempts: Failures of its own that a row may have, and more where chance alone explains them.
-        by_chance: Probability of as many failures in a row below which they are no chance: of 10 million rows
-            none is given up for bad luck.
-        max_garbled: Garbled replies that a row may have while the endpoint is well otherwise: each may have
-            been paid for, and a row that garbles every reply is the row's fault.
-        max_denied: Denials that a row may have while other rows get replies.
-        max_seconds: How long a row is tried while other rows get replies.
-        sick_share: Share of garbled replies above which the endpoint is to blame and not the row.
-        confirm_seconds: Wait before a request goes out again whose denial needs to be confirmed.
-        jitter: Added to a Retry-After, as a share of it, so that not everybody comes back at once.
+        transient: Delays of one row after a transient failure.
+        throttled: Pauses of all rows after a throttle without a Retry-After.
+        max_attempts: Failures of its own after which a row is given up, unless chance alone explains them.
+        chance: Probability of that many failures in a row below which chance does not explain them.
+        max_garbled: Garbled replies after which a row is given up while other rows get good ones.
+        max_denied: Denials after which a row is given up while other rows get replies.
+        max_seconds: Time after which a row is given up while other rows get replies.
+        garbling_share: Share of garbled replies above which the endpoint is to blame for them and not the row.
+        jitter: Added to a Retry-After, as a share of it.
+        confirm_seconds: Wait before a denied request is sent again to confirm the denial.
     """
 
     transient: Backoff = Backoff(0.5, 30.0)
     throttled: Backoff = Backoff(1.0, 60.0)
     max_attempts: int = 20
-    by_chance: float = 1e-9
-    max_garbled: int = 4
+    chance: float = 1e-9  # of 10 million rows none is given up for bad luck
+    max_garbled: int = 4  # few, because each may have been billed
     max_denied: int = 3
     max_seconds: float = 1800.0
-    sick_share: float = 0.05
-    jitter: float = 0.1
+    garbling_share: float = 0.05
+    jitter: float = 0.1  # so that not all clients come back at the same moment
     confirm_seconds: float = 0.5
 
     def pause(self, failure: Failure, episodes: int, clock: Clock) -> float:
-        """Return the seconds that everybody waits after a throttle; a Retry-After is never undercut."""
+        """Return the seconds in which nothing is sent after a throttle; a Retry-After is never undercut."""
         if failure.retry_after is not None:
             return failure.retry_after * (1 + self.jitter * clock.random())
         return self.throttled.after(max(1, episodes), clock)
 
     def delay(self, failure: Failure, failures: int, clock: Clock) -> float:
-        """Return the seconds that this row waits before its next attempt."""
+        """Return the seconds that one row waits before its next call, after *failures* of its own."""
         if failure.retry_after is not None:
             return failure.retry_after * (1 + self.jitter * clock.random())
         return self.transient.after(failures, clock)
@@ -63,7 +61,7 @@ class Policy:
     def exhausted(
         self,
         failure: Failure,
-        tries: "Tries",
+        attempts: "Attempts",
         seconds: float,
         garbled_share: float,
         failed_share: float = 0.0,
@@ -72,47 +70,49 @@ class Policy:
 
         Args:
             failure: What went wrong now.
-            tries: What the row has been through, this failure included.
-            seconds: How long it has been tried while the endpoint was there.
-            garbled_share: Share of garbled replies lately, over all rows.
-            failed_share: Share of failed calls lately, over all rows.
+            attempts: The row's calls so far, including this one.
+            seconds: How long it has been tried while the endpoint was up.
+            garbled_share: Recent share of garbled replies, over all rows.
+            failed_share: Recent share of failed calls, over all rows.
         """
-        if failure.kind is FailureKind.GARBLED and garbled_share < self.sick_share:
-            return tries.garbled >= self.max_garbled
-        unlucky = failed_share**tries.own >= self.by_chance
-        return (tries.own >= self.max_attempts and not unlucky) or seconds >= self.max_seconds
+        if failure.kind is FailureKind.GARBLED and garbled_share < self.garbling_share:
+            return attempts.garbled >= self.max_garbled
+        # At the share at which calls fail now, so many failures in a row would be no rare event.
+        unlucky = failed_share**attempts.own_failures >= self.chance
+        return (attempts.own_failures >= self.max_attempts and not unlucky) or seconds >= self.max_seconds
 
 
 @dataclass(frozen=True, slots=True)
-class Tries:
-    """What a row has been through.
+class Attempts:
+    """A row's failed calls so far.
 
     Attributes:
-        calls: HTTP calls made.
-        own: Failures that count against the row.
-        garbled: The garbled ones among them.
-        denied: Times that it was refused as if the key were wrong.
+        calls: All of them.
+        own_failures: Those that count against the row.
+        garbled: The garbled ones among those.
+        denied: Those that were refused as if the key were wrong.
         paid: What garbled replies were billed for; it is added to the answer's bill.
     """
 
     calls: int = 0
-    own: int = 0
+    own_failures: int = 0
     garbled: int = 0
     denied: int = 0
-    paid: Usage = NOTHING
+    paid: Usage = NO_USAGE
 
     @property
     def suspect(self) -> bool:
-        """Whether the row itself may be what the endpoint cannot bear."""
+        """Whether the row itself may be what makes its calls fail."""
         return self.garbled + self.denied > 0
 
-    def after(self, failure: Failure, *, others_succeed: bool) -> "Tries":
-        """Return the tries after one more call that failed; an outage is not the row's fault."""
+    def after(self, failure: Failure, *, others_succeed: bool) -> "Attempts":
+        """Return the attempts with one more failed call."""
         garbled = failure.kind is FailureKind.GARBLED
+        # A transient failure while no call succeeds is an outage, and not the row's fault.
         counts = garbled or (failure.kind is FailureKind.TRANSIENT and others_succeed)
-        return Tries(
+        return Attempts(
             self.calls + 1,
-            self.own + counts,
+            self.own_failures + counts,
             self.garbled + garbled,
             self.denied + (failure.kind is FailureKind.DENIED),
             self.paid.plus(failure.usage),

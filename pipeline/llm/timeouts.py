@@ -1,15 +1,18 @@
-"""How long a call may take before it is given up."""
+"""The time that a call may take."""
 
 
 class AdaptiveTimeout:
-    """How long one call may take: 3 times what nearly all calls take, within 30 to 300 s.
+    """A timeout for each call: *fixed_seconds*, or learned from the latencies of replies.
 
-    A call that is given up has probably been billed, so it is given up late.
+    Learned, it is 3 times what nearly all calls take, between 30 and 300 s.
+
+    Attributes:
+        seconds: How long a call may take.
     """
 
     FLOOR = 30.0
     CEILING = 300.0
-    FACTOR = 3.0
+    FACTOR = 3.0  # generous, because a call that is given up has probably been billed
     BATCH = 1000
 
     def __init__(self, fixed_seconds: float | None) -> None:
@@ -20,15 +23,16 @@ class AdaptiveTimeout:
 
     @property
     def probe_seconds(self) -> float:
-        """How long a probe may take: no longer than needed, because all the others wait for it."""
+        """How long a probe may take: no longer than needed, because all other calls wait for it."""
         known = self.FACTOR * self._slowest_ever
         return min(self.seconds, max(self.FLOOR, known)) if known else self.seconds
 
     def learn(self, seconds: float) -> None:
-        """Take a reply's latency in; of each 1,000 the slowest counts, about the 99.9th percentile."""
+        """Record a reply's latency."""
         self._slowest = max(self._slowest, seconds)
         self._slowest_ever = max(self._slowest_ever, seconds)
         self._count += 1
+        # The slowest of each 1,000 is about the 99.9th percentile, and needs no list of latencies.
         if self._count == self.BATCH:
             if not self._fixed:
                 self.seconds = min(self.CEILING, max(self.FLOOR, round(self.FACTOR * self._slowest)))

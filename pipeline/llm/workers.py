@@ -1,32 +1,32 @@
-"""The tasks of an dispatcher: they end together, but what may have to be paid for is waited for."""
+"""The dispatcher's tasks, which start and end together."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
 
 
 class WorkerPool:
-    """Tasks that work until they are dismissed.
+    """Tasks that work until the pool is shut down; calls in flight are waited for, because they will be billed.
 
     Attributes:
-        closing: Whether nothing more may be begun.
-        sending: The tasks that may have something to pay for; they put themselves in and take themselves out.
+        closing: Whether no task may begin anything more.
+        sending: The tasks with a call in flight that may be billed; each adds and removes itself.
     """
 
     def __init__(self, stop: Callable[[BaseException], None]) -> None:
-        """Make one; *stop* is called with what a task fails with."""
+        """Make an empty pool; *stop* is called with the error of each task that fails."""
         self.closing = False
         self.sending: set[asyncio.Task[None]] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._stop = stop
 
     def spawn(self, work: Coroutine[None, None, None]) -> None:
-        """Have one more task do *work*."""
+        """Run *work* in a task of its own."""
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
-        task.add_done_callback(self._ended)
+        task.add_done_callback(self._on_done)
 
     async def shutdown(self, seconds: float) -> None:
-        """End all tasks; those that are sending have so many *seconds* until they are given up."""
+        """End all tasks; those that are sending get up to *seconds* to finish."""
         self.closing = True
         for task in self._tasks - self.sending:
             task.cancel()
@@ -36,7 +36,7 @@ class WorkerPool:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    def _ended(self, task: asyncio.Task[None]) -> None:
+    def _on_done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         self.sending.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:

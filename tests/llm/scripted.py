@@ -1,4 +1,4 @@
-"""An endpoint that does as a test says, without sockets: it fits into virtual time. It reads and writes real bytes."""
+"""A scripted endpoint without sockets, for virtual time; requests and responses are real bytes."""
 
 import asyncio
 import json
@@ -24,7 +24,7 @@ from tests.tasks.make import config
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """What the endpoint answers."""
+    """A response, and the seconds that it takes."""
 
     status: int
     body: bytes
@@ -34,7 +34,7 @@ class Sent:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """What the endpoint was asked, and when."""
+    """A request, and when it was sent."""
 
     at: float
     text: str
@@ -98,15 +98,22 @@ def prompt(text: str) -> Prompt:
 
 
 async def _ready() -> None:
-    """Nobody needs to wait for a lock."""
+    """Let everything be sent at once."""
 
 
 class Case:
-    """An dispatcher at work on an endpoint of a test's own."""
+    """A dispatcher at work on a scripted endpoint.
+
+    Attributes:
+        answers: What was delivered, by key.
+        delivered: When.
+        stopped: The errors that the run was stopped with.
+    """
 
     def __init__(self, settings: Config, behave: Behave, model: Mapping[str, Any] | None = None) -> None:
         self.endpoint = Scripted(behave, model)
         self.answers: dict[bytes, Answer] = {}
+        self.delivered: list[float] = []
         self.stopped: list[BaseException] = []
         self._wanted = 0
         self._over = asyncio.Event()
@@ -142,6 +149,7 @@ class Case:
     async def _deliver(self, answer: Answer) -> None:
         assert answer.key not in self.answers, "answered twice"
         self.answers[answer.key] = answer
+        self.delivered.append(now())
         if len(self.answers) == self._wanted:
             self._over.set()
 

@@ -1,4 +1,4 @@
-"""A cost comes from whoever knows it best, and a budget never goes without one."""
+"""A cost comes from the best source there is, and no budget is kept without one."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ import pytest
 
 from pipeline.config import ModelSettings
 from pipeline.errors import ConfigError
-from pipeline.llm.billing import Billing, booked
+from pipeline.llm.billing import Billing, charged_usd
 from pipeline.llm.replies import Failure, FailureKind, Reply, Usage
 
 USAGE = Usage(1_000_000, 0, 0)
@@ -18,7 +18,7 @@ def billing(*, capped: bool = False, **model: Any) -> Billing:
     return Billing(ModelSettings.model_validate(model), capped=capped)
 
 
-def test_the_list_price_holds_until_somebody_knows_better() -> None:
+def test_the_list_price_holds_until_the_endpoint_gives_a_price() -> None:
     bill = billing()
     assert (bill.cost(USAGE), bill.source) == (pytest.approx(0.10), "table")
     bill.learn(NO_MODEL)
@@ -27,13 +27,13 @@ def test_the_list_price_holds_until_somebody_knows_better() -> None:
     assert (bill.cost(USAGE), bill.source) == (pytest.approx(0.20), "endpoint")
 
 
-def test_a_price_in_the_config_is_stronger_than_the_endpoints() -> None:
+def test_a_price_in_the_config_wins_over_the_endpoints() -> None:
     bill = billing(price={"input": 7, "output": 8})
     bill.learn(OXEN)
     assert (bill.cost(USAGE), bill.source) == (pytest.approx(7), "config")
 
 
-def test_the_cost_that_a_reply_tells_is_the_strongest() -> None:
+def test_the_cost_in_a_reply_wins() -> None:
     bill = billing(price={"input": 7, "output": 8})
     assert (bill.cost(Usage(10, 0, 1, 0.5)), bill.source) == (0.5, "reply")
 
@@ -50,7 +50,7 @@ def test_openrouters_prices_are_strings() -> None:
 
 
 @pytest.mark.parametrize(
-    "told",
+    "model_object",
     [
         {},
         {"pricing": None},
@@ -62,9 +62,9 @@ def test_openrouters_prices_are_strings() -> None:
         {"pricing": {"prompt": "-1", "completion": "-1"}},
     ],
 )
-def test_a_price_that_cannot_be_is_none(told: dict[str, Any]) -> None:
+def test_a_price_that_cannot_be_is_none(model_object: dict[str, Any]) -> None:
     bill = billing(name="unknown")
-    bill.learn(told)
+    bill.learn(model_object)
     assert bill.price is None
 
 
@@ -72,12 +72,12 @@ def test_unknown_tokens_have_no_cost() -> None:
     assert billing().cost(Usage(None, None, 5)) is None
 
 
-def test_an_estimate_rounds_the_reply_up_and_is_free_where_nobody_knows_a_price() -> None:
+def test_an_estimate_rounds_the_reply_up_and_is_0_without_a_price() -> None:
     assert billing().estimate(1000, 4.5) == pytest.approx(1000 * 1e-7 + 5 * 4e-7)
     assert billing(name="unknown").estimate(1000, 5) == 0
 
 
-def test_where_only_replies_tell_costs_the_dearest_is_the_estimate() -> None:
+def test_where_only_replies_report_costs_the_highest_is_the_estimate() -> None:
     bill = billing(name="unknown")
     for cost in (0.1, 0.3, 0.2):
         bill.cost(Usage(1, 0, 1, cost))
@@ -85,19 +85,19 @@ def test_where_only_replies_tell_costs_the_dearest_is_the_estimate() -> None:
 
 
 def test_a_budget_needs_a_price() -> None:
-    billing(name="unknown").ensure_capped()
-    billing(capped=True).ensure_capped()
+    billing(name="unknown").ensure_priced()
+    billing(capped=True).ensure_priced()
     with pytest.raises(ConfigError, match=r"max_cost_usd is set.*set model\.price"):
-        billing(capped=True, name="unknown").ensure_capped()
+        billing(capped=True, name="unknown").ensure_priced()
 
 
-def test_a_reply_of_unknown_cost_takes_its_estimate_from_the_budget_and_a_failure_nothing() -> None:
+def test_a_reply_of_unknown_cost_is_charged_its_estimate_and_a_failure_nothing() -> None:
     def reply(cost: float | None) -> Reply:
         return Reply("x", "stop", None, None, Usage(cost_usd=cost), None, None, None)
 
-    assert booked(reply(0.5), 0.2) == 0.5
-    assert booked(reply(0.0), 0.2) == 0
-    assert booked(reply(None), 0.2) == 0.2
-    assert booked(NO_MODEL, 0.2) == 0
-    assert booked(Failure(FailureKind.GARBLED, "x", usage=Usage(cost_usd=0.3)), 0.2) == 0.3
-    assert booked(None, 0.2) == 0
+    assert charged_usd(reply(0.5), 0.2) == 0.5
+    assert charged_usd(reply(0.0), 0.2) == 0
+    assert charged_usd(reply(None), 0.2) == 0.2
+    assert charged_usd(NO_MODEL, 0.2) == 0
+    assert charged_usd(Failure(FailureKind.GARBLED, "x", usage=Usage(cost_usd=0.3)), 0.2) == 0.3
+    assert charged_usd(None, 0.2) == 0

@@ -25,7 +25,7 @@ def test_a_second_ask_that_fails_keeps_the_first_reply_and_bills_the_run_that_pa
 
 
 def test_a_row_that_cannot_be_answered_says_how_often_it_was_tried() -> None:
-    tries = replace(Request(PROMPT).tries, calls=3)
-    answer = answer_from_failure(Request(PROMPT, tries=tries), GARBLED, "monday", at=2.0)
+    attempts = replace(Request(PROMPT).attempts, calls=3)
+    answer = answer_from_failure(Request(PROMPT, attempts=attempts), GARBLED, "monday", at=2.0)
     assert answer.error == "after 4 attempts: garbled"
     assert answer.prompt_tokens == 10

@@ -1,16 +1,25 @@
-"""How long calls may take."""
+"""The timeout follows the latency of replies, unless it is configured."""
 
 from pipeline.llm.timeouts import AdaptiveTimeout
 
 
-def test_patience_is_three_times_the_slowest_of_a_thousand_within_30_and_300_seconds() -> None:
+def test_the_timeout_is_three_times_the_slowest_of_a_thousand_within_30_and_300_seconds() -> None:
     def learned(seconds: float, fixed: float | None = None) -> float:
-        patience = AdaptiveTimeout(fixed)
+        timeout = AdaptiveTimeout(fixed)
         for _ in range(999):
-            patience.learn(0.1)
-        assert patience.seconds == (fixed or 300)
-        patience.learn(seconds)
-        return patience.seconds
+            timeout.learn(0.1)
+        assert timeout.seconds == (fixed or 300)
+        timeout.learn(seconds)
+        return timeout.seconds
 
     assert [learned(slowest) for slowest in (0.1, 20, 200)] == [30, 60, 300]
     assert learned(20, fixed=5) == 5
+
+
+def test_a_probe_waits_for_three_times_the_slowest_reply_so_far() -> None:
+    timeout = AdaptiveTimeout(None)
+    assert timeout.probe_seconds == timeout.seconds == 300
+    timeout.learn(0.1)
+    assert (timeout.probe_seconds, timeout.seconds) == (30, 300)
+    timeout.learn(20)
+    assert (timeout.probe_seconds, timeout.seconds) == (60, 300)

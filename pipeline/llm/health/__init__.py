@@ -1,1 +1,1 @@
-"""Whether the endpoint answers, and what follows if it does not."""
+"""Whether the endpoint is up, and what follows if it is not."""

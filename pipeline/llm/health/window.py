@@ -1,4 +1,4 @@
-"""How many calls of the last seconds got a reply, and how many failed."""
+"""Counts of the calls of the last seconds: with a reply, and failed."""
 
 from collections import deque
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from pipeline.system.clock import Clock
 
 @dataclass(slots=True)
 class _Second:
-    """What happened within one second."""
+    """The calls that ended within one second of the clock."""
 
     at: int
     replies: int = 0
@@ -16,7 +16,10 @@ class _Second:
 
 
 class SlidingWindow:
-    """Counts calls and forgets them after *seconds*."""
+    """Counts of the calls of the last *seconds*, to whole seconds.
+
+    Old calls are dropped when the next one is counted, so the counts stand still while nothing is called.
+    """
 
     def __init__(self, seconds: int, clock: Clock) -> None:
         self._length, self._clock = seconds, clock
@@ -34,15 +37,15 @@ class SlidingWindow:
 
     def count(self, *, replied: bool) -> None:
         """Count a call that has just ended."""
-        second = self._now()
+        second = self._current()
         second.replies += replied
         second.failures += not replied
 
     def clear(self) -> None:
-        """Forget all of them."""
+        """Drop all counts."""
         self._seconds.clear()
 
-    def _now(self) -> _Second:
+    def _current(self) -> _Second:
         at = int(self._clock.now())
         if not self._seconds or self._seconds[-1].at != at:
             self._seconds.append(_Second(at))

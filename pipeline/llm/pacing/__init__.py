@@ -1,1 +1,1 @@
-"""When the next request may go out."""
+"""When the next request may be sent."""

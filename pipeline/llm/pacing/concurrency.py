@@ -1,4 +1,4 @@
-"""How many requests may be in flight: found out from what comes back."""
+"""The number of requests that may be in flight, found by trial."""
 
 import asyncio
 from collections import deque
@@ -10,99 +10,102 @@ from pipeline.system.clock import Clock
 
 
 class Departure(NamedTuple):
-    """When a request went out, on the clock, and how many were in flight then, itself among them."""
+    """When a request was sent, on the clock, and how many were in flight then, including itself."""
 
     at: float
     in_flight: int
 
 
 class Concurrency:
-    """How many requests may be in flight; finds out by itself how many are good.
+    """An adaptive limit on the requests in flight, between 1 and *maximum*.
 
-    Starts with one, which also warms the endpoint up (the first call with a new JSON schema is slow), and doubles
-    each round. From then on it grows as long as that pays. Two things show that it does not:
+    It doubles in each round trip until the first sign of too much, then grows by less, and is cut when the
+    endpoint refuses or times out (multiplicative decrease, as in TCP) or when fewer requests in flight would
+    bring as many replies a second. After the first refusal, requests are also spread out in time (pacing).
 
-    - The endpoint refuses, or does not answer in time: x0.7 once per episode, however many requests report it,
-      as TCP does. Each episode costs a few refusals, so near the level of the last one it grows more and more
-      slowly, until there are RARE replies between two. Well below that level, and well beyond it, it grows fast:
-      the endpoint bears more than it did.
-    - More requests in flight only wait for each other: back to where there were as many replies a second with
-      fewer. That is tried again after a while, for it costs nothing but time.
+    A worker calls `acquire`, `pace`, `on_sent`, `on_done` and `release`, in this order.
 
-    It grows only while it is fully used: otherwise the limit says nothing about what the endpoint can bear.
-    After the first refusal requests are spread over the time that a reply takes, as TCP's pacing does; where even
-    one in flight is too many, there are breaks between them.
+    Attributes:
+        limit: Requests that may be in flight; the fraction counts towards the next one.
+        sending: Requests in flight.
     """
 
-    FACTOR = 0.7
-    FAST = 0.125  # growth a round where nothing speaks against it
-    NEAR, BEYOND = 0.85, 1.1  # times where the last episode was
-    RARE = 250  # replies between two episodes; with the one or two refusals that each costs, under 1 %
-    CARE, MOST_CARE = 500.0, 3000.0  # replies in which it grows e-fold near the level of the last episode
-    CALM_SECONDS = 180.0  # without an episode, until care is taken back
-    REST_SECONDS = 4.0  # until more is tried again that did not pay
-    LEAST_SHARE = 0.001
-    SPREAD = 0.8  # of the time that a reply takes; spread over all of it, the limit would never be reached
+    DECREASE = 0.7  # as in CUBIC (RFC 9438), which cuts less deeply than TCP Reno's half
+    GROWTH = 0.125  # a round, where nothing suggests caution
+    NEAR, BEYOND = 0.85, 1.1  # multiples of the level of the last episode
+    EPISODE_GAP = 250  # replies between two episodes; each costs one or two refusals, so they stay below 1 %
+    CAUTION, MAX_CAUTION = (
+        500.0,
+        3000.0,
+    )  # replies in which the limit grows e-fold near the last episode's level
+    CALM_SECONDS = 180.0  # without an episode, until caution is halved
+    HOLD_SECONDS = 4.0  # without growth, after more in flight brought nothing
+    MIN_DUTY = 0.001
+    SPREAD = 0.8  # of a reply's time; spread over all of it, requests would never fill the limit
     WEIGHT = 0.1  # of a reply in the moving average of that time
 
     def __init__(self, maximum: int, clock: Clock) -> None:
+        # One request first: it also warms the endpoint up, where a new JSON schema makes the first call slow.
         self.limit = 1.0
         self.sending = 0
-        self._share = 1.0  # of the time that the only request is in flight; below 1 only where the limit is 1
-        self._places = 0
+        self._duty = 1.0  # share of the time that a request is in flight; below 1 only where the limit is 1
+        self._acquired = 0
         self._maximum = maximum
         self._clock = clock
-        self._slow_start = self._unrefused = True
-        self._cut_at = self._calm_at = self._full_at = self._next_at = self._rests_until = float("-inf")
-        self._seconds = 0.0
-        self._replies = 0
-        self._ceiling, self._careful_from, self._care = float("inf"), float("inf"), self.CARE
+        self._slow_start = self._never_refused = True
+        self._cut_at = self._calm_since = self._full_at = self._next_send_at = self._held_until = float(
+            "-inf"
+        )
+        self._reply_seconds = 0.0
+        self._replies_since_cut = 0
+        self._last_level, self._cautious_from, self._caution = float("inf"), float("inf"), self.CAUTION
         self._throughput = ThroughputTable(clock)
-        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._waiters: deque[asyncio.Future[None]] = deque()
 
     def try_acquire(self) -> bool:
-        """Take a place, if one is free at once; tell whether it was."""
-        if self._waiting or self._places >= int(self.limit):
+        """Acquire a slot if one is free, and return whether it was."""
+        if self._waiters or self._acquired >= int(self.limit):
             return False
-        self._places += 1
+        self._acquired += 1
         return True
 
     async def acquire(self) -> None:
-        """Wait for a place."""
+        """Wait for a slot and acquire it; first come, first served."""
         if self.try_acquire():
             return
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append(waiter)
+        self._waiters.append(waiter)
         try:
             await waiter
         except asyncio.CancelledError:
             if waiter.done() and not waiter.cancelled():
-                self.release()
+                self.release()  # `_wake` had already given the slot to this waiter
             raise
 
     def release(self) -> None:
-        """Give a place back."""
-        self._places -= 1
+        """Release a slot."""
+        self._acquired -= 1
         self._wake()
 
     @property
     def paces(self) -> bool:
         """Whether requests are spread out, which starts with the first refusal."""
-        return not self._unrefused
+        return not self._never_refused
 
     async def pace(self) -> None:
-        """Wait for the next request's moment: once one was refused, they no longer go out all together."""
-        if self._unrefused:
+        """Wait for the next request's moment, if requests are spread out."""
+        if self._never_refused:
             return
         now = self._clock.now()
-        at = max(now, self._next_at)
-        each = self._seconds / (self.limit * self._share)
-        self._next_at = at + (each if self.limit == 1 else self.SPREAD * each)
+        at = max(now, self._next_send_at)
+        interval = self._reply_seconds / (self.limit * self._duty)
+        # At a limit of 1 the interval is what keeps the duty below 1, so it is not shortened.
+        self._next_send_at = at + (interval if self.limit == 1 else self.SPREAD * interval)
         if at > now:
             await self._clock.sleep(at - now)
 
     def on_sent(self) -> Departure:
-        """Note that a request goes out; returns what is to be given to `on_done`."""
+        """Record that a request is sent; returns what `on_done` needs."""
         self.sending += 1
         now = self._clock.now()
         if self.sending >= int(self.limit):
@@ -110,81 +113,93 @@ class Concurrency:
         return Departure(now, self.sending)
 
     def on_done(self, departure: Departure, *, congested: bool, success: bool) -> bool:
-        """Note that a request came back, and learn from how it went.
+        """Record that a request ended, and adapt the limit.
 
         Args:
             departure: What `on_sent` returned.
-            congested: Whether the endpoint said, or showed, that there are too many requests.
+            congested: Whether the endpoint said or showed that there are too many requests.
             success: Whether there was a reply.
 
         Returns:
             Whether this is the first sign of a new episode of congestion.
         """
-        # Not whether it is full now: replies that come together would all but the first find it empty.
+        # Growth needs a limit that was fully used, or it says nothing about what the endpoint bears. "Was", not
+        # "is": of replies that come together, all but the first find fewer in flight than the limit.
         full = self._full_at >= departure.at
         self.sending -= 1
+        # A request sent before the last cut reports the same episode: one cut an episode, however many report it.
         if congested and departure.at > self._cut_at:
-            self._count(departure, success=success)
+            self._record(departure, success=success)
             self._cut()
             return True
-        if self._count(departure, success=success) and full:
-            self._learn_from(departure)
+        if self._record(departure, success=success) and full:
+            self._adapt(departure)
         return False
 
-    def _count(self, departure: Departure, *, success: bool) -> bool:
+    def _record(self, departure: Departure, *, success: bool) -> bool:
         if success:
-            self._replies += 1
+            self._replies_since_cut += 1
             seconds = self._clock.now() - departure.at
-            self._seconds += self.WEIGHT * (seconds - self._seconds) if self._seconds else seconds
+            self._reply_seconds += (
+                self.WEIGHT * (seconds - self._reply_seconds) if self._reply_seconds else seconds
+            )
         return success
 
-    def _learn_from(self, departure: Departure) -> None:
-        """Grow, unless as many replies came with fewer in flight."""
+    def _adapt(self, departure: Departure) -> None:
+        """Lower the limit to where the throughput saturates, or grow."""
         now = self._clock.now()
-        enough = self._throughput.saturation(departure.in_flight, now - departure.at)
-        if enough is not None and enough < self.limit:
+        saturation = self._throughput.saturation(departure.in_flight, now - departure.at)
+        if saturation is not None and saturation < self.limit:
             self._slow_start = False
-            self._rests_until = now + self.REST_SECONDS
-            self._set(ceil(enough))
-        elif now >= self._rests_until:
+            # More may pay later, and trying costs time but no refusals: so growth is only held for a moment.
+            self._held_until = now + self.HOLD_SECONDS
+            self._set_level(ceil(saturation))
+        elif now >= self._held_until:
             self._grow(now)
 
     def _cut(self) -> None:
-        level = self.limit * self._share
-        if self._replies:  # otherwise it is still the same congestion
-            often = self._replies < self.RARE and not self._slow_start
-            if often:
-                self._care = min(self.MOST_CARE, self._care * 2)
-            self._ceiling, self._careful_from = level, level * (self.FACTOR if often else self.NEAR)
-        self._slow_start = self._unrefused = False
-        if self._replies or self.limit > 1:
-            self._set(level * self.FACTOR)
-        self._cut_at = self._calm_at = self._clock.now()
-        self._replies = 0
+        level = self.limit * self._duty
+        # Without a reply since the last cut this is the same congestion: it says nothing new about the level.
+        if self._replies_since_cut:
+            # The first cut after slow start comes soon by design and is no reason for more caution.
+            frequent = self._replies_since_cut < self.EPISODE_GAP and not self._slow_start
+            if frequent:
+                self._caution = min(self.MAX_CAUTION, self._caution * 2)
+            # Frequent episodes: the way back up is itself too fast, so caution starts right after the cut.
+            self._last_level = level
+            self._cautious_from = level * (self.DECREASE if frequent else self.NEAR)
+        self._slow_start = self._never_refused = False
+        # Not again at a limit of 1 before a reply has come: the duty would fall with each refused request.
+        if self._replies_since_cut or self.limit > 1:
+            self._set_level(level * self.DECREASE)
+        self._cut_at = self._calm_since = self._clock.now()
+        self._replies_since_cut = 0
 
     def _grow(self, now: float) -> None:
-        level = self.limit * self._share
-        if level > self.BEYOND * self._ceiling:
-            self._ceiling, self._careful_from, self._care = float("inf"), float("inf"), self.CARE
-        elif now - self._calm_at > self.CALM_SECONDS:
-            self._care, self._calm_at = max(self.CARE, self._care / 2), now
-        self._set(level + self._step(level))
+        level = self.limit * self._duty
+        if level > self.BEYOND * self._last_level:
+            # The endpoint bears more than it did: what was learned about the old level is void.
+            self._last_level, self._cautious_from, self._caution = float("inf"), float("inf"), self.CAUTION
+        elif now - self._calm_since > self.CALM_SECONDS:
+            self._caution, self._calm_since = max(self.CAUTION, self._caution / 2), now
+        self._set_level(level + self._step(level))
         self._wake()
 
     def _step(self, level: float) -> float:
-        """Return what one reply adds."""
+        """Return what one reply adds to the level."""
         if self._slow_start:
-            return 1.0
-        fast = self.FAST * level / self.limit
-        return min(fast, level / self._care) if level >= self._careful_from else fast
+            return 1.0  # for each reply, so the limit doubles in a round
+        fast = self.GROWTH * level / self.limit
+        return min(fast, level / self._caution) if level >= self._cautious_from else fast
 
-    def _set(self, level: float) -> None:
+    def _set_level(self, level: float) -> None:
+        # Below one request in flight the limit stays at 1, and breaks between requests make up the rest.
         self.limit = min(self._maximum, max(1.0, level))
-        self._share = max(self.LEAST_SHARE, min(1.0, level))
+        self._duty = max(self.MIN_DUTY, min(1.0, level))
 
     def _wake(self) -> None:
-        while self._waiting and self._places < int(self.limit):
-            waiter = self._waiting.popleft()
+        while self._waiters and self._acquired < int(self.limit):
+            waiter = self._waiters.popleft()
             if not waiter.done():
-                self._places += 1  # taken here, so that nobody slips in between
+                self._acquired += 1  # here and not in the waiter, so that no newcomer takes the slot first
                 waiter.set_result(None)

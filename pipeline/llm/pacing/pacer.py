@@ -1,4 +1,4 @@
-"""Whose turn it is: what a request waits for before it is sent."""
+"""Admission: what a request waits for before it is sent."""
 
 import logging
 
@@ -10,12 +10,12 @@ from pipeline.system.clock import Clock
 
 log = logging.getLogger(__name__)
 
-TOLD_SECONDS = 30.0
-"""A longer pause is told, so that nobody takes it for a standstill."""
+WARN_SECONDS = 30.0
+"""A pause at least this long is logged, or the run would seem to hang."""
 
 
 class Pacer:
-    """The quotas a minute, the pauses that the endpoint asks for, and the breaks that it needs."""
+    """Admits requests at the pace that the quotas, the endpoint's pauses and the concurrency allow."""
 
     def __init__(self, limits: LimitSettings, concurrency: Concurrency, clock: Clock) -> None:
         self._requests = Quota(limits.requests_per_minute) if limits.requests_per_minute else None
@@ -26,9 +26,10 @@ class Pacer:
         self._pause = Pause(clock)
 
     def try_admit(self, tokens: float) -> bool:
-        """Whether a request that counts as so many *tokens* may go out at once; its quota is taken then."""
-        if self._pause.left > 0 or self._concurrency.paces:
+        """Admit a request of *tokens* if nothing makes it wait; takes its quota."""
+        if self._pause.seconds_left > 0 or self._concurrency.paces:
             return False
+        # All are asked before any is used: a request that has to wait must not have taken one quota of two.
         for quota, amount in ((self._requests, 1), (self._tokens, tokens)):
             if quota is not None and not quota.holds(amount):
                 return False
@@ -38,22 +39,23 @@ class Pacer:
         return True
 
     async def admit(self, tokens: float) -> None:
-        """Wait until a request may go out that counts as so many *tokens*."""
+        """Wait until a request of *tokens* may be sent; takes its quota."""
+        # Before the quota is taken, or what is taken during the pause would all be sent together at its end.
         await self._pause.wait()
         if self._requests is not None:
             await self._requests.take(1)
         if self._tokens is not None:
             await self._tokens.take(tokens)
         await self._concurrency.pace()
-        await self._pause.wait()
+        await self._pause.wait()  # the endpoint may have asked for one while this request waited
 
     def wait_seconds(self, window: Window) -> float:
-        """Return how long nobody should send, by what a reply tells of the endpoint's limits."""
+        """Return for how many seconds nothing should be sent, given the *window* in a reply's headers."""
         return window.wait_seconds(*self._rates)
 
     def pause(self, seconds: float, reason: str) -> None:
-        """Have nobody send for *seconds* from now."""
-        left = self._pause.left
+        """Send nothing for *seconds* from now; *reason* is for the log."""
+        seconds_left = self._pause.seconds_left
         self._pause.extend(seconds)
-        if seconds >= TOLD_SECONDS > left:
+        if seconds >= WARN_SECONDS > seconds_left:  # a long pause that is only extended was logged already
             log.warning("nothing is sent for %.0f s, as the endpoint asks: %s", seconds, reason)

@@ -1,4 +1,4 @@
-"""How many replies a second come of so many requests in flight."""
+"""The throughput, in replies a second, at each number of requests in flight."""
 
 from dataclasses import dataclass
 from math import log2
@@ -8,7 +8,7 @@ from pipeline.system.clock import Clock
 
 @dataclass(slots=True)
 class _Level:
-    """What was seen lately at about one number of requests in flight: means over `replies` replies."""
+    """What was measured lately at about one number of requests in flight: means over `replies` replies."""
 
     replies: int = 0
     in_flight: float = 0.0
@@ -16,9 +16,9 @@ class _Level:
     at: float = 0.0
 
     def add(self, in_flight: int, seconds: float, weight: float, at: float) -> None:
-        """Take one reply in."""
+        """Add one reply to the means."""
         self.replies += 1
-        weight = max(weight, 1 / self.replies)
+        weight = max(weight, 1 / self.replies)  # the plain mean, until there are enough for a moving one
         self.in_flight += weight * (in_flight - self.in_flight)
         self.seconds += weight * (seconds - self.seconds)
         self.at = at
@@ -30,33 +30,29 @@ class _Level:
 
 
 class ThroughputTable:
-    """Remembers the rate at each level of requests in flight, half an octave wide."""
+    """The throughput at each level of requests in flight, where a level is half an octave wide."""
 
     LEVELS_PER_OCTAVE = 2
     LEVELS = 40  # up to a million in flight
-    FRESH_SECONDS = 60.0
-    BURDEN_SECONDS = 0.25
-    """Replies that come sooner are no burden, and may well be late because we ourselves are busy."""
-    GAIN = 1.1  # of the 1.41 that half an octave brings where the endpoint bears more
-    LOSS = 0.75
-    ENOUGH, SOME, FEW = (
-        32,
-        8,
-        4,
-    )  # replies until a level is judged by GAIN, by LOSS, and until others are measured by it
-    APART = 1.3  # times as many in flight are needed to tell a difference
-    WEIGHT = 1 / 32
-    BEST = 0.95
+    FRESH_SECONDS = 60.0  # older measurements are not compared with
+    MIN_REPLY_SECONDS = 0.25  # quicker replies are no sign of load; this process may itself be what is slow
+    GAIN = 1.1  # expected of a level over the lower ones, of the 1.41 where the endpoint bears it
+    LOSS = 0.75  # a level below this share of a lower one is judged on fewer replies
+    GAIN_REPLIES, LOSS_REPLIES = 32, 8  # until a level is judged by GAIN, or by LOSS
+    REFERENCE_REPLIES = 4  # until other levels are compared with one
+    MIN_RATIO = 1.3  # between the requests in flight of two levels that are compared
+    WEIGHT = 1 / 32  # of a reply in the moving averages
+    NEARLY_BEST = 0.95  # the lowest level with this share of the best rate is where throughput saturates
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._levels = [_Level() for _ in range(self.LEVELS)]
 
     def saturation(self, in_flight: int, seconds: float) -> float | None:
-        """Take one reply in, and return how many in flight are enough, if fewer bring as much; None if they do not.
+        """Record a reply; return the lower concurrency that already gives the same throughput, or None.
 
         Args:
-            in_flight: Requests in flight when its request went out.
+            in_flight: Requests in flight when its request was sent, including it.
             seconds: How long it took.
         """
         number = int(self.LEVELS_PER_OCTAVE * log2(in_flight) + 0.5)
@@ -64,22 +60,24 @@ class ThroughputTable:
         if now - level.at > self.FRESH_SECONDS:
             level.replies = 0
         level.add(in_flight, seconds, self.WEIGHT, now)
-        if level.replies % self.SOME or level.seconds < self.BURDEN_SECONDS:
+        # Judged every few replies only: a judgement at each one would sooner or later be wrong by chance.
+        if level.replies % self.LOSS_REPLIES or level.seconds < self.MIN_REPLY_SECONDS:
             return None
-        return self._fewer(number, now)
+        return self._saturation_below(number, now)
 
-    def _fewer(self, number: int, now: float) -> float | None:
+    def _saturation_below(self, number: int, now: float) -> float | None:
         here = self._levels[number]
         lower = [
             level
             for level in self._levels[:number]
-            if level.replies >= self.FEW
+            if level.replies >= self.REFERENCE_REPLIES
             and now - level.at <= self.FRESH_SECONDS
-            and level.in_flight * self.APART <= here.in_flight
+            and level.in_flight * self.MIN_RATIO <= here.in_flight
         ]
-        wanted = self.GAIN if here.replies >= self.ENOUGH else self.LOSS
+        # A clear loss shows in a few replies; a missing gain is small beside the noise and takes more of them.
+        wanted = self.GAIN if here.replies >= self.GAIN_REPLIES else self.LOSS
         if not lower or here.rate >= wanted * max(level.rate for level in lower):
             return None
         best = max(level.rate for level in [*lower, here])
-        here.replies = 0  # to be seen anew
-        return next((level.in_flight for level in lower if level.rate >= self.BEST * best), None)
+        here.replies = 0  # measured anew when the concurrency comes back to this level
+        return next((level.in_flight for level in lower if level.rate >= self.NEARLY_BEST * best), None)

@@ -1,1 +1,1 @@
-"""OpenAI's chat completions as bytes; no input and no output."""
+"""OpenAI's chat completions as bytes; no I/O."""

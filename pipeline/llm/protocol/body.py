@@ -1,7 +1,4 @@
-"""The body of a chat completion request, as bytes.
-
-All but the row's text is the same for every row, so it is made once; a body is then two copies and one string.
-"""
+"""The body of a chat completion request, as bytes."""
 
 from dataclasses import dataclass, replace
 from typing import Any
@@ -12,18 +9,19 @@ from pipeline.config import ModelSettings
 from pipeline.tasks.prompt import Task, user_message
 
 MODES = ("json_schema", "json_object", "text")
-"""The forms of structured output, the strictest first."""
+"""The modes of structured output, the strictest first."""
 
 SLOT = "\ue000slot\ue000"
+"""Stands for the user message while the template is made; private-use characters keep it unlike any real text."""
 
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """The optional parts of a request, which not every endpoint takes.
+    """The optional parts of a request, which not every endpoint accepts.
 
     Attributes:
-        mode: How the reply's structure is asked for: one of MODES.
-        logprobs: Whether the tokens' probabilities are asked for.
+        mode: How structured output is asked for: one of MODES.
+        logprobs: Whether the tokens' log-probabilities are asked for.
     """
 
     mode: str
@@ -34,13 +32,13 @@ class Form:
 
 
 def first_form(model: ModelSettings) -> Form:
-    """Return the form to try first: the strictest that *model* allows."""
+    """Return the form to try first: the strictest that the config allows."""
     mode = MODES[0] if model.structured_output == "auto" else model.structured_output
     return Form(mode, logprobs=model.logprobs is not False)
 
 
 def weaker(form: Form, model: ModelSettings, refusal: str) -> Form | None:
-    """Return the form to try after *form* was refused with the sentence *refusal*; None if there is none."""
+    """Return the form to try after *form* was refused with the message *refusal*; None if the config allows none."""
     if form.logprobs and model.logprobs == "auto" and "logprob" in refusal.lower():
         return replace(form, logprobs=False)
     if model.structured_output == "auto" and form.mode != MODES[-1]:
@@ -51,14 +49,15 @@ def weaker(form: Form, model: ModelSettings, refusal: str) -> Form | None:
 
 
 class BodyTemplate:
-    """Makes request bodies for one task, one model and one form."""
+    """A template of request bodies, for one task, one model and one form."""
 
     def __init__(self, task: Task, model: ModelSettings, form: Form) -> None:
         self.form = form
+        # All but the text is the same for every row, so it is serialized once, as what stands before and after it.
         self._halves = {again: _halves(task, model, form, again=again) for again in (False, True)}
 
     def body(self, text: str, *, again: bool = False) -> bytes:
-        """Return the body that asks about *text*; *again* is the stricter form with twice the tokens."""
+        """Return the body that asks about *text*; *again* for the stricter second ask, with twice the tokens."""
         before, after = self._halves[again]
         return before + orjson.dumps(user_message(text, again=again)) + after
 

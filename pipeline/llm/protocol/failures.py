@@ -1,6 +1,6 @@
-"""What class a failure is of, by what its body says first: code, type, message, and only then the HTTP status.
+"""Classification of failures: by the error body's code, type and message, and only then by the HTTP status.
 
-Endpoints differ most in how they fail; the words below are those that they use.
+Endpoints differ most in how they fail; the words below are those that they are known to use.
 """
 
 from collections.abc import Iterable
@@ -26,11 +26,11 @@ TOO_LONG_WORDS = (
 FILTER_WORDS = ("content_filter", "content_policy_violation", "responsibleaipolicyviolation")
 
 NEVER_FITS = "request too large"
-"""OpenAI says it with a 429 of a request that is larger than a whole minute's tokens."""
+"""OpenAI's message, with status 429, for a request larger than the limit of tokens per minute."""
 
 TOO_LONG_SENTENCES = (NEVER_FITS, "context length", "context size", "context window", "too many tokens")
 THROTTLE_SENTENCES = ("overloaded", "rate limit", "too many requests")
-"""What a server error may say that is none: Oxen.ai's 502 can hide the 429 of the endpoint behind it."""
+"""Messages of a throttle in a server error: Oxen.ai's 502 can hide a 429 of the provider behind it."""
 
 OPTIONAL_PARTS = ("response_format", "json_schema", "json_object", "logprobs", "structured output")
 
@@ -46,59 +46,72 @@ BY_STATUS: dict[int, FailureKind] = {
     498: FailureKind.THROTTLED,  # Groq: no capacity for the flex tier
     529: FailureKind.THROTTLED,  # Anthropic: overloaded
 }
-OF_ALL_ROWS = (402, 429)
-OF_FORM = (400, 422)
+RUN_WIDE_STATUSES = (402, 429)
+FORM_STATUSES = (400, 422)
 TOO_LARGE = 413
 SUCCESSES = range(200, 300)
 SERVER_ERRORS = range(500, 600)
 
 
 def kind_of(status: int, code: str, message: str) -> FailureKind:
-    """Return the class of a failure: of the signs below, the first one counts.
+    """Return the class of a failure.
 
     Args:
         status: The HTTP status.
         code: The body's code, type and status message, in lower case.
-        message: The body's sentence, in lower case.
+        message: The body's message, in lower case.
     """
-    broken = status in SERVER_ERRORS
+    server_error = status in SERVER_ERRORS
     known = BY_STATUS.get(status)
+    # In order of precedence: the first sign that is there counts.
     signs = (
-        (_any(QUOTA_WORDS, code), FailureKind.QUOTA),
-        (_any(MODEL_WORDS, code), FailureKind.CONFIG),
-        (NEVER_FITS in message and not broken, FailureKind.ROW),
-        (_any(THROTTLE_WORDS, code) or (broken and _any(THROTTLE_SENTENCES, message)), FailureKind.THROTTLED),
+        (_contains_any(QUOTA_WORDS, code), FailureKind.QUOTA),
+        (_contains_any(MODEL_WORDS, code), FailureKind.CONFIG),
+        (NEVER_FITS in message and not server_error, FailureKind.ROW),
         (
-            known is FailureKind.THROTTLED,
+            _contains_any(THROTTLE_WORDS, code)
+            or (server_error and _contains_any(THROTTLE_SENTENCES, message)),
             FailureKind.THROTTLED,
-        ),  # "too many tokens" is a matter of waiting here
-        (_any(TOO_LONG_SENTENCES, message) and not broken, FailureKind.ROW),
-        (status in OF_FORM and _any(OPTIONAL_PARTS, f"{code} {message}"), FailureKind.UNSUPPORTED),
+        ),
+        # Before the sentences: with status 429 "too many tokens" means to wait.
+        (known is FailureKind.THROTTLED, FailureKind.THROTTLED),
+        (_contains_any(TOO_LONG_SENTENCES, message) and not server_error, FailureKind.ROW),
+        (
+            status in FORM_STATUSES and _contains_any(OPTIONAL_PARTS, f"{code} {message}"),
+            FailureKind.UNSUPPORTED,
+        ),
         (known is not None, known or FailureKind.ROW),
-        (broken, FailureKind.TRANSIENT),
+        (server_error, FailureKind.TRANSIENT),
         (status in SUCCESSES, FailureKind.GARBLED),
     )
     return next((kind for sign, kind in signs if sign), FailureKind.ROW)
 
 
 def hidden_kind(error: Any, code: str) -> FailureKind | None:
-    """Return what an error in a body of status 200 means for all rows; None if it may concern this one alone.
+    """Return the class of an error in a body of status 200 if it concerns all rows; None if perhaps only this one.
 
-    OpenRouter's codes are the HTTP statuses that it does not send.
+    Args:
+        error: The body's `error`, of any JSON type.
+        code: As for `kind_of`.
     """
-    if _any(QUOTA_WORDS, code):
+    if _contains_any(QUOTA_WORDS, code):
         return FailureKind.QUOTA
+    # OpenRouter puts the HTTP status that it does not send into the error's code.
     status = error.get("code") if isinstance(error, dict) else None
-    return BY_STATUS[status] if status in OF_ALL_ROWS else None
+    return BY_STATUS[status] if status in RUN_WIDE_STATUSES else None
 
 
 def row_status(status: int, code: str, message: str) -> Status:
-    """Return how a row ends that cannot be answered; arguments as for `kind_of`."""
-    if _any(FILTER_WORDS, code):
+    """Return the final status of a row that cannot be answered; arguments as for `kind_of`."""
+    if _contains_any(FILTER_WORDS, code):
         return Status.FILTERED
-    too_long = _any(TOO_LONG_WORDS, code) or _any(TOO_LONG_SENTENCES, message) or status == TOO_LARGE
+    too_long = (
+        _contains_any(TOO_LONG_WORDS, code)
+        or _contains_any(TOO_LONG_SENTENCES, message)
+        or status == TOO_LARGE
+    )
     return Status.TOO_LONG if too_long else Status.ERROR
 
 
-def _any(signs: Iterable[str], text: str) -> bool:
-    return any(sign in text for sign in signs)
+def _contains_any(words: Iterable[str], text: str) -> bool:
+    return any(word in text for word in words)

@@ -1,4 +1,4 @@
-"""What response headers tell about waiting: Retry-After and the rate-limit windows."""
+"""Response headers about waiting: Retry-After and the rate-limit windows."""
 
 import re
 from collections.abc import Mapping
@@ -7,16 +7,16 @@ from email.utils import parsedate_to_datetime
 from pipeline.llm.replies import Window
 
 MAX_RETRY_AFTER = 86_400.0
-"""Seconds; a server that asks for more than a day does not mean it."""
+"""Seconds; more than a day is taken for nonsense."""
 
 UNITS = {"ms": 0.001, "us": 0.000_001, "µs": 0.000_001, "ns": 0.000_000_001, "h": 3600.0, "m": 60.0, "s": 1.0}
-"""The units of Go's time.Duration, in seconds."""
+"""The units of Go's `time.Duration` in seconds: OpenAI's reset headers have this format."""
 
 DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|us|µs|ns|h|m|s)")
 
 
 def go_duration(text: str) -> float | None:
-    """Return the seconds in a Go duration such as `6m0s` or `12ms`, or in a bare number; None for junk."""
+    """Return the seconds in a Go duration such as `6m0s` or `12ms`, or in a bare number; None for anything else."""
     parts = DURATION.findall(text)
     if parts and "".join(number + unit for number, unit in parts) == text:
         return sum(float(number) * UNITS[unit] for number, unit in parts)
@@ -24,10 +24,7 @@ def go_duration(text: str) -> float | None:
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Return the seconds that the server asks to wait; None if it does not, or asks nonsense.
-
-    A date is measured against the server's own Date header, so that this machine's clock does not matter.
-    """
+    """Return the seconds that the server asks to wait; None if it asks for nothing, or for nonsense."""
     milliseconds = _number(headers.get("retry-after-ms", ""))
     seconds = milliseconds / 1000 if milliseconds is not None else _number(headers.get("retry-after", ""))
     if seconds is None:
@@ -36,7 +33,7 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
 
 
 def window(headers: Mapping[str, str]) -> Window | None:
-    """Return what the headers tell about the limits, or None if they are silent."""
+    """Return the rate-limit window in the headers; None if they do not say what remains."""
     if "x-ratelimit-remaining-requests" not in headers and "x-ratelimit-remaining-tokens" not in headers:
         return None
     return Window(
@@ -50,7 +47,7 @@ def window(headers: Mapping[str, str]) -> Window | None:
 
 
 def _number(text: str) -> float | None:
-    """Return a number that is finite and not negative; servers also send `-1` and `None`."""
+    """Return the number in *text* if it is finite and not negative; servers also send `-1` and `None`."""
     try:
         value = float(text)
     except ValueError:
@@ -59,7 +56,8 @@ def _number(text: str) -> float | None:
 
 
 def _until(date: str, now: str) -> float | None:
+    # Relative to the server's own Date header, so that this machine's clock does not matter.
     try:
         return (parsedate_to_datetime(date) - parsedate_to_datetime(now)).total_seconds()
-    except (ValueError, TypeError, OverflowError):  # the last one is a year of twenty digits
+    except (ValueError, TypeError, OverflowError):  # OverflowError: a year of twenty digits
         return None

@@ -1,4 +1,4 @@
-"""The form in which an endpoint is asked: the strictest that it takes."""
+"""Negotiation of the request's form: the strictest that the endpoint accepts."""
 
 import logging
 
@@ -11,21 +11,21 @@ log = logging.getLogger(__name__)
 
 
 class FormatNegotiator:
-    """Makes request bodies in the form that is known to be taken, or may be."""
+    """Makes request bodies in the strictest form that the endpoint has not refused."""
 
     def __init__(self, task: Task, model: ModelSettings) -> None:
         self._task, self._model = task, model
         self._template = BodyTemplate(task, model, first_form(model))
 
     def body(self, text: str, *, again: bool) -> bytes:
-        """Return the body that asks about *text*; *again* is the stricter wording of a second ask."""
+        """Return the body that asks about *text*; *again* for the stricter second ask."""
         return self._template.body(text, again=again)
 
     def downgrade(self, refusal: str) -> None:
-        """Ask in a weaker form from now on, because this one was refused with the sentence *refusal*.
+        """Use a weaker form from now on, because the current one was refused with the message *refusal*.
 
         Raises:
-            ConfigError: If the config allows none.
+            ConfigError: If the config allows no weaker form.
         """
         form = weaker(self._template.form, self._model, refusal)
         if form is None:

@@ -1,4 +1,4 @@
-"""From the bytes of a response to a reply or a failure."""
+"""Reading a response: from its bytes to a reply or a failure."""
 
 import json
 from collections.abc import Mapping
@@ -10,23 +10,23 @@ import orjson
 
 from pipeline.llm.protocol.failures import hidden_kind, kind_of, row_status
 from pipeline.llm.protocol.headers import retry_after
-from pipeline.llm.replies import NOTHING, Failure, FailureKind, Reply, Usage
+from pipeline.llm.replies import NO_USAGE, Failure, FailureKind, Reply, Usage
 from pipeline.records import Status
 from pipeline.tasks.parse import unique_keys
 
 MAX_USD_PLAUSIBLE = 1000.0
-"""A cost above it is not believed: it would use up a budget that nobody has spent."""
+"""US dollars; a higher cost of one reply is not believed, or it would use up the budget."""
 
 OK = 200
 REDIRECTS = range(300, 400)
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 MAX_TOKENS_PLAUSIBLE = 100_000_000
-"""A count above it is not believed: no model reads or writes so many tokens in one request."""
+"""A higher count is not believed: no model reads or writes so many tokens in one request."""
 
 
 def read(status: int, headers: Mapping[str, str], body: bytes) -> Reply | Failure:
-    """Return what the endpoint said."""
+    """Return the reply or the failure that a whole response is; never raises for its content."""
     if status in REDIRECTS:
         where = headers.get("location", "elsewhere").partition("?")[0]
         return Failure(
@@ -39,7 +39,7 @@ def read(status: int, headers: Mapping[str, str], body: bytes) -> Reply | Failur
 
 
 def _decode(body: bytes) -> Any:
-    """Return the JSON in *body*, or None. A key that stands twice makes it none: which one was meant?"""
+    """Return the JSON in *body*; None if it is invalid or a key stands twice, which makes it ambiguous."""
     body = body.removeprefix(BYTE_ORDER_MARK)
     try:
         found = orjson.loads(body)
@@ -51,7 +51,8 @@ def _decode(body: bytes) -> Any:
 
 
 def _may_repeat_keys(body: bytes) -> bool:
-    """Look for the keys that matter; counting costs a thousandth of a second reading."""
+    """Whether a key that matters may stand twice."""
+    # Counting bytes costs a thousandth of parsing a second time, which is left to the rare body that may need it.
     contents = 2 if b'"logprobs"' in body else 1
     return body.count(b'"choices"') > 1 or body.count(b'"message"') > 1 or body.count(b'"content"') > contents
 
@@ -80,7 +81,7 @@ def _read_reply(found: Any, body: bytes) -> Reply | Failure:
 
 
 def _unreadable(found: Any, body: bytes) -> Failure:
-    """Class a body of status 200 that has no reply in it."""
+    """Classify a body of status 200 without a reply in it."""
     if isinstance(found, dict) and found.get("error"):
         code, message = _error(found)
         kind = hidden_kind(found["error"], code)
@@ -103,7 +104,7 @@ def _verdict(finish: Any, refusal: Any) -> tuple[Status | None, str | None]:
 
 
 def _text(content: Any) -> str | None:
-    """Return the reply's text; content may be a string or a list of parts."""
+    """Return the text in *content*, which may be a string or a list of parts."""
     if isinstance(content, list):
         content = "".join(part["text"] for part in content if part.get("type", "text") == "text")
     if content is not None and not isinstance(content, str):
@@ -112,12 +113,12 @@ def _text(content: Any) -> str | None:
 
 
 def _logprobs(found: Any) -> str | None:
-    """Return the probabilities; what cannot be read is None, because the reply is good without them."""
+    """Return [token, logprob] pairs as JSON; None if they are unreadable, as the reply is good without them."""
     try:
         tokens = [item["token"] for item in found["content"]]
-        # To four places; `round` takes five times as long. `floor` refuses what is not finite.
+        # To four decimals; `round` takes five times as long. `floor` raises for what is not finite.
         values = [floor(item["logprob"] * 10_000 + 0.5) / 10_000 for item in found["content"]]
-        spelled = "".join(tokens)  # also makes sure that they are texts
+        spelled = "".join(tokens)  # also raises if one is not a string
     except (KeyError, TypeError, ValueError, OverflowError):
         return None
     return orjson.dumps(list(zip(tokens, values, strict=True))).decode() if spelled else None
@@ -125,7 +126,7 @@ def _logprobs(found: Any) -> str | None:
 
 def _usage(found: Any) -> Usage:
     if not isinstance(found, dict):
-        return NOTHING
+        return NO_USAGE
     details = found.get("prompt_tokens_details")
     cost = found.get("cost")
     return Usage(
@@ -158,10 +159,8 @@ def _read_failure(status: int, headers: Mapping[str, str], found: Any) -> Failur
 
 
 def _error(found: Any) -> tuple[str, str]:
-    """Return the code (with the type and status message, in lower case) and the sentence of an error body.
-
-    Three envelopes are known: {"error": {...}}, {"error": "sentence"}, and the error's fields at the top.
-    """
+    """Return an error body's code (with its type and status message, in lower case) and its message."""
+    # Three envelopes are known: {"error": {...}}, {"error": "sentence"}, and the error's fields at the top level.
     if not isinstance(found, dict):
         return "", ""
     error = found.get("error")

@@ -1,1 +1,1 @@
-"""The only code that opens connections to an endpoint."""
+"""The network: the only code that opens connections to an endpoint."""

@@ -1,4 +1,4 @@
-"""The only place that talks to the network: one call in, one reply or failure out."""
+"""The HTTP client: one call in, one reply or failure out."""
 
 import asyncio
 import ssl
@@ -23,36 +23,34 @@ from pipeline.system.redaction import Redaction
 from pipeline.telemetry.logs import hide
 
 MAX_BODY_BYTES = 1 << 20
-"""A chat completion of a few labels is a few kilobytes, with log-probabilities a few dozen."""
+"""A larger response is not read: a completion with a few labels has a few KiB, with log-probabilities a few dozen."""
 
 MODEL_SECONDS = 30.0
+"""Timeout of the request for the model object."""
 
 Headers = Callable[[], Mapping[str, str]]
 
 
 class Client:
-    """An open connection pool to one endpoint.
-
-    Make one with `Client.open`. The key is put into the header at send time and nowhere else.
-    """
+    """A client of one endpoint, with a connection pool; made by `Client.open`."""
 
     def __init__(self, wire: Wire, base_url: str, headers: Headers) -> None:
         self._wire = wire
-        self._make_headers = headers
+        self._read_headers = headers
         self._headers: dict[str, str] = {}
         self._secrets: set[str] = set()
         self._redaction = Redaction()
         self._base_url = base_url
-        self._deadlines = Deadlines()  # for whole calls
+        self._deadlines = Deadlines()
         self.refresh()
 
     @classmethod
     @asynccontextmanager
     async def open(cls, base_url: str, headers: Headers) -> "AsyncIterator[Client]":
-        """Open a client for the endpoint at *base_url*; what *headers* returns goes with each request.
+        """Open a client for the endpoint at *base_url*; *headers* returns the headers of every request.
 
         Raises:
-            ConfigError: If there is no key yet, or *base_url* is none.
+            ConfigError: If *headers* finds no key, or *base_url* is no valid URL.
         """
         wire = Wire()
         try:
@@ -61,29 +59,31 @@ class Client:
             await wire.close()
 
     def refresh(self) -> None:
-        """Read the headers anew: a key that was refused may have been rotated.
+        """Read the headers again, because a key that was refused may have been rotated.
 
         Raises:
-            ConfigError: If there is no key yet; one that is there stays where the new one cannot be read.
+            ConfigError: If no key can be read and there is none from before.
         """
         own = {"Content-Type": "application/json", "Accept-Encoding": ", ".join(UNZIP)}
         try:
-            given = self._make_headers()
+            given = self._read_headers()
         except ConfigError:
             if not self._headers:
                 raise
-            return
+            return  # the old key stays in use while the new one cannot be read
         wanted = {**given, **own}
         if wanted == self._headers:
             return
         self._headers = wanted
         self._completions = self._target("POST", "chat/completions")
-        self._secrets.update(given.values())  # a reply on its way may still repeat the old key
+        self._secrets.update(
+            given.values()
+        )  # added to the old ones: a reply in flight may still repeat an old key
         self._redaction = Redaction(self._secrets)
         hide(given.values())
 
     async def ask(self, body: bytes, timeout_seconds: float) -> tuple[Reply | Failure, Window | None]:
-        """Send one chat completion request; whatever goes wrong on the way comes back as a failure."""
+        """Send one chat completion request; whatever goes wrong with it is returned as a failure."""
         target = self._completions
         task = cast("asyncio.Task[object]", asyncio.current_task())
         self._deadlines.begin(task, timeout_seconds)
@@ -96,13 +96,13 @@ class Client:
             if (
                 isinstance(outcome, Failure)
                 and outcome.kind is FailureKind.DENIED
-                and target is not self._completions
+                and target is not self._completions  # refreshed since the request was sent
             ):
                 outcome = replace(outcome, kind=FailureKind.REPLACED)
             return outcome, window(headers)
         except asyncio.CancelledError:
             if not self._deadlines.end(task) or task.uncancel() > 0:
-                raise  # somebody else wants it to end
+                raise  # cancelled by someone else, too
             return Failure(
                 FailureKind.TRANSIENT, f"no whole reply within {timeout_seconds:g} s", timed_out=True
             ), None
@@ -112,7 +112,7 @@ class Client:
             self._deadlines.end(task)
 
     async def model(self, name: str) -> Mapping[str, Any] | Failure:
-        """Return the endpoint's object about the model *name*, or why there is none."""
+        """Return the endpoint's object for the model *name*, or a failure."""
         try:
             async with asyncio.timeout(MODEL_SECONDS):
                 target = self._target("GET", f"models/{quote(name, safe='')}")
@@ -130,13 +130,14 @@ class Client:
             raise ConfigError(f"model.base_url is no valid URL: {error}") from error
 
     def _without_secrets(self, response: Response) -> Mapping[str, str]:
-        if response.status == OK:  # nobody is told of these
+        if response.status == OK:  # these appear in no message
             return response.headers
         found = {name.lower(): self._redaction.of(value) for name, value in response.headers.items()}
-        return {"date": formatdate(usegmt=True), **found}  # whoever tells no time is taken to go by ours
+        # A server without a Date header is taken to go by this machine's clock.
+        return {"date": formatdate(usegmt=True), **found}
 
     def _redacted(self, content: bytes) -> bytes:
-        """Take out what we sent as a header: some endpoints repeat a refused key in their message."""
+        # Some endpoints repeat a refused key in their message.
         return self._redaction.of_bytes(content)
 
 
@@ -157,7 +158,7 @@ def _failure(error: Exception, timeout_seconds: float, redaction: Redaction) -> 
                 FailureKind.TRANSIENT, f"no whole reply within {timeout_seconds:g} s", timed_out=True
             )
         case _:
-            # Some of these errors quote the bytes that came.
+            # Some of these errors quote the bytes that were received.
             message = redaction.of(str(error))[:200]
             return Failure(FailureKind.TRANSIENT, f"the connection broke: {type(error).__name__}: {message}")
 

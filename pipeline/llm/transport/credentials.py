@@ -1,4 +1,4 @@
-"""The API key: read when it is needed, kept nowhere else."""
+"""The API key, read when it is needed and kept in no file of ours."""
 
 import os
 from collections.abc import Mapping
@@ -11,10 +11,10 @@ OFFLINE_HINT = "or try it without a key: --provider local"
 
 
 def request_headers(model: ModelSettings) -> Mapping[str, str]:
-    """Return the headers of every request, the key's among them.
+    """Return the headers of every request, including the key.
 
     Raises:
-        ConfigError: If the provider needs a key and there is none, or it cannot be a header's value.
+        ConfigError: As for `read_key`.
     """
     key = read_key(model)
     bearer = {"Authorization": f"Bearer {key}"} if key is not None else {}
@@ -25,7 +25,7 @@ def read_key(model: ModelSettings) -> str | None:
     """Return the key for *model* from its file or environment variable; None if it needs none.
 
     Raises:
-        ConfigError: If the provider needs a key and there is none, or it is malformed; never tells the key.
+        ConfigError: If the provider needs a key and there is none, or it is malformed; the message never holds the key.
     """
     provider = PROVIDERS[model.provider]
     if model.api_key_file is not None:

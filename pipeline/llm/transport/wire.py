@@ -1,7 +1,7 @@
-"""One HTTP exchange: aiohttp's connections and aiohttp's parser, without a session in between.
+"""One HTTP exchange: aiohttp's connections and parser, without its session.
 
-For each request a session merges headers, looks for cookies, makes a URL, starts a task that writes, and prepares
-for redirects. None of that is needed here, and it costs as much as all the rest of a request.
+For each request a session merges headers, looks for cookies, makes a URL, starts a writer task and prepares for
+redirects. None of that is needed here, and it costs as much as all the rest of a request.
 """
 
 import asyncio
@@ -14,29 +14,31 @@ from aiohttp.http_exceptions import HttpProcessingError
 from yarl import URL
 
 MAX_FIELD_BYTES = 16 << 10
+"""Limit of the status line and of each header field."""
+
 CONNECT_SECONDS = 10.0
 KEEP_ALIVE_SECONDS = 15.0
-"""Idle connections are given up before a usual load balancer gives them up (60 s) or a plain server does."""
+"""Idle connections are closed before a typical load balancer (60 s) or a plain server closes them."""
 
 UNZIP = {"gzip": 16 + zlib.MAX_WBITS, "deflate": zlib.MAX_WBITS}
-"""zlib's window bits for each content encoding."""
+"""The content encodings that are accepted, with zlib's window bits for each."""
 
 FRAMING = {"content-length", "transfer-encoding"}
 INFORMATIONAL = range(100, 200)
 SWITCHING = 101
 
 BROKEN = (aiohttp.ClientError, HttpProcessingError, OSError, TimeoutError, ValueError)
-"""What an exchange may fail with."""
+"""The errors that an exchange may raise."""
 
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """What came back.
+    """An HTTP response.
 
     Attributes:
         status: The HTTP status.
-        headers: Names are found in any case.
-        content: The whole body, inflated; None if it is larger than was allowed.
+        headers: The header fields; lookup ignores case.
+        content: The whole body, decompressed; None if it is larger than was allowed.
     """
 
     status: int
@@ -45,13 +47,13 @@ class Response:
 
 
 class Target:
-    """Where requests of one kind go: a method, a URL, and the headers that all of them have."""
+    """The destination of requests of one kind: a method, a URL and the headers, serialized once."""
 
     def __init__(self, method: str, url: URL, headers: Mapping[str, str]) -> None:
-        """Prepare it.
+        """Serialize them.
 
         Raises:
-            ValueError: If the URL has no host, or if a header would end early.
+            ValueError: If the URL has no host, or a header holds a line break.
         """
         self.request = aiohttp.ClientRequest(method, url, headers=headers, loop=asyncio.get_running_loop())
         lines = [
@@ -62,7 +64,7 @@ class Target:
         self._start = "\r\n".join([f"{method} {url.raw_path_qs} HTTP/1.1", *lines, ""]).encode()
 
     def head(self, size: int) -> bytes:
-        """Return all that is sent before a body of *size* bytes."""
+        """Return the request line and headers for a body of *size* bytes."""
         return b"%bContent-Length: %d\r\n\r\n" % (self._start, size) if size else self._start + b"\r\n"
 
 
@@ -78,10 +80,10 @@ class Wire:
         await self._pool.close()
 
     async def exchange(self, target: Target, body: bytes, max_bytes: int) -> Response:
-        """Send *body* and return what comes back, of which no more than *max_bytes* are read.
+        """Send *body* and return the response; a response body of more than *max_bytes* is not read to its end.
 
         Raises:
-            aiohttp.ClientError, HttpProcessingError, OSError, ValueError: If there is no connection, or it breaks, or what comes is no HTTP.
+            aiohttp.ClientError, HttpProcessingError, OSError, ValueError: If no connection is made, it breaks, or the response is no valid HTTP.
         """
         try:
             connection = await self._pool.connect(target.request, [], self._connecting)
@@ -104,7 +106,7 @@ class Wire:
             while message.code in INFORMATIONAL and message.code != SWITCHING:
                 message, payload = await protocol.read()
             content = await _body(payload, message.headers, max_bytes)
-            # What answers before it has read all is not asked again on the same connection.
+            # A server that answers before it has read the whole request would take the rest of it for the next one.
             whole = payload.is_eof() and not transport.get_write_buffer_size()
             return Response(message.code, message.headers, content)
         finally:
@@ -112,12 +114,12 @@ class Wire:
                 connection.release()
             else:
                 if connection.transport is not None:
-                    connection.transport.abort()  # `close` would go on sending what nobody reads
+                    connection.transport.abort()  # `close` would first send the rest of the request
                 connection.close()
 
 
 async def _body(payload: aiohttp.StreamReader, headers: Mapping[str, str], max_bytes: int) -> bytes | None:
-    """Read the whole body, inflated; None if it is larger than *max_bytes*."""
+    """Read and decompress the whole body; None if it is larger than *max_bytes*."""
     encoding = headers.get("Content-Encoding", "").lower()
     if payload.is_eof() and not encoding and payload.total_bytes <= max_bytes:  # it came with the headers
         return payload.read_nowait()

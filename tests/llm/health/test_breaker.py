@@ -1,4 +1,4 @@
-"""When the endpoint counts as gone, how it is found again, and what must end the run."""
+"""When the endpoint counts as down, how it is probed, and what must end the run."""
 
 import asyncio
 from itertools import pairwise
@@ -15,19 +15,21 @@ def failed(kind: FailureKind = FailureKind.TRANSIENT, status: int | None = None)
     return Failure(kind, "what it said", status)
 
 
-def healthy(max_outage: float = 1800) -> CircuitBreaker:
+def closed(max_outage: float = 1800) -> CircuitBreaker:
     return CircuitBreaker(virtual_clock(), max_outage)
 
 
-def mixed(health: CircuitBreaker, good: int, bad: int, kind: FailureKind = FailureKind.TRANSIENT) -> None:
-    for _ in range(good):
-        health.on_reply(again=False)
-    for _ in range(bad):
-        assert health.on_failure(failed(kind), again=False) is None
+def record(
+    breaker: CircuitBreaker, replies: int, failures: int, kind: FailureKind = FailureKind.TRANSIENT
+) -> None:
+    for _ in range(replies):
+        breaker.on_reply(suspect=False)
+    for _ in range(failures):
+        assert breaker.on_failure(failed(kind), suspect=False) is None
 
 
 @pytest.mark.parametrize(
-    ("good", "bad", "kind", "is_open"),
+    ("replies", "failures", "kind", "is_open"),
     [
         (0, 19, FailureKind.TRANSIENT, False),
         (0, 20, FailureKind.TRANSIENT, True),
@@ -42,45 +44,45 @@ def mixed(health: CircuitBreaker, good: int, bad: int, kind: FailureKind = Failu
     ],
 )
 def test_the_breaker_opens_when_nearly_all_calls_fail(
-    good: int,
-    bad: int,
+    replies: int,
+    failures: int,
     kind: FailureKind,
     is_open: bool,  # noqa: FBT001
 ) -> None:
     async def main() -> bool:
-        health = healthy()
-        mixed(health, good, bad, kind)
-        return health.open
+        breaker = closed()
+        record(breaker, replies, failures, kind)
+        return breaker.open
 
     assert in_virtual_time(main()) is is_open
 
 
 def test_failures_older_than_ten_seconds_do_not_count() -> None:
     async def main() -> bool:
-        health = healthy()
-        mixed(health, 0, 15)
+        breaker = closed()
+        record(breaker, 0, 15)
         await asyncio.sleep(11)
-        mixed(health, 0, 15)
-        return health.open
+        record(breaker, 0, 15)
+        return breaker.open
 
     assert not in_virtual_time(main())
 
 
-async def outage(health: CircuitBreaker, workers: int, seconds: float) -> list[float]:
-    """Have workers call an endpoint that is gone for *seconds*; returns when they called."""
+async def outage(breaker: CircuitBreaker, workers: int, seconds: float) -> list[float]:
+    """Have workers call an endpoint that is down for *seconds*; returns when they called."""
     calls: list[float] = []
 
     async def work() -> None:
         while True:
-            probing = await health.admit()
+            probing = await breaker.admit()
             calls.append(now())
             await asyncio.sleep(0.1)
             if now() > seconds:
-                health.on_reply(again=False)
+                breaker.on_reply(suspect=False)
             else:
-                health.on_failure(failed(FailureKind.UNREACHABLE), again=False)
+                breaker.on_failure(failed(FailureKind.UNREACHABLE), suspect=False)
             if probing:
-                health.release_probe()
+                breaker.release_probe()
             if now() > seconds:
                 return
 
@@ -90,9 +92,9 @@ async def outage(health: CircuitBreaker, workers: int, seconds: float) -> list[f
     return calls
 
 
-def test_an_outage_of_ten_minutes_costs_few_calls_and_everybody_is_back_at_once() -> None:
+def test_an_outage_of_ten_minutes_costs_few_calls_and_all_workers_are_back_at_once() -> None:
     async def main() -> list[float]:
-        return await outage(healthy(), 64, 600)
+        return await outage(closed(), 64, 600)
 
     calls = in_virtual_time(main())
     assert sum(at < 1 for at in calls) <= 64 + 9  # nine may call again before the tenth fails
@@ -103,7 +105,7 @@ def test_an_outage_of_ten_minutes_costs_few_calls_and_everybody_is_back_at_once(
 
 def test_probes_come_every_5_to_30_seconds_one_at_a_time() -> None:
     async def main() -> list[float]:
-        return await outage(healthy(), 64, 600)
+        return await outage(closed(), 64, 600)
 
     probes = [at for at in in_virtual_time(main()) if 1 <= at <= 600]
     gaps = [later - earlier for earlier, later in pairwise(probes)]
@@ -113,19 +115,19 @@ def test_probes_come_every_5_to_30_seconds_one_at_a_time() -> None:
 
 def test_an_outage_of_a_day_is_no_trouble() -> None:
     async def main() -> list[float]:
-        return await outage(healthy(10**6), 2, 86_400)
+        return await outage(closed(10**6), 2, 86_400)
 
     assert len(in_virtual_time(main())) < 86_400 / 30 + 50
 
 
-def test_a_prober_that_is_cancelled_leaves_its_turn_to_another() -> None:
+def test_a_probe_that_is_cancelled_is_left_to_another_caller() -> None:
     async def main() -> bool:
-        health = healthy()
-        mixed(health, 0, 20)
-        first, second = asyncio.create_task(health.admit()), asyncio.create_task(health.admit())
+        breaker = closed()
+        record(breaker, 0, 20)
+        first, second = asyncio.create_task(breaker.admit()), asyncio.create_task(breaker.admit())
         await asyncio.sleep(1)
         first.cancel()
-        third = asyncio.create_task(health.admit())
+        third = asyncio.create_task(breaker.admit())
         await asyncio.sleep(10)
         second.cancel()
         return await third
@@ -133,14 +135,14 @@ def test_a_prober_that_is_cancelled_leaves_its_turn_to_another() -> None:
     assert in_virtual_time(main())
 
 
-def test_after_a_probe_that_failed_somebody_else_probes() -> None:
+def test_after_a_probe_that_failed_another_caller_probes() -> None:
     async def main() -> bool:
-        health = healthy()
-        mixed(health, 0, 20)
-        first, second = asyncio.create_task(health.admit()), asyncio.create_task(health.admit())
+        breaker = closed()
+        record(breaker, 0, 20)
+        first, second = asyncio.create_task(breaker.admit()), asyncio.create_task(breaker.admit())
         assert await first
-        health.on_failure(failed(), again=False)
-        health.release_probe()  # and does not come back
+        breaker.on_failure(failed(), suspect=False)
+        breaker.release_probe()  # and does not come back
         return await asyncio.wait_for(second, 60)
 
     assert in_virtual_time(main())
@@ -152,12 +154,12 @@ def ending(
     """What the last of some failures leads to, after a first reply."""
 
     async def main() -> PipelineError | None:
-        health = healthy()
-        health.on_reply(again=False)
+        breaker = closed()
+        breaker.on_reply(suspect=False)
         error = None
         for _ in range(times):
             await asyncio.sleep(seconds)
-            error = health.on_failure(failed(kind, status), again=False)
+            error = breaker.on_failure(failed(kind, status), suspect=False)
         return error
 
     return in_virtual_time(main())
@@ -187,89 +189,103 @@ def test_three_denials_end_the_run_however_slow_they_come() -> None:
 
 def test_a_reply_between_denials_clears_them() -> None:
     async def main() -> None:
-        health = healthy()
+        breaker = closed()
         for _ in range(10):
-            assert health.on_failure(failed(FailureKind.DENIED, 401), again=False) is None
-            assert health.on_failure(failed(FailureKind.DENIED, 401), again=True) is None
-            health.on_reply(again=False)
+            assert breaker.on_failure(failed(FailureKind.DENIED, 401), suspect=False) is None
+            assert breaker.on_failure(failed(FailureKind.DENIED, 401), suspect=True) is None
+            breaker.on_reply(suspect=False)
 
     in_virtual_time(main())
 
 
 def test_a_403_of_the_same_row_again_says_nothing_about_the_key_that_works() -> None:
     async def main() -> None:
-        health = healthy()
-        health.on_reply(again=False)
+        breaker = closed()
+        breaker.on_reply(suspect=False)
         for number in range(9):
-            assert health.on_failure(failed(FailureKind.DENIED, 403), again=number > 0) is None
-        unheard = healthy()
+            assert breaker.on_failure(failed(FailureKind.DENIED, 403), suspect=number > 0) is None
+        never_replied = closed()
         errors = [
-            unheard.on_failure(failed(FailureKind.DENIED, 403), again=number > 0) for number in range(3)
+            never_replied.on_failure(failed(FailureKind.DENIED, 403), suspect=number > 0)
+            for number in range(3)
         ]
         assert isinstance(errors[-1], KeyRefusedError)
 
     in_virtual_time(main())
 
 
-@pytest.mark.parametrize(("good", "is_fatal"), [(0, True), (1, True), (2, False)])
-def test_nearly_all_of_the_first_requests_refused_is_the_configs_fault(good: int, is_fatal: bool) -> None:  # noqa: FBT001
+@pytest.mark.parametrize(("replies", "is_fatal"), [(0, True), (1, True), (2, False)])
+def test_nearly_all_of_the_first_requests_refused_is_the_configs_fault(replies: int, is_fatal: bool) -> None:  # noqa: FBT001
     async def main() -> PipelineError | None:
-        health = healthy()
-        for _ in range(good):
-            health.on_reply(again=False)
-        errors = [health.on_failure(failed(FailureKind.ROW), again=False) for _ in range(20 - good)]
-        assert errors[:-1] == [None] * (19 - good)
+        breaker = closed()
+        for _ in range(replies):
+            breaker.on_reply(suspect=False)
+        errors = [breaker.on_failure(failed(FailureKind.ROW), suspect=False) for _ in range(20 - replies)]
+        assert errors[:-1] == [None] * (19 - replies)
         return errors[-1]
 
     assert isinstance(in_virtual_time(main()), ConfigError) is is_fatal
 
 
-def test_an_endpoint_that_is_away_for_longer_than_max_outage_ends_the_run() -> None:
+def test_an_outage_longer_than_max_outage_ends_the_run() -> None:
     async def main() -> None:
-        health = healthy(600)
-        assert health.on_failure(failed(), again=False) is None
+        breaker = closed(600)
+        assert breaker.on_failure(failed(), suspect=False) is None
         await asyncio.sleep(599)
-        assert health.on_failure(failed(), again=False) is None
+        assert breaker.on_failure(failed(), suspect=False) is None
         await asyncio.sleep(2)
-        error = health.on_failure(failed(), again=False)
+        error = breaker.on_failure(failed(), suspect=False)
         assert isinstance(error, ProviderUnavailableError)
         assert "600 s (limits.max_outage)" in str(error)
 
     in_virtual_time(main())
 
 
-def test_a_time_in_which_nobody_asked_is_no_outage() -> None:
+def test_a_time_without_calls_is_no_outage() -> None:
     async def main() -> None:
-        health = healthy(600)
+        breaker = closed(600)
         await asyncio.sleep(1000)
-        assert health.on_failure(failed(), again=False) is None
-        health.on_reply(again=False)
+        assert breaker.on_failure(failed(), suspect=False) is None
+        breaker.on_reply(suspect=False)
         await asyncio.sleep(1000)
-        assert health.on_failure(failed(), again=False) is None
+        assert breaker.on_failure(failed(), suspect=False) is None
 
     in_virtual_time(main())
 
 
-def test_a_refused_row_shows_that_the_endpoint_is_there() -> None:
+def test_a_refused_row_shows_that_the_endpoint_is_up() -> None:
     async def main() -> None:
-        health = healthy(600)
+        breaker = closed(600)
         for _ in range(10):
             await asyncio.sleep(500)
-            assert health.on_failure(failed(), again=False) is None
-            assert health.on_failure(failed(FailureKind.ROW), again=False) is None
+            assert breaker.on_failure(failed(), suspect=False) is None
+            assert breaker.on_failure(failed(FailureKind.ROW), suspect=False) is None
 
     in_virtual_time(main())
 
 
-def test_the_garbled_share_tells_a_sick_endpoint_from_a_sick_row() -> None:
+def test_the_garbled_share_distinguishes_an_endpoint_that_garbles_from_a_row_that_is_garbled() -> None:
     async def main() -> tuple[float, float]:
-        sick, one_row = healthy(), healthy()
+        garbling, one_row = closed(), closed()
         for _ in range(100):
-            mixed(sick, 7, 3, FailureKind.GARBLED)
-            mixed(one_row, 9, 0)
-            one_row.on_failure(failed(FailureKind.GARBLED), again=True)
-        return sick.garbled_share, one_row.garbled_share
+            record(garbling, 7, 3, FailureKind.GARBLED)
+            record(one_row, 9, 0)
+            one_row.on_failure(failed(FailureKind.GARBLED), suspect=True)
+        return garbling.garbled_share, one_row.garbled_share
 
-    sick, one_row = in_virtual_time(main())
-    assert sick == pytest.approx(0.3, abs=0.1)
+    garbling, one_row = in_virtual_time(main())
+    assert garbling == pytest.approx(0.3, abs=0.1)
     assert one_row == 0
+
+
+def test_long_failures_of_a_few_rows_are_undecided_until_there_is_a_reply() -> None:
+    async def main() -> list[bool]:
+        breaker, found = closed(600), []
+        for wait in (0, 299, 2):
+            await asyncio.sleep(wait)
+            breaker.on_failure(failed(), suspect=False)
+            found.append(breaker.undecided)
+        breaker.on_reply(suspect=False)
+        return [*found, breaker.undecided]
+
+    assert in_virtual_time(main()) == [False, False, True, False]

@@ -1,4 +1,4 @@
-"""Whatever an endpoint bears, and tells or does not tell, is found out by itself."""
+"""The best concurrency is found, whatever the endpoint bears and whether or not it says so."""
 
 from collections.abc import Callable
 from math import exp
@@ -7,11 +7,10 @@ from random import Random
 
 import pytest
 
-from pipeline.records import Answer
 from pipeline.servers.simulator.rate_limits import Rates
 from pipeline.servers.simulator.settings import RateSettings
 from tests.llm.scripted import Call, Case, Sent, limits, said
-from tests.llm.virtual_time import in_virtual_time, now
+from tests.llm.virtual_time import in_virtual_time
 
 CHANGE = 30.0
 """Seconds after the start at which an endpoint comes to bear twice as much."""
@@ -20,13 +19,12 @@ SPREAD = 0.3  # of the logarithm of a reply's time
 
 
 class Endpoint:
-    """An endpoint with a secret; remembers when it answered, and what it refused."""
+    """An endpoint with a hidden limit; records when it refused."""
 
     def __init__(self, seconds: float, behave: Callable[["Endpoint", Call], Sent]) -> None:
         self.seconds, self._behave = seconds, behave
         self._chance = Random(7)
         self.case: Case
-        self.answered: list[float] = []
         self.refused: list[float] = []
         self.allowances: dict[float, Rates] = {}
 
@@ -39,7 +37,7 @@ class Endpoint:
 
     def rate(self, start: float, stop: float) -> float:
         """Replies a second from *start* to *stop*."""
-        return sum(start <= at < stop for at in self.answered) / (stop - start)
+        return sum(start <= at < stop for at in self.case.delivered) / (stop - start)
 
     def work(self, folder: Path, rate: float, seconds: float) -> "Endpoint":
         """Be asked for so many *seconds*."""
@@ -47,13 +45,6 @@ class Endpoint:
         async def main() -> None:
             settings = limits(folder, limits={"max_outage": "1d", "max_concurrency": 256})
             self.case = Case(settings, self)
-            deliver = self.case.dispatcher._deliver
-
-            async def noted(answer: Answer) -> None:
-                self.answered.append(now())
-                await deliver(answer)
-
-            self.case.dispatcher._deliver = noted
             with pytest.raises(TimeoutError):
                 await self.case.run([f"row {n}" for n in range(int(2 * rate * seconds))], within=seconds)
             await self.case.dispatcher.drain(0)
@@ -102,7 +93,7 @@ def test_where_more_in_flight_bring_less_it_turns_back(tmp_path: Path) -> None:
     assert found.rate(15, 45) >= 0.6 * 64  # an eighth of it, at the most in flight that are allowed
 
 
-def test_a_rate_that_nobody_tells_is_reached_with_few_refusals(tmp_path: Path) -> None:
+def test_a_rate_that_is_not_announced_is_reached_with_few_refusals(tmp_path: Path) -> None:
     found = Endpoint(0.1, refuses_beyond(6000)).work(tmp_path, 100, 45)
     assert found.rate(15, 45) >= 0.9 * 100
     refused = sum(15 <= at < 45 for at in found.refused)

@@ -1,13 +1,15 @@
-"""Rates are kept to the unit, and nobody starves."""
+"""Rates are kept to the unit, no request starves, and pauses last as long as they must."""
 
 import asyncio
 from bisect import bisect_right
 from itertools import accumulate
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from pipeline.llm.pacing.quota import CATCH_UP_SECONDS, Quota
-from tests.llm.virtual_time import in_virtual_time, now
+from pipeline.llm.pacing.quota import CATCH_UP_SECONDS, Pause, Quota
+from tests.llm.virtual_time import in_virtual_time, now, virtual_clock
 
 
 async def taken(quota: Quota, amounts: list[float], workers: int = 8) -> list[tuple[float, float]]:
@@ -72,7 +74,7 @@ def test_a_large_amount_is_not_starved_by_small_ones() -> None:
         small.cancel()
         return now() - start
 
-    # 20 units take 2 s; whoever stood in the queue before takes another 0.8 s.
+    # 20 units take 2 s; those that were in the queue before take another 0.8 s.
     assert in_virtual_time(main()) <= 2 + 0.8 + 0.2
 
 
@@ -92,13 +94,41 @@ def test_units_are_given_in_the_order_of_asking() -> None:
     assert in_virtual_time(main()) == list(range(20))
 
 
-def test_whoever_gives_up_waiting_takes_nothing_and_blocks_nobody() -> None:
+def test_a_wait_that_is_given_up_takes_nothing_and_blocks_nothing() -> None:
     async def main() -> float:
         quota = Quota(60)
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(quota.take(100), 10)
         start = now()
-        await quota.take(12)  # what had been saved up for the other one is still there
+        await quota.take(12)  # what the other one had waited for is still there
         return now() - start
 
     assert in_virtual_time(main()) <= 2
+
+
+@given(st.lists(st.tuples(st.floats(0, 99), st.floats(0, 50)), max_size=5))
+def test_a_pause_ends_when_the_last_of_its_reasons_does(extensions: list[tuple[float, float]]) -> None:
+    async def main() -> None:
+        pause = Pause(virtual_clock())
+
+        async def extend(at: float, seconds: float) -> None:
+            await asyncio.sleep(at)
+            pause.extend(seconds)
+
+        pause.extend(100)
+        async with asyncio.TaskGroup() as group:
+            for at, seconds in extensions:
+                group.create_task(extend(at, seconds))
+            waiting = group.create_task(pause.wait())
+        await waiting
+        assert now() >= max([100, *(at + seconds for at, seconds in extensions)])
+
+    in_virtual_time(main())
+
+
+def test_without_a_pause_nothing_waits() -> None:
+    async def main() -> float:
+        await Pause(virtual_clock()).wait()
+        return now()
+
+    assert in_virtual_time(main()) < 1e-6

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.llm.protocol.reply import MAX_TOKENS_PLAUSIBLE, read
-from pipeline.llm.replies import NOTHING, Failure, Reply, Usage
+from pipeline.llm.replies import NO_USAGE, Failure, Reply, Usage
 from pipeline.records import Status
 
 CONTENT = '{"label": "games"}'
@@ -115,20 +115,20 @@ def test_neither_keys_nor_wrong_types_in_an_error_make_it_fail(status: int) -> N
 @pytest.mark.parametrize(
     ("told", "usage"),
     [
-        (None, NOTHING),
-        ("many", NOTHING),
-        ({}, NOTHING),
-        ({"prompt_tokens": -1, "completion_tokens": "5"}, NOTHING),
-        ({"prompt_tokens": 10**18, "completion_tokens": True}, NOTHING),
-        ({"prompt_tokens": 1.5, "completion_tokens": None}, NOTHING),
+        (None, NO_USAGE),
+        ("many", NO_USAGE),
+        ({}, NO_USAGE),
+        ({"prompt_tokens": -1, "completion_tokens": "5"}, NO_USAGE),
+        ({"prompt_tokens": 10**18, "completion_tokens": True}, NO_USAGE),
+        ({"prompt_tokens": 1.5, "completion_tokens": None}, NO_USAGE),
         ({"prompt_tokens": MAX_TOKENS_PLAUSIBLE}, Usage(MAX_TOKENS_PLAUSIBLE)),
         ({"prompt_tokens": 3, "prompt_tokens_details": None}, Usage(3)),
         ({"prompt_tokens": 3, "prompt_tokens_details": {"cached_tokens": None}}, Usage(3)),
         ({"prompt_tokens": 3, "completion_tokens": 0, "cost": 0.25}, Usage(3, None, 0, 0.25)),
         ({"cost": 0}, Usage(cost_usd=0.0)),
-        ({"cost": -1}, NOTHING),
-        ({"cost": "0.25"}, NOTHING),
-        ({"cost": False}, NOTHING),
+        ({"cost": -1}, NO_USAGE),
+        ({"cost": "0.25"}, NO_USAGE),
+        ({"cost": False}, NO_USAGE),
     ],
 )
 def test_usage_is_what_can_be_believed(told: Any, usage: Usage) -> None:

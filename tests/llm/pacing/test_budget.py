@@ -1,6 +1,4 @@
-"""Pauses last as long as they must, and no budget is exceeded."""
-
-import asyncio
+"""No budget is exceeded, not even by what is in flight."""
 
 import pytest
 from hypothesis import given
@@ -8,36 +6,6 @@ from hypothesis import strategies as st
 
 from pipeline.errors import LimitReachedError
 from pipeline.llm.pacing.budget import Budget
-from pipeline.llm.pacing.quota import Pause
-from tests.llm.virtual_time import in_virtual_time, now, virtual_clock
-
-
-@given(st.lists(st.tuples(st.floats(0, 99), st.floats(0, 50)), max_size=5))
-def test_a_pause_ends_when_the_last_of_its_reasons_does(extensions: list[tuple[float, float]]) -> None:
-    async def main() -> None:
-        pause = Pause(virtual_clock())
-
-        async def extend(at: float, seconds: float) -> None:
-            await asyncio.sleep(at)
-            pause.extend(seconds)
-
-        pause.extend(100)
-        async with asyncio.TaskGroup() as group:
-            for at, seconds in extensions:
-                group.create_task(extend(at, seconds))
-            waiting = group.create_task(pause.wait())
-        await waiting
-        assert now() >= max([100, *(at + seconds for at, seconds in extensions)])
-
-    in_virtual_time(main())
-
-
-def test_without_a_pause_nobody_waits() -> None:
-    async def main() -> float:
-        await Pause(virtual_clock()).wait()
-        return now()
-
-    assert in_virtual_time(main()) < 1e-6
 
 
 @given(

@@ -1,0 +1,19 @@
+"""Only the calls of the last seconds count."""
+
+import asyncio
+
+from pipeline.llm.health.window import SlidingWindow
+from tests.llm.virtual_time import in_virtual_time, virtual_clock
+
+
+def test_calls_are_counted_and_dropped_after_the_windows_length() -> None:
+    async def main() -> list[tuple[int, int]]:
+        window, found = SlidingWindow(10, virtual_clock()), []
+        for replied in (True, False, False):
+            window.count(replied=replied)
+            found.append((window.replies, window.failures))
+            await asyncio.sleep(6)
+        window.clear()
+        return [*found, (window.replies, window.failures)]
+
+    assert in_virtual_time(main()) == [(1, 0), (1, 1), (0, 2), (0, 0)]
