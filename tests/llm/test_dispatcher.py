@@ -1,4 +1,4 @@
-"""How rows are asked: paced, retried, given up, paid and stopped. Hours pass in virtual time."""
+"""Rows are asked, paced, retried, given up, billed and stopped; hours pass in virtual time."""
 
 import asyncio
 from collections import Counter
@@ -69,20 +69,20 @@ def test_garbled_replies_that_were_billed_are_on_the_rows_bill(tmp_path: Path) -
 
 @pytest.mark.parametrize("status", [429, 503])
 @pytest.mark.parametrize(("header", "value"), [("retry_after", "7"), ("retry_after_ms", "7000")])
-def test_a_retry_after_is_never_undercut_by_anybody(
+def test_a_retry_after_is_never_undercut_by_any_row(
     tmp_path: Path, status: int, header: str, value: str
 ) -> None:
-    told: list[float] = []
+    throttled: list[float] = []
 
     def behave(call: Call) -> Sent:
-        if call.at > 0.5 and not any(call.at < at + 20 for at in told) and len(told) < 5:
-            told.append(call.at)
+        if call.at > 0.5 and not any(call.at < at + 20 for at in throttled) and len(throttled) < 5:
+            throttled.append(call.at)
             return failed(status, "rate limit", **{header: value})
         return said()
 
     case = asked(tmp_path, behave, limits={"requests_per_minute": 600})
-    assert len(told) >= 2
-    for at in told:
+    assert len(throttled) >= 2
+    for at in throttled:
         assert [later for later in case.times if at + 0.1 < later < at + 0.1 + 7] == []
     assert statuses(case) == {None: 300}
 
@@ -192,7 +192,7 @@ def test_a_key_that_is_refused_for_a_moment_does_not_end_the_run(tmp_path: Path)
 def test_an_outage_that_is_longer_than_a_row_is_tried_costs_no_row(tmp_path: Path) -> None:
     def behave(call: Call) -> Sent | Failure:
         if 1 < call.at < 5400:
-            return Failure(FailureKind.UNREACHABLE, "nobody there")
+            return Failure(FailureKind.UNREACHABLE, "no connection")
         return failed(500) if 5400 <= call.at < 5440 and len(call.text) == 6 else said()
 
     case = asked(tmp_path, behave, limits={"max_outage": "2h", "requests_per_minute": 600})
@@ -201,7 +201,7 @@ def test_an_outage_that_is_longer_than_a_row_is_tried_costs_no_row(tmp_path: Pat
 
 
 def test_an_outage_longer_than_max_outage_ends_the_run(tmp_path: Path) -> None:
-    case = asked(tmp_path, lambda _: Failure(FailureKind.UNREACHABLE, "nobody there"))
+    case = asked(tmp_path, lambda _: Failure(FailureKind.UNREACHABLE, "no connection"))
     assert isinstance(case.stopped[0], ProviderUnavailableError)
     assert 1800 < case.times[-1] < 1840
     assert case.answers == {}
@@ -225,7 +225,7 @@ def test_timeouts_are_asked_again_and_are_a_sign_of_congestion(tmp_path: Path) -
 
 
 def refuses(*supported: tuple[str, bool]) -> Behave:
-    """An endpoint that takes some forms only and tells why, as OpenAI does."""
+    """An endpoint that accepts only some forms and says why, as OpenAI does."""
 
     def behave(call: Call) -> Sent:
         mode, logprobs = call.form
@@ -247,7 +247,7 @@ def refuses(*supported: tuple[str, bool]) -> Behave:
         (("text", False), 4),
     ],
 )
-def test_an_endpoint_is_asked_in_the_strictest_form_that_it_takes(
+def test_an_endpoint_is_asked_in_the_strictest_form_that_it_accepts(
     tmp_path: Path, supported: tuple[str, bool], tried: int
 ) -> None:
     case = asked(tmp_path, refuses(supported), ROWS[:20])
@@ -256,7 +256,7 @@ def test_an_endpoint_is_asked_in_the_strictest_form_that_it_takes(
     assert statuses(case) == {None: 20}
 
 
-def test_an_endpoint_that_takes_no_form_that_the_config_allows_ends_the_run(tmp_path: Path) -> None:
+def test_an_endpoint_that_accepts_no_form_that_the_config_allows_ends_the_run(tmp_path: Path) -> None:
     model = {"structured_output": "json_schema", "logprobs": False}
     case = asked(tmp_path, refuses(("text", False)), model=model)
     assert isinstance(case.stopped[0], ConfigError)
@@ -295,7 +295,7 @@ def test_a_second_ask_is_stricter_with_twice_the_tokens_and_both_are_billed(tmp_
     assert answer.cost_usd == pytest.approx(2 * COST)
 
 
-def test_if_the_second_ask_fails_the_first_answer_is_the_last_word(tmp_path: Path) -> None:
+def test_if_the_second_ask_fails_the_first_answer_stays(tmp_path: Path) -> None:
     answer = second_ask(tmp_path, lambda _: failed(400)).of("row")
     assert (answer.text, answer.status, answer.asks, answer.attempts) == ("nonsense", None, 2, 2)
     assert (answer.prompt_tokens, answer.cost_usd) == (100, pytest.approx(COST))
@@ -368,7 +368,7 @@ def test_an_unknown_model_ends_the_run_after_one_request(tmp_path: Path) -> None
     assert len(case.endpoint.calls) == 1
 
 
-def test_quota_that_runs_out_stops_all_workers_before_anybody_sends_again(tmp_path: Path) -> None:
+def test_quota_that_runs_out_stops_all_workers_before_any_sends_again(tmp_path: Path) -> None:
     def behave(call: Call) -> Sent:
         return failed(402, "no credits", seconds=0.01) if call.at > 1 else said()
 

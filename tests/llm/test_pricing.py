@@ -1,4 +1,4 @@
-"""What an answer costs."""
+"""A reply costs what its tokens cost at the price."""
 
 import pytest
 from hypothesis import given

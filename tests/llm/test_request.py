@@ -1,12 +1,14 @@
-"""The bill of an answer that took several calls."""
+"""An answer's usage over several calls, and the order of the queue."""
 
+import asyncio
 from dataclasses import replace
 
 import pytest
 
 from pipeline.llm.replies import Failure, FailureKind, Usage
-from pipeline.llm.request import Request, answer_from_failure
+from pipeline.llm.request import Request, RequestQueue, answer_from_failure
 from pipeline.records import Answer, Prompt
+from tests.llm.virtual_time import in_virtual_time
 
 PROMPT = Prompt(b"k" * 16, "text", truncated=False)
 INVALID = Answer(
@@ -29,3 +31,26 @@ def test_a_row_that_cannot_be_answered_says_how_often_it_was_tried() -> None:
     answer = answer_from_failure(Request(PROMPT, attempts=attempts), GARBLED, "monday", at=2.0)
     assert answer.error == "after 4 attempts: garbled"
     assert answer.prompt_tokens == 10
+
+
+def test_the_queue_is_in_order_but_for_what_is_pushed_first() -> None:
+    queue = RequestQueue()
+    one, two, three = (
+        Request(Prompt(text.encode(), text, truncated=False)) for text in ("one", "two", "three")
+    )
+    queue.push(one, first=False)
+    queue.push(two, first=False)
+    queue.push(three, first=True)
+    assert [queue.pop() for _ in range(4)] == [three, one, two, None]
+
+
+def test_each_request_goes_to_one_waiter_even_if_another_gave_up() -> None:
+    async def main() -> Request:
+        queue = RequestQueue()
+        first, second = asyncio.create_task(queue.next()), asyncio.create_task(queue.next())
+        await asyncio.sleep(1)
+        first.cancel()
+        queue.push(Request(PROMPT), first=False)
+        return await second
+
+    assert in_virtual_time(main()) == Request(PROMPT)

@@ -17,7 +17,7 @@ async def work(pool: WorkerPool, seconds: float, ended: list[float], *, sending:
 
 
 def ended_at(*, seconds: float, sending: bool, limit: float) -> list[float]:
-    """Return when a task ended by itself that had begun when the pool was shut down."""
+    """Return when a task ended that was not given up by a shutdown with *limit*."""
 
     async def main() -> list[float]:
         ended: list[float] = []

@@ -1,4 +1,4 @@
-"""An event loop that never waits: where it would sleep, its time jumps."""
+"""An event loop that never waits: where it would sleep, its clock jumps."""
 
 import asyncio
 import selectors
@@ -11,11 +11,11 @@ from pipeline.system.clock import Clock
 T = TypeVar("T")
 
 TICK = 1e-9
-"""Seconds that each round of the loop takes. Without it, whoever waits for less than time can tell waits for ever."""
+"""Seconds that each round of the loop takes. Without it, a wait shorter than the clock's resolution never ends."""
 
 
 class _Jumping(selectors.DefaultSelector):
-    """Adds up the time that it was asked to wait, and does not wait."""
+    """Adds up the time that it was asked to wait, instead of waiting."""
 
     passed = 0.0
 
@@ -23,7 +23,7 @@ class _Jumping(selectors.DefaultSelector):
         found = super().select(0)
         if not found:
             if timeout is None:
-                raise AssertionError("everybody waits for ever")
+                raise AssertionError("all tasks wait for ever")
             self.passed += timeout
         self.passed += TICK
         return found
@@ -39,6 +39,10 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
     def time(self) -> float:
         return self._jumping.passed
 
+    def stall(self, seconds: float) -> None:
+        """Let *seconds* pass in which nothing runs, as while the process is asleep."""
+        self._jumping.passed += seconds
+
 
 def in_virtual_time(work: Coroutine[Any, Any, T]) -> T:
     """Run *work* to its end in a loop of its own that begins at 0 seconds."""
@@ -52,5 +56,5 @@ def now() -> float:
 
 
 def virtual_clock(seed: int = 0) -> Clock:
-    """A clock that goes by the running loop, with repeatable chance."""
+    """A clock that follows the running loop, with repeatable randomness."""
     return Clock(now=now, random=Random(seed).random, wall=lambda: 1_700_000_000.0)

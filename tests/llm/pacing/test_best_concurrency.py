@@ -40,7 +40,7 @@ class Endpoint:
         return sum(start <= at < stop for at in self.case.delivered) / (stop - start)
 
     def work(self, folder: Path, rate: float, seconds: float) -> "Endpoint":
-        """Be asked for so many *seconds*."""
+        """Be asked for *seconds*."""
 
         async def main() -> None:
             settings = limits(folder, limits={"max_outage": "1d", "max_concurrency": 256})

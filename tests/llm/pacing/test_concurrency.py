@@ -1,4 +1,4 @@
-"""As many requests are in flight as the endpoint bears, and no more than pays."""
+"""As many requests are in flight as the endpoint bears, and no more than bring more replies."""
 
 import asyncio
 

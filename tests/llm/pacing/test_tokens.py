@@ -1,4 +1,4 @@
-"""Token estimates lose their bias, and no single reply leads them astray."""
+"""Token estimates lose their bias, and no single reply distorts them."""
 
 import pytest
 from hypothesis import given
@@ -11,7 +11,7 @@ TEXT = "a text of some length " * 10
 
 
 def learned(factor: float, replies: int) -> float:
-    """An estimate in parts of the truth, after some replies that had *factor* times as many tokens."""
+    """The ratio of estimate to truth, after some replies with *factor* times as many tokens."""
     estimate = TokenEstimate("system " * 50, 32)
     truth = int(estimate.prompt(TEXT) * factor)
     for _ in range(replies):
@@ -34,7 +34,7 @@ def test_nonsensical_counts_keep_the_estimate_within_bounds(counts: list[int | N
         assert 1 <= estimate.prompt(TEXT) <= 20 * before + 1
 
 
-def test_a_reply_counts_as_max_tokens_until_replies_tell() -> None:
+def test_a_reply_counts_as_max_tokens_until_replies_report_theirs() -> None:
     estimate = TokenEstimate("", 32)
     assert estimate.completion == 32
     for _ in range(100):
@@ -47,7 +47,7 @@ def test_against_the_quota_the_larger_of_prompt_and_max_tokens_counts() -> None:
     assert (estimate.quota(10), estimate.quota(100)) == (32, 100)
 
 
-def test_unknown_usage_teaches_nothing() -> None:
+def test_unknown_usage_changes_nothing() -> None:
     estimate = TokenEstimate("system", 32)
     before = (estimate.prompt(TEXT), estimate.completion)
     estimate.learn(TEXT, Usage())
@@ -55,7 +55,7 @@ def test_unknown_usage_teaches_nothing() -> None:
 
 
 def test_small_and_large_texts_are_both_estimated_right() -> None:
-    """What is around every text is not taken for a share of the large ones."""
+    """What surrounds every text is not counted as a share of the large ones."""
     estimate = TokenEstimate("system", 32)
     for size in [40, 30_000, 90, 8_000] * 10:
         estimate.learn("x" * size, Usage(150 + size // 4, 0, 5))

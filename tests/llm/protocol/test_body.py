@@ -1,4 +1,4 @@
-"""What is sent: the same bytes for every row but its text, in the strictest form that the endpoint takes."""
+"""Bodies are the same bytes for every row but for its text; refused forms give way to weaker ones."""
 
 import json
 from typing import Any

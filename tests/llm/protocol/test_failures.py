@@ -1,4 +1,4 @@
-"""Every way in which endpoints are known to fail is classed rightly."""
+"""Every known way in which endpoints fail is classified rightly."""
 
 import orjson
 import pytest
@@ -128,6 +128,6 @@ def test_a_redirect_names_its_host_and_not_its_query() -> None:
     assert "secret" not in found.message
 
 
-def test_retry_after_comes_along() -> None:
+def test_a_failure_keeps_its_retry_after() -> None:
     assert failure(429, b"", {"retry-after": "7"}).retry_after == 7
     assert failure(503, b"", {"retry-after": "3"}).retry_after == 3

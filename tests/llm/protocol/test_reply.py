@@ -1,4 +1,4 @@
-"""Every envelope that endpoints are known to answer in is classed rightly, and none makes the reader fail."""
+"""Every known envelope of a response is classified rightly, and none makes the reader raise."""
 
 import json
 from typing import Any
@@ -92,17 +92,17 @@ def test_a_reply_may_look_like_this(
     assert found.finish == (finish if isinstance(finish, str) else None)
 
 
-def test_a_byte_order_mark_is_passed_over() -> None:
+def test_a_byte_order_mark_is_ignored() -> None:
     assert reply(b"\xef\xbb\xbf" + orjson.dumps(completion())).text == CONTENT
 
 
 def test_the_word_content_in_the_models_own_text_is_no_double_key() -> None:
-    said = '{"content": "message", "choices": "content"}'
-    assert reply(completion({"content": said})).text == said
+    text = '{"content": "message", "choices": "content"}'
+    assert reply(completion({"content": text})).text == text
 
 
 @pytest.mark.parametrize("status", [429, 500, 200])
-def test_neither_keys_nor_wrong_types_in_an_error_make_it_fail(status: int) -> None:
+def test_no_wrong_type_in_an_error_makes_the_reader_raise(status: int) -> None:
     for body in (
         error(message=7, code=["x"], type={"a": 1}),
         {"error": ["a"]},
@@ -113,7 +113,7 @@ def test_neither_keys_nor_wrong_types_in_an_error_make_it_fail(status: int) -> N
 
 
 @pytest.mark.parametrize(
-    ("told", "usage"),
+    ("sent", "usage"),
     [
         (None, NO_USAGE),
         ("many", NO_USAGE),
@@ -131,11 +131,11 @@ def test_neither_keys_nor_wrong_types_in_an_error_make_it_fail(status: int) -> N
         ({"cost": False}, NO_USAGE),
     ],
 )
-def test_usage_is_what_can_be_believed(told: Any, usage: Usage) -> None:
-    assert reply(completion(usage=told)).usage == usage
+def test_usage_is_what_can_be_believed(sent: Any, usage: Usage) -> None:
+    assert reply(completion(usage=sent)).usage == usage
 
 
-def test_a_garbled_reply_that_was_billed_says_so() -> None:
+def test_a_garbled_reply_that_was_billed_has_its_usage() -> None:
     assert failure(200, completion({"content": None})).usage == Usage(100, 64, 5)
 
 
@@ -154,7 +154,7 @@ def test_logprobs_are_kept_as_pairs() -> None:
 
 
 @pytest.mark.parametrize(
-    "told",
+    "sent",
     [
         None,
         {},
@@ -168,8 +168,8 @@ def test_logprobs_are_kept_as_pairs() -> None:
         7,
     ],
 )
-def test_a_good_reply_is_not_lost_for_odd_logprobs(told: Any) -> None:
-    assert (with_logprobs(told).text, with_logprobs(told).logprobs) == (CONTENT, None)
+def test_a_good_reply_is_not_lost_for_odd_logprobs(sent: Any) -> None:
+    assert (with_logprobs(sent).text, with_logprobs(sent).logprobs) == (CONTENT, None)
 
 
 json_values = st.recursive(

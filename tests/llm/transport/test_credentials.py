@@ -1,4 +1,4 @@
-"""The key is found where the config says, checked, and never told."""
+"""The key is found where the config says, checked, and shown in no message."""
 
 from pathlib import Path
 
@@ -55,7 +55,7 @@ def test_a_missing_key_names_the_variable_and_the_way_without(
 @pytest.mark.parametrize(
     "value", [f"{CANARY}\nx", f"{CANARY}\r\nX-Evil: 1\r\n", f"{CANARY}é", f"{CANARY}\x7f", f"{CANARY}\x1b"]
 )
-def test_a_malformed_key_is_refused_and_not_told(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+def test_a_malformed_key_is_refused_and_not_shown(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
     monkeypatch.setenv("OXEN_API_KEY", value)
     with pytest.raises(ConfigError, match="OXEN_API_KEY") as caught:
         read_key(model())
@@ -71,7 +71,7 @@ def test_a_file_without_a_key_is_named(tmp_path: Path, content: bytes | None) ->
         read_key(model(api_key_file=str(file)))
 
 
-def test_an_endpoint_of_ones_own_needs_no_key_but_the_one_that_is_named() -> None:
+def test_a_custom_endpoint_needs_no_key_but_the_one_that_is_named() -> None:
     own = {"provider": "openai-compatible", "base_url": "http://127.0.0.1:9/v1"}
     assert request_headers(model(**own)) == {}
     with pytest.raises(ConfigError, match="SURELY_NOT_SET is not set"):
@@ -79,5 +79,5 @@ def test_an_endpoint_of_ones_own_needs_no_key_but_the_one_that_is_named() -> Non
 
 
 @pytest.mark.parametrize("provider", ["local", "simulate"])
-def test_what_runs_here_needs_no_key(provider: str) -> None:
+def test_a_server_of_our_own_needs_no_key(provider: str) -> None:
     assert request_headers(model(provider=provider)) == {}

@@ -1,4 +1,4 @@
-"""One exchange after another, byte by byte, against servers that a test writes out."""
+"""Exchanges byte by byte, against servers that each test writes itself."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -19,7 +19,7 @@ Reader, Writer = asyncio.StreamReader, asyncio.StreamWriter
 
 @dataclass
 class Endpoint:
-    """A server that keeps what it was sent."""
+    """A server that records what it was sent."""
 
     url: URL = field(default_factory=URL)
     heads: list[str] = field(default_factory=list)
@@ -44,7 +44,7 @@ async def endpoint(answer: Callable[[Writer], Awaitable[None]]) -> AsyncIterator
                 found.bodies.append(await reader.readexactly(size))
                 await answer(writer)
         except (asyncio.IncompleteReadError, ConnectionError):
-            pass  # the client has enough
+            pass  # the client closed the connection
         finally:
             writer.close()
 
@@ -99,7 +99,22 @@ async def test_requests_one_after_another_share_one_connection() -> None:
         assert (len(server.heads), server.connections) == (20, 1)
 
 
-async def test_what_a_server_says_beforehand_is_passed_over() -> None:
+async def test_there_are_as_many_connections_as_requests_in_flight_and_they_are_used_again() -> None:
+    together = 150  # more than the 100 connections to which aiohttp limits itself
+    barrier = asyncio.Barrier(together)
+
+    async def wait_for_all(writer: Writer) -> None:
+        await barrier.wait()
+        writer.write(REPLY)
+
+    async with endpoint(wait_for_all) as server, opened() as wire:
+        for _ in range(2):
+            responses = await asyncio.gather(*(post(wire, server) for _ in range(together)))
+            assert {response.status for response in responses} == {200}
+            assert server.connections == together
+
+
+async def test_informational_responses_are_skipped() -> None:
     async def hints(writer: Writer) -> None:
         writer.write(b"HTTP/1.1 102 Processing\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: <x>\r\n\r\n")
         await asyncio.sleep(0.05)
@@ -148,7 +163,7 @@ async def test_a_connection_is_not_used_again_where_the_answer_came_before_the_e
             writer.transport.abort()
 
 
-async def test_a_server_that_closes_is_connected_to_anew() -> None:
+async def test_a_server_that_closes_is_connected_to_again() -> None:
     async def last(writer: Writer) -> None:
         writer.write(REPLY.replace(b"X-Said: Twice", b"Connection: close"))
 
@@ -157,7 +172,7 @@ async def test_a_server_that_closes_is_connected_to_anew() -> None:
         assert server.connections == 3
 
 
-async def test_a_call_that_is_cancelled_leaves_its_reply_to_nobody() -> None:
+async def test_the_reply_to_a_call_that_was_cancelled_goes_to_no_other_call() -> None:
     async def slow(writer: Writer) -> None:
         await asyncio.sleep(0.1)
         writer.write(REPLY)
@@ -171,7 +186,7 @@ async def test_a_call_that_is_cancelled_leaves_its_reply_to_nobody() -> None:
 
 
 @pytest.mark.parametrize("text", [b"", b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{}", b"what?\r\n\r\n"])
-async def test_a_reply_that_breaks_off_or_is_none_raises(text: bytes) -> None:
+async def test_a_reply_that_breaks_off_or_is_no_http_raises(text: bytes) -> None:
     async def cut(writer: Writer) -> None:
         writer.write(text)
         writer.close()
@@ -187,7 +202,7 @@ async def test_a_header_of_two_lines_is_refused(value: str) -> None:
         Target("POST", URL("http://127.0.0.1/"), {"X-Name": value})
 
 
-async def test_nobody_but_the_wire_says_how_long_a_body_is() -> None:
+async def test_only_the_wire_says_how_long_a_body_is() -> None:
     given = {"content-length": "7", "Transfer-Encoding": "chunked"}
     async with endpoint(right) as server, opened() as wire:
         await wire.exchange(Target("POST", server.url, given), b"{}", 100)
