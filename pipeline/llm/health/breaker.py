@@ -14,11 +14,15 @@ WINDOW_SECONDS = 10
 OPEN_SHARE = 0.9
 OPEN_SAMPLES = 20
 OPEN_SILENCES = 10
-PROBE_FIRST = 5.0
-PROBE_CEILING = 30.0
+FIRST_PROBE_SECONDS = 5.0
+MAX_PROBE_SECONDS = 30.0
 CONFIRMATIONS = 3
+"""Denials without a reply between them that end the run."""
+
 FORBIDDEN = 403
 FIRST_REQUESTS = 20
+"""Number of first calls of which OPEN_SHARE refused means that the config is wrong."""
+
 SHARE_WEIGHT = 0.02
 """Weight of one call in the moving shares of failed and of garbled ones: they look back over about 50."""
 
@@ -104,7 +108,7 @@ class CircuitBreaker:
 
     def _probe_interval(self) -> float:
         """Return the seconds from one probe to the next: they grow by half each time, up to the ceiling."""
-        return min(PROBE_CEILING, PROBE_FIRST * 1.5 ** min(self._probes, 30))
+        return min(MAX_PROBE_SECONDS, FIRST_PROBE_SECONDS * 1.5 ** min(self._probes, 30))
 
     def release_probe(self) -> None:
         """End a probe: if the breaker is still open, another caller probes next."""

@@ -65,21 +65,17 @@ def kind_of(status: int, code: str, message: str) -> FailureKind:
     known = BY_STATUS.get(status)
     # In order of precedence: the first sign that is there counts.
     signs = (
-        (_contains_any(QUOTA_WORDS, code), FailureKind.QUOTA),
-        (_contains_any(MODEL_WORDS, code), FailureKind.CONFIG),
+        (_any_in(QUOTA_WORDS, code), FailureKind.QUOTA),
+        (_any_in(MODEL_WORDS, code), FailureKind.CONFIG),
         (NEVER_FITS in message and not server_error, FailureKind.ROW),
         (
-            _contains_any(THROTTLE_WORDS, code)
-            or (server_error and _contains_any(THROTTLE_SENTENCES, message)),
+            _any_in(THROTTLE_WORDS, code) or (server_error and _any_in(THROTTLE_SENTENCES, message)),
             FailureKind.THROTTLED,
         ),
         # Before the sentences: with status 429 "too many tokens" means to wait.
         (known is FailureKind.THROTTLED, FailureKind.THROTTLED),
-        (_contains_any(TOO_LONG_SENTENCES, message) and not server_error, FailureKind.ROW),
-        (
-            status in FORM_STATUSES and _contains_any(OPTIONAL_PARTS, f"{code} {message}"),
-            FailureKind.UNSUPPORTED,
-        ),
+        (_any_in(TOO_LONG_SENTENCES, message) and not server_error, FailureKind.ROW),
+        (status in FORM_STATUSES and _any_in(OPTIONAL_PARTS, f"{code} {message}"), FailureKind.UNSUPPORTED),
         (known is not None, known or FailureKind.ROW),
         (server_error, FailureKind.TRANSIENT),
         (status in SUCCESSES, FailureKind.GARBLED),
@@ -94,7 +90,7 @@ def hidden_kind(error: Any, code: str) -> FailureKind | None:
         error: The body's `error`, of any JSON type.
         code: As for `kind_of`.
     """
-    if _contains_any(QUOTA_WORDS, code):
+    if _any_in(QUOTA_WORDS, code):
         return FailureKind.QUOTA
     # OpenRouter puts the HTTP status that it does not send into the error's code.
     status = error.get("code") if isinstance(error, dict) else None
@@ -103,15 +99,11 @@ def hidden_kind(error: Any, code: str) -> FailureKind | None:
 
 def row_status(status: int, code: str, message: str) -> Status:
     """Return the final status of a row that cannot be answered; arguments as for `kind_of`."""
-    if _contains_any(FILTER_WORDS, code):
+    if _any_in(FILTER_WORDS, code):
         return Status.FILTERED
-    too_long = (
-        _contains_any(TOO_LONG_WORDS, code)
-        or _contains_any(TOO_LONG_SENTENCES, message)
-        or status == TOO_LARGE
-    )
+    too_long = _any_in(TOO_LONG_WORDS, code) or _any_in(TOO_LONG_SENTENCES, message) or status == TOO_LARGE
     return Status.TOO_LONG if too_long else Status.ERROR
 
 
-def _contains_any(words: Iterable[str], text: str) -> bool:
+def _any_in(words: Iterable[str], text: str) -> bool:
     return any(word in text for word in words)

@@ -76,9 +76,8 @@ class Client:
             return
         self._headers = wanted
         self._completions = self._target("POST", "chat/completions")
-        self._secrets.update(
-            given.values()
-        )  # added to the old ones: a reply in flight may still repeat an old key
+        # The old ones stay: a reply in flight may still repeat an old key.
+        self._secrets.update(given.values())
         self._redaction = Redaction(self._secrets)
         hide(given.values())
 
