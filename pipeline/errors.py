@@ -1,4 +1,4 @@
-"""The tree of everything that may go wrong, each with its exit status.
+"""The error tree, with the exit status of each class.
 
 PipelineError                70
 ├── UsageError                2   the command line
@@ -14,16 +14,20 @@ PipelineError                70
 ├── KeyRefusedError          77   key or quota refused
 └── ConfigError              78   the configuration
 
-The exit statuses are those of BSD's sysexits.h where it has one.
+The exit statuses are those of BSD's sysexits.h, where it has a fitting one.
 """
 
 from collections.abc import Sequence
 
 
 class PipelineError(Exception):
-    """Something that ends the run.
+    """An error that ends the run.
 
-    One error may carry several problems, because a user wants all of them at once.
+    It may carry several problems, so that the user sees all of them at once.
+
+    Attributes:
+        problems: One sentence for each problem.
+        exit_status: The exit status of the command.
     """
 
     exit_status = 70
@@ -34,25 +38,25 @@ class PipelineError(Exception):
 
 
 class UsageError(PipelineError):
-    """The command line asks for something that does not exist or does not fit."""
+    """The command line asks for something that does not exist or contradicts itself."""
 
     exit_status = 2
 
 
 class InputDataError(PipelineError):
-    """The input is there and cannot be used as it is."""
+    """The input exists but cannot be used as it is."""
 
     exit_status = 65
 
 
 class NoInputError(PipelineError):
-    """A file that the command names is not there or cannot be read."""
+    """A file that the command needs does not exist or cannot be read."""
 
     exit_status = 66
 
 
 class ProviderUnavailableError(PipelineError):
-    """The endpoint stayed away longer than `limits.max_outage`."""
+    """The endpoint was unavailable for longer than `limits.max_outage`."""
 
     exit_status = 69
 
@@ -64,7 +68,7 @@ class CannotCreateError(PipelineError):
 
 
 class DiskError(PipelineError):
-    """The disk is full or failing; every answer in hand was kept."""
+    """The disk is full or failing; every answer received so far was kept."""
 
     exit_status = 74
 
@@ -84,31 +88,31 @@ class LimitReachedError(InterruptedRunError):
 
 
 class BudgetSpentError(LimitReachedError):
-    """The budget is spent: the same command continues once it is raised."""
+    """The budget is spent; the same command continues once it is raised."""
 
 
 class KeyRefusedError(PipelineError):
-    """The endpoint refuses the key or the account's quota is gone."""
+    """The endpoint refuses the API key, or the account's quota is used up."""
 
     exit_status = 77
 
 
 class ConfigError(PipelineError):
-    """The configuration is wrong, or the endpoint does not know what it names."""
+    """The configuration is wrong, or names something that the endpoint does not know."""
 
     exit_status = 78
 
 
 def as_pipeline_error(error: BaseException) -> PipelineError:
-    """Return *error* if it is one of ours, the first of ours in a group, or one that wraps it.
+    """Return *error* if it is a PipelineError, the first one in a group, or a PipelineError that describes it.
 
-    What is no Exception, such as KeyboardInterrupt, comes from outside; any other is a bug.
+    An error that is no Exception, such as KeyboardInterrupt, is an interruption from outside; any other is a bug.
     """
     if isinstance(error, PipelineError):
         return error
     if isinstance(error, BaseExceptionGroup):
-        ours = error.subgroup(PipelineError)
-        return as_pipeline_error((ours or error).exceptions[0])
+        known = error.subgroup(PipelineError)
+        return as_pipeline_error((known or error).exceptions[0])
     if not isinstance(error, Exception):
         by = "a signal" if isinstance(error, KeyboardInterrupt) else type(error).__name__
         return InterruptedRunError(f"stopped by {by}; run the same command again to continue")

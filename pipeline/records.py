@@ -1,7 +1,7 @@
-"""The values that travel: a chunk of rows, a prompt, an answer, an outcome.
+"""Row-level values: a chunk of rows, its prompts, their answers and outcomes.
 
-What is made for every row is a named tuple: a frozen dataclass takes five times as long to make. What most rows
-of most nights only pass through is columns, of which nothing is made a row.
+A value that is created for every row is a named tuple, because a frozen dataclass takes five times as long to
+create. What most rows of a nightly run only pass through is stored as columns, without an object per row.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 
 class Status(StrEnum):
-    """How a row ended; the value of `label_status`."""
+    """The final status of a row, published as `label_status`."""
 
     OK = "ok"
     INVALID = "invalid"
@@ -52,7 +52,7 @@ class Chunk:
 
     Attributes:
         span: Where the rows are in the input.
-        columns: For each column that was asked for, its cells as text; None is a null.
+        columns: The cells of each requested column as text; None is a null.
     """
 
     span: Span
@@ -63,8 +63,8 @@ class Prompt(NamedTuple):
     """A row rendered for the task.
 
     Attributes:
-        key: 16 bytes, the identity of the answer.
-        text: What the model reads about the row, already cut to `max_text_tokens`.
+        key: 16 bytes that identify the answer.
+        text: The text that the model reads, already cut to `max_text_tokens`.
         truncated: Whether the text was cut.
     """
 
@@ -74,11 +74,11 @@ class Prompt(NamedTuple):
 
 
 class Prompts:
-    """The prompts of a chunk as columns; each is made when it is taken, None where a row has no text.
+    """The prompts of a chunk, stored as columns; a sequence of `Prompt`, or None for a row without text.
 
     Attributes:
-        keys: The keys; None where a row has no text.
-        texts: The texts; None where a row has none.
+        keys: The key of each row; None for a row without text.
+        texts: The text of each row; None for a row without text.
         truncated: Whether each text was cut.
     """
 
@@ -87,7 +87,7 @@ class Prompts:
     def __init__(
         self, keys: Sequence[bytes | None], texts: Sequence[str | None], truncated: Sequence[bool]
     ) -> None:
-        """Make them of columns of one length."""
+        """Store columns of equal length."""
         self.keys, self.texts, self.truncated = keys, texts, truncated
 
     def __len__(self) -> int:
@@ -102,26 +102,26 @@ class Prompts:
 
 
 class Answer(NamedTuple):
-    """What came back for one key, as it is kept in the ledger.
+    """The answer for one key, as stored in the ledger.
 
     Attributes:
         key: 16 bytes, the prompt's key.
-        run: The run that paid for it.
-        text: The model's reply as it came; None where there was none.
+        run: Id of the run that paid for it.
+        text: The model's reply, unchanged; None if there was none.
         finish: The reply's finish reason (`stop`, `length`, `content_filter`, ...), or None.
-        status: None for a reply that is still to be parsed; otherwise the final status that the
-            endpoint itself gave the row (`refused`, `filtered`, `too_long`, `error`).
-        error: One sentence where `status` is set, else None.
+        status: None for a reply that is still to be parsed; otherwise the final status that follows
+            from the endpoint's response alone (`refused`, `filtered`, `too_long`, `error`).
+        error: One sentence if `status` is set, else None.
         logprobs: JSON array of [token, natural log of its probability], or None.
-        prompt_tokens: Tokens billed for the input, over all asks of this answer; None if not told.
-        cached_tokens: The part of `prompt_tokens` that the provider had in its cache.
+        prompt_tokens: Tokens billed for the input, over all asks of this answer; None if not reported.
+        cached_tokens: The part of `prompt_tokens` that the provider read from its cache.
         completion_tokens: Tokens billed for the output.
-        cost_usd: Price of those tokens in US dollars; None where no price is known.
-        model: The model's name as the endpoint gave it.
+        cost_usd: Price of those tokens in US dollars; None if no price is known.
+        model: The model's name as reported by the endpoint.
         request_id: The endpoint's id of the request, or None.
-        attempts: HTTP calls made for it, failed ones included.
-        asks: Replies received for it: 1, or 2 if the first was invalid and asked again.
-        at: Unix time in seconds when it arrived.
+        attempts: HTTP requests made for it, including failed ones.
+        asks: Replies received for it: 1, or 2 if the first was invalid and the model was asked again.
+        at: Unix time of its arrival, in seconds.
     """
 
     key: bytes
@@ -143,31 +143,31 @@ class Answer(NamedTuple):
 
 
 class Answers(Mapping[bytes, Answer]):
-    """Answers as columns; as a mapping from key to answer, each is made when it is taken.
+    """Answers stored as columns; a mapping from key to `Answer`, each created on access.
 
     Attributes:
-        columns: For each field of `Answer`, its values.
+        columns: The values of each field of `Answer`.
     """
 
     def __init__(self, columns: Mapping[str, Sequence[Any]]) -> None:
-        """Make them of columns of one length, in which no key stands twice."""
+        """Store columns of equal length, in which each key occurs once."""
         self.columns = columns
 
     @classmethod
     def of(cls, answers: Iterable[Answer]) -> "Answers":
-        """Make them of single ones."""
+        """Transpose single answers into columns."""
         return cls(columns_by_name(Answer._fields, list(answers)))
 
     @cached_property
-    def _places(self) -> dict[bytes, int]:
-        return {key: place for place, key in enumerate(self.columns["key"])}
+    def _positions(self) -> dict[bytes, int]:
+        return {key: position for position, key in enumerate(self.columns["key"])}
 
     def __getitem__(self, key: bytes) -> Answer:
-        place = self._places[key]
-        return Answer._make([column[place] for column in self.columns.values()])
+        position = self._positions[key]
+        return Answer._make([column[position] for column in self.columns.values()])
 
     def __contains__(self, key: object) -> bool:
-        return key in self._places
+        return key in self._positions
 
     def __iter__(self) -> Iterator[bytes]:
         return iter(self.columns["key"])
@@ -176,17 +176,17 @@ class Answers(Mapping[bytes, Answer]):
         return len(self.columns["key"])
 
     def where(self, chosen: Sequence[bool]) -> "Answers":
-        """Return those for which *chosen* is true."""
+        """Return the answers at the positions where *chosen* is true."""
         return Answers({name: list(compress(column, chosen)) for name, column in self.columns.items()})
 
 
 class Outcome(NamedTuple):
-    """What an answer means for the task: labels, or the reason why there are none.
+    """What an answer means for the task: its labels, or why it has none.
 
     Attributes:
-        status: How the row ended.
+        status: The final status of the row.
         labels: Members of the configured set; empty unless `status` is OK (kind multi may be OK and empty).
-        confidence: Probability in 0..1 that the model gave to its labels; None without logprobs.
+        confidence: The probability, 0 to 1, that the model gave to its labels; None without logprobs.
         error: None, or one sentence.
     """
 
@@ -197,14 +197,14 @@ class Outcome(NamedTuple):
 
 
 Outcomes = dict[str, Sequence[Any]]
-"""Outcomes as columns: for each field of `Outcome`, its values."""
+"""Outcomes stored as columns: the values of each field of `Outcome`."""
 
 
 def columns_of(count: int, rows: Sequence[Sequence[Any]]) -> list[Sequence[Any]]:
-    """Turn *rows* of *count* values each into columns."""
+    """Transpose *rows* of *count* values each into columns."""
     return list(zip(*rows, strict=True)) if rows else [()] * count
 
 
 def columns_by_name(names: Sequence[str], rows: Sequence[Sequence[Any]]) -> dict[str, Sequence[Any]]:
-    """Turn *rows* of values with *names* into columns."""
+    """Transpose *rows*, whose values have *names*, into columns by name."""
     return dict(zip(names, columns_of(len(names), rows), strict=True))

@@ -1,4 +1,4 @@
-"""What a run comes to: the JSON line of the command and the return value of `run`."""
+"""The result of a run: the JSON line of the command and the return value of `run`."""
 
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -13,21 +13,21 @@ class RunResult:
         status: `done`, or `failed` if more rows failed than `limits.max_failed` allows.
         rows: Rows of the output.
         ok: Rows with labels.
-        failed: Rows that have text and no labels.
+        failed: Rows with text but without labels.
         reused: Rows whose answer was paid for by an earlier run.
         duplicates: Rows that repeat an earlier row's prompt.
-        requests: HTTP calls to the model, by all executions of the run; 0 if it had finished before.
-        retries: Calls among them that had to be repeated.
-        throttled: Calls among them that the endpoint refused because of a rate limit (429).
+        requests: HTTP requests to the model, over all executions of the run; 0 if it had finished before.
+        retries: Those of them that had to be repeated.
+        throttled: Those of them that the endpoint refused because of a rate limit (429).
         prompt_tokens: Tokens that this run was billed for its prompts.
-        cached_tokens: Those among them that the provider had in its cache.
+        cached_tokens: Those of them that the provider read from its cache.
         completion_tokens: Tokens that it was billed for replies.
-        cost_usd: US dollars that it was billed; None where no price is known.
-        cost_source: Who told the price: `reply`, `config`, `endpoint`, `table`; None if nobody did.
-        seconds: How long its executions took together.
+        cost_usd: US dollars that it was billed; None if no price is known.
+        cost_source: Where the price comes from: `reply`, `config`, `endpoint`, `table`; None if it is unknown.
+        seconds: Duration of all its executions together.
         output: Path of the output.
         report: Path of the report.
-        again: Whether the job had finished before, so that nothing was done.
+        again: Whether the job had finished before, so that nothing was left to do.
     """
 
     run_id: str
@@ -56,5 +56,5 @@ class RunResult:
         return 0 if self.status == "done" else 1
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the fields, in order."""
+        """Return the fields by name, in order."""
         return asdict(self)

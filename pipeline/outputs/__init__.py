@@ -1,1 +1,1 @@
-"""Rows go out: columns, parts, one atomic publish, a report."""
+"""Write the output: label columns, parts, one atomic publication, counts for the report."""

@@ -1,4 +1,4 @@
-"""The new columns of a row, from its prompt, its answer and what the answer means."""
+"""The new columns of the output, built from prompts, answers and outcomes."""
 
 from itertools import chain
 from typing import Any
@@ -8,23 +8,23 @@ import pyarrow as pa
 from pipeline.records import Answer, Answers, Outcome, Outcomes, Prompts, Status, columns_by_name, columns_of
 
 KEY = "key"
-"""The one column of a part that is not published: it finds a row's duplicates."""
+"""The prompt's key: the only column of a part that is not published, since it only serves to find duplicates."""
 
 SOURCE = "label_source"
 MODEL, DUPLICATE, NONE = (pa.scalar(source, pa.string()) for source in ("model", "duplicate", "none"))
 
 BILLED = ("prompt_tokens", "cached_tokens", "completion_tokens", "cost_usd")
-"""The columns that only the first row with its key has; they are 0 for the others."""
+"""Columns that are billed to the first row with a key; its duplicates have 0."""
 
-TOLD = ("run", *BILLED, "model")
-"""What of an answer is in the output as it stands."""
+COPIED = ("run", *BILLED, "model")
+"""Answer fields that are copied to the output unchanged."""
 
 
 class Answered:
-    """The answers to the prompts of a chunk, and what they mean; as columns, for that is what becomes of them."""
+    """The answers to a chunk's prompts and their outcomes, stored as columns because they are written as columns."""
 
     def __init__(self) -> None:
-        self._sets: list[tuple[Answers, Outcomes]] = []
+        self._batches: list[tuple[Answers, Outcomes]] = []
         self._singles: list[tuple[Answer, Outcome]] = []
         self._count = 0
 
@@ -32,27 +32,27 @@ class Answered:
         return self._count
 
     def add(self, answer: Answer, outcome: Outcome) -> None:
-        """Take in an answer."""
+        """Add one answer."""
         self._singles.append((answer, outcome))
         self._count += 1
 
     def add_all(self, answers: Answers, outcomes: Outcomes) -> None:
-        """Take in a set of answers."""
-        self._sets.append((answers, outcomes))
+        """Add a batch of answers."""
+        self._batches.append((answers, outcomes))
         self._count += len(answers)
 
     def columns(self) -> dict[str, list[Any]]:
-        """Return what was taken in: for each name in `TOLD`, for each field of `Outcome` and for `KEY` its values."""
+        """Return the values of `KEY`, of each name in `COPIED` and of each field of `Outcome`, by name."""
         answers, outcomes = columns_of(2, self._singles)
         singles = Answers.of(answers), columns_by_name(Outcome._fields, outcomes)
-        # What an answer means goes before what it was told: its status, its error.
-        sets = [{**told.columns, **meant} for told, meant in [*self._sets, singles]]
-        names = (KEY, *TOLD, *Outcome._fields)
-        return {name: list(chain.from_iterable(each[name] for each in sets)) for name in names}
+        # Answers and outcomes both have `status` and `error`; those of the outcome are the row's.
+        batches = [{**known.columns, **meant} for known, meant in [*self._batches, singles]]
+        names = (KEY, *COPIED, *Outcome._fields)
+        return {name: list(chain.from_iterable(batch[name] for batch in batches)) for name in names}
 
 
 def part_schema(kind: str) -> pa.Schema:
-    """Return the schema of a part: for *kind* `single` with `label`, for `multi` with `labels`."""
+    """Return the schema of a part; *kind* `single` has `label`, a string, and `multi` has `labels`, a list."""
     label = pa.field("label", pa.string()) if kind == "single" else pa.field("labels", pa.list_(pa.string()))
     return pa.schema(
         [
@@ -73,14 +73,14 @@ def part_schema(kind: str) -> pa.Schema:
 
 
 def output_names(kind: str, prefix: str) -> list[str]:
-    """Return the names of the published new columns, in order."""
+    """Return the names of the new columns, in the order in which they are published."""
     names = [name for name in part_schema(kind).names if name != KEY]
     names.insert(names.index("label_status") + 1, SOURCE)
     return [prefix + name for name in names]
 
 
 def part_batch(kind: str, prompts: Prompts, answered: Answered) -> pa.RecordBatch:
-    """Return the part of a chunk: one row for each of *prompts*; None stands for a row without text."""
+    """Return the part of a chunk: one row for each of *prompts*, including rows without text."""
     schema = part_schema(kind)
     found = answered.columns()
     for name, value in _EMPTY.items():
@@ -99,8 +99,8 @@ def part_batch(kind: str, prompts: Prompts, answered: Answered) -> pa.RecordBatc
         "label_run": found["run"],
         **{name: found[name] for name in BILLED},
     }
-    places = {key: place for place, key in enumerate(found[KEY])}
-    rows = pa.array(map(places.__getitem__, prompts.keys), pa.int32(), size=len(prompts))
+    positions = {key: position for position, key in enumerate(found[KEY])}
+    rows = pa.array(map(positions.__getitem__, prompts.keys), pa.int32(), size=len(prompts))
     by_row = {KEY: prompts.keys, "label_truncated": prompts.truncated}
     arrays = [
         pa.array(by_row[field.name], field.type)
@@ -118,20 +118,20 @@ _EMPTY = {
 
 
 def failed_rows(part: pa.RecordBatch) -> int:
-    """Return how many rows of a part have text and no labels."""
+    """Count the rows of a part that have text but no labels."""
     statuses: list[str] = part.column("label_status").to_pylist()
     return len(statuses) - statuses.count(Status.OK.value) - statuses.count(Status.EMPTY.value)
 
 
 def published(part: pa.Table, duplicates: pa.ChunkedArray, prefix: str) -> dict[str, pa.ChunkedArray]:
-    """Return the new columns as they are published.
+    """Return the new columns by name, as they are published.
 
     Args:
         part: Rows of a part.
-        duplicates: For each row, whether an earlier row of the input has the same key.
-        prefix: Put before each name.
+        duplicates: One boolean for each row: whether an earlier row of the input has the same key.
+        prefix: Prefix of each name.
     """
-    import pyarrow.compute as pc  # noqa: PLC0415 - `check` must not wait for it
+    import pyarrow.compute as pc  # noqa: PLC0415 - slow to import, and `check` does not need it
 
     columns: dict[str, pa.ChunkedArray] = {}
     for field in part.schema:

@@ -1,4 +1,4 @@
-"""The output's place: whether it is free, ours, or somebody else's, and which run may write there."""
+"""The destination of the output: whether it may be replaced, and which run may write there."""
 
 import os
 from collections.abc import Iterator, Mapping
@@ -13,11 +13,11 @@ from pipeline.system.atomic import make_new, temporary_name
 from pipeline.system.lock import Lock
 
 OURS = b"pipeline.run"
-"""The metadata key that tells our outputs from other files; its value is the run's id."""
+"""The metadata key that distinguishes our outputs from other files; its value is the run's id."""
 
 
 def is_ours(path: Path) -> bool:
-    """Whether the output at *path* was written by us: a file, or a folder of such files only."""
+    """Return whether *path* is a file that we wrote, or a folder that holds only such files."""
     files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
     return all(OURS in _metadata(file) for file in files)
 
@@ -30,16 +30,16 @@ def _metadata(path: Path) -> Mapping[bytes, bytes]:
 
 
 def ensure_creatable(path: Path, *, single: bool, overwrite: bool) -> None:
-    """Find out before the first request that the output can be written.
+    """Ensure, before the first request is sent, that the output can be written.
 
     Raises:
-        CannotCreateError: If something else is there, or the folder cannot be written.
+        CannotCreateError: If something else exists at *path*, or its folder cannot be written.
     """
     try:
         if path.exists():
-            _ensure_ours(path, single=single, overwrite=overwrite)
-        real = _made_ready(path)
-        probe = temporary_name(real)  # publishing sweeps it up, should we be killed right here
+            _ensure_replaceable(path, single=single, overwrite=overwrite)
+        real = _resolve(path)
+        probe = temporary_name(real)  # publishing sweeps it up if we are killed before the unlink
         make_new(probe)
         probe.unlink()
     except OSError as error:
@@ -48,26 +48,26 @@ def ensure_creatable(path: Path, *, single: bool, overwrite: bool) -> None:
 
 @contextmanager
 def reserved(path: Path) -> Iterator[Lock]:
-    """Be the only run that writes the output at *path*, whatever its state directory and whatever links lead there.
+    """Reserve the output at *path* for this run, whatever its state directory and whatever links lead there.
 
-    The lock is a hidden file beside the output, there as long as the run is at work.
+    The lock is a hidden file beside the output that exists while the block runs.
 
     Raises:
-        LockedError: If there is another run; names it and the output.
-        CannotCreateError: If the folder cannot be made or written.
+        LockedError: If another run holds it; the message names that run and the output.
+        CannotCreateError: If the folder cannot be created or written.
     """
     try:
-        real = _made_ready(path)
+        real = _resolve(path)
     except OSError as error:
         raise _not_writable(path, error) from error
-    # As readable as the output itself: whoever shares the folder shall see who is at work there.
+    # As readable as the output itself, so that everyone who shares the folder can see which run holds it.
     lock = Lock(real.with_name(f".{real.name}.lock"), real, "output.path", mode=0o666)
     with lock.taken():
         yield lock
 
 
-def _made_ready(path: Path) -> Path:
-    """Make the folder of the output at *path*; returns where links lead to, as that is what is replaced."""
+def _resolve(path: Path) -> Path:
+    """Create the output's folder and return its path with links resolved, because the target is what is replaced."""
     real = Path(os.path.realpath(path))
     real.parent.mkdir(parents=True, exist_ok=True)
     return real
@@ -77,7 +77,7 @@ def _not_writable(path: Path, error: OSError) -> CannotCreateError:
     return CannotCreateError(f"{path.parent}: cannot be written: {error}; check output.path")
 
 
-def _ensure_ours(path: Path, *, single: bool, overwrite: bool) -> None:
+def _ensure_replaceable(path: Path, *, single: bool, overwrite: bool) -> None:
     if single and path.is_dir():
         raise CannotCreateError(f"{path}: is a folder; give output.path a file's name")
     if not single and not path.is_dir():
@@ -89,6 +89,6 @@ def _ensure_ours(path: Path, *, single: bool, overwrite: bool) -> None:
 
 
 def output_name(name: str) -> str:
-    """Return the name of the output file for the input file *name*: another ending, nothing else."""
+    """Return the name of the output file for the input file *name*: the same but for its suffix, `.parquet`."""
     path = Path(name.removesuffix(".gz"))
     return str(path.with_suffix(".parquet"))

@@ -1,8 +1,8 @@
-"""Which rows repeat an earlier row's key, found in bounded memory.
+"""Find the rows that repeat an earlier row's key, in bounded memory.
 
-Keys are spread over buckets by their first bytes; all rows with one key are in one bucket, so each bucket is
-judged alone. Buckets are files, because the keys of 100 million rows are 1.6 GB; what stays in memory is one
-bit a row.
+Keys are hashed into buckets by their first bytes; all rows with one key are in one bucket, so each bucket is
+searched alone. Buckets are files, because the keys of 100 million rows take 1.6 GB; only one bit per row stays
+in memory.
 """
 
 from collections.abc import Iterator
@@ -14,27 +14,31 @@ import polars as pl
 import pyarrow as pa
 
 ROWS_PER_BUCKET = 100_000
-"""About 10 MB of memory while a bucket is judged."""
+"""Takes about 10 MB of memory while a bucket is searched."""
 
 ROWS_HELD = 131_072
-"""Keys of so many rows wait in memory, 5 MB, until they are appended to the buckets' files."""
+"""Number of keys that are buffered, in about 5 MB, before they are appended to the bucket files."""
 
 ROW = "row"
 KEY = "key"
 
 
 class Duplicates:
-    """Collects keys in row order, then tells which rows are duplicates.
+    """Collects keys in row order, then finds the rows that are duplicates.
 
-    A context manager: its bucket files live as long as the block.
+    A context manager: its bucket files are removed at the end of the block.
+
+    Attributes:
+        rows: Number of rows of the input.
+        found: Number of duplicates, known after `finish`.
     """
 
     def __init__(
         self, folder: Path, rows: int, rows_per_bucket: int = ROWS_PER_BUCKET, rows_held: int = ROWS_HELD
     ) -> None:
-        """Make one for an input of *rows* rows; bucket files go to *folder*."""
+        """Prepare for an input of *rows* rows; bucket files go to *folder*."""
         self.rows = rows
-        self._folder, self._room = folder, rows_held
+        self._folder, self._most_held = folder, rows_held
         self._count = rows // rows_per_bucket + 1
         self._held: list[pl.DataFrame] = []
         self._rows_held = 0
@@ -51,7 +55,7 @@ class Duplicates:
         self._clear()
 
     def add(self, first_row: int, keys: pa.Array) -> None:
-        """Take in the *keys* (binary, 16 bytes; null where nothing was asked) of the rows from *first_row* on."""
+        """Add the *keys* (binary, 16 bytes; null for a row without text) of the rows from *first_row* on."""
         frame = pl.DataFrame(
             {
                 ROW: pl.int_range(first_row, first_row + len(keys), eager=True),
@@ -60,11 +64,11 @@ class Duplicates:
         ).drop_nulls(KEY)
         self._held.append(frame)
         self._rows_held += len(frame)
-        if self._count > 1 and self._rows_held >= self._room:
+        if self._count > 1 and self._rows_held >= self._most_held:
             self._flush()
 
     def finish(self) -> None:
-        """Judge all buckets; `among` may be called afterwards."""
+        """Search all buckets; `among` may be called afterwards."""
         self._bits = bytearray(self.rows // 8 + 1)
         if self._count > 1:
             self._flush()
@@ -80,7 +84,7 @@ class Duplicates:
         self._held = []
 
     def among(self, first_row: int, count: int) -> pa.BooleanArray:
-        """Return for each of *count* rows from *first_row* on whether it is a duplicate."""
+        """Return whether each of the *count* rows from *first_row* on is a duplicate."""
         start = first_row >> 3
         stop = ((first_row + count - 1) >> 3) + 1
         buffer = pa.py_buffer(bytes(self._bits[start:stop]))
@@ -94,12 +98,12 @@ class Duplicates:
     def _frames(self, number: int) -> Iterator[pl.DataFrame]:
         if (path := self._path(number)).exists():
             with path.open("rb") as file:
-                while file.peek(1):  # one stream for each time that keys were appended
+                while file.peek(1):  # each flush appended a stream of its own
                     yield pl.DataFrame(pa.ipc.open_stream(file).read_all())
-        yield from self._held  # of the only bucket
+        yield from self._held  # empty, unless there is only one bucket
 
     def _flush(self) -> None:
-        """Append what is held to the buckets' files."""
+        """Append the buffered keys to the bucket files."""
         if not self._held:
             return
         frame = pl.concat(self._held)

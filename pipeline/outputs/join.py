@@ -1,4 +1,4 @@
-"""The rows of the input beside those of the parts: both come cut in their own way, and go out as row groups."""
+"""Join input rows with the same rows of the parts, whose boundaries differ, into row groups."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -13,19 +13,20 @@ from pipeline.system.prefetch import ahead
 if TYPE_CHECKING:
     from pipeline.outputs.duplicates import Duplicates
 
-ROW_GROUP_ROWS = 32_768  # with the next line: what publishing keeps in memory
+# Together they bound the memory of publishing.
+ROW_GROUP_ROWS = 32_768
 ROW_GROUP_BYTES = 16 << 20
 
 
 @dataclass(frozen=True, slots=True)
 class OutputFile:
-    """One file to publish.
+    """One file of the output.
 
     Attributes:
-        name: Its path within the output folder; unused where the output is a file.
+        name: Its path within the output folder; unused if the output is a single file.
         schema: The input columns that it keeps.
-        batches: Reads them, in row order.
-        spans: The spans of its parts, in row order, without gaps.
+        batches: Reads those columns, in row order.
+        spans: The spans of its parts, in row order and without gaps.
     """
 
     name: str
@@ -35,7 +36,7 @@ class OutputFile:
 
 
 class AlignedRows(NamedTuple):
-    """Input rows, the same rows of a part, and which of them are duplicates."""
+    """Input rows, the same rows of a part, and for each of them whether it is a duplicate."""
 
     rows: pa.RecordBatch
     part: pa.RecordBatch
@@ -43,7 +44,7 @@ class AlignedRows(NamedTuple):
 
 
 class RowGroup(NamedTuple):
-    """Portions that are written together."""
+    """Rows that are written as one row group."""
 
     rows: pa.Table
     part: pa.Table
@@ -51,26 +52,33 @@ class RowGroup(NamedTuple):
 
     @classmethod
     def of(cls, aligned: Sequence[AlignedRows]) -> "RowGroup":
-        """Put *aligned* together; nothing is copied."""
+        """Concatenate *aligned* without copying."""
         rows, parts, duplicates = zip(*aligned, strict=True)
         return cls(pa.Table.from_batches(rows), pa.Table.from_batches(parts), pa.chunked_array(duplicates))
 
 
 @dataclass(frozen=True, slots=True)
-class Joined:
-    """The rows of an output file beside those of its parts."""
+class Joiner:
+    """Joins the rows of an output file with those of its parts.
+
+    Attributes:
+        parts: The new columns.
+        duplicates: Knows which rows are duplicates.
+        go_on: Called for every batch; raises to stop.
+    """
 
     parts: Parts
     duplicates: "Duplicates"
     go_on: Callable[[], None]
 
     def row_groups(self, output_file: OutputFile) -> Iterator[RowGroup]:
-        """Yield all rows, in order."""
+        """Yield all rows of *output_file*, in order."""
         waiting: list[AlignedRows] = []
         rows = size = 0
-        for each in ahead(self._aligned(output_file)):
-            waiting.append(each)
-            rows, size = rows + each.rows.num_rows, size + each.rows.nbytes + each.part.nbytes
+        for aligned in ahead(self._aligned(output_file)):
+            waiting.append(aligned)
+            rows += aligned.rows.num_rows
+            size += aligned.rows.nbytes + aligned.part.nbytes
             if rows >= ROW_GROUP_ROWS or size >= ROW_GROUP_BYTES:
                 yield RowGroup.of(waiting)
                 waiting, rows, size = [], 0, 0
@@ -78,7 +86,7 @@ class Joined:
             yield RowGroup.of(waiting)
 
     def _aligned(self, output_file: OutputFile) -> Iterator[AlignedRows]:
-        """Yield all rows, cut wherever the input or a part is."""
+        """Yield all rows, split at the boundaries of both input batches and parts."""
         spans = iter(output_file.spans)
         part, first_row = None, 0
         for batch in output_file.batches():

@@ -1,7 +1,7 @@
-"""The new columns of finished chunks: a cache that lets a resumed run skip them unread.
+"""Parts: the new columns of finished chunks, a cache that lets a resumed run skip those chunks without reading them.
 
-A part's name tells its rows and its metadata tells the run, so that a redo overwrites and a stranger's part is
-not taken for ours. A checksum over the whole file is in its metadata too. Everything in a part can be made again from
+A part's name states its rows and its metadata the run, so that redoing a chunk overwrites its part, and the part of
+another run is never used. The metadata also holds a checksum over the whole file. A part can always be rebuilt from
 the ledger.
 
 A part is an Arrow file: it lives for hours, and Parquet takes ten times as long to write and to read for two thirds of
@@ -24,13 +24,13 @@ from pipeline.system.atomic import write
 NAME = re.compile(r"f(\d{6})-r(\d{12})-(\d{12})\.arrow")
 IDENTITY = b"pipeline.part"
 SEAL = b"crc32:"
-"""Comes right before the checksum, eight hexadecimal digits."""
+"""Precedes the checksum, eight hexadecimal digits."""
 
 UNSEALED = SEAL + b"00000000"
 
 
 class DamagedPartError(Exception):
-    """A part cannot be read; it was removed, and its chunk must be done again."""
+    """A part is damaged or missing; it was removed, and its chunk must be redone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +38,9 @@ class Parts:
     """The parts of one run, in one folder.
 
     Attributes:
-        folder: Where they are.
-        identity: The run that they belong to.
-        schema: Their schema.
+        folder: The folder that holds them and nothing else.
+        identity: Id of the run.
+        schema: The schema of each part.
     """
 
     folder: Path
@@ -48,17 +48,17 @@ class Parts:
     schema: pa.Schema
 
     def write(self, span: Span, batch: pa.RecordBatch) -> None:
-        """Save the part of the chunk at *span*."""
+        """Write *batch*, the part of the chunk at *span*, atomically."""
         schema = self.schema.with_metadata({IDENTITY: self.identity.encode(), b"pipeline.seal": UNSEALED})
         file = pa.BufferOutputStream()
         with pa.ipc.new_file(
             file, schema, options=pa.ipc.IpcWriteOptions(compression="lz4", use_threads=False)
         ) as writer:
             writer.write(batch)
-        write(self._path(span), sealed(file.getvalue().to_pybytes()))
+        write(self._path(span), seal(file.getvalue().to_pybytes()))
 
     def spans(self, whole: Iterable[Span]) -> list[Span]:
-        """Return the spans of the parts that are there, in the order of the input; removes what is not ours.
+        """Return the spans of the usable parts, in the order of the input, and remove every other file.
 
         Args:
             whole: The span of each input file, in order.
@@ -67,17 +67,17 @@ class Parts:
         found: list[Span] = []
         for path in sorted(self.folder.iterdir()):
             span = _span(path.name, files)
-            if span is None or not self._ours(path, span) or (found and _overlap(found[-1], span)):
+            if span is None or not self._is_ours(path, span) or (found and _overlap(found[-1], span)):
                 path.unlink()
             else:
                 found.append(span)
         return found
 
     def read(self, span: Span, columns: Sequence[str] | None = None) -> pa.RecordBatch:
-        """Return the part of the chunk at *span*, or only some of its *columns*.
+        """Read the part of the chunk at *span*, or only some of its *columns*.
 
         Raises:
-            DamagedPartError: If it does not match its checksum, or is not there.
+            DamagedPartError: If it does not match its checksum or does not exist.
         """
         path = self._path(span)
         content = _content(path)
@@ -97,7 +97,7 @@ class Parts:
     def _path(self, span: Span) -> Path:
         return self.folder / f"f{span.file:06}-r{span.start:012}-{span.stop:012}.arrow"
 
-    def _ours(self, path: Path, span: Span) -> bool:
+    def _is_ours(self, path: Path, span: Span) -> bool:
         content = _content(path)
         if content is None:
             return False
@@ -107,7 +107,7 @@ class Parts:
 
 
 def gaps(whole: Iterable[Span], done: Iterable[Span]) -> Iterator[Span]:
-    """Yield the spans of *whole* that *done* leaves out, both in the order of the input."""
+    """Yield the spans of *whole* that *done* does not cover; both are in the order of the input."""
     finished = {number: list(spans) for number, spans in groupby(done, key=attrgetter("file"))}
     for file in whole:
         start = file.start
@@ -119,16 +119,16 @@ def gaps(whole: Iterable[Span], done: Iterable[Span]) -> Iterator[Span]:
             yield Span(file.file, start, file.stop, file.first_row + start)
 
 
-def sealed(content: bytes) -> bytes:
-    """Return the file *content* with its own checksum in the place kept for it."""
+def seal(content: bytes) -> bytes:
+    """Return the file *content* with its checksum in place of the digits of `UNSEALED`."""
     at = content.rindex(UNSEALED) + len(SEAL)
     return content[:at] + b"%08x" % crc32(content) + content[at + 8 :]
 
 
 def is_sealed(content: bytes) -> bool:
-    """Whether *content* is a file that `sealed` made, unchanged to the bit."""
+    """Return whether *content* is the result of `seal`, unchanged to the bit."""
     at = len(content)
-    while (at := content.rfind(SEAL, 0, at)) >= 0:  # what follows the seal may look like one, too
+    while (at := content.rfind(SEAL, 0, at)) >= 0:  # bytes after the seal may look like one
         found = content[at + len(SEAL) : at + len(UNSEALED)]
         if found == b"%08x" % crc32(content[:at] + UNSEALED + content[at + len(UNSEALED) :]):
             return True
@@ -136,7 +136,7 @@ def is_sealed(content: bytes) -> bool:
 
 
 def _content(path: Path) -> bytes | None:
-    """Return what is in the part at *path*; None if it is damaged or not there."""
+    """Return the bytes of the part at *path*, or None if it is damaged or missing."""
     try:
         content = path.read_bytes()
     except FileNotFoundError:

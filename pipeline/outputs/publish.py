@@ -1,6 +1,6 @@
-"""The output appears, whole, at once: the input's columns streamed in beside the new ones.
+"""Publish the output atomically: the input's columns, streamed, beside the new ones.
 
-Whoever reads the output path finds nothing, the complete old output, or the complete new one.
+At any instant a reader of the output path finds nothing, the complete old output, or the complete new one.
 """
 
 import ctypes
@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.outputs.columns import KEY, output_names, part_schema, published
-from pipeline.outputs.join import Joined, OutputFile
+from pipeline.outputs.join import Joiner, OutputFile
 from pipeline.outputs.parts import Parts
 from pipeline.outputs.tally import Tally
 from pipeline.system.atomic import replacing, sweep, sync, temporary_name
@@ -28,18 +28,19 @@ RENAME_EXCHANGE = 2
 """From linux/fs.h."""
 
 AT_FDCWD = -100
+"""From linux/fcntl.h."""
 
 
 @dataclass(frozen=True, slots=True)
 class Publication:
-    """All that publishing needs to know.
+    """Describes an output to publish.
 
     Attributes:
-        path: Where the output goes: a file, or a folder.
+        path: The destination: a file, or a folder.
         files: Its files, in the order of the input.
-        rows: Rows in all of them.
-        kind: The task's kind.
-        prefix: Put before the new columns' names.
+        rows: Number of rows in all of them.
+        kind: The task's kind, `single` or `multi`.
+        prefix: Prefix of the new columns' names.
         metadata: Key-value metadata for each file; `pipeline.run` is among them.
         single: Whether the output is one file.
     """
@@ -61,22 +62,22 @@ def publish(
     go_on: Callable[[], None],
     before_rename: Callable[[], None] = lambda: None,
 ) -> None:
-    """Write the output and put it in place; *tally* counts its rows on the way.
+    """Write the output and put it in place, while *tally* counts its rows.
 
     Args:
-        publication: What is published where. If its path is a link, what the link leads to is replaced.
+        publication: What to publish where. If its path is a link, the target of the link is replaced.
         parts: The new columns.
-        tally: Counts.
-        go_on: Called now and then; raises what should end the writing.
-        before_rename: Called when all is on the disk, right before it appears; raises what must keep it from that.
+        tally: Counts the rows written.
+        go_on: Called for every batch of the input; raises to stop.
+        before_rename: Called once everything is synced to disk, right before the output appears; raises to prevent that.
 
     Raises:
-        DamagedPartError: If a part cannot be read; its chunk must be done again.
-        OSError: If the disk is full or failing; the old output is still there then.
+        DamagedPartError: If a part cannot be read; its chunk must be redone.
+        OSError: If the disk is full or failing; the old output is then unchanged.
     """
-    from pipeline.outputs.duplicates import Duplicates  # noqa: PLC0415 - brings polars, for which `check` must not wait
+    from pipeline.outputs.duplicates import Duplicates  # noqa: PLC0415 - imports polars, which is slow and which `check` does not need
 
-    give_back()  # what labelling needed, for publishing needs most
+    give_back()  # publishing needs the most memory of all
     publication = replace(publication, path=Path(os.path.realpath(publication.path)))
     publication.path.parent.mkdir(parents=True, exist_ok=True)
     sweep(publication.path)
@@ -88,14 +89,14 @@ def publish(
                 duplicates.add(span.first_row, part.column(KEY))
         duplicates.finish()
         give_back()
-        joined = Joined(parts, duplicates, go_on)
+        joiner = Joiner(parts, duplicates, go_on)
         if publication.single:
             with replacing(publication.path) as temporary:
-                _write(temporary, publication, publication.files[0], joined, tally)
-                sync(temporary)  # takes long; nothing shall come between the last look and the rename
+                _write(temporary, publication, publication.files[0], joiner, tally)
+                sync(temporary)  # takes long, and nothing may delay the rename after `before_rename`
                 before_rename()
         else:
-            _publish_folder(publication, joined, tally, before_rename)
+            _publish_folder(publication, joiner, tally, before_rename)
 
 
 def output_schema(publication: Publication, output_file: OutputFile) -> pa.Schema:
@@ -110,22 +111,22 @@ def output_schema(publication: Publication, output_file: OutputFile) -> pa.Schem
 
 
 def _write(
-    path: Path, publication: Publication, output_file: OutputFile, joined: Joined, tally: Tally
+    path: Path, publication: Publication, output_file: OutputFile, joiner: Joiner, tally: Tally
 ) -> None:
     schema = output_schema(publication, output_file)
     names = output_names(publication.kind, publication.prefix)
     kept = [field.name for field in output_file.schema if field.name not in names]
     with pq.ParquetWriter(path, schema, compression="zstd", write_page_checksum=True) as writer:
-        for group in joined.row_groups(output_file):
+        for group in joiner.row_groups(output_file):
             new = published(group.part, group.duplicates, publication.prefix)
             tally.add(new, publication.prefix)
             columns = [group.rows.column(name) for name in kept] + [new[name] for name in names]
             writer.write_table(pa.Table.from_arrays(columns, schema=schema))
-            del group, new, columns  # or they would stay until the next ones are there
+            del group, new, columns  # frees them before the next group is read
 
 
 def _publish_folder(
-    publication: Publication, joined: Joined, tally: Tally, before_rename: Callable[[], None]
+    publication: Publication, joiner: Joiner, tally: Tally, before_rename: Callable[[], None]
 ) -> None:
     path = publication.path
     with _temporary_folder(path) as temporary:
@@ -133,7 +134,7 @@ def _publish_folder(
             file = temporary / output_file.name
             file.parent.mkdir(parents=True, exist_ok=True)
             with replacing(file) as whole:
-                _write(whole, publication, output_file, joined, tally)
+                _write(whole, publication, output_file, joiner, tally)
         for folder in [temporary, *(inner for inner in temporary.rglob("*") if inner.is_dir())]:
             sync(folder)
         before_rename()
@@ -146,9 +147,9 @@ def _publish_folder(
 
 @contextmanager
 def _temporary_folder(path: Path, mode: int = 0o777) -> Iterator[Path]:
-    """Give a new folder beside *path* that is gone afterwards, and clear away those of earlier processes.
+    """Create a folder beside *path* that is removed afterwards, and remove those of earlier processes.
 
-    Each process has its own: one that comes back after another has taken over must not write into that one's.
+    Each process has its own: one that wakes up after another has taken over must not write into the other's.
     """
     temporary = temporary_name(path)
     names = re.compile(rf"\.{re.escape(path.name)}\.\d+\.tmp")
@@ -163,7 +164,7 @@ def _temporary_folder(path: Path, mode: int = 0o777) -> Iterator[Path]:
 
 
 def _exchange(new: Path, old: Path) -> None:
-    """Let two folders change names at one instant (Linux); elsewhere there is an instant without any."""
+    """Swap the names of two folders, atomically on Linux; elsewhere *old* is missing for an instant."""
     renameat2 = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
     if renameat2 is not None:
         if renameat2(AT_FDCWD, os.fsencode(new), AT_FDCWD, os.fsencode(old), RENAME_EXCHANGE) == 0:

@@ -1,4 +1,4 @@
-"""What came out: counts over the output's rows, for the summary and the report."""
+"""Counts over the rows of the output, for the summary and the report."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -19,7 +19,17 @@ class Tally:
     """Counts the rows of an output as they are written.
 
     Attributes:
-        run: The run whose tokens are counted: tonight's bill, not that of answers paid earlier.
+        run: Id of the run whose tokens and costs are counted; answers of earlier runs count as reused.
+        rows: Number of rows.
+        duplicates: Rows that repeat an earlier row's key.
+        reused: Rows whose answer was paid for by an earlier run.
+        truncated: Rows whose text was cut.
+        prompt_tokens: Tokens that *run* was billed for its prompts.
+        cached_tokens: Those of them that the provider read from its cache.
+        completion_tokens: Tokens that *run* was billed for replies.
+        statuses: Number of rows by status.
+        labels: Number of rows by label.
+        errors: One error sentence for each status that has some.
     """
 
     run: str
@@ -38,7 +48,7 @@ class Tally:
     _cost_usd: float = 0.0
 
     def add(self, columns: Mapping[str, pa.ChunkedArray], prefix: str) -> None:
-        """Count rows with the new *columns*, whose names begin with *prefix*."""
+        """Count rows, given their new *columns*, whose names begin with *prefix*."""
         status, source = columns[f"{prefix}label_status"], columns[prefix + SOURCE]
         self.rows += len(status)
         self.duplicates += pc.sum(pc.equal(source, DUPLICATE)).as_py() or 0
@@ -47,7 +57,7 @@ class Tally:
         labels = columns.get(f"{prefix}label")
         self.labels.update(_counts(pc.list_flatten(columns[f"{prefix}labels"]) if labels is None else labels))
         self._bill(columns, prefix, source)
-        self._remember(columns, prefix)
+        self._keep_errors(columns, prefix)
 
     def _bill(self, columns: Mapping[str, pa.ChunkedArray], prefix: str, source: pa.ChunkedArray) -> None:
         asked = pc.equal(source, MODEL)
@@ -62,8 +72,8 @@ class Tally:
         self._unpriced += costs.null_count
         self._cost_usd += pc.sum(costs).as_py() or 0.0
 
-    def _remember(self, columns: Mapping[str, pa.ChunkedArray], prefix: str) -> None:
-        """Keep one error sentence for each status that has some."""
+    def _keep_errors(self, columns: Mapping[str, pa.ChunkedArray], prefix: str) -> None:
+        """Keep the first error sentence of each status that has some."""
         for status in set(self.statuses) - set(self.errors) - NOT_FAILED:
             found = columns[f"{prefix}label_error"].filter(pc.equal(columns[f"{prefix}label_status"], status))
             if len(found):
@@ -81,7 +91,7 @@ class Tally:
 
     @property
     def failed(self) -> int:
-        """Rows that have text and no labels."""
+        """Rows with text but without labels."""
         return sum(count for status, count in self.statuses.items() if status not in NOT_FAILED)
 
     def as_dict(self) -> dict[str, Any]:

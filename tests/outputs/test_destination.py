@@ -1,4 +1,4 @@
-"""The output's place: free, ours, or somebody else's."""
+"""The output's place: free, ours, or someone else's."""
 
 import subprocess
 from collections.abc import Iterator
@@ -9,12 +9,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.errors import CannotCreateError
-from pipeline.outputs.destination import OURS, ensure_creatable, ours, output_name
+from pipeline.outputs.destination import OURS, ensure_creatable, is_ours, output_name
 
 
-def put(path: Path, *, is_ours: bool) -> Path:
+def put(path: Path, *, marked: bool) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
-    metadata = {OURS: b"run-1"} if is_ours else {}
+    metadata = {OURS: b"run-1"} if marked else {}
     pq.write_table(pa.table({"a": [1]}).replace_schema_metadata(metadata), path)
     return path
 
@@ -25,14 +25,14 @@ def test_a_place_that_is_free_is_made_ready_and_stays_free(tmp_path: Path) -> No
 
 
 def test_our_own_earlier_output_may_be_replaced(tmp_path: Path) -> None:
-    ensure_creatable(put(tmp_path / "out.parquet", is_ours=True), single=True, overwrite=False)
+    ensure_creatable(put(tmp_path / "out.parquet", marked=True), single=True, overwrite=False)
 
 
 @pytest.mark.parametrize("content", ["parquet", "text", "empty"])
 def test_what_is_not_ours_is_kept_unless_told_otherwise(tmp_path: Path, content: str) -> None:
     path = tmp_path / "out.parquet"
     if content == "parquet":
-        put(path, is_ours=False)
+        put(path, marked=False)
     else:
         path.write_text("precious" if content == "text" else "")
     before = path.read_bytes()
@@ -44,9 +44,9 @@ def test_what_is_not_ours_is_kept_unless_told_otherwise(tmp_path: Path, content:
 
 
 def test_a_folder_is_ours_if_all_its_files_are(tmp_path: Path) -> None:
-    put(tmp_path / "out" / "a.parquet", is_ours=True)
-    put(tmp_path / "out" / "deep" / "b.parquet", is_ours=True)
-    assert ours(tmp_path / "out")
+    put(tmp_path / "out" / "a.parquet", marked=True)
+    put(tmp_path / "out" / "deep" / "b.parquet", marked=True)
+    assert is_ours(tmp_path / "out")
     (tmp_path / "out" / "notes.txt").write_text("precious")
     with pytest.raises(CannotCreateError, match="is not ours"):
         ensure_creatable(tmp_path / "out", single=False, overwrite=False)
@@ -64,7 +64,7 @@ def test_a_folder_in_the_way_of_a_file_is_never_replaced(tmp_path: Path) -> None
 
 
 def test_a_file_in_the_way_of_a_folder_is_never_replaced(tmp_path: Path) -> None:
-    put(tmp_path / "out", is_ours=True)
+    put(tmp_path / "out", marked=True)
     with pytest.raises(CannotCreateError, match="is a file; the input is a folder"):
         ensure_creatable(tmp_path / "out", single=False, overwrite=True)
 

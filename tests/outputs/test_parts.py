@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pipeline.outputs.columns import part_schema
-from pipeline.outputs.parts import DamagedPartError, Parts, gaps, is_sealed, sealed
+from pipeline.outputs.parts import DamagedPartError, Parts, gaps, is_sealed, seal
 from pipeline.records import Span
 from tests.answers import part
 
@@ -126,8 +126,8 @@ def test_the_seal_is_found_although_a_row_holds_the_same_text(tmp_path: Path) ->
 @example(before=b"", after=b"crc32:")
 def test_a_sealed_file_is_as_long_as_before_and_is_recognised(before: bytes, after: bytes) -> None:
     content = before + b"crc32:00000000" + after
-    assert is_sealed(sealed(content))
-    assert len(sealed(content)) == len(content)
+    assert is_sealed(seal(content))
+    assert len(seal(content)) == len(content)
 
 
 @given(
