@@ -1,1 +1,1 @@
-"""What we ask, and what an answer means: pure functions from row to prompt and from answer to labels."""
+"""The task as pure functions: rows to prompts and keys, answers to labels."""

@@ -1,4 +1,4 @@
-"""How sure the model was of its labels, from the probabilities of its tokens."""
+"""Confidence in an answer's labels, computed from the probabilities of its tokens."""
 
 import json
 import re
@@ -13,23 +13,23 @@ from typing import NamedTuple
 import orjson
 
 REMEMBERED = 1_000
-"""Replies whose layout is kept; a task with few labels has few different ones."""
+"""Number of replies whose layout is cached; a task with few labels has few different replies."""
 
 LONGEST_REMEMBERED = 2_000
-"""Characters of a reply and its log-probabilities."""
+"""Most characters, in a reply and its log-probabilities together, for its layout to be cached."""
 
 STRING = re.compile(r'"((?:[^"\\]|\\.)*)"')
-"""A JSON string, and what stands between its quotes."""
+"""A JSON string; the group is its content."""
 
 NUMBER = r"[-+.0-9eE]+"
 
 
 class _Layout(NamedTuple):
-    """Tells how the tokens of a reply stand in its log-probabilities.
+    """Where the numbers of the labels' tokens are in the serialized log-probabilities of a reply.
 
     Attributes:
-        pattern: Finds the numbers of the tokens that spell labels in each line, if the tokens are the same again.
-        parts: Which of those numbers are each label's, as a range; empty where that cannot be told.
+        pattern: Matches a line with the same tokens; its groups are the numbers of the tokens that spell labels.
+        parts: The range of those groups that belongs to each label; empty if the labels cannot be located.
     """
 
     pattern: re.Pattern[str]
@@ -37,10 +37,10 @@ class _Layout(NamedTuple):
 
 
 class Confidence:
-    """Reads confidences; remembers where in which reply the labels are.
+    """Computes confidences; caches where the labels are in each reply.
 
-    A reply that comes again mostly consists of the same tokens, and one match finds the numbers between them: a third
-    of the work of reading the JSON and looking for the labels.
+    A repeated reply mostly consists of the same tokens, so that one regular expression finds the numbers between them,
+    in a third of the time that it takes to parse the JSON and to locate the labels.
     """
 
     def __init__(self) -> None:
@@ -49,7 +49,7 @@ class Confidence:
     def of_all(
         self, texts: Sequence[str | None], logprobs: Sequence[str | None], labels: Sequence[tuple[str, ...]]
     ) -> list[float | None]:
-        """Return what `of` does for each reply, None where there are no labels or no log-probabilities."""
+        """Compute the confidence of each reply, as `of` does; None without labels or log-probabilities."""
         found: list[float | None] = [None] * len(texts)
         alike: defaultdict[str | None, list[int]] = defaultdict(list)
         for row, (text, numbers, named) in enumerate(zip(texts, logprobs, labels, strict=True)):
@@ -62,10 +62,10 @@ class Confidence:
         return found
 
     def _of_same(self, text: str, lines: Sequence[str], labels: tuple[str, ...]) -> list[float | None]:
-        """Return what `of` does for each of the log-probabilities of one reply: one search for all of them."""
-        first = self.of(text, lines[0], labels)  # which has a layout from here on
+        """Compute the confidences of one reply from several log-probabilities, in one search over all of them."""
+        first = self.of(text, lines[0], labels)  # caches the layout
         layout = self._layouts.get(text)
-        # A token's line end is escaped, so what is found never goes beyond a line.
+        # JSON escapes line ends within tokens, so a match never spans two lines.
         numbers = layout.pattern.findall("\n".join(lines)) if layout else []
         if not layout or len(numbers) != len(lines):
             return [first, *[self.of(text, line, labels) for line in lines[1:]]]
@@ -77,20 +77,20 @@ class Confidence:
         return [exp(logarithm) if logarithm < 0.0 else 1.0 for logarithm in weakest]
 
     def of(self, text: str, logprobs: str, labels: tuple[str, ...]) -> float | None:
-        """Return the probability that the model gave to *labels*: of several, the weakest.
+        """Return the probability, 0 to 1, that the model gave to *labels*; of several, the lowest.
 
-        None where there is no label, or where the place of one of them cannot be told.
+        None if there is no label, or if one of them cannot be located.
 
         Args:
             text: The reply.
             logprobs: JSON array of [token, natural log of its probability] over the whole reply.
-            labels: The labels that were read from the reply: always the same ones from the same reply.
+            labels: The labels parsed from the reply; the same reply always has the same ones.
         """
         layout = self._layouts.get(text)
         if layout and (found := layout.pattern.fullmatch(logprobs)):
             return _weakest(layout.parts, list(map(float, found.groups())))
         pairs = orjson.loads(logprobs)
-        # Where the grammar rewrites the reply, the tokens spell the same labels with other blanks around them.
+        # A server that enforces a grammar may normalize the reply: the tokens then differ from it in white space.
         tokens = tuple([token for token, _ in pairs])
         parts = _parts(tokens, labels) or ()
         if not layout and len(self._layouts) < REMEMBERED and len(text) + len(logprobs) <= LONGEST_REMEMBERED:
@@ -101,7 +101,7 @@ class Confidence:
 def _by_row(
     function: Callable[[Sequence[float]], float], columns: Sequence[Sequence[float]]
 ) -> Sequence[float]:
-    """Return what *function*, `sum` or `min`, makes of each row; of one column nothing else than itself."""
+    """Apply *function*, `sum` or `min`, to each row; a single column is returned as it is."""
     return columns[0] if len(columns) == 1 else list(map(function, zip(*columns, strict=True)))
 
 
@@ -113,7 +113,7 @@ def _weakest(parts: Sequence[tuple[int, int]], values: Sequence[float]) -> float
 
 
 def _layout(tokens: Sequence[str], parts: Sequence[tuple[int, int]]) -> _Layout:
-    """Return how *tokens*, of which *parts* spell labels, stand in log-probabilities as the ledger keeps them."""
+    """Make the layout of *tokens*, whose *parts* spell labels, as the ledger serializes log-probabilities."""
     needed = sorted({number for first, last in parts for number in range(first, last)})
     pairs = [
         re.escape(f"[{orjson.dumps(token).decode()},") + (f"({NUMBER})" if number in needed else NUMBER)
@@ -125,18 +125,18 @@ def _layout(tokens: Sequence[str], parts: Sequence[tuple[int, int]]) -> _Layout:
 
 @lru_cache(maxsize=4096)
 def _parts(tokens: tuple[str, ...], labels: tuple[str, ...]) -> list[tuple[int, int]] | None:
-    """Return which of the *tokens* spell each label, as a range; None if the place of one cannot be told."""
+    """Return the range of *tokens* that spells each label, or None if one cannot be located."""
     spelled = "".join(tokens)
     stops = list(accumulate(map(len, tokens)))
-    places = [_place(spelled, label) for label in labels]
-    if None in places:
+    spans = [_locate(spelled, label) for label in labels]
+    if None in spans:
         return None
-    known = [place for place in places if place is not None]
+    known = [span for span in spans if span is not None]
     return [(bisect_right(stops, start), bisect_left(stops, stop) + 1) for start, stop in known]
 
 
-def _place(text: str, label: str) -> tuple[int, int] | None:
-    """Return where *label* starts and stops in *text*; the last place, as a field may be spelled like it."""
+def _locate(text: str, label: str) -> tuple[int, int] | None:
+    """Return where *label* last starts and stops in *text*; an earlier one may be a field of the same name."""
     folded = label.casefold()
     strings = [found for found in STRING.finditer(text) if _plain(found[1]) == folded]
     found = strings or list(re.finditer(re.escape(label), text, re.IGNORECASE))
@@ -144,9 +144,9 @@ def _place(text: str, label: str) -> tuple[int, int] | None:
 
 
 def _plain(string: str) -> str:
-    """Return what a JSON string says, as labels are compared."""
+    """Decode the content of a JSON string and normalize it, as labels are compared."""
     try:
-        said = json.loads(f'"{string}"') if "\\" in string else string
+        decoded = json.loads(f'"{string}"') if "\\" in string else string
     except ValueError:
-        said = string
-    return str(said).strip().casefold()
+        decoded = string
+    return str(decoded).strip().casefold()

@@ -1,8 +1,8 @@
-"""From answer to labels. A reply outside the set is invalid; it is never mapped by guess.
+"""Parse answers into labels. A reply outside the label set is invalid; it is never mapped by guessing.
 
-What is forgiven, and nothing else: a code fence or one pair of quotes around the reply, spaces around a
-label, its upper or lower case (labels of a task differ by more than case), a bare label where a list or an
-object is due, and a list of one label where one label is due. A cut reply is not mended.
+Tolerated, and nothing else: a code fence or one pair of quotes around the reply, white space around a label, its
+case (the labels of a task differ by more than case), a bare label where a list or an object is expected, and a list
+of one label where one label is expected. A truncated reply is not repaired.
 """
 
 import json
@@ -17,27 +17,27 @@ from pipeline.records import Answer, Answers, Outcome, Outcomes, Status, columns
 from pipeline.tasks.confidence import Confidence
 
 LONGEST_PLAIN = 1000
-"""Characters; a longer reply is no bare label, and is not worth remembering."""
+"""Characters; a longer reply is no bare label, and is not cached."""
 
 SHOWN_CHARACTERS = 80
 
 MAX_ASKS = 2
-"""A reply that names no label is paid for; it is asked once more, stricter, and then kept as invalid."""
+"""How often a prompt is asked: after an invalid reply once more, in a stricter form; then the answer is final."""
 
 
 class Parser:
-    """Turns answers to one task into outcomes."""
+    """Parses the answers to one task into outcomes."""
 
     def __init__(self, task: TaskSettings) -> None:
         self._field = "label" if task.kind == "single" else "labels"
         self._max_labels = task.max_labels or len(task.labels)
         self._known = {label.name.casefold(): label.name for label in task.labels}
         self._confidence = Confidence()
-        # Replies repeat: a run has far fewer different ones than rows.
+        # A run has far fewer different replies than rows.
         self._read = lru_cache(maxsize=4096)(self._read_text)
 
     def outcome(self, answer: Answer) -> Outcome:
-        """Return what *answer* means; never raises for whatever a model may have said."""
+        """Return the outcome of *answer*; never raises, whatever the model replied."""
         meant = self._meaning(answer.text, answer.finish, answer.status, answer.error)
         if answer.logprobs is None or not meant.labels:
             return meant
@@ -45,16 +45,18 @@ class Parser:
         return Outcome(meant.status, meant.labels, confidence)
 
     def outcomes(self, answers: Answers) -> Outcomes:
-        """Return what each of *answers* means, as `outcome` does for one."""
-        told = answers.columns
-        replies = list(zip(told["text"], told["finish"], told["status"], told["error"], strict=True))
+        """Return the outcome of each of *answers*, as `outcome` does for one."""
+        columns = answers.columns
+        replies = list(zip(*(columns[name] for name in ("text", "finish", "status", "error")), strict=True))
         meanings = {reply: self._meaning(*reply) for reply in set(replies)}  # few of them differ
         outcomes = columns_by_name(Outcome._fields, [meanings[reply] for reply in replies])
-        outcomes["confidence"] = self._confidence.of_all(told["text"], told["logprobs"], outcomes["labels"])
+        outcomes["confidence"] = self._confidence.of_all(
+            columns["text"], columns["logprobs"], outcomes["labels"]
+        )
         return outcomes
 
     def is_final(self, status: Status, asks: int) -> bool:
-        """Whether an answer that means *status* after so many *asks* stands, or is worth one more, stricter, ask."""
+        """Return whether an answer of *status* after so many *asks* is final, or worth one more, stricter ask."""
         return status is not Status.INVALID or asks >= MAX_ASKS
 
     def _meaning(
@@ -69,7 +71,7 @@ class Parser:
         return Outcome(Status.INVALID, error=read) if isinstance(read, str) else Outcome(Status.OK, read)
 
     def _read_text(self, text: str) -> tuple[str, ...] | str:
-        """Return the labels in *text*, or a sentence saying why there are none."""
+        """Return the labels in *text*, or a sentence that says why there are none."""
         found = _decode(_unwrap(text))
         if isinstance(found, Mapping):
             if set(found) != {self._field}:
@@ -94,7 +96,7 @@ class Parser:
 
 
 def _unwrap(text: str) -> str:
-    """Take off a code fence around the whole reply."""
+    """Remove a code fence around the whole reply."""
     text = text.strip()
     if text.startswith("```") and text.endswith("```") and "\n" in text:
         text = text[text.index("\n") + 1 : -3].strip()
@@ -102,24 +104,26 @@ def _unwrap(text: str) -> str:
 
 
 def _decode(text: str) -> Any:
-    """Read JSON; what is none is a bare label, perhaps in quotes."""
+    """Parse JSON; text that is not JSON is a bare label, perhaps in quotes. None for what is neither."""
     try:
-        orjson.loads(text)  # strict, and safe against deep nesting; the second reader knows of double keys
+        orjson.loads(
+            text
+        )  # strict, and safe against deep nesting, but blind to repeated keys, which json reports
         return json.loads(text, object_pairs_hook=unique_keys)
     except (ValueError, RecursionError):
         return _unquote(text) if len(text) <= LONGEST_PLAIN and text[:1] not in "{[" else None
 
 
 def _unquote(text: str) -> str:
-    """Take off one pair of single quotes; a pair of double ones is JSON."""
+    """Remove one pair of single quotes; text in double quotes is JSON."""
     return text[1:-1] if len(text) > 1 and text[0] == text[-1] == "'" else text
 
 
 def unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Make a JSON object of *pairs*; for json's object_pairs_hook.
+    """Build a JSON object from *pairs*, as an `object_pairs_hook` for `json.loads`.
 
     Raises:
-        ValueError: If a key stands twice.
+        ValueError: If a key occurs twice.
     """
     found = dict(pairs)
     if len(found) != len(pairs):

@@ -1,8 +1,7 @@
-"""From row to prompt to key.
+"""Render rows into prompts and compute their keys.
 
-The system message is the same bytes for every row, so that a provider can cache it; only the user message
-differs. The row's text is data: it travels as a JSON string on the last line, where nothing inside it can
-pass for an instruction of ours.
+The system message is identical for every row, so that a provider can cache it; only the user message differs. The
+row's text is data: it is sent as a JSON string on the last line, so that nothing in it can pass for an instruction.
 """
 
 import json
@@ -17,7 +16,7 @@ from pipeline.tasks.schema import answer_schema
 from pipeline.tasks.tokens import cut
 
 WORDING = 1
-"""Version of the sentences below. Raise it when one changes: the model may answer differently."""
+"""Version of the wording below. Raise it when a sentence changes, since the model may then answer differently."""
 
 KEY_BYTES = 16
 
@@ -30,12 +29,12 @@ ASK_AGAIN = (
 
 
 def user_message(text: str, *, again: bool = False) -> str:
-    """Return what the model reads about one row; *again* is the stricter form for a second ask."""
+    """Return the user message for one row; *again* selects the stricter wording of a second ask."""
     return (ASK_AGAIN if again else ASK) + _json(text)
 
 
 def system_message(task: TaskSettings) -> str:
-    """Return the message that is the same for all rows: instructions, labels, answer format, examples."""
+    """Return the system message, the same for all rows: instructions, labels, answer format, examples."""
     lines = [task.instructions.strip(), "", "Labels:"]
     lines += [
         f"- {label.name}: {label.description}" if label.description else f"- {label.name}"
@@ -64,17 +63,18 @@ def _answer(task: TaskSettings, label: str | None, labels: Sequence[str] | None)
 
 
 _json = json.JSONEncoder(ensure_ascii=False).encode
-"""Made once: `json.dumps` makes one for each call."""
+"""Created once, because `json.dumps` creates an encoder for each call."""
 
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """A task made ready for its rows.
+    """A task that is ready to render rows.
 
     Attributes:
         settings: The task as configured.
         system: The system message.
-        fingerprint: 16 bytes over everything that can change an answer except the row's text.
+        fingerprint: 16 bytes, a hash of everything that can change an answer except the row's text.
+        schema: The JSON schema that an answer must follow.
     """
 
     settings: TaskSettings
@@ -84,10 +84,10 @@ class Task:
 
     @classmethod
     def from_config(cls, config: Config) -> "Task":
-        """Make the task that *config* describes."""
+        """Build the task that *config* describes."""
         system, schema = system_message(config.task), answer_schema(config.task)
         model = config.model
-        # The template and the cut are not here: they show in the row's text, which is the key's other half.
+        # The template and the cut are left out: they determine the row's text, which is hashed into the key as well.
         identity = {
             "wording": [WORDING, ASK, ASK_AGAIN],
             "provider": model.provider,
@@ -101,7 +101,7 @@ class Task:
         return cls(config.task, system, digest, schema)
 
     def prompts(self, columns: Mapping[str, Sequence[str | None]]) -> Prompts:
-        """Return each row's prompt, or None for a row whose cells are all null or blank."""
+        """Render each row of *columns* into a prompt, or None if all of its cells are null or blank."""
         texts = render_rows(self.settings.text, columns)
         truncated, limit = [False] * len(texts), self.settings.max_text_tokens
         for row, text in enumerate(texts):
@@ -109,19 +109,19 @@ class Task:
                 texts[row], truncated[row] = cut(text, limit)
         try:
             keys = self._keys(texts)
-        except UnicodeEncodeError:  # lone surrogates, which neither UTF-8 nor an endpoint knows: `?` for each
+        except UnicodeEncodeError:  # lone surrogates, which UTF-8 cannot encode, become `?`
             texts = [text and text.encode("utf-8", "replace").decode() for text in texts]
             keys = self._keys(texts)
         return Prompts(keys, texts, truncated)
 
     def _keys(self, texts: Sequence[str | None]) -> list[bytes | None]:
-        begun = blake2b(digest_size=KEY_BYTES, key=self.fingerprint)
+        keyed = blake2b(digest_size=KEY_BYTES, key=self.fingerprint)
         keys: list[bytes | None] = []
         for text in texts:
             if text is None:
                 keys.append(None)
                 continue
-            hashed = begun.copy()  # a third less work than beginning anew
+            hashed = keyed.copy()  # takes a third less time than a new hash
             hashed.update(text.encode())
             keys.append(hashed.digest())
         return keys

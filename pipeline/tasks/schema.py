@@ -8,7 +8,8 @@ from pipeline.config import TaskSettings
 def answer_schema(task: TaskSettings) -> dict[str, Any]:
     """Return the JSON schema that an answer to *task* must follow.
 
-    The root is an object with all properties required and no others, as OpenAI's structured outputs ask.
+    The root is an object whose properties are all required and that allows no others, as OpenAI's structured outputs
+    demand.
     """
     names = {"type": "string", "enum": [label.name for label in task.labels]}
     if task.kind == "single":
