@@ -1,1 +1,1 @@
-"""Rows come in: Parquet and CSV, a file, a folder or a glob, checked before the first request and read in chunks."""
+"""Read the input: Parquet or CSV, from a file, a folder or a glob, checked before the first request, then in chunks."""

@@ -1,4 +1,4 @@
-"""Which files are the input, and are they what their names say."""
+"""Find the input files and check that their contents match their names."""
 
 import glob
 from collections.abc import Iterator
@@ -7,10 +7,10 @@ from pathlib import Path
 
 from pipeline.errors import InputDataError, NoInputError
 
-# A format that is new needs a line here and one in `formats.FORMATS`.
+# A new format needs a line here and one in `formats.FORMATS`.
 _SUFFIXES = {".parquet": "parquet", ".csv": "csv", ".tsv": "csv", ".csv.gz": "csv", ".tsv.gz": "csv"}
 
-# First bytes of files that are mistaken for input, with their common names.
+# First bytes of files that are often mistaken for input, with their common names.
 _MAGIC = {
     b"PAR1": "Parquet",
     b"PARE": "encrypted Parquet",
@@ -27,7 +27,13 @@ _LONGEST_MAGIC = max(map(len, _MAGIC))
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A file to read; the fields are those of `InputFile`."""
+    """A file to read.
+
+    Attributes:
+        path: Its location.
+        name: Its path relative to the given folder, with `/`; for a single file its file name.
+        format: `parquet` or `csv`.
+    """
 
     path: Path
     name: str
@@ -35,28 +41,31 @@ class Found:
 
 
 def discover(path: str) -> tuple[list[Found], bool]:
-    """The files that `path` (a file, a folder or a glob) stands for, sorted by name, and whether it is one file.
+    """Find the files that *path* (a file, a folder or a glob) stands for, sorted by name; and whether it is one file.
 
-    A folder stands for the files right inside it with a known suffix; names that begin with `.` or `_` are left out.
-    Raises NoInputError where there is nothing to read, InputDataError for a suffix that is not known and for formats
-    that are mixed.
+    A folder stands for the files directly inside it that have a known suffix. Files whose names begin with `.` or `_`
+    are left out.
+
+    Raises:
+        NoInputError: If there is nothing to read.
+        InputDataError: If a suffix is unknown, or formats are mixed.
     """
     try:
-        return _discovered(path)
+        return _discover(path)
     except PermissionError as error:
         raise NoInputError(f"{error.filename or path}: cannot be read; check its permissions") from error
 
 
-def _discovered(path: str) -> tuple[list[Found], bool]:
+def _discover(path: str) -> tuple[list[Found], bool]:
     here = Path(path)
     if here.is_dir():
-        found = _known(here, here.iterdir())
+        found = _with_known_suffix(here, here.iterdir())
     elif here.exists():
         if (kind := _format(here)) is None:
             raise InputDataError(f"{path}: has no suffix that is known; name it {', '.join(_SUFFIXES)}")
         return [Found(here, here.name, kind)], True
     elif glob.has_magic(path):
-        found = _known(_fixed_part(here), map(Path, glob.iglob(path, recursive=True)))  # noqa: PTH207 - absolute
+        found = _with_known_suffix(_fixed_part(here), map(Path, glob.iglob(path, recursive=True)))  # noqa: PTH207 - Path.glob takes no absolute pattern
     else:
         raise NoInputError(f"{path}: {_absent(path)}")
     if not found:
@@ -66,9 +75,11 @@ def _discovered(path: str) -> tuple[list[Found], bool]:
 
 
 def refuse_impostor(found: Found) -> None:
-    """Make sure that a file can be opened and begins as its name says.
+    """Ensure that a file can be opened and that its first bytes match its name.
 
-    Raises NoInputError where it cannot be opened, InputDataError naming what it really is.
+    Raises:
+        NoInputError: If it cannot be opened.
+        InputDataError: If it is empty or of another kind; the message names that kind.
     """
     try:
         if not found.path.is_file():
@@ -82,7 +93,7 @@ def refuse_impostor(found: Found) -> None:
     if not head:
         raise InputDataError(f"{found.path}: is empty (0 bytes); not even a header is in it, write it again")
     expected = _expected(found)
-    if (real := _kind(head)) != expected:
+    if (real := _recognize(head)) != expected:
         raise InputDataError(
             f"{found.path}: is {real}, not {expected} as its name says; {_REMEDIES.get(real, _CONVERT)}"
         )
@@ -102,7 +113,7 @@ def _format(path: Path) -> str | None:
     return next((kind for suffix, kind in _SUFFIXES.items() if name.endswith(suffix)), None)
 
 
-def _known(root: Path, paths: Iterator[Path]) -> list[Found]:
+def _with_known_suffix(root: Path, paths: Iterator[Path]) -> list[Found]:
     return sorted(
         (
             Found(path, path.relative_to(root).as_posix(), kind)
@@ -114,7 +125,7 @@ def _known(root: Path, paths: Iterator[Path]) -> list[Found]:
 
 
 def _fixed_part(pattern: Path) -> Path:
-    """The folder that all matches of a glob share."""
+    """Return the folder that all matches of a glob have in common."""
     while glob.has_magic(str(pattern)):
         pattern = pattern.parent
     return pattern
@@ -141,5 +152,5 @@ def _expected(found: Found) -> str:
     return "gzip" if found.name.lower().endswith(".gz") else "text"
 
 
-def _kind(head: bytes) -> str:
+def _recognize(head: bytes) -> str:
     return next((kind for magic, kind in _MAGIC.items() if head.startswith(magic)), "text")

@@ -1,4 +1,4 @@
-"""Parquet files: the footer is checked against the file, then row groups are streamed a batch at a time."""
+"""Parquet files: check the footer against the file, then stream row groups in batches."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -16,11 +16,11 @@ from pipeline.inputs.source import Block, Contents, Table
 _TAIL_BYTES = 8  # the footer's length (4 bytes, little endian), then its magic number
 _READ_BYTES = 1 << 20
 
-# A row group this large that shrank this much is no text that anybody wrote. Real text shrinks 2 to 20 times,
-# dictionaries do not count (their declared size is the encoded one), and one cell of 100 MB still passes.
+# A row group this large that was compressed this much is not real text but a decompression bomb. Real text shrinks 2 to
+# 20 times, dictionaries do not count (their declared size is the encoded one), and one cell of 100 MB still passes.
 _SUSPECT_BYTES = 128 << 20
 _SUSPECT_RATIO = 200
-# One run of equal values costs some 50 bytes of page, and writers begin a new page after a million rows or fewer.
+# A run of equal values takes about 50 bytes of page, and writers begin a new page after at most a million rows.
 _ROWS_PER_BYTE = 1_000_000
 
 
@@ -33,7 +33,7 @@ class ParquetTable:
     def batches(
         self, block: Block, columns: Sequence[str] | None, *, max_rows: int, max_bytes: int
     ) -> Iterator[pa.RecordBatch]:
-        """The rows of a row group in order; see `Table`."""
+        """Read the rows of a row group in order; see `Table`."""
         row_bytes = block.size / block.rows * _share(self._file.metadata, columns)
         rows = max(1, int(min(max_rows, max_bytes / max(1.0, row_bytes))))
         found: Iterator[pa.RecordBatch] = self._file.iter_batches(
@@ -44,29 +44,29 @@ class ParquetTable:
 
 @contextmanager
 def open_table(path: Path, settings: CsvSettings, names: Sequence[str]) -> Iterator[Table]:
-    """Open a file; raises OSError or pa.ArrowException where that fails."""
-    del settings, names  # a Parquet file knows both
+    """Open a file; see `Format`."""
+    del settings, names  # for CSV only
     with _open(path) as file:
         yield ParquetTable(file)
 
 
 def inspect(path: Path, settings: CsvSettings) -> Contents:
-    """Check the footer and read the first row; see `Format`."""
+    """Check the footer and decode the first row; see `Format`."""
     del settings
     digest = _footer_digest(path)
     try:
         with _open(path) as file:
             contents = Contents(file.schema_arrow, tuple(_blocks(file.metadata)), digest)
-            _refuse_groups_that_lie(path, file.metadata)
+            _refuse_impossible_groups(path, file.metadata)
             _try_first_row(file, contents.blocks)
-            _refuse_columns_that_lie(path, file.metadata)
-    except (OSError, ValueError, pa.ArrowException) as error:  # ValueError: a name in the footer is no UTF-8
+            _refuse_impossible_columns(path, file.metadata)
+    except (OSError, ValueError, pa.ArrowException) as error:  # ValueError: a name in the footer is not UTF-8
         raise InputDataError(f"{path}: {_reason(error)}") from error
     return contents
 
 
 def _open(path: Path) -> pq.ParquetFile:
-    # No memory map: a file that is cut short while mapped kills the process. No pre-buffering: it holds whole row groups.
+    # A memory map would kill the process if the file were truncated; pre-buffering would hold whole row groups.
     return pq.ParquetFile(
         path, memory_map=False, pre_buffer=False, buffer_size=_READ_BYTES, page_checksum_verification=True
     )
@@ -82,22 +82,22 @@ def _blocks(footer: pq.FileMetaData) -> Iterator[Block]:
 
 
 def _first_group(footer: pq.FileMetaData) -> tuple[int, Any]:
-    """The first row group that has rows, or an empty one where none has, with its number."""
+    """Return the number of the first row group that has rows and the group; None for the group if none has rows."""
     groups = ((number, footer.row_group(number)) for number in range(footer.num_row_groups))
     return next(((number, group) for number, group in groups if group.num_rows), (0, None))
 
 
 def _columns(group: Any) -> Iterator[Any]:
-    """The columns of a row group that has been read from.
+    """Yield the columns of a row group from which a row has been read.
 
-    On metadata that it cannot read, pyarrow raises in a reader but ends the whole process here. For the same reason
-    never ask a column for its `compression`.
+    On corrupt metadata a pyarrow reader raises, whereas this access aborts the process: so read a row first. For the
+    same reason a column must never be asked for its `compression`.
     """
     return (group.column(number) for number in range(group.num_columns if group else 0))
 
 
 def _share(footer: pq.FileMetaData, columns: Sequence[str] | None) -> float:
-    """How much of a row's bytes these columns have, judged by the first row group."""
+    """Return the share of a row's bytes, 0 to 1, that *columns* have in the first row group."""
     needed, total = 0, 0
     for column in _columns(_first_group(footer)[1]):
         path, size = column.path_in_schema, column.total_uncompressed_size
@@ -108,7 +108,7 @@ def _share(footer: pq.FileMetaData, columns: Sequence[str] | None) -> float:
 
 
 def _footer_digest(path: Path) -> str:
-    """Hash of the footer, which holds the size and the place of every page."""
+    """Hash the footer, which holds the size and the offset of every column chunk."""
     with path.open("rb") as file:
         size = file.seek(0, 2)
         file.seek(max(0, size - _TAIL_BYTES))
@@ -126,8 +126,8 @@ def _bad_end(tail: bytes) -> str:
     return "is a Parquet file that was cut short: its footer is missing; write or copy it again"
 
 
-def _refuse_groups_that_lie(path: Path, footer: pq.FileMetaData) -> None:
-    """Raise InputDataError where the row groups declare what a file of this size cannot hold."""
+def _refuse_impossible_groups(path: Path, footer: pq.FileMetaData) -> None:
+    """Raise InputDataError if a row group declares more than a file of this size can hold."""
     stored = path.stat().st_size
     groups = [footer.row_group(number) for number in range(footer.num_row_groups)]
     if footer.num_rows != sum(group.num_rows for group in groups):
@@ -135,12 +135,12 @@ def _refuse_groups_that_lie(path: Path, footer: pq.FileMetaData) -> None:
             f"{path}: declares {footer.num_rows} rows, its row groups other numbers; write it again"
         )
     for number, group in enumerate(groups):
-        if lie := _lie(group.num_rows, group.total_byte_size, stored):
-            raise InputDataError(f"{path}: row group {number}: {lie}")
+        if problem := _impossible(group.num_rows, group.total_byte_size, stored):
+            raise InputDataError(f"{path}: row group {number}: {problem}")
 
 
-def _refuse_columns_that_lie(path: Path, footer: pq.FileMetaData) -> None:
-    """The same for each column of the row group whose first row was read."""
+def _refuse_impossible_columns(path: Path, footer: pq.FileMetaData) -> None:
+    """Raise InputDataError if a column of the first row group declares more than its bytes can hold."""
     size = path.stat().st_size
     number, group = _first_group(footer)
     for index, column in enumerate(_columns(group)):
@@ -149,17 +149,17 @@ def _refuse_columns_that_lie(path: Path, footer: pq.FileMetaData) -> None:
             column.total_compressed_size,
             column.total_uncompressed_size,
         )
-        lie = _lie(group.num_rows, declared, stored)
+        problem = _impossible(group.num_rows, declared, stored)
         if not 0 <= stored <= size:
-            lie = f"declares {stored} bytes in a file of {size}, which is damaged or cut; write it again"
+            problem = f"declares {stored} bytes in a file of {size}, which is damaged or cut; write it again"
         elif footer.schema.column(index).max_repetition_level == 0 and column.num_values != group.num_rows:
-            lie = f"declares {column.num_values} values for {group.num_rows} rows; write the file again"
-        if lie:
-            raise InputDataError(f"{path}: row group {number}, column {name!r}: {lie}")
+            problem = f"declares {column.num_values} values for {group.num_rows} rows; write the file again"
+        if problem:
+            raise InputDataError(f"{path}: row group {number}, column {name!r}: {problem}")
 
 
-def _lie(rows: int, declared: int, stored: int) -> str | None:
-    """Why `stored` bytes cannot hold that many rows or decoded bytes, or None where they may."""
+def _impossible(rows: int, declared: int, stored: int) -> str | None:
+    """Say why *stored* bytes cannot hold so many rows or *declared* decoded bytes; None if they can."""
     if min(rows, declared) < 0 or rows > stored * _ROWS_PER_BYTE:
         return f"declares {rows} rows in {stored} bytes; write the file again"
     if declared > _SUSPECT_BYTES and declared > stored * _SUSPECT_RATIO:
@@ -171,13 +171,13 @@ def _lie(rows: int, declared: int, stored: int) -> str | None:
 
 
 def _try_first_row(file: pq.ParquetFile, blocks: Sequence[Block]) -> None:
-    """Decode one page of every column: an unknown codec or an encrypted column shows itself here."""
+    """Decode one page of every column, which fails for an unknown codec and for an encrypted column."""
     if blocks and next(file.iter_batches(1, [blocks[0].offset], use_threads=False), None) is None:
         raise ValueError("it declares rows and has none")
 
 
 def _reason(error: Exception) -> str:
-    """What pyarrow found, in one line with its remedy."""
+    """Word pyarrow's error in one line, with its remedy."""
     found = " ".join(str(error).split())
     for word, meaning in _MEANINGS.items():
         if word in found.lower():

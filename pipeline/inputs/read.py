@@ -1,4 +1,4 @@
-"""Spans of rows become chunks of text; whole files become batches for publishing."""
+"""Read spans of rows as chunks of text, and whole files as batches for publishing."""
 
 import zlib
 from bisect import bisect_left, bisect_right
@@ -16,8 +16,8 @@ from pipeline.inputs.source import Block, InputFile, Source, Table
 from pipeline.inputs.text import as_text, byte_lengths, cells
 from pipeline.records import Chunk, Span
 
-# Small, because a batch stays in the processor's cache, and because a value that repeats is stored once and decoded
-# into every row that has it.
+# Small, so that a batch fits the processor's cache, and because a value that is stored once for many rows is decoded
+# into each of them.
 _TEXT = {"max_rows": 512, "max_bytes": 4 << 20}
 _PUBLISH = {"max_rows": 8192, "max_bytes": 16 << 20}
 
@@ -30,17 +30,26 @@ def read_chunks(
     max_rows: int = 4096,
     max_bytes: int = 16 << 20,
 ) -> Iterator[Chunk]:
-    """The rows of `spans` as chunks, in order, decoding nothing but `columns`.
+    """Yield the rows of *spans* as chunks, in order, decoding only *columns*.
 
-    `spans` are in row order and do not overlap. A chunk lies within one span, has at most `max_rows` rows and at most
-    `max_bytes` bytes of text, but at least one row; where chunks end follows from the rows and the arguments alone.
-    Raises InputDataError naming file and rows where the file cannot be read as the survey found it.
+    A chunk lies within one span. Chunk boundaries depend only on the rows and the arguments, not on how the
+    files are stored.
+
+    Args:
+        source: The surveyed input.
+        columns: Names of the columns to read.
+        spans: The rows to read, in row order and without overlaps.
+        max_rows: Most rows in a chunk.
+        max_bytes: Most bytes of UTF-8 text in a chunk, except in a chunk of one row.
+
+    Raises:
+        InputDataError: If a file can no longer be read as the survey found it; names the file and the rows.
     """
     names = tuple(dict.fromkeys(columns))
     for number, of_file in groupby(spans, key=lambda span: span.file):
         file, wanted = source.files[number], list(of_file)
         packer = _Packer(names, max_rows, max_bytes)
-        with _opened(source, file) as table:
+        with _open(source, file) as table:
             for row, batch in _needed(table, file, names, wanted, _TEXT):
                 yield from packer.add(row, batch, wanted)
         yield from packer.flush()
@@ -49,18 +58,21 @@ def read_chunks(
 def read_batches(
     source: Source, file: InputFile, columns: Sequence[str] | None = None
 ) -> Iterator[pa.RecordBatch]:
-    """All rows of a file in order with their own types; `columns` None means all columns.
+    """Yield all rows of *file* in order, in their original types; *columns* None means all columns.
 
-    A batch has some 16 MiB, or one row that is larger. Raises InputDataError as `read_chunks` does.
+    A batch has about 16 MiB, or a single row that is larger.
+
+    Raises:
+        InputDataError: If the file can no longer be read as the survey found it; names the file and the rows.
     """
     everything = [Span(0, 0, file.rows, file.first_row)]
-    with _opened(source, file) as table:
+    with _open(source, file) as table:
         for _, batch in _needed(table, file, columns, everything, _PUBLISH):
             yield batch
 
 
 @contextmanager
-def _opened(source: Source, file: InputFile) -> Iterator[Table]:
+def _open(source: Source, file: InputFile) -> Iterator[Table]:
     try:
         with format_named(file.format).open_table(file.path, source.csv, source.schema.names) as table:
             yield table
@@ -75,7 +87,7 @@ def _needed(
     wanted: Sequence[Span],
     at_once: dict[str, int],
 ) -> Iterator[tuple[int, pa.RecordBatch]]:
-    """The batches that hold wanted rows, each with the number of its first row in the file."""
+    """Yield the batches that contain wanted rows, each after the number of its first row in the file."""
     for block in file.blocks:
         inside = _overlapping(wanted, block.first, block.stop)
         if not inside:
@@ -112,19 +124,19 @@ def _overlapping(spans: Sequence[Span], start: int, stop: int) -> Sequence[Span]
 
 @dataclass(slots=True)
 class _Packer:
-    """Collects rows of one span until a chunk is full."""
+    """Collects the rows of one span until a chunk is full."""
 
     columns: tuple[str, ...]
     max_rows: int
     max_bytes: int
     _span: Span | None = None
-    _start: int = 0  # row in the file
+    _start: int = 0  # row within the file
     _rows: int = 0
     _bytes: int = 0
     _texts: list[list[pa.Array]] = field(default_factory=list)
 
     def add(self, row: int, batch: pa.RecordBatch, spans: Sequence[Span]) -> Iterator[Chunk]:
-        """Take the rows of `batch`, which begins at `row`, that are in one of `spans`."""
+        """Add the rows of *batch*, whose first row is *row*, that are in *spans*; yield the chunks that are full."""
         texts = [as_text(batch.column(name)) for name in self.columns]
         lengths = _row_lengths(texts, batch.num_rows)
         for span in _overlapping(spans, row, row + batch.num_rows):
@@ -135,7 +147,7 @@ class _Packer:
             yield from self._fill(texts, lengths, row, start, stop)
 
     def flush(self) -> Iterator[Chunk]:
-        """What was collected, if anything, as a chunk."""
+        """Yield the collected rows, if any, as a chunk."""
         if self._rows and self._span:
             stop = self._start + self._rows
             first_row = self._span.first_row + self._start - self._span.start
@@ -165,7 +177,7 @@ class _Packer:
 
 
 def _row_lengths(texts: Sequence[pa.Array], rows: int) -> pa.Array:
-    """Bytes of text in each row."""
+    """Return the bytes of text in each row."""
     total = pa.repeat(pa.scalar(0, pa.int64()), rows)
     for text in texts:
         total = pc.add(total, byte_lengths(text))
@@ -173,7 +185,7 @@ def _row_lengths(texts: Sequence[pa.Array], rows: int) -> pa.Array:
 
 
 def _fitting(lengths: pa.Array, room: int) -> tuple[int, int]:
-    """How many of the first rows have at most `room` bytes together, and how many bytes they have."""
+    """Return how many of the first rows together have at most *room* bytes, and their number of bytes."""
     total = pc.sum(lengths).as_py() or 0
     if total <= room:
         return len(lengths), total

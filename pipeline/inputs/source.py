@@ -1,4 +1,4 @@
-"""What a survey knows about the input: its files, their rows, where the rows are, and whether they changed."""
+"""The surveyed input: its files, where their rows are, and whether they have changed since."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -17,13 +17,13 @@ from pipeline.records import Span
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """Rows of a file that are stored together: a Parquet row group, or some MiB of whole CSV records.
+    """Rows that are stored together: a Parquet row group, or about 2 MiB of whole CSV records.
 
     Attributes:
-        first: Number of its first row, within the file from 0.
+        first: Number of its first row, counted within the file from 0.
         rows: Number of rows.
-        offset: Parquet: number of the row group. CSV: where it begins in the file's text as UTF-8, in bytes.
-        size: Bytes, decoded.
+        offset: Parquet: number of the row group. CSV: byte at which it begins in the file's text as UTF-8.
+        size: Number of bytes, uncompressed.
     """
 
     first: int
@@ -39,7 +39,13 @@ class Block:
 
 @dataclass(frozen=True, slots=True)
 class Stamp:
-    """What the file system tells about a file; another stamp means other bytes."""
+    """A file's metadata in the file system; a different stamp means that the bytes may differ.
+
+    Attributes:
+        size: Bytes.
+        mtime_ns: Time of the last modification in Unix nanoseconds.
+        inode: Inode number.
+    """
 
     size: int
     mtime_ns: int
@@ -47,19 +53,23 @@ class Stamp:
 
     @classmethod
     def of(cls, path: Path) -> "Stamp":
-        """Ask the file system; raises OSError where there is no such file."""
-        found = os.stat(path)  # noqa: PTH116 - Path.stat is the same call behind one more frame
+        """Take the stamp of the file at *path*.
+
+        Raises:
+            OSError: If there is no such file.
+        """
+        found = os.stat(path)  # noqa: PTH116 - Path.stat is the same call, one frame deeper
         return cls(found.st_size, found.st_mtime_ns, found.st_ino)
 
 
 @dataclass(frozen=True, slots=True)
 class Contents:
-    """What one file turned out to hold.
+    """The contents of one file, as an inspection found them.
 
     Attributes:
         schema: Its columns.
-        blocks: Where its rows are, in row order.
-        digest: What identifies the bytes beyond their stamp and how they are read; may be empty.
+        blocks: The blocks that hold its rows, in row order.
+        digest: Identifies the bytes, beyond their stamp, and how they are read; may be empty.
     """
 
     schema: pa.Schema
@@ -72,14 +82,14 @@ class InputFile:
     """One file of the input.
 
     Attributes:
-        path: Where it is.
-        name: Its path relative to the folder that was given, with `/`; for a single file its file name.
+        path: Its location.
+        name: Its path relative to the given folder, with `/`; for a single file its file name.
         format: `parquet` or `csv`.
         rows: Number of rows.
-        fingerprint: Identity of its bytes, whatever its name: changes when they change.
+        fingerprint: Identifies its bytes, whatever its name; changes when they change.
         first_row: `row_index` of its first row, counted over the whole input.
-        blocks: Where its rows are, in row order.
-        stamp: What the file system said at the survey.
+        blocks: The blocks that hold its rows, in row order.
+        stamp: Its stamp at the time of the survey.
     """
 
     path: Path
@@ -98,11 +108,11 @@ class Source:
 
     Attributes:
         files: In order of their names; row indices run through them.
-        schema: All columns of the table, with the first file's metadata; of a CSV each is a string.
-        rows: Number of rows of all files.
-        single: Whether a file was given, rather than a folder or a glob.
-        fingerprint: Identity of all bytes in order.
-        csv: How CSV files are to be read.
+        schema: All columns of the table, with the first file's metadata; CSV columns are strings.
+        rows: Number of rows in all files.
+        single: Whether one file was given, rather than a folder or a glob.
+        fingerprint: Identifies the bytes of all files, in order.
+        csv: How to read CSV files.
     """
 
     files: tuple[InputFile, ...]
@@ -114,46 +124,53 @@ class Source:
 
 
 class Table(Protocol):
-    """An open file, whatever its format."""
+    """An open file of any format."""
 
     def batches(
         self, block: Block, columns: Sequence[str] | None, *, max_rows: int, max_bytes: int
     ) -> Iterator[pa.RecordBatch]:
-        """The rows of a block in order, at most `max_rows` and about `max_bytes` at a time.
+        """Yield the rows of *block* in order, in batches of at most *max_rows* rows and about *max_bytes* bytes.
 
-        Blocks are asked for in row order; `columns` None means all of them.
+        Blocks must be requested in row order; *columns* None means all columns.
         """
 
 
 class Format(Protocol):
-    """How files of one format are looked into and read."""
+    """Inspects and reads the files of one format."""
 
     def inspect(self, path: Path, settings: CsvSettings) -> Contents:
-        """Look into a file and check all that can be checked before it is read for good.
+        """Check everything about a file that can be checked before its rows are read, and return its contents.
 
-        Raises InputDataError, with one line for the user.
+        Raises:
+            InputDataError: If the file cannot be used; one line for the user.
+            ConfigError: If *settings* do not fit the file.
         """
 
     def open_table(
         self, path: Path, settings: CsvSettings, names: Sequence[str]
     ) -> AbstractContextManager[Table]:
-        """Open a file whose columns, in order, are `names`."""
+        """Open a file whose columns, in order, are *names*.
+
+        Raises:
+            OSError, pa.ArrowException: If it cannot be opened.
+        """
 
 
 def fingerprint(*parts: object) -> str:
-    """32 hexadecimal digits that stand for `parts`."""
+    """Hash *parts* into 32 hexadecimal digits."""
     return blake2b(repr(parts).encode("utf-8", "surrogateescape"), digest_size=16).hexdigest()
 
 
 def whole(source: Source) -> list[Span]:
-    """One span per file that has rows: all that there is to do at first."""
+    """Return one span for each file that has rows: together all rows of *source*."""
     return [Span(n, 0, file.rows, file.first_row) for n, file in enumerate(source.files) if file.rows]
 
 
 def ensure_unchanged(source: Source) -> None:
-    """Make sure that the files are still those of the survey.
+    """Ensure that no file has changed since the survey.
 
-    Raises InputDataError naming every file whose size, time or inode differ, or that is gone.
+    Raises:
+        InputDataError: If a file's size, time or inode differs, or it is gone; names every such file.
     """
     problems = [problem for file in source.files if (problem := _change(file))]
     if problems:

@@ -1,4 +1,4 @@
-"""A few rows of an input, cut out into a file of their own."""
+"""Copy some rows of an input into a file of their own."""
 
 import random
 from collections.abc import Sequence
@@ -13,12 +13,17 @@ from pipeline.system.atomic import replacing
 
 
 def sample_rows(rows: int, count: int, seed: int) -> Sequence[int]:
-    """Choose *count* of *rows* row indices at random, in order; the same *seed* chooses the same."""
-    return sorted(random.Random(seed).sample(range(rows), min(count, rows)))  # noqa: S311 - no secret
+    """Draw *count* of the row indices below *rows* at random, in ascending order; the same *seed* draws the same."""
+    return sorted(random.Random(seed).sample(range(rows), min(count, rows)))  # noqa: S311 - not a secret
 
 
 def cut_rows(source: Source, rows: Sequence[int], path: Path) -> None:
-    """Write the rows of *source* at the ascending indices *rows* to the Parquet file *path*."""
+    """Copy the rows of *source* at the ascending indices *rows* to the Parquet file *path*.
+
+    Raises:
+        InputDataError: If a file can no longer be read as the survey found it.
+        OSError: If *path* cannot be written.
+    """
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     waiting, position = list(reversed(rows)), 0
     with replacing(path, 0o600) as temporary, pq.ParquetWriter(temporary, source.schema) as writer:

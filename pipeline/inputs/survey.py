@@ -1,4 +1,4 @@
-"""Everything that can be wrong with the input is found here, before the first request."""
+"""Survey the input: find everything that is wrong with it before the first request."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -20,8 +20,8 @@ _NAMES_SHOWN = 50
 
 
 @dataclass(frozen=True, slots=True)
-class _Seen:
-    """A file and what it holds."""
+class _Inspected:
+    """A file and its contents."""
 
     found: Found
     stamp: Stamp
@@ -33,32 +33,40 @@ class _Seen:
 
 
 def survey(settings: InputSettings, used: Sequence[str], *, cache: Path | None = None) -> Source:
-    """Find the files of the input and check them all; nothing of them stays in cached.
+    """Find the input files and check all of them; no rows stay in memory.
 
-    `used` are the columns whose text is needed: each must be there once and have a text. Parquet costs its footers
-    and one page per column, CSV one pass over the file; `cache` names a JSON file that remembers that pass for files
-    that have not changed since.
+    A Parquet file takes reading its footer and one page per column, a CSV file one pass over all of it.
 
-    Raises, with a line for each problem of each file: NoInputError where there is nothing to read, InputDataError for
-    files that cannot be used, ConfigError for a column or a setting that does not fit them.
+    Args:
+        settings: The section `input` of the config.
+        used: The columns whose text is needed: each must exist, be unique and have a text.
+        cache: A JSON file that saves the pass over CSV files that have not changed since; None for none.
+
+    Raises:
+        NoInputError: If there is nothing to read.
+        InputDataError: If files cannot be used.
+        ConfigError: If a column or a setting does not fit the files.
+
+        Whichever comes first is raised, with one line for each problem of each file.
     """
     found, single = discover(settings.path)
     cached = SurveyCache.load(cache, settings.csv)
-    seen, problems = _look(found, settings.csv, cached)
+    inspected, problems = _inspect(found, settings.csv, cached)
     cached.save()
-    if seen:
-        problems += _used_problems(settings.path, seen[0], used)
-        problems += [problem for other in seen[1:] for problem in _differences(seen[0], other)]
+    if inspected:
+        first, *others = inspected
+        problems += _used_problems(settings.path, first, used)
+        problems += [problem for other in others for problem in _differences(first, other)]
     if problems:
         lines = [line for problem in problems for line in problem.problems]
         raise type(problems[0])(*lines)
-    return _source(seen, settings.csv, single=single)
+    return _source(inspected, settings.csv, single=single)
 
 
-def _look(
+def _inspect(
     found: Sequence[Found], csv: CsvSettings, cached: SurveyCache
-) -> tuple[list[_Seen], list[PipelineError]]:
-    seen: list[_Seen] = []
+) -> tuple[list[_Inspected], list[PipelineError]]:
+    inspected: list[_Inspected] = []
     problems: list[PipelineError] = []
     for file in found:
         try:
@@ -71,12 +79,12 @@ def _look(
         except PipelineError as problem:
             problems.append(problem)
         else:
-            seen.append(_Seen(file, stamp, contents))
-    return seen, problems
+            inspected.append(_Inspected(file, stamp, contents))
+    return inspected, problems
 
 
-def _source(seen: Sequence[_Seen], csv: CsvSettings, *, single: bool) -> Source:
-    firsts = accumulate((file.rows for file in seen), initial=0)
+def _source(inspected: Sequence[_Inspected], csv: CsvSettings, *, single: bool) -> Source:
+    firsts = accumulate((file.rows for file in inspected), initial=0)
     files = tuple(
         InputFile(
             path=file.found.path,
@@ -88,11 +96,11 @@ def _source(seen: Sequence[_Seen], csv: CsvSettings, *, single: bool) -> Source:
             blocks=file.contents.blocks,
             stamp=file.stamp,
         )
-        for file, first in zip(seen, firsts, strict=False)
+        for file, first in zip(inspected, firsts, strict=False)
     )
     return Source(
         files=files,
-        schema=_schema([file.contents.schema for file in seen]),
+        schema=_schema([file.contents.schema for file in inspected]),
         rows=sum(file.rows for file in files),
         single=single,
         fingerprint=fingerprint(*(file.fingerprint for file in files)),
@@ -101,17 +109,17 @@ def _source(seen: Sequence[_Seen], csv: CsvSettings, *, single: bool) -> Source:
 
 
 def _schema(schemas: Sequence[pa.Schema]) -> pa.Schema:
-    """Return the first of *schemas*, in which a column may have nulls if it may in any of them."""
+    """Return the first of *schemas*, with each column nullable if it is nullable in any of them."""
     first = schemas[0]
     fields = [
-        field.with_nullable(any(schema.field(place).nullable for schema in schemas))
-        for place, field in enumerate(first)
+        field.with_nullable(any(schema.field(index).nullable for schema in schemas))
+        for index, field in enumerate(first)
     ]
     return pa.schema(fields, first.metadata)
 
 
-def _used_problems(path: str, first: _Seen, used: Sequence[str]) -> Iterator[PipelineError]:
-    """What keeps the used columns from being used."""
+def _used_problems(path: str, first: _Inspected, used: Sequence[str]) -> Iterator[PipelineError]:
+    """Yield what is wrong with the used columns."""
     schema = first.contents.schema
     names: list[str] = schema.names
     if first.found.format == "csv" and not set(used) <= set(names) and (hint := other_delimiter(names)):
@@ -130,8 +138,8 @@ def _used_problems(path: str, first: _Seen, used: Sequence[str]) -> Iterator[Pip
             )
 
 
-def _differences(first: _Seen, other: _Seen) -> Iterator[PipelineError]:
-    """How the columns of a file differ from those of the first one."""
+def _differences(first: _Inspected, other: _Inspected) -> Iterator[PipelineError]:
+    """Yield how the columns of a file differ from those of the first one."""
     expected, found = _types(first.contents.schema), _types(other.contents.schema)
     where, there = other.found.path, first.found.name
     for name in [name for name in expected if name not in found]:

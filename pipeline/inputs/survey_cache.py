@@ -1,4 +1,4 @@
-"""What an earlier survey found in CSV files that have not changed: a rerun need not pass over them again."""
+"""A cache of surveyed CSV files, so that a rerun need not read unchanged ones again."""
 
 import json
 from contextlib import suppress
@@ -12,12 +12,17 @@ from pipeline.config import CsvSettings
 from pipeline.inputs.source import Block, Contents, Stamp
 from pipeline.system import atomic
 
-_VERSION = 1  # of the file's layout and of the checks that a remembered file has passed
+_VERSION = 1  # raise it when the layout of the cache changes, or the checks that a cached file has passed
 
 
 @dataclass(slots=True)
 class SurveyCache:
-    """A JSON file of surveyed CSV files; one that is damaged or cannot be written only costs time."""
+    """A JSON file of surveyed CSV files; if it is damaged or cannot be written, that only costs time.
+
+    Attributes:
+        path: The JSON file; None caches nothing.
+        settings: What the results depend on, besides the files.
+    """
 
     path: Path | None
     settings: list[Any]
@@ -26,16 +31,16 @@ class SurveyCache:
 
     @classmethod
     def load(cls, path: Path | None, csv: CsvSettings) -> "SurveyCache":
-        """Read the file, if there is one that was written under the same CSV settings."""
-        memory = cls(path, [_VERSION, csv.delimiter, csv.encoding, csv.quote])
+        """Read the cache at *path*; it is empty if it does not exist or was written with other CSV settings."""
+        cache = cls(path, [_VERSION, csv.delimiter, csv.encoding, csv.quote])
         with suppress(OSError, ValueError):
             found = json.loads(path.read_bytes()) if path else None
-            if isinstance(found, dict) and found.get("settings") == memory.settings:
-                memory._old = found["files"]
-        return memory
+            if isinstance(found, dict) and found.get("settings") == cache.settings:
+                cache._old = found["files"]
+        return cache
 
     def get(self, path: Path, stamp: Stamp) -> Contents | None:
-        """What the file with this stamp holds, if that is known."""
+        """Return the contents of the file at *path* with this *stamp*, or None if they are not cached."""
         with suppress(KeyError, TypeError, ValueError):
             kept = self._old[str(path)]
             if Stamp(*kept["stamp"]) == stamp:
@@ -46,8 +51,8 @@ class SurveyCache:
         return None
 
     def put(self, path: Path, stamp: Stamp, contents: Contents) -> None:
-        """Remember a file; only text columns are, because other files are quick to look into again."""
-        if any(kind != pa.string() for kind in contents.schema.types):
+        """Add the contents of a file, if it is a CSV file; others are quick to inspect again."""
+        if any(kind != pa.string() for kind in contents.schema.types):  # a CSV file has strings only
             return
         self._new[str(path)] = {
             "stamp": astuple(stamp),
@@ -57,7 +62,7 @@ class SurveyCache:
         }
 
     def save(self) -> None:
-        """Write what this survey found, if it differs."""
+        """Write the files of this survey, if they differ from those that were read."""
         if self.path is None or self._new == self._old:
             return
         with suppress(OSError):

@@ -1,14 +1,16 @@
-"""Arrow columns as text: what a prompt shows of a number, a date, a dictionary or a string."""
+"""Convert Arrow columns to text, as a prompt shows a number, a date, a dictionary or a string."""
 
 import pyarrow as pa
 
 
 def has_text(kind: pa.DataType) -> bool:
-    """Whether values of this Arrow type have one obvious text: not nested, not binary, in no unknown time zone."""
+    """Return whether values of an Arrow type have an obvious text: not nested, not binary, in no unknown time zone."""
     kind = _plain(kind)
     if pa.types.is_nested(kind) or _is_binary(kind):
         return False
-    if pa.types.is_string(kind) or pa.types.is_large_string(kind):  # the usual case, without pyarrow.compute
+    if pa.types.is_string(kind) or pa.types.is_large_string(
+        kind
+    ):  # the usual case, which need not import pyarrow.compute
         return True
     sample = pa.array([0]).cast(kind) if pa.types.is_timestamp(kind) else pa.nulls(1, kind)
     try:
@@ -19,10 +21,12 @@ def has_text(kind: pa.DataType) -> bool:
 
 
 def as_text(column: pa.Array) -> pa.Array:
-    """The same cells as strings: Arrow's own words for them, so 1.10 as a decimal stays 1.10.
+    """Cast *column* to strings as Arrow formats its values: the decimal 1.10 stays 1.10.
 
-    Dictionaries stay dictionaries (of strings), because decoded they may be far larger.
-    Raises pa.ArrowException where a cell has no text (a time zone that nobody knows).
+    A dictionary stays a dictionary, of strings, because it may be far larger when decoded.
+
+    Raises:
+        pa.ArrowException: If a cell has no text, such as a time in an unknown time zone.
     """
     if isinstance(column.type, pa.BaseExtensionType):
         column = column.storage
@@ -36,8 +40,8 @@ def as_text(column: pa.Array) -> pa.Array:
 
 
 def byte_lengths(text: pa.Array) -> pa.Array:
-    """UTF-8 bytes of each cell, int64; 0 for a null. Takes what `as_text` gives."""
-    import pyarrow.compute as pc  # noqa: PLC0415 - 50 ms that only reading needs, not `check`
+    """Return the UTF-8 bytes of each cell as int64, 0 for a null; *text* comes from `as_text`."""
+    import pyarrow.compute as pc  # noqa: PLC0415 - takes 50 ms to import, and `check` does not need it
 
     if pa.types.is_dictionary(text.type):
         lengths = pc.take(pc.binary_length(text.dictionary), text.indices)
@@ -47,7 +51,7 @@ def byte_lengths(text: pa.Array) -> pa.Array:
 
 
 def cells(text: pa.Array) -> list[str | None]:
-    """The cells as Python strings; bytes that are not UTF-8 become U+FFFD. Takes what `as_text` gives."""
+    """Return the cells as Python strings, with U+FFFD for invalid UTF-8; *text* comes from `as_text`."""
     if pa.types.is_dictionary(text.type):
         if len(text.dictionary) > len(text):
             return cells(text.dictionary_decode())
@@ -62,7 +66,7 @@ def cells(text: pa.Array) -> list[str | None]:
 
 
 def _plain(kind: pa.DataType) -> pa.DataType:
-    """The type that is stored: without extension and dictionary around it."""
+    """Return the storage type, without the extension and the dictionary around it."""
     if isinstance(kind, pa.BaseExtensionType):
         return _plain(kind.storage_type)
     return _plain(kind.value_type) if pa.types.is_dictionary(kind) else kind

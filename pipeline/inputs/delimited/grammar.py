@@ -1,7 +1,7 @@
-"""What a CSV record looks like, as regular expressions over bytes, and what is wrong with one that does not.
+"""The grammar of CSV records as regular expressions over bytes, and what is wrong with a record that does not match.
 
-pyarrow reads a record that ends in the wrong place without a word: an open quote takes in all rows to the next
-quote. So the shape of every record is checked here first, at some 600 MB/s, and pyarrow gets whole records only.
+pyarrow silently accepts a record that ends in the wrong place: an open quote swallows all rows up to the next quote.
+So the shape of every record is checked here first, at about 600 MB/s, and pyarrow only parses whole records.
 """
 
 import re
@@ -19,7 +19,13 @@ _DELIMITERS = ";\t|,"
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """How a file writes cells down: one ASCII byte each for `delimiter` and `quote`."""
+    """How a file writes its cells.
+
+    Attributes:
+        delimiter: One ASCII byte.
+        quote: One ASCII byte.
+        encoding: A name that Python's codecs know.
+    """
 
     delimiter: bytes
     quote: bytes
@@ -27,7 +33,11 @@ class Dialect:
 
     @classmethod
     def of(cls, path: Path, settings: CsvSettings) -> "Dialect":
-        """The settings, filled in by the file's suffix. Raises ConfigError for what is not ASCII."""
+        """Complete the settings from the file's suffix.
+
+        Raises:
+            ConfigError: If delimiter and quote are not two different ASCII characters.
+        """
         by_suffix = "\t" if path.name.lower().removesuffix(".gz").endswith(".tsv") else ","
         delimiter = settings.delimiter or by_suffix
         for key, value in (("delimiter", delimiter), ("quote", settings.quote)):
@@ -45,10 +55,10 @@ class Grammar:
     """The records of one table.
 
     Attributes:
-        records: As many whole records as follow each other; blank lines between them count as nothing,
-            except in a table of one column, where a blank line is a record with an empty cell.
-        beginning: The rest of the bytes, if it can still become a record.
-        cell: One cell; no match where it opens a quote that nothing closes.
+        records: Matches as many whole records as possible; blank lines between them are skipped, except in a
+            table of one column, where a blank line is a record with an empty cell.
+        beginning: Matches bytes that further bytes can complete to a record.
+        cell: Matches one cell; fails at a quote that is never closed.
         width: Number of columns.
     """
 
@@ -59,9 +69,9 @@ class Grammar:
 
 
 def grammar(dialect: Dialect, width: int) -> Grammar:
-    """The grammar of records with `width` cells.
+    """Build the grammar of records with *width* cells.
 
-    Possessive quantifiers (`*+`) make it linear in time and constant in memory, whatever the bytes.
+    Possessive quantifiers (`*+`) never backtrack, so that matching takes linear time and constant memory on any bytes.
     """
     comma, cell = re.escape(dialect.delimiter), _cell(dialect)
     record = cell + b"(?:%s%s){%d}" % (comma, cell, width - 1) + _LINE_END
@@ -76,7 +86,7 @@ def grammar(dialect: Dialect, width: int) -> Grammar:
 
 
 def header(dialect: Dialect) -> re.Pattern[bytes]:
-    """The first line that is not blank, as the group `names`, with all that comes before it."""
+    """Build the pattern of the header: the group `names` is the first line that is not blank."""
     comma, cell = re.escape(dialect.delimiter), _cell(dialect)
     return re.compile(
         b"(?:%s)?[\r\n]*+(?P<names>%s(?:%s%s)*+)(?:%s|\\Z)" % (BOM, cell, comma, cell, _LINE_END)
@@ -84,9 +94,9 @@ def header(dialect: Dialect) -> re.Pattern[bytes]:
 
 
 def fault(rest: bytes, rules: Grammar, dialect: Dialect) -> tuple[int, str]:
-    """What is wrong with the record that `rest` begins with.
+    """Diagnose the record at the beginning of *rest*.
 
-    Returns the lines between the record's first one and the place to look at, and one sentence with the remedy.
+    Returns the number of lines from the record's first one to the fault, and one sentence with the remedy.
     """
     at, count = 0, 0
     while cell := rules.cell.match(rest, at):
@@ -111,7 +121,7 @@ def fault(rest: bytes, rules: Grammar, dialect: Dialect) -> tuple[int, str]:
 
 
 def other_delimiter(names: Sequence[str]) -> str | None:
-    """What to set where a header looks as if it was not parted into its columns, or None."""
+    """Suggest a delimiter for a header that looks as if it was not split into its columns; None if it does not."""
     counts = {char: names[0].count(char) for char in _DELIMITERS} if len(names) == 1 else {}
     best = max(counts, key=lambda char: counts[char], default="")
     if not counts.get(best):
@@ -125,7 +135,7 @@ def _cell(dialect: Dialect) -> bytes:
 
 
 def _open_cell(dialect: Dialect) -> bytes:
-    """A quoted cell up to, without, its closing quote."""
+    """Return the pattern of a quoted cell up to its closing quote, exclusive."""
     quote = re.escape(dialect.quote)
     return b"%s[^%s]*+(?:%s%s[^%s]*+)*+" % (quote, quote, quote, quote, quote)
 

@@ -1,4 +1,4 @@
-"""One pass over a CSV file before anything is sent: header, shape of every record, encoding, number of rows."""
+"""Scan a CSV file once before anything is sent: header, shape of every record, encoding, number of rows."""
 
 import csv
 import re
@@ -17,17 +17,27 @@ from pipeline.inputs.delimited.grammar import BOM, Dialect, Grammar, fault, gram
 from pipeline.inputs.delimited.text_stream import BadByteError, TextStream, open_text
 from pipeline.inputs.source import Block, Contents
 
-_BLOCK_BYTES = 2 << 20  # of whole records, parsed at once; smaller is slower, larger stays in no cache
-_RECORD_BYTES = 256 << 20  # the longest record; memory while it is read is a few times this
+# Whole records that are parsed at once: fewer bytes are slower, more exceed the processor's cache.
+_BLOCK_BYTES = 2 << 20
+_RECORD_BYTES = 256 << 20  # the longest record; reading it takes a few times as much memory
 
 
-def inspect(path: Path, settings: CsvSettings, *, block_bytes: int = _BLOCK_BYTES) -> Contents:
-    """Check a whole file; see `Format`. Raises ConfigError for a delimiter, quote or encoding that cannot be."""
+def inspect(
+    path: Path, settings: CsvSettings, *, block_bytes: int = _BLOCK_BYTES, record_bytes: int = _RECORD_BYTES
+) -> Contents:
+    """Check a whole file; see `Format`.
+
+    Args:
+        path: The file.
+        settings: How it is written.
+        block_bytes: Bytes to read at a time, which is about the size of a block.
+        record_bytes: Longest record that is accepted.
+    """
     dialect = Dialect.of(path, settings)
     try:
         stream = open_text(path, dialect.encoding)
         try:
-            return _Scan(path, dialect, stream, block_bytes).contents()
+            return _Scan(path, dialect, stream, block_bytes, record_bytes).contents()
         finally:
             stream.close()
     except (EOFError, zlib.error, OSError) as error:
@@ -37,13 +47,21 @@ def inspect(path: Path, settings: CsvSettings, *, block_bytes: int = _BLOCK_BYTE
 
 
 def parse(data: bytes, dialect: Dialect, width: int, columns: list[int] | None = None) -> pa.Table:
-    """Whole records as a table whose columns are named by their numbers, all strings.
+    """Parse whole records into a table of strings, whose columns are named by their numbers from 0.
 
-    An empty cell is a null, a quoted empty cell an empty string. Raises pa.ArrowInvalid where the records have
-    another width or are no UTF-8.
+    An empty cell is a null, a quoted empty cell an empty string.
+
+    Args:
+        data: The records as UTF-8.
+        dialect: How they are written.
+        width: Number of columns.
+        columns: Numbers of the columns to return; None for all.
+
+    Raises:
+        pa.ArrowInvalid: If the records have another width or are not UTF-8.
     """
     names = [str(number) for number in range(width)]
-    # pyarrow takes these bytes off the front of whatever it parses, also where they are text.
+    # pyarrow strips a BOM from all data that it parses, even where it is text: so a second one is added.
     source = BOM + data if data.startswith(BOM) else data
     return pa_csv.read_csv(
         pa.BufferReader(source),
@@ -66,12 +84,13 @@ def parse(data: bytes, dialect: Dialect, width: int, columns: list[int] | None =
 
 @dataclass(slots=True)
 class _Scan:
-    """The pass over one file; knows how far it is, for the messages."""
+    """The scan of one file; tracks its position for the error messages."""
 
     path: Path
     dialect: Dialect
     stream: TextStream
     block_bytes: int
+    record_bytes: int
     rest: bytes = b""
     offset: int = 0  # of `rest` in the stream
     line: int = 1  # of the first byte of `rest`
@@ -90,10 +109,10 @@ class _Scan:
         return Contents(schema, tuple(block for block in blocks if block.rows), repr(self.dialect))
 
     def _read(self, size: int) -> bool:
-        """Add to `rest`; whether there was anything."""
+        """Append up to *size* bytes to `rest`; return whether there were any."""
         try:
             data = self.stream.read(size)
-            while data.endswith(b"\r") and (byte := self.stream.read(1)):  # never between \r and \n
+            while data.endswith(b"\r") and (byte := self.stream.read(1)):  # never split \r\n
                 data += byte
         except BadByteError as error:
             what = f"{error} is not in {self.dialect.encoding}; {_OTHER_ENCODING}"
@@ -102,7 +121,7 @@ class _Scan:
         return bool(data)
 
     def _take(self, size: int) -> bytes:
-        """Cut off the front of `rest`."""
+        """Remove *size* bytes from the front of `rest` and return them."""
         taken, self.rest = self.rest[:size], self.rest[size:]
         self.offset += size
         self.line += taken.count(b"\n") or taken.count(b"\r")
@@ -136,26 +155,26 @@ class _Scan:
             raise self._bad("header: ", -1, f"{error}; the first line names the columns") from error
 
     def _whole_records(self, rules: Grammar) -> Iterator[bytes]:
-        """The records in pieces of about `block_bytes`."""
+        """Yield the records in pieces of about `block_bytes`."""
         more = True
         while True:
             if end := _end(rules.records, self.rest):
                 yield self._take(end)
             if self.rest and not (more and rules.beginning.fullmatch(self.rest)):
                 raise self._bad("", *fault(self.rest, rules, self.dialect))
-            if len(self.rest) > _RECORD_BYTES:
+            if len(self.rest) > self.record_bytes:
                 raise self._bad(
-                    "", 0, f"the record is longer than {_RECORD_BYTES >> 20} MiB; is a quote left open?"
+                    "", 0, f"the record is longer than {self.record_bytes >> 20} MiB; is a quote left open?"
                 )
             if not more:
                 return
-            # As much again as there is: a long record is looked at a few times only.
+            # Doubling the buffer keeps the rescanning of a long record linear in its length.
             more = self._read(max(self.block_bytes, len(self.rest)))
             if not more and self.rest and not self.rest.endswith((b"\n", b"\r")):
                 self.rest += b"\n"
 
     def _block(self, data: bytes, width: int) -> Block:
-        """Parse records for their number, and so that pyarrow's refusals come now."""
+        """Parse whole records, to count them and to find now what pyarrow refuses."""
         offset = self.offset - len(data)
         try:
             rows = parse(data, self.dialect, width).num_rows
@@ -165,7 +184,7 @@ class _Scan:
         return Block(self.rows - rows, rows, offset, len(data))
 
     def _refused(self, data: bytes, offset: int, width: int, error: pa.ArrowInvalid) -> InputDataError:
-        """Find the row whose bytes are no UTF-8."""
+        """Locate the row whose bytes are not UTF-8."""
         self.line -= data.count(b"\n") or data.count(b"\r")
         try:
             data.decode()

@@ -1,4 +1,4 @@
-"""CSV and TSV files, packed or not: read block by block, as the survey found them."""
+"""Read CSV and TSV files, compressed or not, block by block as the survey found them."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -26,8 +26,8 @@ class DelimitedTable:
     def batches(
         self, block: Block, columns: Sequence[str] | None, *, max_rows: int, max_bytes: int
     ) -> Iterator[pa.RecordBatch]:
-        """The rows of a block in order; see `Table`. A block is small enough to be one batch."""
-        del max_bytes
+        """Read the rows of a block in order; see `Table`."""
+        del max_bytes  # a block is small enough
         names = list(self._names if columns is None else dict.fromkeys(columns))
         numbers = None if columns is None else [self._names.index(name) for name in names]
         self._stream.seek(block.offset)
@@ -37,7 +37,7 @@ class DelimitedTable:
 
 @contextmanager
 def open_table(path: Path, settings: CsvSettings, names: Sequence[str]) -> Iterator[Table]:
-    """Open a file whose header is `names`; see `Format`."""
+    """Open a file whose header is *names*; see `Format`."""
     dialect = Dialect.of(path, settings)
     stream = open_text(path, dialect.encoding)
     try:

@@ -1,33 +1,33 @@
-"""A file's text as a stream of UTF-8 bytes, whatever its compression and encoding."""
+"""Stream a file's text as UTF-8 bytes, whatever its compression and encoding."""
 
 import codecs
 import gzip
 from pathlib import Path
 from typing import BinaryIO, Protocol, cast
 
-# Names under which Python knows encodings whose bytes are UTF-8 as they are.
+# Python's names of the encodings whose bytes are UTF-8 as they are.
 _UTF8 = frozenset({"utf-8", "utf-8-sig", "ascii"})
 
 
 class TextStream(Protocol):
-    """Bytes of UTF-8, read from the front."""
+    """A forward-only stream of UTF-8 bytes."""
 
     def read(self, size: int, /) -> bytes:
-        """The next `size` bytes; fewer only at the end."""
+        """Read *size* bytes; fewer only at the end."""
 
     def seek(self, offset: int, /) -> int:
-        """Go to `offset`, counted in bytes of UTF-8; it is never before what was read."""
+        """Skip to *offset*, in bytes of UTF-8; never backwards."""
 
     def close(self) -> None:
         """Close the file."""
 
 
 class BadByteError(ValueError):
-    """A byte that does not belong into its encoding.
+    """A byte that is invalid in the encoding.
 
     Attributes:
         byte: Its value.
-        offset: Where it is in the unpacked file, in bytes.
+        offset: Its offset in the decompressed file, in bytes.
     """
 
     def __init__(self, byte: int, offset: int) -> None:
@@ -36,19 +36,23 @@ class BadByteError(ValueError):
         self.offset = offset
 
 
-class Recoded:
-    """A stream in another encoding, turned into UTF-8 while it is read."""
+class Transcoder:
+    """Transcodes a stream in another encoding to UTF-8 while it is read."""
 
     def __init__(self, raw: BinaryIO, encoding: str) -> None:
         self._raw = raw
         self._decoder = codecs.getincrementaldecoder(encoding)()
-        self._taken = 0  # bytes of `raw` that were decoded
+        self._taken = 0  # bytes of `raw` decoded so far
         self._ready = b""
         self._offset = 0  # of `_ready`, in bytes of UTF-8
         self._ended: bool | BadByteError = False
 
     def read(self, size: int, /) -> bytes:
-        """See `TextStream`. Raises BadByteError, once all that comes before the byte was read."""
+        """Read *size* bytes; see `TextStream`.
+
+        Raises:
+            BadByteError: At an invalid byte, once everything before it has been read.
+        """
         parts, have = [self._ready], len(self._ready)
         while have < size and not self._ended:
             parts.append(self._decode(self._raw.read(size)).encode())
@@ -61,17 +65,17 @@ class Recoded:
         return ready[:size]
 
     def seek(self, offset: int, /) -> int:
-        """See `TextStream`."""
+        """Skip to *offset*; see `TextStream`."""
         while self._offset < offset and self.read(min(offset - self._offset, 1 << 20)):
             continue
         return self._offset
 
     def close(self) -> None:
-        """See `TextStream`."""
+        """Close the file."""
         self._raw.close()
 
     def _decode(self, raw: bytes) -> str:
-        pending = len(self._decoder.getstate()[0])  # bytes of a character that began earlier
+        pending = len(self._decoder.getstate()[0])  # bytes of a character that began in an earlier call
         self._ended = not raw
         try:
             text = self._decoder.decode(raw, final=self._ended)
@@ -84,12 +88,15 @@ class Recoded:
 
 
 def open_text(path: Path, encoding: str) -> TextStream:
-    """Open a file, unpacked if its name ends in `.gz`.
+    """Open a file, decompressed if its name ends in `.gz`.
 
-    Raises OSError. Reading raises OSError, EOFError or zlib.error for damaged gzip data and BadByteError for bytes
-    that are not in `encoding` (not for UTF-8, whose bytes come as they are).
+    Reading raises OSError, EOFError or zlib.error for damaged gzip data, and BadByteError for bytes that are invalid
+    in *encoding*, except in UTF-8, whose bytes are passed on unchecked.
+
+    Raises:
+        OSError: If the file cannot be opened.
     """
     name = codecs.lookup(encoding).name
     packed = path.name.lower().endswith(".gz")
     raw = cast("BinaryIO", gzip.open(path) if packed else path.open("rb"))  # noqa: SIM115 - the caller closes it
-    return raw if name in _UTF8 else Recoded(raw, name)
+    return raw if name in _UTF8 else Transcoder(raw, name)
