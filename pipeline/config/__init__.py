@@ -1,4 +1,4 @@
-"""YAML -> a frozen Config, or a message naming file, line and key for everything that is wrong."""
+"""Load a YAML file into a frozen Config, or report everything that is wrong by file, line and key."""
 
 from pipeline.config.endpoint import ModelSettings, PriceSettings
 from pipeline.config.load import load_config

@@ -1,7 +1,7 @@
-"""A YAML text as a tree that remembers its lines and what was quoted.
+"""Parse YAML into a tree that keeps line numbers and quoting.
 
-Types are worked out here, after YAML 1.2's core schema, and not by the YAML library: a label must be
-told apart from what other YAML tools would read as a boolean, a number or a date.
+Types are resolved here, by YAML 1.2's core schema, rather than by the YAML library: a label must be distinguished
+from what other YAML tools read as a boolean, a number or a date.
 """
 
 import re
@@ -18,7 +18,7 @@ Loc: TypeAlias = tuple[str | int, ...]
 Value: TypeAlias = str | int | float | bool | None
 _Raw: TypeAlias = MappingNode | SequenceNode | ScalarNode
 
-# Aliases may repeat a node without end; no honest config comes near these.
+# Bounds for aliases, which can repeat a node without end; no real config comes near them.
 _MAX_VALUES = 100_000
 _MAX_DEPTH = 20
 
@@ -28,7 +28,7 @@ _INTEGER = re.compile(r"[-+]?[0-9][0-9_]{0,30}")
 _FLOAT = re.compile(
     r"[-+]?(?:\.[0-9]+|[0-9][0-9_]*(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)"
 )
-# What YAML 1.1 tools (PyYAML, Go, Ruby) make of plain scalars, https://yaml.org/type/.
+# Plain scalars that YAML 1.1 tools (PyYAML, Go, Ruby) do not read as text, https://yaml.org/type/.
 _GUESSED = re.compile(
     r"~?|null|y|n|yes|no|on|off|true|false|=|<<"
     r"|[-+]?(?:0b[01_]+|0x[0-9a-f_]+|0o[0-7]+|(?:[0-9][0-9_]*(?::[0-5]?[0-9])*(?:\.[0-9_]*)?|\.[0-9_]+)(?:e[-+]?[0-9]+)?)"
@@ -42,11 +42,11 @@ _QUOTED_WORD = re.compile(r" '[^'<>]{3,}'")
 
 @dataclass(frozen=True, slots=True)
 class Scalar:
-    """A scalar as it is written.
+    """A scalar as written in the file.
 
     Attributes:
         source: The text without its quotes.
-        plain: Whether it stands without quotes, so that YAML guesses its type.
+        plain: Whether it is written without quotes, so that YAML guesses its type.
     """
 
     source: str
@@ -54,23 +54,23 @@ class Scalar:
 
     @property
     def value(self) -> Value:
-        """What YAML 1.2 makes of it."""
+        """Its value in YAML 1.2."""
         return _plain_value(self.source) if self.plain else self.source
 
     @property
     def is_guessed(self) -> bool:
-        """Whether some YAML tool would read it as something else than text."""
+        """Whether some YAML tool reads it as something other than text."""
         return self.plain and _GUESSED.fullmatch(self.source) is not None
 
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A value of the document and where it is written.
+    """A value of the document and its position.
 
     Attributes:
         content: The value.
-        file: The file as the user named it, or the option that it came from.
-        line: Line from 1 of its key or, in a list, of the value; 0 for an option.
+        file: The file as the user named it, or the option that the value comes from.
+        line: Line, from 1, of its key or, in a list, of the value; 0 for an option.
     """
 
     content: "dict[str, Node] | list[Node] | Scalar"
@@ -78,7 +78,7 @@ class Node:
     line: int
 
     def at(self, loc: Loc) -> "tuple[Node, bool]":
-        """The node at a path of keys and indexes, or its nearest ancestor, and whether it is there."""
+        """Return the node at a path of keys and indexes, or its nearest ancestor; and whether the node exists."""
         node = self
         for step in loc:
             child = node._child(step)
@@ -97,12 +97,12 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """Something wrong at a place; the sentence reads on from the key or from the value.
+    """Something wrong at a location of the document.
 
     Attributes:
-        loc: Where it is.
-        sentence: `<what>; <fix>`.
-        shown: Whether the value may be put before the sentence.
+        loc: Path of keys and indexes.
+        sentence: `<what>; <fix>`, a continuation of the key or, if it is shown, of the value.
+        shown: Whether the value may be shown before the sentence.
     """
 
     loc: Loc
@@ -111,10 +111,10 @@ class Problem:
 
 
 def parse_document(text: str, file: str) -> tuple[Node, list[Problem]]:
-    """Read a whole config: its tree and what is wrong with its structure.
+    """Parse a whole config; return its tree and what is wrong with its structure.
 
     Raises:
-        ConfigError: It is no YAML, it is empty, or its top is no mapping.
+        ConfigError: If it is not YAML, is empty, or its top level is not a mapping.
     """
     root = _compose(text, file)
     if root is None:
@@ -128,10 +128,10 @@ def parse_document(text: str, file: str) -> tuple[Node, list[Problem]]:
 
 
 def parse_value(text: str, option: str) -> tuple[Node, list[Problem]]:
-    """Read the value of an option: a quoted scalar, a flow list, a flow mapping, or else plain text.
+    """Parse the value of an option: a quoted scalar, a flow list, a flow mapping, or else a plain scalar.
 
     Raises:
-        ConfigError: It begins like a quoted or flow value and is none.
+        ConfigError: If it begins like a quoted or flow value but is not YAML.
     """
     if not text.lstrip().startswith(("[", "{", '"', "'")):
         return Node(Scalar(text.strip(), plain=True), option, 0), []
@@ -141,7 +141,7 @@ def parse_value(text: str, option: str) -> tuple[Node, list[Problem]]:
 
 
 class _Reader:
-    """Turns the YAML library's nodes into ours and collects what is wrong with them."""
+    """Converts the YAML library's nodes and collects what is wrong with them."""
 
     def __init__(self, file: str, *, numbered: bool) -> None:
         self.problems: list[Problem] = []
@@ -164,7 +164,7 @@ class _Reader:
             return self._mapping(raw, loc)
         if isinstance(raw, SequenceNode):
             return [self.read(item, self._line(item), (*loc, index)) for index, item in enumerate(raw.value)]
-        # A plain scalar that the library calls text may carry an explicit !!str.
+        # The library resolves a plain scalar such as 12 to text only if it carries an explicit !!str.
         forced = str(raw.tag).endswith(":str") and not isinstance(_plain_value(raw.value), str)
         return Scalar(raw.value, plain=raw.style is None and not forced)
 
@@ -190,7 +190,7 @@ class _Reader:
 
 
 def _compose(text: str, file: str) -> _Raw | None:
-    """Parse to the YAML library's nodes; None where there is nothing but comments."""
+    """Parse text into the YAML library's nodes; None if it holds nothing but comments."""
     try:
         return YAML(typ="safe", pure=True).compose(text)  # type: ignore[no-any-return]
     except MarkedYAMLError as error:
@@ -206,7 +206,7 @@ def _compose(text: str, file: str) -> _Raw | None:
 
 
 def _syntax_sentence(problem: str) -> str:
-    """The library's complaint, without words of the file, which may be a secret."""
+    """Word the library's error without quoting the file, which may hold a secret."""
     if "'\\t'" in problem:
         return "a tab stands where YAML wants blanks; indent with blanks"
     if "mapping values" in problem:
@@ -229,5 +229,5 @@ def _plain_value(text: str) -> Value:
 
 
 def dotted(loc: Loc) -> str:
-    """A path as it is shown: `task.labels[2].name`."""
+    """Format a path as `task.labels[2].name`."""
     return "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in loc).lstrip(".")

@@ -1,4 +1,4 @@
-"""The section `model`: which endpoint is asked, and how. Keys never stand in it."""
+"""The section `model`: which endpoint to ask, and how. It never holds an API key itself."""
 
 import ipaddress
 import re
@@ -25,14 +25,15 @@ from pipeline.config.values import (
     wrong,
 )
 
-Provider: TypeAlias = Literal["oxen", "openai", "openai-compatible", "local", "simulate"]
+ProviderName: TypeAlias = Literal["oxen", "openai", "openai-compatible", "local", "simulate"]
+"""The keys of `providers.PROVIDERS`."""
 
-# What belongs to one endpoint and not to another: `--provider` with another name resets it.
 OF_ONE_ENDPOINT = ("base_url", "api_key_env", "api_key_file", "headers", "price")
+"""Keys that belong to one endpoint: `--provider` with another name resets them."""
 
-# Capitals, as POSIX has them, so that a key pasted here by mistake is refused and not looked up.
+# Capitals only, as in POSIX, so that an API key pasted here by mistake is refused instead of looked up.
 _VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]*")
-# RFC 9110, section 5.6.2.
+# A token as in RFC 9110, section 5.6.2.
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
 
@@ -47,7 +48,7 @@ class PriceSettings(Settings):
 
 
 def _split(url: str) -> SplitResult:
-    """Split a URL that is fit to be a base URL; the sentences of the errors never hold it."""
+    """Split a base URL or refuse it, in sentences that never contain it."""
     if CONTROL.search(url) or " " in url or "\\" in url:
         raise wrong("has a blank, a backslash or a control character; write a URL such as https://host/v1")
     try:
@@ -81,7 +82,7 @@ def _variable(value: str) -> str:
 class ModelSettings(Settings):
     """The endpoint, the model and how it is sampled."""
 
-    provider: Provider = Field(
+    provider: ProviderName = Field(
         default="oxen",
         description="Who is asked. `local` is the embedded model, `simulate` an endpoint that only pretends; both need no key.",
     )

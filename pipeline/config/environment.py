@@ -1,4 +1,4 @@
-"""`${NAME}`, `${NAME:-default}` and `${now:%Y-%m-%d}` in the config's scalars."""
+"""Substitute `${NAME}`, `${NAME:-default}` and `${now:%Y-%m-%d}` in the config's scalars."""
 
 import re
 from collections.abc import Mapping
@@ -11,12 +11,17 @@ _VARIABLE = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)(?::-(.*))?", re.DOTALL)
 
 
 def fill(text: str, env: Mapping[str, str], now: datetime) -> str:
-    """Fill in a scalar, once: what comes out of the environment is not filled in again.
+    """Substitute the fields of a scalar once; substituted values are not substituted again.
 
-    As in a shell, the default also stands in for a variable that is empty.
+    As in a shell, the default also replaces an empty variable.
+
+    Args:
+        text: The scalar.
+        env: Values of the variables by name.
+        now: The time that `${now:...}` formats.
 
     Raises:
-        ValueError: A variable is not set, or `${` begins something else. The sentence never holds a
+        ValueError: If a variable is not set, or `${` begins something else. The message never holds a
             variable's value.
     """
     if "${" in _FIELD.sub("", text):
@@ -25,10 +30,10 @@ def fill(text: str, env: Mapping[str, str], now: datetime) -> str:
 
 
 def moment_of(text: str) -> datetime:
-    """Return the moment that *text* names in ISO 8601, in the local time unless it says another.
+    """Parse a date or time in ISO 8601; without a time zone it is local.
 
     Raises:
-        UsageError: If it names none.
+        UsageError: If *text* is neither.
     """
     try:
         return datetime.fromisoformat(text).astimezone()
@@ -56,6 +61,6 @@ def _time(pattern: str, now: datetime) -> str:
         text = now.strftime(pattern)
     except ValueError:
         text = pattern
-    if text == pattern:  # as it is where it names no time, or one that is unknown
+    if text == pattern:  # no directive in it is known to strftime
         raise ValueError("has a time format that does not work; write for example ${now:%Y-%m-%d}")
     return text

@@ -1,4 +1,4 @@
-"""How long an answer of the simulator takes: what a config or a command line may say about it."""
+"""Latency distributions of the simulator, as a config or a command line writes them."""
 
 import math
 from collections.abc import Mapping
@@ -9,21 +9,26 @@ from typing import Protocol
 from pipeline.errors import UsageError
 
 MOST_SECONDS = 86_400.0
-"""No answer takes longer than a day; timers take no number without end."""
+"""The longest latency, a day: timers accept no infinite number."""
 
 MOST_SIGMA = 10.0
+"""The largest standard deviation: far beyond any real endpoint, and small enough that no draw overflows."""
 
 
 class Latency(Protocol):
-    """Seconds until an answer's first byte."""
+    """A distribution of the seconds until an answer's first byte."""
 
     def draw(self, random: Random) -> float:
-        """Return one request's latency in seconds."""
+        """Draw one request's latency in seconds."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fixed:
-    """Always the same; 0 answers at once."""
+    """A constant latency.
+
+    Attributes:
+        seconds: 0 to `MOST_SECONDS`; 0 answers at once.
+    """
 
     seconds: float = 0.0
 
@@ -32,7 +37,7 @@ class Fixed:
             raise UsageError(f"latency {self.seconds}: give 0 seconds to a day")
 
     def draw(self, random: Random) -> float:  # noqa: ARG002 - the protocol's signature
-        """Return the latency in seconds."""
+        """Return the constant in seconds."""
         return self.seconds
 
     def __str__(self) -> str:
@@ -41,7 +46,12 @@ class Fixed:
 
 @dataclass(frozen=True, slots=True)
 class Uniform:
-    """Anything between two bounds, in seconds."""
+    """A uniform latency between two bounds.
+
+    Attributes:
+        low: Seconds.
+        high: Seconds, at least *low*.
+    """
 
     low: float
     high: float
@@ -53,7 +63,7 @@ class Uniform:
             )
 
     def draw(self, random: Random) -> float:
-        """Return the latency in seconds."""
+        """Draw one request's latency in seconds."""
         return random.uniform(self.low, self.high)
 
     def __str__(self) -> str:
@@ -62,7 +72,7 @@ class Uniform:
 
 @dataclass(frozen=True, slots=True)
 class Lognormal:
-    """Most near the median, a few much slower: what real endpoints look like.
+    """A lognormal latency: mostly near the median, sometimes much longer, as with real endpoints.
 
     Attributes:
         median: Seconds.
@@ -80,7 +90,7 @@ class Lognormal:
             )
 
     def draw(self, random: Random) -> float:
-        """Return the latency in seconds."""
+        """Draw one request's latency in seconds, at most a day."""
         return min(MOST_SECONDS, random.lognormvariate(math.log(self.median), self.sigma))
 
     def __str__(self) -> str:
@@ -90,21 +100,21 @@ class Lognormal:
 AnyLatency = Fixed | Uniform | Lognormal
 
 USUAL = Lognormal(0.5, 0.4)
-"""About what a small model takes on a busy endpoint: half the replies within 0.5 s, one in a hundred beyond 1.3 s."""
+"""The default, about that of a small model on a busy endpoint: half of the replies within 0.5 s, 1 % after 1.3 s."""
 
 LATENCIES: Mapping[str, tuple[type[AnyLatency], range]] = {
     "fixed": (Fixed, range(1, 2)),
     "uniform": (Uniform, range(2, 3)),
     "lognormal": (Lognormal, range(1, 3)),
 }
-"""Name to the class and how many numbers it takes."""
+"""Name to the class and the numbers of arguments that it accepts."""
 
 
 def parse_latency(text: str) -> AnyLatency:
-    """Read `0.5`, `fixed:0.5`, `uniform:0.2,0.8` or `lognormal:0.5,0.4`, in seconds.
+    """Parse `0.5`, `fixed:0.5`, `uniform:0.2,0.8` or `lognormal:0.5,0.4`, in seconds.
 
     Raises:
-        UsageError: It is none of them.
+        UsageError: If *text* is none of them, or a number is out of range.
     """
     name, _, numbers = text.rpartition(":")
     kind, counts = LATENCIES.get(name or "fixed", (None, range(0)))

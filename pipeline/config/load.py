@@ -1,4 +1,4 @@
-"""From a YAML file to a checked Config, or to everything that is wrong with it at once."""
+"""Load a YAML file into a checked Config, or report everything that is wrong with it at once."""
 
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -21,7 +21,7 @@ from pipeline.errors import ConfigError, NoInputError, UsageError
 Filler: TypeAlias = Callable[[str], str]
 Plain: TypeAlias = "dict[str, Plain] | list[Plain] | Value"
 
-# A config of 1000 long labels has a few hundred kilobytes; a data file given by mistake has more.
+# A config with 1000 long labels takes a few hundred kilobytes; a larger file is data given by mistake.
 _LARGEST_BYTES = 4 << 20
 
 
@@ -37,16 +37,16 @@ def load_config(
 
     Args:
         path: The YAML file; relative paths in it are relative to its folder.
-        overrides: `section.key=VALUE` each, stronger than the file; VALUE is a YAML scalar, `[...]` or `{...}`.
-        provider: Stronger than `model.provider`; if it is another one, the file's keys that belong to the
-            other endpoint (base_url, api_key_env, api_key_file, headers, price) are dropped.
-        env: What `${NAME}` is filled from; by default the process's environment.
-        now: What `${now:...}` is filled from; by default the local time.
+        overrides: `section.key=VALUE` each, which replaces the file's value; VALUE is a YAML scalar, `[...]` or `{...}`.
+        provider: Replaces `model.provider`; if it differs, the keys that belong to the file's endpoint
+            (base_url, api_key_env, api_key_file, headers, price) are dropped.
+        env: Values for `${NAME}`; by default the process's environment.
+        now: Time for `${now:...}`; by default the local time.
 
     Raises:
-        ConfigError: With one problem for everything that is wrong; none holds a secret.
-        UsageError: The same, where only *overrides* and *provider* are wrong and the file is sound.
-        NoInputError: The file is not there, is a directory or cannot be read.
+        ConfigError: If anything is wrong; it lists every problem and never holds a secret.
+        UsageError: The same, if only *overrides* or *provider* are wrong and the file is sound.
+        NoInputError: If the file does not exist, is a directory or cannot be read.
     """
     filler = partial(
         fill,
@@ -58,18 +58,18 @@ def load_config(
         draft.switch_provider(provider, filler)
     for override in overrides:
         draft.override(override)
-    return _apart_if_simulated(draft.checked(Path(os.path.normpath(Path(path).absolute())), filler))
+    return _separate_rehearsal(draft.checked(Path(os.path.normpath(Path(path).absolute())), filler))
 
 
-def _apart_if_simulated(config: Config) -> Config:
-    """A rehearsal must not touch the real output, nor mix its play money with real bills."""
+def _separate_rehearsal(config: Config) -> Config:
+    """Give a rehearsal an output and a state of its own, so that the real output and bills stay untouched."""
     if config.model.provider != "simulate":
         return config
     output = config.output.path
-    place = output.with_name(f"{output.stem}.simulated{output.suffix}")
+    separate = output.with_name(f"{output.stem}.simulated{output.suffix}")
     return config.model_copy(
         update={
-            "output": config.output.model_copy(update={"path": place}),
+            "output": config.output.model_copy(update={"path": separate}),
             "state": config.state.model_copy(update={"dir": config.state.dir / "simulated"}),
         }
     )
@@ -77,22 +77,28 @@ def _apart_if_simulated(config: Config) -> Config:
 
 @dataclass(slots=True)
 class _Draft:
-    """A config on its way: its tree, and what was found wrong so far."""
+    """A config being loaded: its tree, and the problems found so far.
+
+    Attributes:
+        root: The tree, with overrides applied.
+        problems: What is wrong with the document.
+        misused: What is wrong with the options themselves, in whole sentences.
+    """
 
     root: Node
     problems: list[Problem]
     misused: list[str] = field(default_factory=list)
 
     def switch_provider(self, name: str, filler: Filler) -> None:
-        """Ask somebody else than the file says."""
+        """Set the provider, and drop the keys that belong to the file's endpoint if it is another one."""
         node, there = self.root.at(("model", "provider"))
-        configured = _Filling(filler).fill(node, ()) if there else "oxen"
+        configured = _Substitution(filler).apply(node, ()) if there else "oxen"
         for key in OF_ONE_ENDPOINT if name != configured else ():
             self.root = _without(self.root, ("model", key))
         self._put(("model", "provider"), Node(Scalar(name, plain=False), "--provider", 0))
 
     def override(self, text: str) -> None:
-        """Put the value of one `--set` in its place."""
+        """Apply one `--set`."""
         name, equals, written = text.partition("=")
         loc = tuple(name.strip().split("."))
         if not equals or not all(loc):
@@ -118,11 +124,11 @@ class _Draft:
             )
 
     def checked(self, path: Path, filler: Filler) -> Config:
-        """Make the Config, or raise everything that is wrong."""
+        """Build the Config, or raise everything that is wrong with it."""
         scanned = [*secrets_written_out(self.root), *guessed_labels(self.root)]
-        filling = _Filling(filler, as_written=[problem.loc for problem in scanned])
-        values = filling.sections(self.root)
-        scanned += filling.problems
+        substitution = _Substitution(filler, as_written=[problem.loc for problem in scanned])
+        values = substitution.sections(self.root)
+        scanned += substitution.problems
         if "path" in values:
             self.problems.append(
                 Problem(("path",), "is an unknown key; did you mean input.path or output.path?")
@@ -141,29 +147,35 @@ class _Draft:
 
 
 @dataclass(slots=True)
-class _Filling:
-    """Turns a tree into plain values, with `${...}` filled in outside the section `task`."""
+class _Substitution:
+    """Converts a tree to plain values, with `${...}` substituted outside the section `task`.
+
+    Attributes:
+        filler: Substitutes the fields of a scalar.
+        as_written: Locations of scalars to keep as they are written.
+        problems: What could not be substituted.
+    """
 
     filler: Filler
     as_written: Sequence[Loc] = ()
     problems: list[Problem] = field(default_factory=list)
 
     def sections(self, root: Node) -> dict[str, Plain]:
-        """The values of a whole document."""
+        """Convert a whole document."""
         content = root.content
         return (
-            {key: self.fill(child, (key,)) for key, child in content.items()}
+            {key: self.apply(child, (key,)) for key, child in content.items()}
             if isinstance(content, dict)
             else {}
         )
 
-    def fill(self, node: Node, loc: Loc) -> Plain:
-        """The values of a tree at a path; a scalar that cannot be filled in stays as it is written."""
+    def apply(self, node: Node, loc: Loc) -> Plain:
+        """Convert the tree at a location; a scalar that cannot be substituted is kept as it is written."""
         content = node.content
         if isinstance(content, dict):
-            return {key: self.fill(child, (*loc, key)) for key, child in content.items()}
+            return {key: self.apply(child, (*loc, key)) for key, child in content.items()}
         if isinstance(content, list):
-            return [self.fill(child, (*loc, index)) for index, child in enumerate(content)]
+            return [self.apply(child, (*loc, index)) for index, child in enumerate(content)]
         return content.source if loc in self.as_written else self._scalar(content, loc)
 
     def _scalar(self, scalar: Scalar, loc: Loc) -> Value:
@@ -185,7 +197,7 @@ class _Filling:
 
 
 def _is_known(problem: Problem, scanned: Sequence[Problem]) -> bool:
-    """Whether a scan has already said what is wrong here, or around here."""
+    """Return whether *scanned* has a problem at the same location or around it."""
     return any(problem.loc[: len(known.loc)] == known.loc for known in scanned)
 
 
@@ -214,7 +226,7 @@ def _without(node: Node, loc: tuple[str, ...]) -> Node:
 def _read(path: str | Path) -> str:
     name = one_line(str(path))
     try:
-        with open(path, "rb") as file:  # noqa: PTH123 - a str path may hold a NUL, which only this refuses with ValueError
+        with open(path, "rb") as file:  # noqa: PTH123 - for a NUL in a str path, open raises ValueError
             content = file.read(_LARGEST_BYTES + 1)
     except IsADirectoryError:
         raise NoInputError(f"{name}: is a directory; name the YAML file in it") from None

@@ -1,4 +1,4 @@
-"""The whole config and its smaller sections; these models are the reference of what may be written."""
+"""The whole config and its smaller sections; these models define what a config may contain."""
 
 from fractions import Fraction
 from pathlib import Path
@@ -25,7 +25,7 @@ from pipeline.config.values import (
     wrong,
 )
 
-# As factories below, so that the schema can tell them as a user would write them.
+# Used through factories below, so that the JSON schema can show the defaults as a user would write them.
 _DEFAULT_OUTAGE_SECONDS = 1_800.0
 _DEFAULT_DRAIN_SECONDS = 25.0
 

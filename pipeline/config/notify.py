@@ -1,4 +1,4 @@
-"""Who is told that a run began and how it ended."""
+"""The section `notify`: where to report that a run began and how it ended."""
 
 from urllib.parse import urlsplit
 
@@ -21,7 +21,7 @@ class NotifySettings(Settings):
     @field_validator("healthcheck_url")
     @classmethod
     def _is_a_url(cls, url: str | None) -> str | None:
-        if not url:  # ${HEALTHCHECK_URL:-} where the variable is not set
+        if not url:  # ${HEALTHCHECK_URL:-} with the variable unset
             return None
         try:
             parts = urlsplit(url)

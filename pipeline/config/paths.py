@@ -1,7 +1,7 @@
-"""Paths of the config: made absolute, and kept from overwriting each other.
+"""Make the config's paths absolute, and keep input, output and state from overwriting each other.
 
-Where a path holds no `*`, `?` or `[`, or exists as it is written, it is a file or a folder; otherwise it is
-a pattern as in `glob`, with `**` for any number of folders.
+A path that holds no `*`, `?` or `[`, or that exists as it is written, is a file or a folder; any other is a
+pattern as in `glob`, with `**` for any number of folders.
 """
 
 import glob
@@ -17,23 +17,23 @@ from pydantic_core.core_schema import ValidationInfo
 from pipeline.config.values import CONTROL, wrong
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
-# A folder may be called 2026.11.23; a suffix begins with a letter.
+# A suffix begins with a letter, since a folder may be called 2026.11.23.
 _SUFFIX = re.compile(r"\.[A-Za-z]\w*$")
 
 
 def is_url(path: str) -> bool:
-    """Whether a path is a URL with a scheme."""
+    """Return whether a path is a URL with a scheme."""
     return _URL.match(path) is not None
 
 
 def default_state_folder(config: Path) -> Path:
-    """Where a config that does not say so keeps its ledger: out of the folder `configs` if it is there."""
+    """Return the default state folder of a config file: beside it, or beside its folder `configs`."""
     folder = config.parent.parent if config.parent.name == "configs" else config.parent
     return folder / ".pipeline" / config.stem
 
 
 def output_clash(source: str, output: Path) -> str | None:
-    """What is wrong with an output path beside its input, as a sentence; None if nothing is."""
+    """Return what is wrong with an output path, given its input, as a sentence; None if nothing is."""
     if is_url(source):
         return suffix_clash(output, many=glob.has_magic(source))
     many = _is_many(source)
@@ -45,7 +45,7 @@ def output_clash(source: str, output: Path) -> str | None:
 
 
 def state_clash(source: str, output: Path, state: Path) -> str | None:
-    """What is wrong with the state folder beside input and output, as a sentence; None if nothing is."""
+    """Return what is wrong with the state folder, given input and output, as a sentence; None if nothing is."""
     if _is_inside(output, state):
         return "lies within the output, which is replaced as a whole; keep the state in another folder"
     if not is_url(source) and _is_inside(Path(source), state):
@@ -54,7 +54,7 @@ def state_clash(source: str, output: Path, state: Path) -> str | None:
 
 
 def suffix_clash(output: Path, *, many: bool | None) -> str | None:
-    """What is wrong with an output's name for one input file or many (None: not known), as a sentence."""
+    """Return what is wrong with an output's suffix, given one input file or *many* (None: unknown), as a sentence."""
     suffix = _SUFFIX.search(output.name)
     if many and suffix:
         return "looks like a file, but many input files give a folder of files; leave the suffix out"
@@ -66,7 +66,7 @@ def suffix_clash(output: Path, *, many: bool | None) -> str | None:
 
 
 def _is_many(source: str) -> bool | None:
-    """Whether the input is a folder or a pattern; None if that cannot be told as it is not there."""
+    """Return whether the input is a folder or a pattern; None if that is unknown because it does not exist."""
     if os.path.lexists(source):
         return Path(source).is_dir()
     if glob.has_magic(source):
@@ -86,7 +86,7 @@ def _is_inside(folder: Path, path: Path) -> bool:
 
 
 def _is_within(source: str, output: Path) -> bool:
-    """Whether the output, or what is written into it, would be found as input."""
+    """Return whether the output, or a file written into it, would be found as input."""
     if os.path.lexists(source):
         return _is_inside(Path(source), output)
     pattern = _real_pattern(source)
@@ -135,7 +135,7 @@ def _absolute_source(value: str, info: ValidationInfo) -> str:
     if is_url(_checked(value)):
         return value
     folder = str(_folder(info))
-    # A * in the name of the config's own folder is no pattern.
+    # A * in the name of the config's own folder is not a pattern.
     if glob.has_magic(value) and not os.path.lexists(Path(folder, value)):
         folder = glob.escape(folder)
     return os.path.normpath(Path(folder, value))

@@ -1,13 +1,14 @@
-"""From what is wrong to lines that a user can act on: `<file>:<line>: <key>: <what>; <fix>`.
+"""Word problems as lines that a user can act on: `<file>:<line>: <key>: <what>; <fix>`.
 
-A line is one line whatever the config holds, and it never holds a secret: a value is shown as it is written
-in the file, so `${NAME}` stays `${NAME}`, and not at all where a key may stand.
+Each is a single line, whatever the config holds, and never holds a secret: a value is shown as written in the file,
+so that `${NAME}` stays `${NAME}`, and is not shown at all where it may be an API key.
 """
 
 import difflib
 import json
 import re
 from collections.abc import Iterable, Mapping
+from operator import itemgetter
 from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
@@ -16,7 +17,7 @@ from pipeline.config.document import Loc, Node, Problem, Scalar, dotted
 from pipeline.config.models import Config
 
 _LONGEST_SHOWN = 60
-# What keys of known services begin with, and an authorization header's value.
+# Prefixes of the API keys of known services, and of the value of an authorization header.
 _KEY_VALUE = re.compile(r"(?<![A-Za-z])sk-|(?:bearer |gsk_|hf_|xai-|AIza)[^\s$]{16,}", re.IGNORECASE)
 _KEY_NAME = re.compile(r"(?:.*_)?(?:api_?key|secret|password)|key|token|(?:access|auth|bearer)_token")
 _SECRET_HEADER = re.compile(r"authorization|cookie|.*(?:key|token|secret).*", re.IGNORECASE)
@@ -26,12 +27,12 @@ _USE_VARIABLE = "; use api_key_env with the name of the variable that holds it"
 
 
 def secrets_written_out(root: Node) -> list[Problem]:
-    """Find API keys in the section `model`; they belong into the environment or a file of their own."""
+    """Find API keys in the section `model`; they belong in the environment or in a file of their own."""
     return [_secret(loc) for loc, scalar in _scalars(root, "model") if _is_secret(loc, scalar.source)]
 
 
 def guessed_labels(root: Node) -> list[Problem]:
-    """Find labels without quotes that YAML tools read as a boolean, a number, a date or nothing."""
+    """Find unquoted labels that YAML tools read as a boolean, a number, a date or null."""
     return [
         Problem(loc, f"is {_kind(scalar)} to YAML; quote it", shown=True)
         for loc, scalar in _scalars(root, "task")
@@ -40,7 +41,7 @@ def guessed_labels(root: Node) -> list[Problem]:
 
 
 def refusals(error: ValidationError, root: Node) -> list[Problem]:
-    """Word what pydantic found wrong."""
+    """Word the errors of pydantic."""
     found: list[Problem] = []
     for item in error.errors(include_url=False, include_input=False):
         loc, context = item["loc"], item.get("ctx", {})
@@ -54,15 +55,15 @@ def refusals(error: ValidationError, root: Node) -> list[Problem]:
 
 
 def lines(problems: Iterable[Problem], root: Node) -> list[str]:
-    """Render problems, sorted as they stand in the file, without doubles."""
-    placed = sorted(
-        ((root.at(problem.loc)[0].line, _line(problem, root)) for problem in problems), key=_by_line
+    """Render problems, sorted by line and without repetitions."""
+    numbered = sorted(
+        ((root.at(problem.loc)[0].line, _line(problem, root)) for problem in problems), key=itemgetter(0)
     )
-    return list(dict.fromkeys(line for _, line in placed))
+    return list(dict.fromkeys(line for _, line in numbered))
 
 
 def one_line(text: str) -> str:
-    """Escape line breaks and whatever else a terminal would act on."""
+    """Escape line breaks and all other characters that a terminal would act on."""
     return "".join(
         character if character.isprintable() else character.encode("unicode_escape").decode()
         for character in text
@@ -70,14 +71,10 @@ def one_line(text: str) -> str:
 
 
 def close_to(name: str, names: Iterable[str]) -> str:
-    """The hint for an unknown name."""
+    """Return a hint for an unknown *name*: the most similar of *names*, or all of them."""
     known = list(names)
     close = difflib.get_close_matches(name, known, n=1)
     return f"did you mean {close[0]}?" if close else f"write {'one of ' * (len(known) > 1)}{', '.join(known)}"
-
-
-def _by_line(placed: tuple[int, str]) -> int:
-    return placed[0]
 
 
 def _line(problem: Problem, root: Node) -> str:
@@ -99,7 +96,7 @@ def _shown(loc: Loc, node: Node) -> str:
 
 
 def _may_be_secret(loc: Loc, text: str) -> bool:
-    if loc[0] == "notify":  # whoever knows the address can ping it
+    if loc[0] == "notify":  # the address itself is the secret
         return True
     if "://" in text:
         return any(mark in text for mark in "@?#")

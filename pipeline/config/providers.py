@@ -1,31 +1,32 @@
-"""The endpoints we know, a line each. All of them speak OpenAI's chat completions; what differs is here."""
+"""The known providers, one line each. All of them speak OpenAI's chat completions; this table is what differs."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from pipeline.config import ModelSettings
+from pipeline.config.endpoint import ModelSettings, ProviderName
 from pipeline.errors import ConfigError
 
 
 @dataclass(frozen=True, slots=True)
 class Provider:
-    """An endpoint's own facts.
+    """The facts about one provider.
 
     Attributes:
-        name: Its name in the config.
-        base_url: Where it is; None if the config must tell.
-        key_env: The environment variable that holds its key; None if it needs none.
-        key_required: Whether it refuses to answer without a key.
-        model: The only model that it has, whatever the config says; None if it has several.
+        name: Its name in the config, `model.provider`.
+        base_url: Its URL; None if the config must state it, or if it is started on this machine.
+        key_env: The environment variable that holds its API key by default; None if there is none.
+        key_required: Whether it refuses to answer without an API key.
+        model: Its only model, whatever the config says; None if it has several.
     """
 
-    name: str
+    name: ProviderName
     base_url: str | None
     key_env: str | None
     key_required: bool
     model: str | None = None
 
 
-PROVIDERS = {
+PROVIDERS: Mapping[ProviderName, Provider] = {
     provider.name: provider
     for provider in (
         Provider("oxen", "https://hub.oxen.ai/api/ai", "OXEN_API_KEY", key_required=True),
@@ -35,10 +36,11 @@ PROVIDERS = {
         Provider("simulate", None, None, key_required=False),
     )
 }
+"""Name to provider; the base URLs are those of the providers' own documentation."""
 
 
 def base_url(model: ModelSettings) -> str:
-    """Return the URL below which the endpoint of *model* lives, without a slash at its end.
+    """Return the base URL of the endpoint of *model*, without a slash at its end.
 
     Raises:
         ConfigError: If neither the config nor the provider has one.

@@ -6,12 +6,12 @@ from pipeline.config.models import Config
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _FILLED_IN = {"type": "string", "pattern": r"\$\{"}
-# `${NAME}` is filled in everywhere but in the task.
+# The sections in which `${NAME}` is not substituted.
 _NOT_FILLED_IN = ("TaskSettings", "LabelSettings", "ExampleSettings")
 
 
 def json_schema() -> dict[str, Any]:
-    """The JSON Schema (draft 2020-12) of a config file, with descriptions and defaults."""
+    """Return the JSON Schema (draft 2020-12) of a config file, with descriptions and defaults."""
     schema = Config.model_json_schema()
     for name, section in schema["$defs"].items():
         if name not in _NOT_FILLED_IN:
@@ -26,7 +26,7 @@ def json_schema() -> dict[str, Any]:
 
 
 def _or_filled_in(value: dict[str, Any]) -> dict[str, Any]:
-    """A property's schema that also takes `${NAME}`; sections, lists and free texts are left as they are."""
+    """Let a property's schema also accept `${NAME}`; sections, lists and free texts are left as they are."""
     if "$ref" in value or ("enum" not in value and value.get("type") in {"string", "object", "array"}):
         return value
     about: dict[str, Any] = {key: value[key] for key in ("title", "description", "default") if key in value}

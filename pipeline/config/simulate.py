@@ -1,4 +1,4 @@
-"""The section `simulate`: how the endpoint of a rehearsal (provider simulate) behaves."""
+"""The section `simulate`: how the endpoint of a rehearsal (provider `simulate`) behaves."""
 
 from collections.abc import Iterator
 from difflib import get_close_matches
@@ -23,9 +23,9 @@ FAULT_NAMES = (
     "usage_string", "hang", "headers_only", "drip", "reset_mid_body", "fin_mid_body", "no_content_length",
     "drop", "stale_keepalive", "gzip_bomb", "endless_body", "big_header",
 )  # fmt: skip
-"""What the simulator can do wrong; `simulate --list-faults` tells what each of them is."""
+"""The faults that the simulator can inject; `simulate --list-faults` describes them."""
 
-_ROUNDING = 1e-9
+_ROUNDING = 1e-9  # of a sum of shares
 
 
 def _latency(value: object) -> AnyLatency:

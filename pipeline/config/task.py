@@ -1,4 +1,4 @@
-"""The section `task`: what is asked about a row."""
+"""The section `task`: what to ask about each row."""
 
 import difflib
 import unicodedata
@@ -15,7 +15,7 @@ from pipeline.config.template import column_names, parse_template
 from pipeline.config.values import CONTROL, Count, Within, all_wrong, wrong
 
 _FEWEST_LABELS = 2
-# OpenAI's bound on the enum values of one JSON schema.
+# OpenAI's limit on the enum values in a JSON schema for structured outputs.
 _MOST_LABELS = 1_000
 _LONGEST_LABEL = 200
 _DEFAULT_MAX_TEXT_TOKENS = 2_000
@@ -104,7 +104,7 @@ class TaskSettings(Settings):
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """The columns that the template uses, each once, in the order of their first use."""
+        """The columns that the template uses, without repetitions, in the order of their first use."""
         return column_names(parse_template(self.text))
 
     @field_validator("text")
@@ -123,7 +123,7 @@ class TaskSettings(Settings):
             raise wrong(f"has {len(labels) or 'no'} label to choose from; write at least {_FEWEST_LABELS}")
         if len(labels) > _MOST_LABELS:
             raise wrong(f"has {len(labels)} labels; write at most {_MOST_LABELS}")
-        problems = list(_doubles(labels))
+        problems = list(_repeated_names(labels))
         if problems:
             raise all_wrong(problems)
         return labels
@@ -141,7 +141,7 @@ class TaskSettings(Settings):
         cls, examples: tuple[ExampleSettings, ...], info: ValidationInfo
     ) -> tuple[ExampleSettings, ...]:
         known = {"kind", "labels", "max_labels"} & info.data.keys()
-        if len(known) < 3:  # noqa: PLR2004 - one of them is wrong itself
+        if len(known) < 3:  # noqa: PLR2004 - the number of names above: one of them is itself invalid
             return examples
         names = [label.name for label in info.data["labels"]]
         problems: list[tuple[Within, str]] = []
@@ -163,7 +163,7 @@ def _folded(name: str) -> str:
     return "".join(unicodedata.normalize("NFKC", name).casefold().split())
 
 
-def _doubles(labels: Iterable[LabelSettings]) -> Iterable[tuple[Within, str]]:
+def _repeated_names(labels: Iterable[LabelSettings]) -> Iterable[tuple[Within, str]]:
     first: dict[str, str] = {}
     for index, label in enumerate(labels):
         folded = _folded(label.name)

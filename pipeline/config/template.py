@@ -1,4 +1,4 @@
-"""The text template of a task: literal text with plain {column} names in it."""
+"""The text template of a task: literal text with plain {column} names."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -12,23 +12,27 @@ _SHOWN_CHARACTERS = 40
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A place in a template that is filled with the row's cell of that column."""
+    """A placeholder for the row's cell of a column.
+
+    Attributes:
+        name: The column's name.
+    """
 
     name: str
 
 
 Parts: TypeAlias = tuple[str | Column, ...]
+"""A parsed template: literal texts and placeholders, in order."""
 
 
 def parse_template(text: str) -> Parts:
     """Split a template into its literal texts and its columns, in order.
 
-    `{{` and `}}` stand for one brace. No literal part is empty and no two literals are neighbours,
-    so rendering is one pass over the parts.
+    `{{` and `}}` stand for one brace. No literal is empty, and no two literals are adjacent.
 
     Raises:
-        ValueError: A brace stands alone, a name is more than a plain column name, or there is no
-            column at all. The sentence reads on from "the template ...".
+        ValueError: If a brace is unpaired, a name is more than a plain column name, or there is no column
+            at all. The message continues the sentence "the template ...".
     """
     parts: list[str | Column] = []
     literal: list[str] = []
@@ -49,26 +53,26 @@ def parse_template(text: str) -> Parts:
 
 
 def column_names(parts: Parts) -> tuple[str, ...]:
-    """The columns of a template, each once, in the order of their first use."""
+    """Return the columns of a template, without repetitions, in the order of their first use."""
     return tuple(dict.fromkeys(part.name for part in parts if isinstance(part, Column)))
 
 
 def render_rows(text: str, columns: Mapping[str, Sequence[str | None]]) -> list[str | None]:
-    """Fill a template for row after row; None for a row whose cells are all null or blank.
+    """Render a template for each row; None for a row whose cells are all null or blank.
 
-    A null among other cells is rendered as nothing.
+    A null among other cells is rendered as an empty string.
 
     Args:
         text: The template.
-        columns: The cells of at least the template's columns, all of one length.
+        columns: The cells of at least the template's columns, in equal numbers.
 
     Raises:
-        ValueError: The template is wrong, or the columns differ in length.
-        KeyError: A column of the template is not there.
+        ValueError: If the template is invalid, or the columns differ in length.
+        KeyError: If a column of the template is missing.
     """
     parts = parse_template(text)
     names = column_names(parts)
-    # One call of str.format is several times as fast as a loop over the parts.
+    # One call of str.format per row is several times as fast as a loop over the parts.
     layout = "".join(
         part.replace("{", "{{").replace("}", "}}")
         if isinstance(part, str)

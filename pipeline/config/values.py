@@ -1,7 +1,7 @@
-"""The kinds of value that a config holds, each strict and each with the sentence that refuses it.
+"""The types of values in a config, each strict and each with the sentence that refuses other values.
 
-Numbers may come as text, because YAML 1.2 reads `200_000` as text and because `${NAME}` gives text.
-Every sentence reads on from the value: `"10 000" is not a whole number above 0; ...`.
+Numbers are accepted as text, because YAML 1.2 reads `200_000` as text and because `${NAME}` yields text.
+Every sentence continues the value: `"10 000" is not a whole number above 0; ...`.
 """
 
 import math
@@ -15,9 +15,10 @@ from pydantic import AfterValidator, BeforeValidator, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
-"""Line breaks, control characters and halves of characters; joiners inside a word are none of them."""
+"""Line breaks, control characters and lone surrogates, but not the joiners that some scripts need inside words."""
 
 Within: TypeAlias = tuple[str | int, ...]
+"""A path of keys and indexes from a value to a part of it."""
 
 _NUMBER = re.compile(r"[-+]?(?:[0-9][0-9_]{0,17}(?:\.[0-9]{0,17})?|\.[0-9]{1,17})")
 _DURATION = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)([smhd])")
@@ -29,19 +30,19 @@ _LONGEST_SECONDS = 10 * 366 * 86_400
 
 
 def wrong(sentence: str, *within: str | int) -> PydanticCustomError:
-    """The error for a value; *within* leads from the value to the part of it that is wrong."""
+    """Make the error of a value; *within* is the path from the value to the part of it that is wrong."""
     return all_wrong([(within, sentence)])
 
 
 def all_wrong(problems: Iterable[tuple[Within, str]]) -> PydanticCustomError:
-    """The error for a value with several things wrong: pairs of a path within it and a sentence."""
+    """Make the error of a value with several problems: pairs of a path within it and a sentence."""
     found = tuple(problems)
     words = " and ".join(sentence for _, sentence in found)
     return PydanticCustomError("wrong", "{words}", {"words": words, "problems": found})
 
 
 def number(value: object) -> float | None:
-    """Read a finite number, whole ones as int; None for everything else, booleans too."""
+    """Parse a finite number, whole ones as int; None for anything else, including booleans."""
     if isinstance(value, str) and _NUMBER.fullmatch(value):
         digits = value.replace("_", "")
         return float(digits) if "." in digits else int(digits)
@@ -51,6 +52,7 @@ def number(value: object) -> float | None:
 
 
 MAX_WHOLE = 2**63 - 1
+"""The largest integer that every JSON reader with 64-bit integers accepts."""
 
 
 def _count(value: object) -> int:
@@ -111,15 +113,15 @@ class FailureAllowance:
     """How many rows may fail before a finished run counts as failed.
 
     Attributes:
-        limit: A number of rows, or a number of rows in every hundred.
-        is_percent: Which of the two it is.
+        limit: A number of rows, or a percentage of the rows.
+        is_percent: Whether it is a percentage.
     """
 
     limit: Fraction
     is_percent: bool
 
     def allows(self, failed: int, rows: int) -> bool:
-        """Whether *failed* of *rows* is still within the allowance; exact, without rounding."""
+        """Return whether *failed* of *rows* is within the allowance; exact, without rounding."""
         return failed * 100 <= self.limit * rows if self.is_percent else failed <= self.limit
 
     def __str__(self) -> str:

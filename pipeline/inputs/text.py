@@ -8,9 +8,8 @@ def has_text(kind: pa.DataType) -> bool:
     kind = _plain(kind)
     if pa.types.is_nested(kind) or _is_binary(kind):
         return False
-    if pa.types.is_string(kind) or pa.types.is_large_string(
-        kind
-    ):  # the usual case, which need not import pyarrow.compute
+    # The usual case first, because a cast imports pyarrow.compute.
+    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
         return True
     sample = pa.array([0]).cast(kind) if pa.types.is_timestamp(kind) else pa.nulls(1, kind)
     try:
