@@ -67,3 +67,39 @@ def test_aliases_without_end_are_refused():
     levels = "".join(f"l{depth + 1}: &l{depth + 1} [{', '.join([f'*l{depth}'] * 9)}]\n" for depth in range(9))
     with pytest.raises(Exception, match="refers to itself; write the values out"):
         parse_document(f"l0: &l0 x\n{levels}", "f")
+
+
+# Texts that are no config at all: (text, the one line).
+UNREADABLE = {
+    "empty": ("# nothing\n", "job.yaml:1: is empty; it needs the keys input, task and output"),
+    "a list": ("- a\n", "job.yaml:1: is no mapping; start with input:, task: and output:"),
+    "a word": ("\nhello\n", "job.yaml:2: is no mapping; start with input:, task: and output:"),
+    "a tab": (
+        "input:\n\tpath: x\n",
+        "job.yaml:2:1: a tab stands where YAML wants blanks; indent with blanks",
+    ),
+    "two colons": ("a: b: c\n", "job.yaml:1:5: a second ': ' stands on the line; put the value in quotes"),
+    "two documents": (
+        "a: 1\n---\nb: 1\n",
+        "job.yaml:2:1: a second document or a directive is here; keep one document",
+    ),
+    "an open bracket": (
+        "a: [1\n",
+        (
+            "job.yaml:2:1: the YAML does not go on like this (expected ',' or ']', but got '<stream end>'); "
+            "look at quotes, brackets and indents"
+        ),
+    ),
+    "a control character": ("a: b\nc: \x01\n", "job.yaml:2:4: a control character is here; delete it"),
+    "an alias to itself": (
+        "a: &a [*a]\n",
+        "job.yaml:1: is nested too deeply or refers to itself; write the values out",
+    ),
+    "a tower": ("[" * 5_000, "job.yaml:1: is nested too deeply; write the values out"),
+}
+
+
+@pytest.mark.parametrize("name", UNREADABLE)
+def test_a_text_that_is_no_config_is_refused_with_its_place(job, name):
+    text, line = UNREADABLE[name]
+    assert job.problems(text) == [line]

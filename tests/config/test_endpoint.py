@@ -82,3 +82,102 @@ def test_null_sends_no_sampling_setting():
 def test_a_temperature_is_the_same_number_however_it_is_written():
     written = [ModelSettings(), *(ModelSettings(temperature=value) for value in (0, 0.0, "0"))]
     assert {repr(model.temperature) for model in written} == {"0.0"}
+
+
+CANARY = "sk-canary-4711"
+OPEN_URL = "sends the key and the rows unencrypted; write https://, or set allow_insecure: true"
+HIDDEN = "looks like an API key, which does not belong in the config; use api_key_env with the name of the variable that holds it"
+
+# Models that are wrong: (the section, the line behind its place).
+MODELS = {
+    "a provider with a typo": ("provider: openia", "provider: openia is not known; did you mean openai?"),
+    "no base_url": (
+        "provider: openai-compatible",
+        "base_url: is missing, and provider openai-compatible needs it; write one such as https://host/v1",
+    ),
+    "http to elsewhere": ("base_url: http://example.com/v1", f"base_url: http://example.com/v1 {OPEN_URL}"),
+    "http to nearly here": (
+        "base_url: http://127.0.0.1.example.com",
+        f"base_url: http://127.0.0.1.example.com {OPEN_URL}",
+    ),
+    "a user in the URL": (
+        f"base_url: https://me:{CANARY}@example.com",
+        "base_url: carries a user name or a password; take it out and use api_key_env",
+    ),
+    "a user in the URL, allowed": (
+        f"allow_insecure: true, base_url: http://me:{CANARY}@example.com",
+        "base_url: carries a user name or a password; take it out and use api_key_env",
+    ),
+    "a file for a URL": (
+        "allow_insecure: true, base_url: file:///etc/passwd",
+        "base_url: file:///etc/passwd is not an http or https URL; write one such as https://host/v1",
+    ),
+    "a key in the query": (
+        f"base_url: 'https://example.com/v1?key={CANARY}'",
+        "base_url: has a part after ? or #; leave that out, requests add their own path",
+    ),
+    "a port that is none": (
+        "base_url: https://example.com:abc",
+        "base_url: https://example.com:abc is not a URL; write one such as https://host/v1",
+    ),
+    "api_key": (f"api_key: {CANARY}", f"api_key: {HIDDEN}"),
+    "api-key, not like one": (
+        "api-key: canary-4711",
+        "api-key: does not belong in the config; use api_key_env with the name of the variable that holds it",
+    ),
+    "a key for the variable's name": (f"api_key_env: {CANARY}", f"api_key_env: {HIDDEN}"),
+    "a secret for the variable's name": (
+        "api_key_env: canary4711",
+        "api_key_env: is not the name of an environment variable in capitals; write the name, never the key",
+    ),
+    "a key for the model's name": (f"name: {CANARY}", f"name: {HIDDEN}"),
+    "a key in a header": (
+        "headers: {X-Api-Key: canary4711}",
+        "headers.X-Api-Key: holds a secret, which does not belong in the config; write ${NAME} and set that variable",
+    ),
+    "a long secret for a provider": (
+        "provider: canary4711canary4711canary4711",
+        "provider: is not known; write one of oxen, openai, openai-compatible, local, simulate",
+    ),
+    "a header that is none": (
+        '{headers: {"a b": x}}'[1:-1],
+        "headers.a b: is not the name of a header; use letters, digits and -",
+    ),
+    "a header with a line break": (
+        r'headers: {A: "x\r\nB: y"}',
+        "headers.A: has a line break or a character that no header may hold; write plain ASCII",
+    ),
+    "a header twice": (
+        "headers: {A: x, a: y}",
+        "headers: has a name twice, apart from capitals; keep one of them",
+    ),
+    "two sources of the key": (
+        "api_key_env: KEY, api_key_file: key.txt",
+        "api_key_env: is given beside api_key_file; keep one of them",
+    ),
+    "heat": ("temperature: 2.1", "temperature: 2.1 is not a temperature; write a number from 0 to 2"),
+    "no probability": ("top_p: 0", "top_p: 0 is not a probability; write a number above 0, at most 1"),
+    "half a seed": ("seed: 0.5", "seed: 0.5 is not a whole number; write digits only, such as 7"),
+    "yes for true": ("logprobs: yes", "logprobs: yes is not true or false; write one of them"),
+    "packs": ("rows_per_request: 4", "rows_per_request: 4 is not known; write 1"),
+    "a price below 0": (
+        "price: {input: -1, output: 1}",
+        "price.input: -1 is not a price; write US dollars per million tokens such as 0.10, or 0",
+    ),
+    "half a price": (
+        "price: {input: 1}",
+        "price.output: is missing; add it (US dollars per million tokens written)",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_model_that_cannot_or_must_not_be_asked_is_refused(job, name):
+    text, line = MODELS[name]
+    assert job.problems(model=f"{{{text}}}") == [f"job.yaml:4: model.{line}"]
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_secret_is_in_no_message(job, name):
+    text, _ = MODELS[name]
+    assert "canary" not in str(job.problems(model=f"{{{text}}}"))

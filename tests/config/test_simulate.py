@@ -8,7 +8,7 @@ from pipeline.config.simulate import FAULT_NAMES
 from pipeline.servers.simulator.faults import FAULTS
 
 
-def test_without_it_replies_take_as_long_as_real_ones_and_none_goes_wrong(job):
+def test_by_default_replies_take_as_long_as_real_ones_and_none_goes_wrong(job):
     assert job.load().simulate.latency == Lognormal(0.5, 0.4)
     assert job.load(simulate="").simulate.faults == {}
     assert job.load(simulate="{latency: }").simulate == job.load().simulate
@@ -39,12 +39,12 @@ def test_options_alone_can_set_all_of_it(job):
 @pytest.mark.parametrize(
     "written", ["soon", "-1", ".nan", ".inf", "true", "[1]", "'uniform:2,1'", "'lognormal:0'"]
 )
-def test_a_latency_that_is_none_is_refused_with_the_forms_there_are(job, written):
+def test_an_invalid_latency_is_refused_with_the_valid_forms(job, written):
     (problem,) = job.problems(simulate=f"{{latency: {written}}}")
     assert "is no latency; write seconds: 0.5, uniform:0.2,0.8 or lognormal:0.5,0.4" in problem
 
 
-def test_faults_that_cannot_be_are_named_all_at_once_with_the_nearest_there_is(job):
+def test_unknown_faults_are_all_named_at_once_with_the_most_similar_known_ones(job):
     assert job.problems(simulate="{latence: 1, faults: {http_50: 0.1, xyz: 0.1}}") == [
         "job.yaml:4: simulate.faults.http_50: 0.1 is given to a fault that does not exist; did you mean http_503?",
         "job.yaml:4: simulate.faults.xyz: 0.1 is given to a fault that does not exist; `simulate --list-faults` lists them",
@@ -67,11 +67,11 @@ def test_shares_add_up_to_one_at_most(job):
     assert "simulate.faults: has shares that add up to 1.2" in problem
 
 
-def test_the_names_are_those_that_the_simulator_knows():
+def test_the_fault_names_are_those_of_the_simulator():
     assert tuple(FAULTS) == FAULT_NAMES
 
 
-def test_editors_are_told_the_names_and_the_default():
+def test_the_schema_holds_the_fault_names_and_the_default_latency():
     section = json_schema()["$defs"]["SimulateSettings"]["properties"]
     assert section["faults"]["propertyNames"]["enum"] == list(FAULTS)
     assert section["latency"]["default"] == "lognormal:0.5,0.4"

@@ -1,0 +1,104 @@
+"""Which tasks cannot be asked, and the line that says why."""
+
+import pytest
+
+PLAIN_NAME = "write a plain {column} name, without blanks around it and without . [ ] ! or :"
+
+# Tasks that are wrong: (keys, the line behind its place).
+TASKS = {
+    "no label": ({"labels": "[]"}, "labels: has no label to choose from; write at least 2"),
+    "one label": ({"labels": "[games]"}, "labels: has 1 label to choose from; write at least 2"),
+    "labels that are empty": ({"labels": ""}, "labels: is empty; write a list, such as [one, two]"),
+    "too many labels": (
+        {"labels": str([f"l{index}" for index in range(1_001)])},
+        "labels: has 1001 labels; write at most 1000",
+    ),
+    "labels equal up to case": (
+        {"labels": "[Games, games]"},
+        'labels[1].name: is the same as "Games", capitals and blanks apart; keep one of them',
+    ),
+    "labels equal up to blanks": (
+        {"labels": "[e mail, email]"},
+        'labels[1].name: is the same as "e mail", capitals and blanks apart; keep one of them',
+    ),
+    "a label with a line break": (
+        {"labels": r'[games, "a\nb"]'},
+        "labels[1].name: has a line break or a control character; write the label on one line",
+    ),
+    "a label with a NUL": (
+        {"labels": r'[games, "a\0b"]'},
+        "labels[1].name: has a line break or a control character; write the label on one line",
+    ),
+    "a long label": (
+        {"labels": f"[games, {'x' * 201}]"},
+        "labels[1].name: is 201 characters long; write at most 200, the rest belongs into description",
+    ),
+    "a blank label": ({"labels": '[games, " "]'}, "labels[1].name: is an empty label; write its name"),
+    "a label with blanks around it": (
+        {"labels": '[games, " x"]'},
+        "labels[1].name: has blanks around it; take them away",
+    ),
+    "no column": (
+        {"text": "hello"},
+        "text: hello names no column; write {column} where the row's text belongs",
+    ),
+    "attribute access": ({"text": "'{a.b}'"}, f'text: "{{a.b}}" has {{a.b}} at character 1; {PLAIN_NAME}'),
+    "index access": ({"text": "'x {a[0]}'"}, f'text: "x {{a[0]}}" has {{a[0]}} at character 3; {PLAIN_NAME}'),
+    "a conversion": ({"text": "'{a!r}'"}, f'text: "{{a!r}}" has {{a!r}} at character 1; {PLAIN_NAME}'),
+    "a format": ({"text": "'{a:>3}'"}, f'text: "{{a:>3}}" has {{a:>3}} at character 1; {PLAIN_NAME}'),
+    "a lone brace": (
+        {"text": "'{a} }'"},
+        'text: "{a} }" has a single } at character 5; write }} for a brace',
+    ),
+    "no instructions": ({"instructions": '" "'}, 'instructions: " " is empty; write a text'),
+    "an unknown kind": ({"kind": "mutli"}, "kind: mutli is not known; did you mean multi?"),
+    "no tokens": (
+        {"max_text_tokens": "0"},
+        "max_text_tokens: 0 is not a whole number above 0; write digits only, such as 500 or 200_000",
+    ),
+    "half a character": (
+        {"instructions": r'"\ud800"'},
+        "instructions: holds half a character (a lone surrogate); write the whole one",
+    ),
+    "a bound for a single label": (
+        {"max_labels": "2"},
+        "max_labels: 2 is given, but kind single always gives one label; leave it out or set kind: multi",
+    ),
+    "an example with an unknown label": (
+        {"examples": "[{text: a, label: soudn}]"},
+        'examples[0].label: soudn is not one of task.labels; did you mean "sound"?',
+    ),
+    "an example without a label": (
+        {"examples": "[{text: a}]"},
+        "examples[0]: has no label; add label: with one label",
+    ),
+    "an example of the other kind": (
+        {"examples": "[{text: a, labels: [games]}]"},
+        "examples[0].labels: is for kind multi; write label: with one label",
+    ),
+    "a multi example of the other kind": (
+        {"kind": "multi", "examples": "[{text: a, labels: [], label: games}]"},
+        "examples[0].label: games is for kind single; write labels: with a list",
+    ),
+    "a multi example without labels": (
+        {"kind": "multi", "examples": "[{text: a}]"},
+        "examples[0]: has no labels; add labels: with a list, which may be empty",
+    ),
+    "a multi example with a label twice": (
+        {"kind": "multi", "examples": "[{text: a, labels: [games, games]}]"},
+        "examples[0].labels[1]: games is there twice; keep one of them",
+    ),
+    "a multi example with too many labels": (
+        {"kind": "multi", "max_labels": "1", "examples": "[{text: a, labels: [games, sound]}]"},
+        "examples[0].labels: has more labels than max_labels; take some away",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_a_task_that_cannot_be_asked_is_refused(job, name, task_text):
+    keys, line = TASKS[name]
+    [found] = job.problems(task=task_text(**keys))
+    place, _, rest = found.partition(" task.")
+    assert rest == line
+    assert place.startswith("job.yaml:")
