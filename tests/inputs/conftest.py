@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.config import CsvSettings, InputSettings
+from pipeline.errors import InputDataError
 from pipeline.inputs.read import read_chunks
 from pipeline.inputs.source import Source, whole
 from pipeline.inputs.survey import survey
@@ -22,7 +23,7 @@ def settings(path: object, **csv: str) -> InputSettings:
 
 
 def texts(source: Source, columns: Sequence[str], **limits: int) -> dict[str, list[str | None]]:
-    """All cells of *columns*, read in chunks."""
+    """Read all cells of *columns*, in chunks."""
     found: dict[str, list[str | None]] = {name: [] for name in columns}
     for chunk in read_chunks(source, columns, whole(source), **limits):
         for name, cells in chunk.columns.items():
@@ -60,9 +61,25 @@ def _look() -> Look:
 
 @pytest.fixture(name="read")
 def _read(look: Look) -> Callable[..., dict[str, list[str | None]]]:
-    """All cells of the columns of a path."""
+    """Read all cells of the columns of a path."""
 
     def read(path: object, *used: str, **csv: str) -> dict[str, list[str | None]]:
         return texts(look(path, *used, **csv), used or ("text",))
 
     return read
+
+
+@pytest.fixture(name="refused")
+def _refused(look: Look) -> Callable[..., None]:
+    """Check that a path is refused in one line that names it, holds some words and ends with a remedy."""
+
+    def refused(path: Path, *words: str) -> None:
+        with pytest.raises(InputDataError) as caught:
+            look(path)
+        (problem,) = caught.value.problems
+        assert problem.startswith(str(path))
+        assert "\n" not in problem
+        assert ";" in problem
+        assert not [word for word in words if word not in problem], problem
+
+    return refused

@@ -1,0 +1,65 @@
+"""CSV tables: every cell is read as it is written, from the block that holds it."""
+
+import pytest
+
+from pipeline.inputs.read import read_chunks
+from pipeline.inputs.source import whole
+from pipeline.records import Span
+
+
+@pytest.mark.parametrize("ending", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("last", ["", "end"])
+def test_every_line_ending_and_a_missing_last_one_are_read(put, read, ending, last):
+    lines = ["id,text", "1,a", '2,"b"', "3,"]
+    text = ending.join(lines) + (ending if last else "")
+    assert read(put("a.csv", text)) == {"text": ["a", "b", None]}
+
+
+def test_cells_are_text_exactly_as_they_are_written(put, read):
+    rows = ["007,1.10", "true,NA", '"",""', ",", "null, x ", "2026-01-01,1e5", '"a ""b""",5" disk']
+    assert read(put("a.csv", "id,text\n" + "\n".join(rows)), "id", "text") == {
+        "id": ["007", "true", "", None, "null", "2026-01-01", 'a "b"'],
+        "text": ["1.10", "NA", "", None, " x ", "1e5", '5" disk'],
+    }
+
+
+def test_a_late_flip_of_the_type_is_text_too(put, read):
+    assert read(put("a.csv", "text\n" + "1\n" * 300_000 + "one\n"))["text"][-2:] == ["1", "one"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "csv"),
+    [
+        ("a.csv", "\ufeffid,text\n1,é\n", {}),
+        ("a.csv", "id;text\n1;é\n", {"delimiter": ";"}),
+        ("a.tsv", "id\ttext\n1\té\n", {}),
+        ("a.tsv.gz", "id\ttext\n1\té\n", {}),
+        ("a.CSV", "\n\nid,text\n\n1,é\n\n\n", {}),
+        ("a.csv", "id,text\n1,'é'\n", {"quote": "'"}),
+        ("a.csv", "id^text\n1^]é]\n", {"delimiter": "^", "quote": "]"}),
+        ("a.csv", "id,text\n1,é\n".encode("latin-1"), {"encoding": "latin-1"}),
+        ("a.csv", "id,text\n1,é\n".encode("utf-16"), {"encoding": "utf-16"}),
+        ("a.csv.gz", "\ufeffid,text\r\n1,é\r\n".encode("utf-16-le"), {"encoding": "utf-16-le"}),
+        ("a.csv", "\ufeffid,text\n1,é\n", {"encoding": "utf-8-sig"}),
+    ],
+)
+def test_marks_delimiters_quotes_and_encodings_are_read_as_set(put, read, name, content, csv):
+    assert read(put(name, content), "id", "text", **csv) == {"id": ["1"], "text": ["é"]}
+
+
+@pytest.mark.parametrize(
+    ("name", "csv"), [("a.csv", {}), ("a.csv.gz", {}), ("a.csv", {"encoding": "cp1252"})]
+)
+def test_a_late_span_is_found_without_parsing_what_comes_before(put, look, name, csv):
+    text = "id,text\n" + "".join(f"{n},é{n:09}\n" for n in range(400_000))
+    source = look(put(name, text.encode(csv.get("encoding", "utf-8"))), **csv)
+    assert len(source.files[0].blocks) > 2
+    assert [block.stop for block in source.files[0].blocks[:-1]] == [
+        b.first for b in source.files[0].blocks[1:]
+    ]
+    chunks = list(read_chunks(source, ["text"], [Span(0, 7, 9, 7), Span(0, 399_998, 400_000, 399_998)]))
+    assert [chunk.columns["text"] for chunk in chunks] == [
+        ["é000000007", "é000000008"],
+        ["é000399998", "é000399999"],
+    ]
+    assert whole(source)[0].rows == 400_000
