@@ -1,4 +1,4 @@
-"""Columns that stand for the values in them."""
+"""Values stored as columns behave like the values themselves."""
 
 from pipeline.records import Answers, Prompt
 from tests.answers import answer, answers, key, prompt, prompts
@@ -10,11 +10,11 @@ def test_answers_are_found_by_key_as_they_were_given() -> None:
     assert (found.get(key(9)), key(1) in found, len(found)) == (None, True, 3)
 
 
-def test_some_of_many_answers_are_chosen_by_place() -> None:
+def test_some_of_many_answers_are_chosen_by_position() -> None:
     assert list(Answers.of(answers(0, 3)).where([True, False, True])) == [key(0), key(2)]
 
 
-def test_no_answers_are_columns_too() -> None:
+def test_no_answers_are_an_empty_mapping() -> None:
     assert Answers.of([]) == {}
     assert Answers.of([]).where([]) == {}
 

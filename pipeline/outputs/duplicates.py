@@ -16,7 +16,7 @@ import pyarrow as pa
 ROWS_PER_BUCKET = 100_000
 """Takes about 10 MB of memory while a bucket is searched."""
 
-ROWS_HELD = 131_072
+MOST_HELD = 131_072
 """Number of keys that are buffered, in about 5 MB, before they are appended to the bucket files."""
 
 ROW = "row"
@@ -30,18 +30,19 @@ class Duplicates:
 
     Attributes:
         rows: Number of rows of the input.
+        rows_held: Number of keys that are buffered in memory.
         found: Number of duplicates, known after `finish`.
     """
 
     def __init__(
-        self, folder: Path, rows: int, rows_per_bucket: int = ROWS_PER_BUCKET, rows_held: int = ROWS_HELD
+        self, folder: Path, rows: int, rows_per_bucket: int = ROWS_PER_BUCKET, most_held: int = MOST_HELD
     ) -> None:
         """Prepare for an input of *rows* rows; bucket files go to *folder*."""
         self.rows = rows
-        self._folder, self._most_held = folder, rows_held
+        self._folder, self._most_held = folder, most_held
         self._count = rows // rows_per_bucket + 1
         self._held: list[pl.DataFrame] = []
-        self._rows_held = 0
+        self.rows_held = 0
         self._bits = bytearray()
         self.found = 0
 
@@ -63,8 +64,8 @@ class Duplicates:
             }
         ).drop_nulls(KEY)
         self._held.append(frame)
-        self._rows_held += len(frame)
-        if self._count > 1 and self._rows_held >= self._most_held:
+        self.rows_held += len(frame)
+        if self._count > 1 and self.rows_held >= self._most_held:
             self._flush()
 
     def finish(self) -> None:
@@ -111,7 +112,7 @@ class Duplicates:
         for (number,), some in frame.with_columns(bucket=bucket).partition_by("bucket", as_dict=True).items():
             with self._path(int(str(number))).open("ab") as file:
                 some.drop("bucket").write_ipc_stream(file)
-        self._held, self._rows_held = [], 0
+        self._held, self.rows_held = [], 0
 
     def _path(self, number: int) -> Path:
         return self._folder / f".keys-{number}"

@@ -65,11 +65,13 @@ class Joiner:
         parts: The new columns.
         duplicates: Knows which rows are duplicates.
         go_on: Called for every batch; raises to stop.
+        row_group_rows: Number of rows at which a row group is complete, unless it has `ROW_GROUP_BYTES` before.
     """
 
     parts: Parts
     duplicates: "Duplicates"
     go_on: Callable[[], None]
+    row_group_rows: int = ROW_GROUP_ROWS
 
     def row_groups(self, output_file: OutputFile) -> Iterator[RowGroup]:
         """Yield all rows of *output_file*, in order."""
@@ -79,7 +81,7 @@ class Joiner:
             waiting.append(aligned)
             rows += aligned.rows.num_rows
             size += aligned.rows.nbytes + aligned.part.nbytes
-            if rows >= ROW_GROUP_ROWS or size >= ROW_GROUP_BYTES:
+            if rows >= self.row_group_rows or size >= ROW_GROUP_BYTES:
                 yield RowGroup.of(waiting)
                 waiting, rows, size = [], 0, 0
         if waiting:

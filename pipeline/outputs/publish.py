@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.outputs.columns import KEY, output_names, part_schema, published
-from pipeline.outputs.join import Joiner, OutputFile
+from pipeline.outputs.join import ROW_GROUP_ROWS, Joiner, OutputFile
 from pipeline.outputs.parts import Parts
 from pipeline.outputs.tally import Tally
 from pipeline.system.atomic import replacing, sweep, sync, temporary_name
@@ -43,6 +43,7 @@ class Publication:
         prefix: Prefix of the new columns' names.
         metadata: Key-value metadata for each file; `pipeline.run` is among them.
         single: Whether the output is one file.
+        row_group_rows: Number of rows at which a row group is complete.
     """
 
     path: Path
@@ -52,6 +53,7 @@ class Publication:
     prefix: str
     metadata: Mapping[bytes, bytes]
     single: bool
+    row_group_rows: int = ROW_GROUP_ROWS
 
 
 def publish(
@@ -89,7 +91,7 @@ def publish(
                 duplicates.add(span.first_row, part.column(KEY))
         duplicates.finish()
         give_back()
-        joiner = Joiner(parts, duplicates, go_on)
+        joiner = Joiner(parts, duplicates, go_on, publication.row_group_rows)
         if publication.single:
             with replacing(publication.path) as temporary:
                 _write(temporary, publication, publication.files[0], joiner, tally)
@@ -139,7 +141,7 @@ def _publish_folder(
             sync(folder)
         before_rename()
         if path.exists():
-            _exchange(temporary, path)
+            exchange(temporary, path)
         else:
             temporary.rename(path)
         sync(path.parent)
@@ -163,7 +165,7 @@ def _temporary_folder(path: Path, mode: int = 0o777) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _exchange(new: Path, old: Path) -> None:
+def exchange(new: Path, old: Path) -> None:
     """Swap the names of two folders, atomically on Linux; elsewhere *old* is missing for an instant."""
     renameat2 = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
     if renameat2 is not None:

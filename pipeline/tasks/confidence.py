@@ -12,10 +12,10 @@ from typing import NamedTuple
 
 import orjson
 
-REMEMBERED = 1_000
+MOST_CACHED = 1_000
 """Number of replies whose layout is cached; a task with few labels has few different replies."""
 
-LONGEST_REMEMBERED = 2_000
+LONGEST_CACHED = 2_000
 """Most characters, in a reply and its log-probabilities together, for its layout to be cached."""
 
 STRING = re.compile(r'"((?:[^"\\]|\\.)*)"')
@@ -45,6 +45,11 @@ class Confidence:
 
     def __init__(self) -> None:
         self._layouts: dict[str, _Layout] = {}
+
+    @property
+    def cached(self) -> int:
+        """Number of replies whose layout is cached."""
+        return len(self._layouts)
 
     def of_all(
         self, texts: Sequence[str | None], logprobs: Sequence[str | None], labels: Sequence[tuple[str, ...]]
@@ -93,7 +98,7 @@ class Confidence:
         # A server that enforces a grammar may normalize the reply: the tokens then differ from it in white space.
         tokens = tuple([token for token, _ in pairs])
         parts = _parts(tokens, labels) or ()
-        if not layout and len(self._layouts) < REMEMBERED and len(text) + len(logprobs) <= LONGEST_REMEMBERED:
+        if not layout and self.cached < MOST_CACHED and len(text) + len(logprobs) <= LONGEST_CACHED:
             self._layouts[text] = _layout(tokens, parts)
         return _weakest(parts, [value for _, value in pairs])
 

@@ -34,7 +34,7 @@ def test_several_labels_are_a_list_and_none_of_them_fits_is_an_empty_one() -> No
     assert row(Outcome(Status.INVALID), "multi")["labels"] is None
 
 
-def test_tokens_and_costs_that_nobody_told_stay_null() -> None:
+def test_unreported_tokens_and_costs_stay_null() -> None:
     found = row(Outcome(Status.OK, ("games",)), prompt_tokens=None, cost_usd=None)
     assert (found["prompt_tokens"], found["cost_usd"]) == (None, None)
 
@@ -56,7 +56,7 @@ def test_a_part_without_rows_has_the_schema() -> None:
     assert part([]).schema == part_schema("single")
 
 
-def test_answers_that_came_in_sets_and_alone_stand_in_the_rows_of_their_keys() -> None:
+def test_batches_and_single_answers_end_up_in_the_rows_of_their_keys() -> None:
     labels = ["games", "sound", "mail", "chat"]
     outcomes = [Outcome(Status.OK, (label,), 0.5) for label in labels]
     found, answered = answers(0, 4), Answered()

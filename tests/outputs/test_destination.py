@@ -19,7 +19,7 @@ def put(path: Path, *, marked: bool) -> Path:
     return path
 
 
-def test_a_place_that_is_free_is_made_ready_and_stays_free(tmp_path: Path) -> None:
+def test_a_free_destination_gets_its_folder_and_stays_free(tmp_path: Path) -> None:
     ensure_creatable(tmp_path / "new" / "out.parquet", single=True, overwrite=False)
     assert list((tmp_path / "new").iterdir()) == []
 
@@ -29,7 +29,7 @@ def test_our_own_earlier_output_may_be_replaced(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", ["parquet", "text", "empty"])
-def test_what_is_not_ours_is_kept_unless_told_otherwise(tmp_path: Path, content: str) -> None:
+def test_a_file_that_is_not_ours_is_kept_unless_overwriting_is_allowed(tmp_path: Path, content: str) -> None:
     path = tmp_path / "out.parquet"
     if content == "parquet":
         put(path, marked=False)

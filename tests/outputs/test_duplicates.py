@@ -1,4 +1,4 @@
-"""Duplicates are told from first rows, in memory or through buckets on disk alike."""
+"""Duplicates are distinguished from first rows, in memory as well as through buckets on disk."""
 
 from pathlib import Path
 
@@ -7,16 +7,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.outputs.duplicates import ROWS_HELD, Duplicates
+from pipeline.outputs.duplicates import MOST_HELD, Duplicates
 from tests.answers import key
 
 CHUNK = 4096
 
 
 def judged(folder: Path, chunks: list[list[int | None]], rows_per_bucket: int) -> list[bool]:
-    """Which rows of *chunks* are found to be duplicates, asked for in portions that fit no chunk."""
+    """Return which rows of *chunks* are duplicates, requested in portions that do not match the chunks."""
     rows = sum(map(len, chunks))
-    with Duplicates(folder, rows, rows_per_bucket, rows_held=rows_per_bucket) as duplicates:
+    with Duplicates(folder, rows, rows_per_bucket, most_held=rows_per_bucket) as duplicates:
         first_row = 0
         for chunk in chunks:
             keys = [None if number is None else key(number) for number in chunk]
@@ -25,6 +25,16 @@ def judged(folder: Path, chunks: list[list[int | None]], rows_per_bucket: int) -
         duplicates.finish()
         portions = [duplicates.among(start, min(7, rows - start)) for start in range(0, rows, 7)]
     return [flag for portion in portions for flag in portion.to_pylist()]
+
+
+def keys_in_files(folder: Path) -> int:
+    """Count the keys in the bucket files."""
+    count = 0
+    for path in folder.glob(".keys-*"):
+        with path.open("rb") as file:
+            while file.peek(1):
+                count += pa.ipc.open_stream(file).read_all().num_rows
+    return count
 
 
 @given(
@@ -45,7 +55,7 @@ def test_a_row_is_a_duplicate_if_an_earlier_one_has_its_key(
 
 def test_bucket_files_are_gone_afterwards_and_those_of_a_killed_run_are_not_read(tmp_path: Path) -> None:
     chunks: list[list[int | None]] = [list(range(10)), list(range(10))]
-    with Duplicates(tmp_path, 20, 5, rows_held=5) as killed:
+    with Duplicates(tmp_path, 20, 5, most_held=5) as killed:
         for number, chunk in enumerate(chunks):
             killed.add(number * 10, pa.array([key(n) for n in chunk if n is not None], pa.binary(16)))
         left = {path.name: path.read_bytes() for path in tmp_path.glob(".keys-*")}
@@ -60,8 +70,9 @@ def test_bucket_files_are_gone_afterwards_and_those_of_a_killed_run_are_not_read
 
 def test_keys_wait_in_memory_up_to_a_bound_however_many_rows_there_are(tmp_path: Path) -> None:
     with Duplicates(tmp_path, 10**8) as duplicates:
-        for first in range(0, 2 * ROWS_HELD, CHUNK):
+        for first in range(0, 2 * MOST_HELD, CHUNK):
             duplicates.add(first, pa.array(map(key, range(first, first + CHUNK)), pa.binary(16), size=CHUNK))
-            assert duplicates._rows_held < ROWS_HELD
-            assert sum(map(len, duplicates._held)) == duplicates._rows_held
-        assert sum(path.stat().st_size for path in tmp_path.glob(".keys-*")) > 2 * ROWS_HELD * 24
+            assert duplicates.rows_held < MOST_HELD
+            added = first + CHUNK
+            assert added - duplicates.rows_held == keys_in_files(tmp_path)
+        assert sum(path.stat().st_size for path in tmp_path.glob(".keys-*")) > 2 * MOST_HELD * 24

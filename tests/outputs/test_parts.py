@@ -76,14 +76,14 @@ def test_a_damaged_part_is_reported_removed_and_counts_as_not_done(parts: Parts,
     assert parts.spans(WHOLE) == [SECOND]
 
 
-def test_the_spans_leave_a_damaged_part_out_before_anybody_reads_it(parts: Parts) -> None:
+def test_the_spans_omit_a_damaged_part_before_it_is_read(parts: Parts) -> None:
     path = file_of(parts, 1)
     path.write_bytes(path.read_bytes().replace(b"label_run", b"label_ran", 1))
     assert parts.spans(WHOLE) == [FIRST]
     assert not path.exists()
 
 
-def test_what_is_not_of_this_run_is_removed(parts: Parts) -> None:
+def test_files_that_are_no_part_of_this_run_are_removed(parts: Parts) -> None:
     other = Parts(parts.folder, "run-2", part_schema("single"))
     other.write(SECOND, part(range(100, 150)))
     (parts.folder / ".f000000-r000000000000-000000000100.arrow.123.tmp").write_bytes(b"left by a kill")
@@ -95,7 +95,7 @@ def test_parts_that_do_not_fit_the_input_are_removed(parts: Parts) -> None:
     assert parts.spans([Span(0, 0, 120, 0)]) == [FIRST]
 
 
-def test_of_parts_that_overlap_one_stays(parts: Parts) -> None:
+def test_of_two_parts_that_overlap_one_is_kept(parts: Parts) -> None:
     parts.write(Span(0, 50, 120, 50), part(range(70)))
     assert parts.spans(WHOLE) == [FIRST, SECOND]
 
@@ -105,7 +105,7 @@ def test_a_part_whose_rows_are_not_those_of_its_name_is_removed(parts: Parts) ->
     assert parts.spans(WHOLE) == [FIRST]
 
 
-def test_a_redo_overwrites(parts: Parts) -> None:
+def test_redoing_a_chunk_overwrites_its_part(parts: Parts) -> None:
     parts.write(FIRST, part(range(200, 300)))
     assert parts.read(FIRST).equals(part(range(200, 300)))
 

@@ -31,7 +31,7 @@ def test_only_what_this_run_paid_for_is_on_its_bill() -> None:
     assert found.cost_usd == 0.25
 
 
-def test_portions_add_up() -> None:
+def test_counts_of_several_batches_add_up() -> None:
     one = ([(answer(0), OK)], [False])
     found = tally(one, one, one, prefix="tag_")
     assert (found.rows, found.ok, found.prompt_tokens, found.cost_usd) == (3, 3, 300, 0.75)

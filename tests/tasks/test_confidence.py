@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.tasks.confidence import LONGEST_REMEMBERED, REMEMBERED, Confidence
+from pipeline.tasks.confidence import LONGEST_CACHED, MOST_CACHED, Confidence
 
 TOKENS = ['{"', "label", '":"', "games", '"}']
 TEXT = "".join(TOKENS)
@@ -97,7 +97,7 @@ def test_the_confidences_of_many_replies_are_those_of_each(
         assert together.of_all(texts, logprobs, labels) == alone
 
 
-def test_many_replies_in_which_the_label_has_no_place_have_no_confidence() -> None:
+def test_many_replies_whose_label_cannot_be_located_have_no_confidence() -> None:
     confidence, lines = Confidence(), [told(["gam", "�s"], [-1.0, value]) for value in (-1.0, -2.0)]
     for _ in range(2):
         assert confidence.of_all(["games"] * 2, lines, [("games",)] * 2) == [None, None]
@@ -114,9 +114,9 @@ def test_many_replies_of_several_labels_are_searched_at_once_too() -> None:
         assert found == [exp(-2.5), exp(-3.0), 1.0]
 
 
-def test_what_is_remembered_is_bounded() -> None:
+def test_the_cache_is_bounded() -> None:
     confidence = Confidence()
-    for number in range(REMEMBERED + 5):
+    for number in range(MOST_CACHED + 5):
         confidence.of(f"games{number}", told(["games"], [-1.0]), ("games",))
-    confidence.of("games", told(["games", "x" * LONGEST_REMEMBERED], [-1.0, 0]), ("games",))
-    assert len(confidence._layouts) == REMEMBERED
+    confidence.of("games", told(["games", "x" * LONGEST_CACHED], [-1.0, 0]), ("games",))
+    assert confidence.cached == MOST_CACHED

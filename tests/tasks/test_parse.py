@@ -80,7 +80,7 @@ def test_one_label_may_be_written_like_this(text: str) -> None:
         "\ud800",
     ],
 )
-def test_anything_else_is_no_label(text: str | None) -> None:
+def test_anything_else_is_invalid(text: str | None) -> None:
     assert meant(text) is None
 
 
@@ -185,11 +185,11 @@ def test_an_error_is_one_line_without_control_characters() -> None:
     assert (SINGLE.outcome(answer("no\n\x1b[31m")).error or "").isprintable()
 
 
-def test_long_replies_are_not_kept_in_memory() -> None:
+def test_long_replies_are_not_cached() -> None:
     reader = parser()
     for number in range(10):
         reader.outcome(answer("x" * 10_000 + str(number)))
-    assert reader._read.cache_info().currsize == 0
+    assert reader.cached == 0
 
 
 @pytest.mark.parametrize(("text", "asks", "stands"), [("games", 1, True), ("?", 1, False), ("?", 2, True)])
@@ -229,7 +229,7 @@ def test_a_label_that_begins_another_one_is_found_in_its_own_place(first: str) -
     assert sure("multi", head, ("sound::midi", 0.9), ('", "', 1.0), (first, 0.3), ('"]}', 1.0)) == 0.3
 
 
-def test_of_several_labels_the_weakest_tells() -> None:
+def test_of_several_labels_the_least_likely_decides() -> None:
     reply = ('["', 1.0), ("games", 0.8), ('", "', 1.0), ("sound", 0.6), ('"]', 1.0)
     assert sure("multi", *reply) == 0.6
 
@@ -251,12 +251,12 @@ def test_an_empty_list_has_no_confidence() -> None:
     assert sure("multi", ('{"labels": []}', 0.5)) is None
 
 
-def test_tokens_that_do_not_spell_the_label_tell_no_confidence() -> None:
+def test_tokens_that_do_not_spell_the_label_give_no_confidence() -> None:
     outcome = SINGLE.outcome(answer("games", [("gam", -0.1), ("?", -0.1)]))
     assert (outcome.status, outcome.confidence) == (Status.OK, None)
 
 
-def test_tokens_with_other_blanks_than_the_reply_tell_the_confidence() -> None:
+def test_tokens_with_other_blanks_than_the_reply_give_the_confidence() -> None:
     tokens = [("```json\n", -5.0), ('{"label": "', -1.0), ("games", -0.5), ('"}\n```', -3.0), ("", 0.0)]
     outcome = SINGLE.outcome(answer('{\n  "label": "games"\n}', tokens))
     assert outcome.confidence == pytest.approx(exp(-0.5))
