@@ -52,14 +52,14 @@ def test_a_node_knows_its_line():
 
 
 @pytest.mark.parametrize("loc", [("x",), ("a", "x"), ("a", 0), ("a", "c", 9), ("a", "c", "x")])
-def test_a_place_that_is_not_there_gives_what_is_around_it(loc):
+def test_a_missing_location_gives_its_nearest_ancestor(loc):
     root = Node({"a": Node({"c": Node([Node(Scalar("x", plain=True), "f", 3)], "f", 2)}, "f", 1)}, "f", 1)
     node, there = root.at(loc)
     assert not there
     assert node == root.at(loc[:-1])[0]
 
 
-def test_a_place_is_shown_with_dots_and_brackets():
+def test_a_location_is_shown_with_dots_and_brackets():
     assert dotted(("task", "labels", 2, "name")) == "task.labels[2].name"
 
 
@@ -100,6 +100,6 @@ UNREADABLE = {
 
 
 @pytest.mark.parametrize("name", UNREADABLE)
-def test_a_text_that_is_no_config_is_refused_with_its_place(job, name):
+def test_a_text_that_is_not_a_config_is_refused_with_its_position(job, name):
     text, line = UNREADABLE[name]
     assert job.problems(text) == [line]

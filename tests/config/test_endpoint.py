@@ -70,7 +70,7 @@ def test_a_refused_url_is_not_in_the_error():
     assert "canary" not in str(caught.value)
 
 
-def test_a_slash_at_the_end_says_nothing():
+def test_a_slash_at_the_end_is_dropped():
     assert ModelSettings(base_url="https://h/v1/").base_url == "https://h/v1"
 
 

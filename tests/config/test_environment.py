@@ -50,7 +50,7 @@ def test_a_field_is_filled_in_once(text, filled):
         ("${now:\ud800}", "time format"),
     ],
 )
-def test_a_field_that_cannot_be_filled_in_says_why(text, sentence):
+def test_a_field_that_cannot_be_substituted_says_why(text, sentence):
     with pytest.raises(ValueError, match=re.escape(sentence)):
         fill(text, ENV, NOW)
 

@@ -109,7 +109,7 @@ def test_a_file_that_is_not_there_is_missing_input(tmp_path):
 
 
 @pytest.mark.parametrize("path", ["a\0b", "a\nb", "x" * 300, ""])
-def test_a_path_that_cannot_be_is_missing_input_in_one_line(path):
+def test_an_impossible_path_is_missing_input_in_one_line(path):
     with pytest.raises(NoInputError) as caught:
         load_config(path)
     assert "\n" not in str(caught.value)
@@ -183,7 +183,7 @@ def test_an_override_makes_the_sections_that_it_needs(job):
     assert job.load(overrides=["model.price={input: 1, output: 2}"], model="").model.price.output == 2.0
 
 
-def test_an_override_may_take_a_value_back(job):
+def test_an_override_may_reset_a_value(job):
     assert (
         job.load(limits="{max_cost_usd: 5}", overrides=["limits.max_cost_usd="]).limits.max_cost_usd is None
     )

@@ -30,5 +30,5 @@ LIMITS = {
 
 
 @pytest.mark.parametrize("limit", LIMITS)
-def test_a_limit_that_is_no_limit_is_refused(job, limit):
+def test_an_invalid_limit_is_refused(job, limit):
     assert job.problems(limits=f"{{{limit}}}") == [f"job.yaml:4: limits.{LIMITS[limit]}"]

@@ -125,7 +125,7 @@ def test_the_state_is_not_in_an_output_that_is_replaced_as_a_whole(tmp_path):
     assert state_clash("s3://bucket/in", output, tmp_path / "state") is None
 
 
-def test_the_clashes_are_said_with_the_key(job):
+def test_clashes_are_reported_with_their_key(job):
     (job.folder / "rows.parquet").write_bytes(b"")
     assert job.problems(output="{path: ./rows.parquet}") == [
         f"job.yaml:3: output.path: ./rows.parquet {ITSELF}"

@@ -190,7 +190,7 @@ def test_an_ordinary_label_needs_no_quotes(job, task_text, label):
     assert job.load(task=task_text(labels=f"\n    - a\n    - {label}")).task.labels[1].name == label
 
 
-def test_everything_wrong_is_said_at_once_in_the_order_of_the_file(job):
+def test_everything_wrong_is_reported_at_once_in_the_order_of_the_file(job):
     lines = job.problems(
         input="{path: '', id: 7}",
         task='{kind: both, instructions: a, text: "{", labels: [no, b]}',

@@ -65,7 +65,7 @@ def test_any_text_is_a_template_or_refused_in_one_line(text):
 @given(
     st.lists(st.text(max_size=5) | NAMES.filter(lambda name: name == name.strip()).map(Column), max_size=8)
 )
-def test_what_is_written_as_a_template_is_read_back(parts):
+def test_a_written_template_is_read_back(parts):
     parts = [*parts, Column("last")]
     text = "".join(
         part.replace("{", "{{").replace("}", "}}") if isinstance(part, str) else f"{{{part.name}}}"
@@ -102,7 +102,7 @@ def test_columns_of_different_lengths_are_refused():
 
 
 @given(st.lists(st.tuples(CELLS, CELLS), max_size=5))
-def test_what_stands_in_a_cell_is_rendered_as_it_is(rows):
+def test_a_cell_is_rendered_unchanged(rows):
     columns = {"a": [first for first, _ in rows], "b": [second for _, second in rows]}
     expected = [f"{a or ''}|{b or ''}" if (a or "").strip() or (b or "").strip() else None for a, b in rows]
     assert list(render_rows("{a}|{b}", columns)) == expected

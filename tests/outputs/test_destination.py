@@ -1,4 +1,4 @@
-"""The output's place: free, ours, or someone else's."""
+"""The destination of the output: free, ours, or someone else's."""
 
 import subprocess
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Parts: a cache that is either right to the bit or not there."""
+"""Parts: a cache whose files are either correct to the bit or removed."""
 
 from itertools import pairwise
 from pathlib import Path

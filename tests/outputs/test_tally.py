@@ -1,4 +1,4 @@
-"""Counts over the output's rows: the bill is this run's, the rows are everybody's."""
+"""Counts over the rows of the output: all rows count, but only this run's tokens are billed."""
 
 import json
 

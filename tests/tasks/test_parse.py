@@ -1,7 +1,5 @@
 """A reply names labels of the set, or it is invalid: nothing in between."""
 
-from math import exp, log
-
 import orjson
 import pytest
 from hypothesis import example, given
@@ -116,7 +114,7 @@ def test_one_wrong_label_makes_the_list_invalid(text: str) -> None:
     assert meant(text, "multi") is None
 
 
-def test_more_labels_than_max_labels_are_invalid_and_doubles_do_not_count() -> None:
+def test_more_labels_than_max_labels_are_invalid_and_repetitions_do_not_count() -> None:
     two = parser("multi", max_labels=2)
     assert two.outcome(answer('["games", "sound", "games"]')).labels == ("games", "sound")
     assert two.outcome(answer('["games", "sound", "label"]')).status is Status.INVALID
@@ -126,7 +124,7 @@ def test_more_labels_than_max_labels_are_invalid_and_doubles_do_not_count() -> N
 @example('{"label": "label"}')
 @example("```json\n```")
 @example("'")
-def test_whatever_a_model_says_only_known_labels_come_of_it(text: str) -> None:
+def test_any_reply_gives_known_labels_only(text: str) -> None:
     for reader in (SINGLE, MULTI):
         outcome = reader.outcome(answer(text))
         assert set(outcome.labels) <= set(LABELS)
@@ -136,7 +134,7 @@ def test_whatever_a_model_says_only_known_labels_come_of_it(text: str) -> None:
 
 @given(batch=st.lists(ANSWERS, max_size=12, unique_by=lambda each: each.key))
 @example(batch=[answer('{"label": "games"}', [("games", -0.5)])])
-def test_a_set_of_answers_means_what_each_of_them_means(batch: list[Answer]) -> None:
+def test_a_batch_of_answers_has_the_outcome_of_each(batch: list[Answer]) -> None:
     batch = [
         each if each.logprobs is None else each._replace(logprobs='[["{",-1],["games",-0.5]]')
         for each in batch
@@ -158,7 +156,7 @@ json_values = st.recursive(
 
 
 @given(json_values)
-def test_whatever_json_a_model_says_only_known_labels_come_of_it(value: object) -> None:
+def test_any_json_reply_gives_known_labels_only(value: object) -> None:
     text = orjson.dumps(value).decode()
     single, many = SINGLE.outcome(answer(text)), MULTI.outcome(answer(text))
     assert set(single.labels) | set(many.labels) <= set(LABELS)
@@ -171,7 +169,7 @@ def test_a_reply_cut_at_max_tokens_is_invalid_even_if_it_looks_whole() -> None:
     assert "raise model.max_tokens" in (outcome.error or "")
 
 
-def test_what_the_endpoint_decided_stands_whatever_the_text_says() -> None:
+def test_a_status_from_the_endpoint_is_final_whatever_the_text() -> None:
     refused = answer('{"label": "games"}', status=Status.REFUSED, error="the model refused")
     assert SINGLE.outcome(refused) == Outcome(Status.REFUSED, error="the model refused")
 
@@ -196,81 +194,3 @@ def test_long_replies_are_not_cached() -> None:
 def test_an_invalid_reply_is_worth_one_more_ask(text: str, asks: int, stands: bool) -> None:  # noqa: FBT001
     given_answer = answer(text, asks=asks)
     assert SINGLE.is_final(SINGLE.outcome(given_answer).status, given_answer.asks) is stands
-
-
-def sure(kind: str, *tokens: tuple[str, float], labels: tuple[str, ...] = LABELS) -> float | None:
-    """The confidence in a reply of *tokens* with their probabilities."""
-    logs = [(token, log(probability)) for token, probability in tokens]
-    text = "".join(token for token, _ in tokens)
-    outcome = parser(kind, labels).outcome(answer(text, logs))
-    assert outcome.status is Status.OK
-    return None if outcome.confidence is None else round(outcome.confidence, 6)
-
-
-def test_confidence_is_the_probability_of_the_labels_tokens_alone() -> None:
-    assert sure("single", ('{"label"', 0.1), (': "', 0.1), ("ga", 0.9), ("mes", 0.5), ('"}', 0.1)) == 0.45
-
-
-def test_a_token_that_overlaps_the_label_counts() -> None:
-    assert sure("single", ('{"label": "ga', 0.5), ('mes"}', 0.5)) == 0.25
-
-
-def test_a_label_that_is_spelled_like_its_field_is_found_in_its_place() -> None:
-    assert sure("single", ('{"', 1.0), ("label", 0.2), ('": "', 1.0), ("label", 0.7), ('"}', 1.0)) == 0.7
-    assert sure("single", ('{"', 1.0), ("label", 0.2), ('": " ', 1.0), ("label", 0.7), (' "}', 1.0)) == 0.7
-    reply = ('{"', 1.0), ("labels", 0.2), ('": ["', 1.0), ("labels", 0.7), ('"]}', 1.0)
-    assert sure("multi", *reply, labels=("labels", "games")) == 0.7
-
-
-@pytest.mark.parametrize("first", ["sound", "sound ", "SOUND"])
-def test_a_label_that_begins_another_one_is_found_in_its_own_place(first: str) -> None:
-    head = ('{"labels": ["', 1.0)
-    assert sure("multi", head, (first, 0.3), ('", "', 1.0), ("sound::midi", 0.9), ('"]}', 1.0)) == 0.3
-    assert sure("multi", head, ("sound::midi", 0.9), ('", "', 1.0), (first, 0.3), ('"]}', 1.0)) == 0.3
-
-
-def test_of_several_labels_the_least_likely_decides() -> None:
-    reply = ('["', 1.0), ("games", 0.8), ('", "', 1.0), ("sound", 0.6), ('"]', 1.0)
-    assert sure("multi", *reply) == 0.6
-
-
-def test_an_escaped_label_is_found_too() -> None:
-    assert sure("single", ('"', 1.0), ("caf\\u00e9", 0.6), ('"', 1.0), labels=("café", "bar")) == 0.6
-
-
-@pytest.mark.parametrize("text", ["Straße", "STRASSE", '"strasse"'])
-def test_a_label_whose_length_changes_with_its_case_costs_at_most_the_confidence(text: str) -> None:
-    assert sure("single", (text, 0.5), labels=("İ", "straße")) in {0.5, None}
-
-
-def test_a_bare_label_has_a_confidence() -> None:
-    assert sure("single", ("ga", 0.5), ("MES", 0.5)) == 0.25
-
-
-def test_an_empty_list_has_no_confidence() -> None:
-    assert sure("multi", ('{"labels": []}', 0.5)) is None
-
-
-def test_tokens_that_do_not_spell_the_label_give_no_confidence() -> None:
-    outcome = SINGLE.outcome(answer("games", [("gam", -0.1), ("?", -0.1)]))
-    assert (outcome.status, outcome.confidence) == (Status.OK, None)
-
-
-def test_tokens_with_other_blanks_than_the_reply_give_the_confidence() -> None:
-    tokens = [("```json\n", -5.0), ('{"label": "', -1.0), ("games", -0.5), ('"}\n```', -3.0), ("", 0.0)]
-    outcome = SINGLE.outcome(answer('{\n  "label": "games"\n}', tokens))
-    assert outcome.confidence == pytest.approx(exp(-0.5))
-
-
-@given(
-    st.lists(st.sampled_from(LABELS), unique=True, min_size=1),
-    st.data(),
-)
-def test_confidence_lies_between_0_and_1_wherever_the_tokens_are_cut(labels: list[str], data) -> None:
-    text = orjson.dumps({"labels": labels}).decode()
-    cuts = sorted(data.draw(st.sets(st.integers(1, len(text) - 1))))
-    pieces = [text[a:b] for a, b in zip([0, *cuts], [*cuts, len(text)], strict=True)]
-    values = data.draw(st.lists(st.floats(-20, 0.001), min_size=len(pieces), max_size=len(pieces)))
-    found = MULTI.outcome(answer(text, list(zip(pieces, values, strict=True)))).confidence
-    assert found is not None
-    assert exp(sum(value for value in values if value < 0)) - 1e-9 <= found <= 1

@@ -1,4 +1,4 @@
-"""From row to prompt to key: what the model reads, and what makes two answers the same."""
+"""Prompts and keys: what the model reads, and when two rows share an answer."""
 
 import json
 from pathlib import Path
