@@ -157,6 +157,10 @@ MODELS = {
     ),
     "heat": ("temperature: 2.1", "temperature: 2.1 is not a temperature; write a number from 0 to 2"),
     "no probability": ("top_p: 0", "top_p: 0 is not a probability; write a number above 0, at most 1"),
+    "a seed beyond 64 bits": (
+        "seed: 9223372036854775808",
+        "seed: 9223372036854775808 is too large for the 64 bits of a JSON integer; write a smaller number",
+    ),
     "half a seed": ("seed: 0.5", "seed: 0.5 is not a whole number; write digits only, such as 7"),
     "yes for true": ("logprobs: yes", "logprobs: yes is not true or false; write one of them"),
     "packs": ("rows_per_request: 4", "rows_per_request: 4 is not known; write 1"),
