@@ -1,0 +1,71 @@
+"""A job whose output can be published, with its input in memory and its parts on disk."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+
+import pyarrow as pa
+
+from pipeline.outputs.columns import part_schema
+from pipeline.outputs.destination import OURS
+from pipeline.outputs.join import OutputFile
+from pipeline.outputs.parts import Parts
+from pipeline.outputs.publish import Publication, publish
+from pipeline.outputs.tally import Tally
+from pipeline.records import Span
+from tests.answers import part
+
+
+def spans_of(cuts: Sequence[int], rows: int, file: int = 0, first_row: int = 0) -> list[Span]:
+    edges = sorted({0, rows, *(cut for cut in cuts if cut < rows)})
+    return [Span(file, start, stop, first_row + start) for start, stop in pairwise(edges)]
+
+
+class PublishJob:
+    """Publishes one file from an input in memory and parts in *folder*."""
+
+    def __init__(
+        self,
+        folder: Path,
+        rows: int = 100,
+        cuts: Sequence[int] = (40,),
+        batch_rows: int = 33,
+        kind: str = "single",
+    ) -> None:
+        self.path = folder / "out" / "labelled.parquet"
+        self.table = pa.table({"n": range(rows), "text": [f"row {n}" for n in range(rows)]})
+        self.batch_rows, self.kind = batch_rows, kind
+        self.parts = Parts(folder / "state" / "parts", "run-1", part_schema(kind))
+        self.parts.folder.mkdir(parents=True)
+        self.spans = spans_of(cuts, rows)
+        for span in self.spans:
+            self.parts.write(span, part(range(span.start, span.stop), kind))
+
+    def batches(self) -> Iterator[pa.RecordBatch]:
+        yield from self.table.to_batches(max_chunksize=self.batch_rows)
+
+    def output_file(self, name: str = "") -> OutputFile:
+        return OutputFile(
+            name, self.table.schema.with_metadata({"owner": "a team"}), self.batches, self.spans
+        )
+
+    def publication(self, prefix: str = "") -> Publication:
+        return Publication(
+            self.path, [self.output_file()], len(self.table), self.kind, prefix, {OURS: b"run-1"}, single=True
+        )
+
+    def publish(self, go_on: Callable[[], None] = lambda: None, **changes: int) -> Tally:
+        tally = Tally("run-1")
+        publish(replace(self.publication(), **changes), self.parts, tally, go_on=go_on)
+        return tally
+
+
+class FolderPublishJob(PublishJob):
+    """Publishes a folder of two files."""
+
+    def publication(self, prefix: str = "") -> Publication:
+        files = [self.output_file("a.parquet"), self.output_file("deep/er/b.parquet")]
+        return Publication(
+            self.path, files, len(self.table), self.kind, prefix, {OURS: b"run-1"}, single=False
+        )

@@ -1,0 +1,66 @@
+"""The join: every row of the input meets its own labels, however input and parts are cut."""
+
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.answers import part
+from tests.outputs.publish_job import PublishJob
+
+
+@given(
+    rows=st.integers(1, 60),
+    cuts=st.lists(st.integers(1, 60), max_size=5),
+    batch_rows=st.integers(1, 70),
+)
+@settings(max_examples=25, deadline=None)
+def test_every_row_meets_its_own_part_however_both_are_cut(
+    tmp_path_factory: pytest.TempPathFactory, rows: int, cuts: list[int], batch_rows: int
+) -> None:
+    job = PublishJob(tmp_path_factory.mktemp("job"), rows, cuts, batch_rows)
+    job.parts.write(job.spans[0], part([None, *range(1, job.spans[0].stop)]))  # row 0 differs from all
+    tally = job.publish()
+    read = pq.read_table(job.path)
+    assert read.select(["n", "text"]).equals(job.table)
+    assert read.column("label_status").to_pylist() == ["empty", *["ok"] * (rows - 1)]
+    assert tally.rows == rows
+
+
+@given(
+    kind=st.sampled_from(["single", "multi"]),
+    numbers=st.lists(st.none() | st.integers(0, 9), min_size=1, max_size=60),
+    cuts=st.lists(st.integers(1, 60), max_size=5),
+    batch_rows=st.integers(1, 70),
+    group_rows=st.integers(1, 30),
+)
+@settings(max_examples=40, deadline=None)
+def test_every_row_of_every_row_group_has_its_labels_and_is_counted(
+    tmp_path_factory: pytest.TempPathFactory,
+    kind: str,
+    numbers: list[int | None],
+    cuts: list[int],
+    batch_rows: int,
+    group_rows: int,
+) -> None:
+    job = PublishJob(tmp_path_factory.mktemp("job"), len(numbers), cuts, batch_rows, kind)
+    for span in job.spans:
+        job.parts.write(span, part(numbers[span.start : span.stop], kind))
+    tally = job.publish(row_group_rows=group_rows)
+    read = pq.read_table(job.path)
+    firsts = {number: row for row, number in reversed(list(enumerate(numbers))) if number is not None}
+    sources = [
+        "none" if number is None else "model" if firsts[number] == row else "duplicate"
+        for row, number in enumerate(numbers)
+    ]
+    label = "games" if kind == "single" else ["games"]
+    assert read.select(["n", "text"]).equals(job.table)
+    assert read.column("label" if kind == "single" else "labels").to_pylist() == [
+        None if number is None else label for number in numbers
+    ]
+    assert read.column("label_source").to_pylist() == sources
+    assert read.column("prompt_tokens").to_pylist() == [100 * (source == "model") for source in sources]
+    assert pq.read_metadata(job.path).num_row_groups > len(numbers) // (group_rows + 70)
+    assert (tally.rows, tally.duplicates) == (len(numbers), sources.count("duplicate"))
+    assert tally.prompt_tokens == 100 * sources.count("model")
+    assert tally.labels["games"] == len(numbers) - sources.count("none")
