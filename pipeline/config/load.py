@@ -37,7 +37,8 @@ def load_config(
 
     Args:
         path: The YAML file; relative paths in it are relative to its folder.
-        overrides: `section.key=VALUE` each, which replaces the file's value; VALUE is a YAML scalar, `[...]` or `{...}`.
+        overrides: `section.key=VALUE` each, which replaces the file's value; VALUE is a YAML scalar, `[...]` or
+            `{...}`.
         provider: Replaces `model.provider`; if it differs, the keys that belong to the file's endpoint
             (base_url, api_key_env, api_key_file, headers, price) are dropped.
         env: Values for `${NAME}`; by default the process's environment.

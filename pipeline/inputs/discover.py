@@ -65,7 +65,7 @@ def _discover(path: str) -> tuple[list[Found], bool]:
             raise InputDataError(f"{path}: has no suffix that is known; name it {', '.join(_SUFFIXES)}")
         return [Found(here, here.name, kind)], True
     elif glob.has_magic(path):
-        found = _with_known_suffix(_fixed_part(here), map(Path, glob.iglob(path, recursive=True)))  # noqa: PTH207 - Path.glob takes no absolute pattern
+        found = _with_known_suffix(_fixed_part(here), map(Path, glob.iglob(path, recursive=True)))  # noqa: PTH207 - may be absolute
     else:
         raise NoInputError(f"{path}: {_absent(path)}")
     if not found:

@@ -71,13 +71,13 @@ def publish(
         parts: The new columns.
         tally: Counts the rows written.
         go_on: Called for every batch of the input; raises to stop.
-        before_rename: Called once everything is synced to disk, right before the output appears; raises to prevent that.
+        before_rename: Called once all is synced to disk, right before the output appears; raises to prevent that.
 
     Raises:
         DamagedPartError: If a part cannot be read; its chunk must be redone.
         OSError: If the disk is full or failing; the old output is then unchanged.
     """
-    from pipeline.outputs.duplicates import Duplicates  # noqa: PLC0415 - imports polars, which is slow and which `check` does not need
+    from pipeline.outputs.duplicates import Duplicates  # noqa: PLC0415 - loads polars, which `check` does not need
 
     give_back()  # publishing needs the most memory of all
     publication = replace(publication, path=Path(os.path.realpath(publication.path)))
