@@ -11,16 +11,13 @@ from typing import TypeVar
 
 from pipeline.errors import ConfigError
 from pipeline.ledger import swap
-from pipeline.ledger.repair import rebuild, wal
-from pipeline.ledger.repair.carve import carve, newest_pages
+from pipeline.ledger.repair import rebuild
 from pipeline.ledger.repair.verify import verify
 from pipeline.ledger.schema import (
     ADD_SPENT,
     APPLICATION_ID,
     INDEX,
     INDEXED,
-    INSERT_WITH_ID,
-    LAST_ID,
     VERSION,
     DamagedError,
     create,
@@ -51,7 +48,7 @@ class OpenFile:
         """Open *path*, creating it if need be.
 
         Raises:
-            ConfigError: If a newer version of the tool wrote it.
+            ConfigError: If it is of another format.
             CannotCreateError: If it is no ledger.
             DiskError: If it is damaged and there is no room for a new one.
             sqlite3.Error, OSError: If it cannot be read or written.
@@ -123,10 +120,8 @@ class OpenFile:
         """
         if self._path.is_symlink():  # SQLite would follow it
             raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
-        write_ahead = swap.beside(self._path, "-wal")
-        rest, page_size = wal.unread(write_ahead)
         if not swap.size(self._path):
-            if swap.size(write_ahead):
+            if swap.size(swap.beside(self._path, "-wal")):
                 raise DamagedError("it is empty")  # SQLite would remove the log
             if swap.identity(self._path) is not None:
                 log.warning("%s: was empty; if it ever held answers, restore a backup", self._path)
@@ -141,7 +136,6 @@ class OpenFile:
         try:
             _prepare(connection, self._path)
             verify(connection)
-            _take_in(connection, rest, page_size)
         except BaseException as error:
             if isinstance(error, Exception) and is_damage(error):
                 damaged.callback(connection.close)
@@ -161,9 +155,11 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
         raise ConfigError(
             f"{path}: written by a newer version of pipeline (format {version}); update pipeline"
         )
-    if 0 < version < VERSION:
-        raise DamagedError(f"it is of format {version}, an earlier one")
-    if not 0 <= version <= VERSION:
+    if ours and 0 < version < VERSION:
+        raise ConfigError(
+            f"{path}: of format {version}, which this version of pipeline cannot read; move it away or change state.dir"
+        )
+    if version not in {0, VERSION}:
         raise DamagedError("it does not say which version wrote it")
     execute("PRAGMA journal_mode = WAL")
     execute("PRAGMA synchronous = FULL")  # NORMAL would lose the last commits when the power goes
@@ -179,18 +175,6 @@ def index(connection: sqlite3.Connection) -> None:
         connection.execute(ADD_SPENT)  # before `latest` forgets what is replaced
         connection.execute(INDEX)
         connection.execute(INDEXED)
-
-
-def _take_in(connection: sqlite3.Connection, rest: bytes, page_size: int) -> None:
-    """Keep the answers that were being written when a process was killed, as far as they had got."""
-    pages = newest_pages(lambda at, length: rest[at : at + length], len(rest), page_size)
-    found = [(number, *cells) for number, cells in carve(rest, page_size, [pages]) if number]
-    if not found:
-        return
-    with transaction(connection):
-        # An id that was given out since is the same answer, of a run that is alive, or it was pruned.
-        last = connection.execute(LAST_ID).fetchone()[0]
-        connection.executemany(INSERT_WITH_ID, [row for row in found if row[0] > last])
 
 
 class transaction:  # noqa: N801 - reads as a statement

@@ -55,7 +55,7 @@ class Store:
         """Open *path*, creating it if need be.
 
         Raises:
-            ConfigError: If a newer version of the tool wrote it.
+            ConfigError: If it is of another format.
             CannotCreateError: If it is no ledger.
             DiskError: If it is damaged and there is no room for a new one.
             sqlite3.Error, OSError: If it cannot be read or written.

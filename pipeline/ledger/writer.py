@@ -64,7 +64,7 @@ class Ledger:
             on_failure: Called on the loop when the disk fails; no answer is lost by that.
 
         Raises:
-            ConfigError: If a newer version of the tool wrote it.
+            ConfigError: If it is of another format.
             CannotCreateError: If the file cannot be made or is no ledger.
             DiskError: When leaving, if something could only be saved to the spill file, or not at all.
         """
@@ -198,7 +198,7 @@ def open_store(folder: Path) -> Store:
     """Open the ledger file in *folder*, take in what an earlier run had to spill, and renew the ballast.
 
     Raises:
-        ConfigError: If a newer version of the tool wrote it.
+        ConfigError: If it is of another format.
         CannotCreateError: If the file cannot be made or is no ledger.
         DiskError: If there is no room for what had been spilled; it stays where it is.
     """

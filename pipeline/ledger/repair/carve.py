@@ -12,8 +12,11 @@ and what does not fit into a page goes on in a chain of overflow pages.
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 
-from pipeline.ledger import earlier
 from pipeline.ledger.schema import Cells, checksum
+
+LOG_HEADER_BYTES = 32
+FRAME_HEADER_BYTES = 24
+"""Of a write-ahead log, and of each frame in it, which holds a page."""
 
 MARK = b"\x00\x2c"
 KEY_BYTES = 16
@@ -24,6 +27,9 @@ CELLS = 4
 """The id's, which is empty, the key, the body, and the checksum."""
 
 FIRST_TEXT = 13
+INTEGER_BYTES = {1: 1, 2: 2, 3: 3, 4: 4, 5: 6, 6: 8}
+"""Bytes of an integer by the serial type that stands for it."""
+
 LONGEST_VARINT = 8  # the ninth byte counts otherwise, and no id is as large
 
 Page = Callable[[int], bytes]
@@ -53,13 +59,14 @@ def newest_pages(read: Callable[[int, int], bytes], size: int, page_size: int) -
 
     Args:
         read: Gives so many bytes from an offset on.
-        size: Bytes of frames, each a header of 24 bytes and a page.
+        size: Bytes of frames, each a header and a page.
         page_size: Bytes of a page.
     """
-    heads = ((at, read(at, 16)) for at in range(0, size - page_size - 23, 24 + page_size))
+    frame = FRAME_HEADER_BYTES + page_size
+    heads = ((at, read(at, 16)) for at in range(0, size - frame + 1, frame))
     # The first salt is counted up each time when the log is begun anew, over the remains of the last time.
     ordered = sorted((head[8:12], at, head[:4]) for at, head in heads)
-    places = {int.from_bytes(page): at + 24 for _, at, page in ordered}
+    places = {int.from_bytes(page): at + FRAME_HEADER_BYTES for _, at, page in ordered}
     return lambda number: read(places[number], page_size) if number in places else b""
 
 
@@ -83,10 +90,8 @@ def _layout(header: bytes) -> tuple[int, Callable[[bytes], Cells | None]] | None
         serials.append(serial)
     if at != len(header):
         return None
-    if len(serials) == earlier.CELLS:
-        return earlier.layout(serials, at)
     text, number = serials[2:] if len(serials) == CELLS else (0, 0)
-    if text < FIRST_TEXT or not text % 2 or number not in earlier.INTEGER_BYTES:
+    if text < FIRST_TEXT or not text % 2 or number not in INTEGER_BYTES:
         return None
     body = at + KEY_BYTES
     last = body + (text - FIRST_TEXT) // 2
@@ -95,7 +100,7 @@ def _layout(header: bytes) -> tuple[int, Callable[[bytes], Cells | None]] | None
         cells = record[at:body], record[body:last], int.from_bytes(record[last:], signed=True)
         return cells if checksum(*cells[:2]) == cells[2] else None
 
-    return last + earlier.INTEGER_BYTES[number], read
+    return last + INTEGER_BYTES[number], read
 
 
 def _records(data: bytes, start: int, total: int, page_size: int, views: Sequence[Page]) -> Iterator[bytes]:

@@ -1,6 +1,6 @@
 """A damaged ledger is never the end: what can be found in its bytes goes into a new one.
 
-So does what a ledger of an earlier format holds. The old file is moved aside and kept. Answers that are not found are asked again. An answer that was
+The old file is moved aside and kept. Answers that are not found are asked again. An answer that was
 superseded or pruned may come back where the newer one, or what was written over it, is destroyed: it is a true
 answer to its key all the same.
 """
@@ -15,8 +15,7 @@ from pathlib import Path
 
 from pipeline.errors import CannotCreateError, DiskError
 from pipeline.ledger import swap
-from pipeline.ledger.repair import wal
-from pipeline.ledger.repair.carve import Found, carve, newest_pages
+from pipeline.ledger.repair.carve import FRAME_HEADER_BYTES, LOG_HEADER_BYTES, Found, carve, newest_pages
 from pipeline.ledger.schema import (
     ADD_SPENT,
     APPLICATION_ID,
@@ -81,12 +80,11 @@ def found_in(path: Path) -> Iterator[Found]:
     The caller keeps everybody else from writing meanwhile.
     """
     with _opened(path) as file, _opened(swap.beside(path, "-wal")) as log_file:
-        header = wal.header_of(os.pread(log_file, wal.HEADER_BYTES, 0))
-        size = _page_size(os.pread(file, HEAD_BYTES, 0)) or (header.page_size if header else PAGE_BYTES)
-        written = max(0, os.fstat(log_file).st_size - wal.HEADER_BYTES)
+        size = _page_size(os.pread(file, HEAD_BYTES, 0)) or PAGE_BYTES
+        written = max(0, os.fstat(log_file).st_size - LOG_HEADER_BYTES)
 
         def frames(at: int, length: int) -> bytes:
-            return os.pread(log_file, length, wal.HEADER_BYTES + at)
+            return os.pread(log_file, length, LOG_HEADER_BYTES + at)
 
         def page(number: int) -> bytes:
             return os.pread(file, size, (number - 1) * size) if 0 < number < 1 << 32 else b""
@@ -94,7 +92,7 @@ def found_in(path: Path) -> Iterator[Found]:
         logged = newest_pages(frames, written, size)
         for at in range(0, os.fstat(file).st_size, WINDOW_PAGES * size):
             yield from carve(os.pread(file, WINDOW_PAGES * size, at), size, [page, logged])
-        for at in range(0, written, step := WINDOW_PAGES * (wal.FRAME_HEADER_BYTES + size)):
+        for at in range(0, written, step := WINDOW_PAGES * (FRAME_HEADER_BYTES + size)):
             yield from carve(frames(at, step), size, [logged, page])
 
 

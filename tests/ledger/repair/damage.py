@@ -15,6 +15,7 @@ from tests.answers import answer
 
 PAGE = 4096
 FRAME = 24 + PAGE
+LOG_HEADER = 32
 FILE, LOG = "ledger.sqlite", "ledger.sqlite-wal"
 MARK = re.compile(rb"(\d{5})\.(\d)\.(\d{4})\|")
 
@@ -48,11 +49,15 @@ class Truth:
         }
 
     def violations(self, found: dict[bytes, Answer], changed: set[Unit]) -> list[str]:
-        """Whatever contradicts the promise: wrong answers, and answers that are gone though nobody touched them."""
+        """Whatever contradicts the promise: wrong answers, and answers that are gone though nobody touched them.
+
+        Nothing is promised of a log in which anything was touched.
+        """
+        promised = {FILE} if any(name == LOG for name, _ in changed) else {FILE, LOG}
         problems = []
         for each, asked in self.history.items():
             whole = [
-                any(place and not place & changed for place in by_file.values())
+                any(by_file[name] and not by_file[name] & changed for name in promised)
                 for by_file in self.places[each]
             ]
             if each in found and found[each] not in asked:
@@ -66,12 +71,13 @@ class Truth:
 
 
 def units(path: Path) -> dict[Unit, bytes]:
+    """The pages of a file; of a log its frames, and its header as number -1."""
     content = path.read_bytes() if path.exists() else b""
-    first, step = (32, FRAME) if path.name == LOG else (0, PAGE)
-    return {
-        (path.name, number): content[at : at + step]
-        for number, at in enumerate(range(first, len(content), step))
-    }
+    if path.name != LOG:
+        return {(FILE, at // PAGE): content[at : at + PAGE] for at in range(0, len(content), PAGE)}
+    starts = range(LOG_HEADER, len(content), FRAME)
+    frames = {(LOG, number): content[at : at + FRAME] for number, at in enumerate(starts)}
+    return {(LOG, -1): content[:LOG_HEADER]} | frames
 
 
 def long_answer(number: int, ask: int, size: int) -> Answer:
@@ -195,6 +201,12 @@ def destroy_the_header_of_the_log(folder: Path, chance: random.Random) -> None:
         path.write_bytes(chance.randbytes(32) + path.read_bytes()[32:])
 
 
+def destroy_both_headers(folder: Path, chance: random.Random) -> None:
+    """So that SQLite opens nothing; with the log's alone whole, it would take the file's from there."""
+    destroy_the_header(folder, chance)
+    destroy_the_header_of_the_log(folder, chance)
+
+
 def empty_the_file(folder: Path, _: random.Random) -> None:
     (folder / FILE).write_bytes(b"")
 
@@ -206,7 +218,7 @@ def _one(folder: Path, chance: random.Random) -> Path:
 
 DAMAGES: list[Damage] = [
     flip_bits, cut, zero_the_tail, destroy_a_page, swap_pages, destroy_the_header, remove_the_log,
-    destroy_the_header_of_the_log,
+    destroy_the_header_of_the_log, destroy_both_headers,
 ]  # fmt: skip
 
 
