@@ -1,4 +1,4 @@
-"""The ledger's file, open: the right file, whole, and mended where it is not. Everything here blocks."""
+"""Opening the ledger's file: the right file, intact, rebuilt if it is damaged. Everything here blocks."""
 
 import errno
 import logging
@@ -28,7 +28,7 @@ from pipeline.system.atomic import make_new
 log = logging.getLogger(__name__)
 
 NEWEST_IMAGINABLE_VERSION = 99
-"""A number above it was not written by any version of the tool but is damage."""
+"""A format beyond this one is damage: no version of the tool wrote it."""
 
 BUSY_SECONDS = 60.0
 """How long to wait while another run on this host writes to the same ledger."""
@@ -40,8 +40,11 @@ Work = Callable[[sqlite3.Connection], T]
 class OpenFile:
     """The file at a path, open as a ledger; for one thread at a time.
 
-    Where it turns out to be damaged, now or later, a new one with all that can be saved takes its place. Where
-    another run has done that meanwhile, the new one is opened: nothing is written to a file that was moved away.
+    If it turns out to be damaged, when it is opened or later, a new file with every intact answer replaces it. If
+    another run has replaced it, the new file is opened: nothing is written to a file that was moved away.
+
+    Attributes:
+        connection: The connection to the file that is open now.
     """
 
     def __init__(self, path: Path) -> None:
@@ -49,7 +52,7 @@ class OpenFile:
 
         Raises:
             ConfigError: If it is of another format.
-            CannotCreateError: If it is no ledger.
+            CannotCreateError: If it is not a ledger.
             DiskError: If it is damaged and there is no room for a new one.
             sqlite3.Error, OSError: If it cannot be read or written.
         """
@@ -59,19 +62,30 @@ class OpenFile:
         self._open()
 
     def do(self, work: "Work[T]", *, writes: bool = False) -> T:
-        """Do *work* on the file; if it turns out to be damaged, once more on what can be saved of it."""
+        """Do *work* on the file; if that finds damage, rebuild the file and do it once more."""
         try:
             return self._do(work, writes=writes)
         except sqlite3.DatabaseError as error:
             if not is_damage(error):
                 raise
-            self._salvage(str(error))
+            self.rebuild(str(error))
         return self._do(work, writes=writes)
+
+    def rebuild(self, reason: str) -> None:
+        """Replace the file by a new one with every intact answer, unless another run has replaced it already."""
+        with swap.exclusive(self._path.parent), ExitStack() as closed_last:
+            is_still_there = swap.identity(self._path) == self._identity
+            closed_last.callback(self.connection.close)
+            self._identity = None
+            swap.complete_replacement(self._path)
+            if is_still_there:
+                rebuild.rebuild(self._path, reason)
+            self._connect(closed_last)
 
     def close(self) -> None:
         """Close the file."""
         with ExitStack() as stack:
-            # SQLite removes the log when the last one closes the file: it must not be another file's by then.
+            # The last connection to close removes the log: the lock sees to it that it is still this file's log.
             with suppress(OSError):
                 stack.enter_context(swap.shared(self._path.parent))
             self.connection.close()
@@ -84,44 +98,35 @@ class OpenFile:
                     return work(self.connection)
                 if found is None:
                     log.warning("%s: was removed while it was in use; its answers have gone", self._path)
-            self.connection.close()  # another run has salvaged the ledger, or somebody has removed it
+            self.connection.close()  # another run has rebuilt the ledger, or it was removed
             self._open()
 
-    def _salvage(self, reason: str) -> None:
-        with swap.alone(self._path.parent), ExitStack() as damaged:
-            is_still_there = swap.identity(self._path) == self._identity
-            damaged.callback(self.connection.close)
-            self._identity = None
-            swap.settle(self._path)
-            if is_still_there:
-                rebuild.rebuild(self._path, reason)
-            self._connect(damaged)
-
     def _open(self) -> None:
-        """Open the file at the path; where it must be made or looks damaged, with nobody else about."""
-        damaged = ExitStack()
+        """Open the file; if it is new or looks damaged, again with the exclusive lock."""
+        closed_last = ExitStack()
         with swap.shared(self._path.parent):
             if swap.size(self._path):
-                with suppress(DamagedError):  # or it was being written to while it was looked at
-                    self._connect(damaged)
+                with suppress(DamagedError):  # it may only look damaged, because another run is writing to it
+                    self._connect(closed_last)
                     return
-        with swap.alone(self._path.parent), damaged:
-            swap.settle(self._path)
+        with swap.exclusive(self._path.parent), closed_last:
+            swap.complete_replacement(self._path)
             try:
-                self._connect(damaged)
+                self._connect(closed_last)
             except DamagedError as error:
                 rebuild.rebuild(self._path, str(error))
-                self._connect(damaged)
+                self._connect(closed_last)
 
-    def _connect(self, damaged: ExitStack) -> None:
-        """Open the file at the path and look whether it is sound.
+    def _connect(self, closed_last: ExitStack) -> None:
+        """Connect to the file and verify it.
 
-        If it is *damaged* it is closed only later: SQLite would write the log into it, over what is to be salvaged.
+        The connection to a damaged file is closed by *closed_last*, after the file was moved away: SQLite would
+        write the log into it, over answers that can still be carved out.
         """
         if self._path.is_symlink():  # SQLite would follow it
             raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
         if not swap.size(self._path):
-            if swap.size(swap.beside(self._path, "-wal")):
+            if swap.size(swap.companion(self._path, swap.LOG)):
                 raise DamagedError("it is empty")  # SQLite would remove the log
             if swap.identity(self._path) is not None:
                 log.warning("%s: was empty; if it ever held answers, restore a backup", self._path)
@@ -138,7 +143,7 @@ class OpenFile:
             verify(connection)
         except BaseException as error:
             if isinstance(error, Exception) and is_damage(error):
-                damaged.callback(connection.close)
+                closed_last.callback(connection.close)
                 raise DamagedError(str(error)) from error
             connection.close()
             raise
@@ -146,7 +151,10 @@ class OpenFile:
 
 
 def _prepare(connection: sqlite3.Connection, path: Path) -> None:
+    """Check whose file it is, set the connection up, and create the tables of a new file."""
     execute = connection.execute
+    # The first statement makes SQLite read the log, up to the first frame whose checksum is wrong. Answers after
+    # that are lost and asked again; those in the file itself are not affected.
     version = execute("PRAGMA user_version").fetchone()[0]
     ours = execute("PRAGMA application_id").fetchone()[0] == APPLICATION_ID
     if not ours and execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]:
@@ -161,7 +169,7 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
         )
     if version not in {0, VERSION}:
         raise DamagedError("it does not say which version wrote it")
-    execute("PRAGMA journal_mode = WAL")
+    execute("PRAGMA journal_mode = WAL")  # one sync a commit, and look-ups do not wait for a commit
     execute("PRAGMA synchronous = FULL")  # NORMAL would lose the last commits when the power goes
     execute("PRAGMA cache_size = -8000")
     if not version:
@@ -170,17 +178,17 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
 
 
 def index(connection: sqlite3.Connection) -> None:
-    """Lead `latest` to all answers that are not in it yet."""
+    """Add all answers to the index that are not in it yet."""
     with transaction(connection):
-        connection.execute(ADD_SPENT)  # before `latest` forgets what is replaced
+        connection.execute(ADD_SPENT)  # first: it looks up in `latest` what the new answers replace
         connection.execute(INDEX)
         connection.execute(INDEXED)
 
 
 class transaction:  # noqa: N801 - reads as a statement
-    """One write transaction: committed if the block ends well, else rolled back.
+    """One write transaction: committed if the block succeeds, else rolled back.
 
-    A class rather than a generator: it is entered for every group of answers.
+    A class, because a generator takes longer and every group of answers enters one.
     """
 
     def __init__(self, connection: sqlite3.Connection) -> None:

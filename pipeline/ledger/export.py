@@ -1,4 +1,4 @@
-"""The ledger's answers as a Parquet file, for analysis elsewhere."""
+"""Export of the ledger's answers to a Parquet file."""
 
 from itertools import islice
 from pathlib import Path
@@ -25,7 +25,7 @@ TYPES = {
 
 
 def export(store: Store, path: Path) -> int:
-    """Write the newest answer of every key to *path*; returns how many there are."""
+    """Write the newest answer of every key to *path*; return how many there are."""
     schema = pa.schema([pa.field(name, TYPES.get(name, pa.string())) for name in FIELDS])
     count = 0
     answers = store.answers()

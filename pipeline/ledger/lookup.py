@@ -1,8 +1,7 @@
-"""Many answers in few cells: SQLite hands over a set at a time.
+"""Looking up a set of answers at once: SQLite returns them joined, in a single row.
 
-Fetching row by row gives the interpreter's lock away and takes it back at each row, for which a busy thread lets it
-wait for milliseconds. What does not come through this unchanged does not fit its checksum; it is to be read as it
-stands.
+Fetching a row releases the interpreter's lock and takes it back, and beside a busy thread each of that can wait for
+milliseconds. A set that does not come out of the join unchanged fails its checksums, and is read row by row instead.
 """
 
 import sqlite3
@@ -18,10 +17,10 @@ from pipeline.records import Answers
 KEY_BYTES = 16
 
 FAILURES = (sqlite3.OperationalError, sqlite3.DataError)
-"""What SQLite raises where a set is too large for it or a cell is of a wrong type, among other things."""
+"""Raised, among other things, for a set that is too large for SQLite or holds a cell of a wrong type."""
 
 SEPARATOR = b"\x1e"
-"""JSON has it nowhere as it stands."""
+"""A control character, which JSON never holds unescaped."""
 
 LOOK_UP = f"""
 WITH RECURSIVE wanted(place) AS (
@@ -34,7 +33,7 @@ LEFT JOIN answers a ON a.id = l.id AND a.key = l.key
 
 
 def look_up(connection: sqlite3.Connection, keys: Sequence[bytes]) -> Answers | None:
-    """Return the newest answer of each of *keys* that has one; None if they must be read one by one.
+    """Return the newest answer of each of *keys* that has one; None if they must be read row by row.
 
     Raises:
         sqlite3.Error: If the file cannot be read, or is damaged.
@@ -47,13 +46,14 @@ def look_up(connection: sqlite3.Connection, keys: Sequence[bytes]) -> Answers | 
         return None
     if not count:
         return Answers.of(())
-    return _unpacked([keys[place] for place in orjson.loads(places)], orjson.loads(checksums), bodies or b"")
+    return _split([keys[place] for place in orjson.loads(places)], orjson.loads(checksums), bodies or b"")
 
 
-def _unpacked(keys: Sequence[bytes], checksums: Sequence[int], joined: bytes) -> Answers | None:
-    """Return the answers with these cells; None if one of them does not fit its checksum."""
+def _split(keys: Sequence[bytes], checksums: Sequence[int], joined: bytes) -> Answers | None:
+    """Return the answers of *keys* from their joined bodies; None if one of them fails its checksum."""
     bodies = joined.split(SEPARATOR)
     sums = map(crc32, bodies, map(crc32, keys))
+    # A body is missing where the index leads to no answer of that key.
     whole = len(bodies) == len(keys) and all(map(eq, sums, checksums))
     try:
         return answers_of(keys, bodies) if whole else None

@@ -1,4 +1,4 @@
-"""What the ledger's file holds: its tables, and an answer as a row of cells with a checksum."""
+"""The ledger's tables, and an answer as cells with a checksum."""
 
 import sqlite3
 from collections.abc import Sequence
@@ -24,24 +24,21 @@ BODY = (*(name for name in FIELDS if name not in {"key", "logprobs"}), "logprobs
 
 WITHOUT_LOGPROBS = itemgetter(*map(FIELDS.index, BODY[:-1]))
 
-# A damaged body is no JSON, and then nothing can be told of its answer.
+# The columns are null where the body is damaged and no longer JSON.
 NAMED = ", ".join(
     f"{name} {TYPES.get(name, 'TEXT')} AS (CASE WHEN json_valid(body) THEN json_extract(body, '$[{place}]') END)"
     for place, name in enumerate(BODY)
 )
+# An answer is one text, not a cell a field: `lookup` joins, fetches and parses a set of texts at once. The checksum is
+# there because SQLite itself does not notice a flipped bit in a cell.
 ANSWERS = f"""
 CREATE TABLE IF NOT EXISTS answers (
     id INTEGER PRIMARY KEY AUTOINCREMENT, key BLOB NOT NULL, body TEXT NOT NULL, checksum INTEGER NOT NULL, {NAMED}
 ) STRICT"""
-"""`body` is a JSON array of all fields but the key; for who asks in SQL, each of them is a column, too.
+"""`body` is a JSON array of all fields but the key; virtual columns show each of them to a person who asks in SQL.
 
-It has two lines: the log-probabilities, which are JSON themselves, stand alone on the second one, where they need be
-neither escaped nor read.
-"""
-
-# What each run has spent, kept up to date a set of answers at a time: reading ten million for one sum takes a minute.
-SPENT_SCHEMA = """
-CREATE TABLE IF NOT EXISTS spent (run TEXT PRIMARY KEY, usd REAL NOT NULL) STRICT, WITHOUT ROWID;
+It has two lines: the log-probabilities, which are JSON themselves, are alone on the second one, where they need
+neither escaping nor parsing.
 """
 
 SCHEMA = f"""
@@ -49,15 +46,16 @@ SCHEMA = f"""
 CREATE TABLE IF NOT EXISTS latest (key BLOB PRIMARY KEY, id INTEGER NOT NULL) STRICT, WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS progress (only INTEGER PRIMARY KEY CHECK (only = 1), indexed INTEGER NOT NULL) STRICT;
 INSERT OR IGNORE INTO progress VALUES (1, 0);
-{SPENT_SCHEMA.strip()}
+CREATE TABLE IF NOT EXISTS spent (run TEXT PRIMARY KEY, usd REAL NOT NULL) STRICT, WITHOUT ROWID;
 """  # noqa: S608 - the statement is constant
+"""`latest` is the index: each key's newest answer, as far as `progress` says. `spent` is kept in step with it."""
 
 CELLS = "key, body, checksum"
 INSERT = f"INSERT INTO answers ({CELLS}) VALUES (?, CAST(? AS TEXT), ?)"  # noqa: S608 - the statement is constant
 INSERT_WITH_ID = f"INSERT OR IGNORE INTO answers (id, {CELLS}) VALUES (?, ?, CAST(? AS TEXT), ?)"  # noqa: S608 - as above
 LAST_ID = "SELECT ifnull(max(CAST(seq AS INTEGER)), 0) FROM sqlite_sequence WHERE name = 'answers'"
 SELECT = "SELECT CAST(a.key AS BLOB), CAST(a.body AS BLOB), a.checksum"
-"""The cells as bytes: text that is damaged so that it is no UTF-8 any more could not be fetched as text."""
+"""The cells as bytes: damaged text that is no longer UTF-8 could not be fetched as text."""
 
 INDEX = """
 INSERT INTO latest
@@ -65,6 +63,22 @@ SELECT key, max(id) FROM answers WHERE id > (SELECT indexed FROM progress) GROUP
 ON CONFLICT (key) DO UPDATE SET id = excluded.id
 """
 INDEXED = "UPDATE progress SET indexed = (SELECT ifnull(max(id), 0) FROM answers)"
+
+# Added up as answers are indexed: a sum over ten million of them takes a minute.
+# An answer that was asked again in the same run holds the sum of both, so the earlier one's cost is taken back.
+# `coalesce`, because infinity less infinity is null. A damaged answer has no run.
+ADD_SPENT = """
+INSERT INTO spent
+SELECT run, coalesce(total(usd) - total(replaced), 0) FROM (
+    SELECT new.run, new.cost_usd AS usd, max(new.id), (
+        SELECT old.cost_usd FROM latest JOIN answers old ON old.id = latest.id
+        WHERE latest.key = new.key AND old.run = new.run AND old.id < new.id
+    ) AS replaced
+    FROM answers new WHERE new.id > (SELECT indexed FROM progress) AND new.run IS NOT NULL GROUP BY new.run, new.key
+) GROUP BY run
+ON CONFLICT (run) DO UPDATE SET usd = coalesce(usd + excluded.usd, usd)
+"""
+SPENT_BY_RUN = "SELECT usd FROM spent WHERE run = ?"
 
 TABLES = "SELECT CAST(name AS BLOB), CAST(sql AS BLOB) FROM sqlite_schema WHERE type = 'table' ORDER BY name"
 
@@ -77,9 +91,11 @@ class DamagedError(sqlite3.DatabaseError):
 
 
 def is_damage(error: Exception) -> bool:
-    """Tell whether *error* says that the file is damaged, rather than that it cannot be read or written."""
+    """Return whether *error* means that the file is damaged, rather than that it cannot be read or written."""
     code = getattr(error, "sqlite_errorcode", None)
-    if code is None:  # of Python's own making: what should be a number, or bytes, is text, and not even that
+    if (
+        code is None
+    ):  # raised by the sqlite3 module: a cell that should hold a number or bytes holds invalid text
         return isinstance(error, DamagedError | sqlite3.OperationalError | UnicodeDecodeError)
     return code & 0xFF in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 
@@ -93,13 +109,13 @@ def create(connection: sqlite3.Connection) -> None:
 
 
 def tables(connection: sqlite3.Connection) -> list[tuple[bytes, bytes]]:
-    """Return the name of each table and the text that created it."""
+    """Return the name of each table and the statement that created it."""
     return connection.execute(TABLES).fetchall()
 
 
 def checksum(key: bytes, body: bytes) -> int:
-    """Return the CRC-32 over an answer's cells: SQLite itself does not notice a flipped bit in a cell."""
-    return crc32(body, crc32(key))
+    """Return the CRC-32 over an answer's cells."""
+    return crc32(body, crc32(key))  # with the key, so that no damage gives one key the answer of another
 
 
 def cells_of(answer: Answer) -> Cells:
@@ -107,7 +123,7 @@ def cells_of(answer: Answer) -> Cells:
     try:
         body = _body(answer)
     except (orjson.JSONEncodeError, UnicodeEncodeError):
-        # A lone surrogate: what was paid for is kept, as far as it can be.
+        # A lone surrogate has no UTF-8: it is kept as an escape, because the answer was paid for.
         values = (v.encode("utf-8", "backslashreplace").decode() if isinstance(v, str) else v for v in answer)
         body = _body(Answer._make(values))
     return answer.key, body, checksum(answer.key, body)
@@ -122,43 +138,26 @@ def _body(answer: Answer) -> bytes:
 
 
 def answer_of(key: bytes, body: bytes, found: int) -> Answer | None:
-    """Return the answer that is in these cells; None if they do not fit the checksum that was *found* with them."""
+    """Return the answer in these cells; None if they do not match the checksum *found* with them."""
     try:
         return answers_of([key], [body])[key] if checksum(key, body) == found else None
-    except (ValueError, TypeError):  # a cell is not even of the type that it should be
+    except (ValueError, TypeError):  # a cell is of a wrong type
         return None
 
 
 def answers_of(keys: Sequence[bytes], bodies: Sequence[bytes]) -> Answers:
-    """Return the answers that are in these cells.
+    """Return the answers in these cells.
 
     Raises:
-        ValueError: If they are not those of answers.
+        ValueError: If a body is not that of an answer.
     """
     lines = b"\n".join(bodies).decode().split("\n")
     if len(lines) != 2 * len(bodies):
         raise ValueError("a body has two lines")
-    # Each first line ends with a comma.
+    # All first lines are parsed as one JSON array; each ends with a comma, after which the 0 stands for log-probabilities.
     columns: list[Sequence[Any]] = list(zip(*orjson.loads(f"[{'0],'.join(lines[::2])}0]]"), strict=True))
     columns[-1] = [None if line == "null]" else line[:-1] for line in lines[1::2]]
     found = dict(zip(("key", *BODY), [keys, *columns], strict=True))
     if any(found["status"]):
         found["status"] = [status and Status(status) for status in found["status"]]
     return Answers({name: found[name] for name in FIELDS})
-
-
-# An answer that was asked again in the same run holds the sum of both, so the earlier one's is taken back.
-# `coalesce`, because infinity less infinity is null. A damaged answer has no run.
-ADD_SPENT = """
-INSERT INTO spent
-SELECT run, coalesce(total(usd) - total(replaced), 0) FROM (
-    SELECT new.run, new.cost_usd AS usd, max(new.id), (
-        SELECT old.cost_usd FROM latest JOIN answers old ON old.id = latest.id
-        WHERE latest.key = new.key AND old.run = new.run AND old.id < new.id
-    ) AS replaced
-    FROM answers new WHERE new.id > (SELECT indexed FROM progress) AND new.run IS NOT NULL GROUP BY new.run, new.key
-) GROUP BY run
-ON CONFLICT (run) DO UPDATE SET usd = coalesce(usd + excluded.usd, usd)
-"""
-
-SPENT_BY_RUN = "SELECT usd FROM spent WHERE run = ?"

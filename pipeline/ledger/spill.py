@@ -1,4 +1,4 @@
-"""What keeps paid answers when the disk is full: ballast to throw out, and spill files elsewhere."""
+"""Keeping paid answers when the disk is full: ballast that can be dropped, and spill files elsewhere."""
 
 import fcntl
 import os
@@ -16,16 +16,16 @@ from pipeline.records import Answer, Status
 
 BALLAST = "ballast"
 BALLAST_BYTES = 8 << 20
-"""Room for the answers in hand when a disk fills up: 5,000 of them with log-probabilities take about 4 MB."""
+"""Room for the answers in flight when a disk fills up: 5,000 of them with log-probabilities take about 4 MB."""
 
 LOGPROBS = FIELDS.index("logprobs")
 
-ELSEWHERE = ("/tmp", "/var/tmp")  # noqa: S108 - the files are made new, for the owner only
-"""Where to spill to, after the folder that TMPDIR names; all are searched, for the next run may have another."""
+ELSEWHERE = ("/tmp", "/var/tmp")  # noqa: S108 - the files are created, for the owner only
+"""Folders to spill to after TMPDIR; all of them are searched, because the next run may have another TMPDIR."""
 
 
 def renew_ballast(folder: Path) -> None:
-    """Set disk space aside in *folder*, if there is enough; real blocks, not a hole."""
+    """Reserve disk space in *folder*, if there is enough: allocated blocks, not a hole."""
     path = folder / BALLAST
     if path.exists() and path.stat().st_size == BALLAST_BYTES:
         return
@@ -33,13 +33,13 @@ def renew_ballast(folder: Path) -> None:
     try:
         os.posix_fallocate(handle, 0, BALLAST_BYTES)
     except OSError:
-        path.unlink(missing_ok=True)  # no room even now: the run will tell when it comes to writing
+        path.unlink(missing_ok=True)  # no room even now: the first write will fail and say so
     finally:
         os.close(handle)
 
 
 def drop_ballast(folder: Path) -> bool:
-    """Give the space back; tells whether there was any."""
+    """Give the reserved space back; return whether there was any."""
     try:
         (folder / BALLAST).unlink()
     except FileNotFoundError:
@@ -48,14 +48,14 @@ def drop_ballast(folder: Path) -> bool:
 
 
 def spill(folder: Path, answers: Sequence[Answer]) -> str:
-    """Save *answers* outside the failing disk; returns a sentence that says where, or that it failed.
+    """Save *answers* outside the failing disk; return a sentence that says where, or that it failed.
 
-    A torn last line is harmless: `ingest_spilled` leaves it out.
+    A torn last line is harmless: `ingest_spilled` skips it.
     """
     lines = b"".join(map(_line, answers))
     problems = []
-    for place in _places():
-        path = place / f"{_name(folder)}{os.getpid()}-{time.time_ns()}.jsonl"
+    for elsewhere in _folders():
+        path = elsewhere / f"{_prefix(folder)}{os.getpid()}-{time.time_ns()}.jsonl"
         try:
             _write_new(path, lines)
         except OSError as error:
@@ -67,9 +67,9 @@ def spill(folder: Path, answers: Sequence[Answer]) -> str:
 
 
 def ingest_spilled(folder: Path, store: Store) -> int:
-    """Append what was spilled to *store* and remove the spill files; returns how many answers.
+    """Append the spilled answers to *store* and remove the spill files; return how many answers.
 
-    Two runs may take in the same file: an answer that is there twice counts once.
+    Two runs may ingest the same file: an answer that is in the ledger twice counts once.
     """
     count = 0
     for path in spilled(folder):
@@ -77,10 +77,10 @@ def ingest_spilled(folder: Path, store: Store) -> int:
             try:
                 fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
             except BlockingIOError:
-                continue  # it is being written
+                continue  # another run is writing it
             content = file.read()
         if not content:
-            continue  # it is about to be written
+            continue  # another run has created it and not locked it yet
         answers = list(_answers(content))
         store.append(answers)
         path.unlink(missing_ok=True)
@@ -89,17 +89,19 @@ def ingest_spilled(folder: Path, store: Store) -> int:
 
 
 def spilled(folder: Path) -> list[Path]:
-    """Return the spill files of the ledger in *folder* that are ours."""
-    files = [path for place in _places() for path in place.glob(f"{_name(folder)}*.jsonl")]
+    """Return this user's spill files of the ledger in *folder*."""
+    files = [path for elsewhere in _folders() for path in elsewhere.glob(f"{_prefix(folder)}*.jsonl")]
+    # Anybody may write to these folders: a file of another user, or a link to one, could hold made-up answers.
     return [path for path in files if path.lstat().st_uid == os.getuid() and not path.is_symlink()]
 
 
-def _places() -> list[Path]:
+def _folders() -> list[Path]:
     named = os.environ.get("TMPDIR")
-    return [Path(place) for place in dict.fromkeys(([named] if named else []) + list(ELSEWHERE))]
+    return [Path(name) for name in dict.fromkeys(([named] if named else []) + list(ELSEWHERE))]
 
 
-def _name(folder: Path) -> str:
+def _prefix(folder: Path) -> str:
+    """Return how the names of the spill files of the ledger in *folder* begin."""
     digest = blake2b(os.fsencode(folder.resolve()), digest_size=8).hexdigest()
     return f"pipeline-spill-{os.getuid()}-{digest}-"
 
@@ -118,7 +120,7 @@ def _write_new(path: Path, content: bytes) -> None:
 
 
 def _line(answer: Answer) -> bytes:
-    kept = answer_of(*cells_of(answer)) or answer  # without what JSON cannot hold
+    kept = answer_of(*cells_of(answer)) or answer  # as the ledger would hold it, in valid Unicode
     return orjson.dumps([kept.key.hex(), *kept[1:]]) + b"\n"
 
 

@@ -1,8 +1,8 @@
-"""The ledger's file: SQLite tables and the few statements that touch them. Everything here blocks.
+"""The ledger as tables, and the few statements that read and write them. Everything here blocks.
 
-Answers are appended in the order of their arrival, which costs the same however many there are. The table
-`latest` leads from a key to its newest answer; it is brought up to date a set at a time, in key order,
-because single random insertions would touch a page each.
+Answers are appended in the order of their arrival, which costs the same however many there are. The index, a table
+`latest` from a key to its newest answer, is updated in sets, in key order: keys are random, and each row inserted
+on its own would write a page of its own.
 """
 
 import sqlite3
@@ -19,11 +19,11 @@ from pipeline.ledger.schema import INSERT, SELECT, SPENT_BY_RUN, Cells, DamagedE
 from pipeline.records import Answer, Answers
 
 KEYS_PER_STATEMENT = 4096
-ROWS_AT_ONCE = 1000
+ROWS_PER_FETCH = 1000
 
 REINDEX = "INSERT OR IGNORE INTO latest SELECT key, max(id) FROM answers GROUP BY key ORDER BY key"
 BEHIND = "SELECT max(id) > (SELECT indexed FROM progress) FROM answers"
-NEWEST = f"{SELECT}, a.id FROM answers a JOIN latest l ON l.key = a.key AND l.id = a.id WHERE a.id > ? ORDER BY a.id LIMIT {ROWS_AT_ONCE}"
+NEWEST = f"{SELECT}, a.id FROM answers a JOIN latest l ON l.key = a.key AND l.id = a.id WHERE a.id > ? ORDER BY a.id LIMIT {ROWS_PER_FETCH}"
 LOOK_UP = f"{SELECT}, l.key FROM latest l LEFT JOIN answers a ON a.id = l.id WHERE l.key IN ({{}})"
 TOTALS = """
 SELECT CAST(run AS BLOB), count(*), total(prompt_tokens), total(cached_tokens), total(completion_tokens), sum(cost_usd), min(at), max(at)
@@ -33,7 +33,7 @@ FROM answers WHERE run IS NOT NULL AND id IN (SELECT max(id) FROM answers {} GRO
 
 @dataclass(frozen=True, slots=True)
 class RunTotals:
-    """What one run has paid for, as the ledger knows it."""
+    """What one run has paid for, according to the ledger."""
 
     run: str
     answers: int
@@ -48,7 +48,10 @@ class RunTotals:
 class Store:
     """An open ledger file; for one thread at a time.
 
-    Where the file turns out to be damaged, a new one with all that can be saved takes its place.
+    A file that turns out to be damaged is replaced by a new one with every intact answer.
+
+    Attributes:
+        damaged: Answers that were found damaged and count as absent.
     """
 
     def __init__(self, path: Path) -> None:
@@ -56,7 +59,7 @@ class Store:
 
         Raises:
             ConfigError: If it is of another format.
-            CannotCreateError: If it is no ledger.
+            CannotCreateError: If it is not a ledger.
             DiskError: If it is damaged and there is no room for a new one.
             sqlite3.Error, OSError: If it cannot be read or written.
         """
@@ -69,7 +72,7 @@ class Store:
 
     def look_up(self, keys: Sequence[bytes]) -> Answers:
         """Return the newest answer of each of *keys* that has one."""
-        self.index()
+        self.index()  # only now: while nothing is looked up, sets grow larger and cheaper to merge
         return self._file.do(partial(self._look_up, sorted(keys)))
 
     def _look_up(self, keys: Sequence[bytes], connection: sqlite3.Connection) -> Answers:
@@ -79,23 +82,23 @@ class Store:
 
     def _look_up_set(self, keys: Sequence[bytes], connection: sqlite3.Connection) -> Answers:
         known = lookup.look_up(connection, keys)
-        return Answers.of(self._look_closely(connection, keys)) if known is None else known
+        return Answers.of(self._look_up_singly(connection, keys)) if known is None else known
 
-    def _look_closely(self, connection: sqlite3.Connection, keys: Sequence[bytes]) -> Iterator[Answer]:
-        """Look up what could not be read in one go, and find out what is damaged."""
+    def _look_up_singly(self, connection: sqlite3.Connection, keys: Sequence[bytes]) -> Iterator[Answer]:
+        """Look up a set row by row, to leave out what is damaged."""
         for row in connection.execute(LOOK_UP.format(",".join("?" * len(keys))), keys):
             if row[0] is None:
                 raise DamagedError("its index leads nowhere")
             answer = answer_of(*row[:-1])
             if answer is None:
-                self.damaged += 1  # as if it were not there: it is asked again
+                self.damaged += 1  # counts as absent: it is asked again
             elif answer.key == row[-1]:
                 yield answer
             else:
                 raise DamagedError("its index leads to the answer of another key")
 
     def index(self) -> None:
-        """Lead `latest` to all answers that were appended, by whichever process."""
+        """Add the answers that any process has appended to the index."""
         if self._file.do(lambda connection: connection.execute(BEHIND).fetchone()[0]):
             self._file.do(index, writes=True)
 
@@ -103,6 +106,7 @@ class Store:
         """Yield the newest answer of every key, in the order of their arrival."""
         self.index()
         last = 0
+        # Fetched by id and not from one open cursor: the file may be rebuilt in between, and ids stay.
         while some := self._file.do(lambda connection: connection.execute(NEWEST, (last,)).fetchall()):  # noqa: B023 - called now
             last = some[-1][-1]
             for answer in (answer_of(*row[:-1]) for row in some):
@@ -112,15 +116,15 @@ class Store:
                     yield answer
 
     def spent(self, run: str) -> float:
-        """Return the US dollars that *run* has paid, where prices are known."""
+        """Return the US dollars that *run* has paid, as far as prices are known."""
         self.index()
         found = self._file.do(lambda connection: connection.execute(SPENT_BY_RUN, (run,)).fetchone())
         return float(found[0]) if found else 0.0
 
     def totals(self, run: str | None = None) -> list[RunTotals]:
-        """Return what each run, or only *run*, has paid for, oldest first.
+        """Return what each run, or only *run*, has paid for, oldest run first.
 
-        An answer that was asked again in the same run holds the sum of both, so only the newest of each counts.
+        An answer that was asked again in the same run holds the sum of both, so only the newest of them counts.
         """
         query = TOTALS.format("WHERE run = ?" if run else "")
         runs = self._file.do(lambda connection: connection.execute(query, (run,) if run else ()).fetchall())
@@ -130,7 +134,7 @@ class Store:
         ]
 
     def prune(self, before: float) -> int:
-        """Delete answers that arrived before *before* (Unix time) and give their space back; return how many."""
+        """Delete answers that arrived before *before* (Unix time) and free their space; return how many."""
         self.index()
         return self._file.do(partial(_prune, before), writes=True)
 
@@ -157,11 +161,11 @@ def _append(connection: sqlite3.Connection, cells: Sequence[Cells]) -> None:
 def _prune(before: float, connection: sqlite3.Connection) -> int:
     execute = connection.execute
     with transaction(connection):
-        # A damaged answer cannot tell when it arrived, and is of no use.
+        # A damaged answer has no time of arrival, and is of no use.
         execute("DELETE FROM latest WHERE id IN (SELECT id FROM answers WHERE ifnull(at, 0) < ?)", (before,))
         count = execute("DELETE FROM answers WHERE ifnull(at, 0) < ?", (before,)).rowcount
-        # Where the clock had been set back, an answer that stays may be behind a newer one that went.
+        # If the clock was set back, an answer that stays may have been superseded by one that is deleted.
         execute(REINDEX)
     execute("VACUUM")
-    execute("PRAGMA wal_checkpoint(TRUNCATE)")  # what was pruned must not be salvaged from the log
+    execute("PRAGMA wal_checkpoint(TRUNCATE)")  # a rebuild must not find in the log what was pruned
     return count

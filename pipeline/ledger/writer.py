@@ -1,38 +1,43 @@
-"""The durable store of all answers ever paid for, seen from the event loop.
+"""The ledger as the event loop uses it: group commit in a thread.
 
-The loop never touches the disk: one thread does, in sets. Answers gather for at most COMMIT_SECONDS or
-COMMIT_ANSWERS and become durable together; only then does anybody hear of them. While one set is written the
-next one gathers, so that a disk that is slow gets larger sets and not more of them.
+The loop never touches the disk. Answers gather for COMMIT_SECONDS, or until there are COMMIT_ANSWERS, and are committed
+as one group by the ledger's thread; only then is `on_durable` called with them. While one group is written the next
+one gathers, so that a slow disk gets larger groups and not more of them.
 """
 
 import asyncio
-import os
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TypeVar
 
 from pipeline.errors import CannotCreateError, ConfigError, DiskError, PipelineError
 from pipeline.ledger import spill
+from pipeline.ledger.opening import FILE, disk_error, open_store
 from pipeline.ledger.store import Store
 from pipeline.records import Answer, Answers
-from pipeline.system.atomic import make_private
 
 COMMIT_SECONDS = 0.05
-COMMIT_ANSWERS = 500
-MAX_GATHERED = 1_000
-"""With so many waiting for the disk the workers wait too: neither the memory nor what a crash costs may grow."""
+"""How long a group gathers. A commit costs a sync, whatever its size, and a crash costs the answers that gather."""
 
-FILE = "ledger.sqlite"
+COMMIT_ANSWERS = 500
+"""A group of this size is committed without waiting longer."""
+
+MAX_GATHERED = 1_000
+"""With this many waiting for the disk, `append` waits: neither memory nor the cost of a crash may grow with a slow disk."""
 
 T = TypeVar("T")
 Durable = Callable[[Sequence[Answer]], None]
 
 
 class Ledger:
-    """An open ledger. Make one with `Ledger.open`; use it from one event loop."""
+    """An open ledger, for one event loop; made by `Ledger.open`.
+
+    Attributes:
+        failure: Why the disk failed; None as long as it has not.
+    """
 
     def __init__(
         self, store: Store, folder: Path, on_durable: Durable, on_failure: Callable[[BaseException], None]
@@ -56,27 +61,27 @@ class Ledger:
     async def open(
         cls, folder: Path, *, on_durable: Durable, on_failure: Callable[[BaseException], None]
     ) -> "AsyncIterator[Ledger]":
-        """Open the ledger in *folder*; what is still in hand at the end is made durable.
+        """Open the ledger in *folder* while the block runs, and make everything appended durable at its end.
 
         Args:
             folder: The state directory.
-            on_durable: Called on the loop with each group of answers once they are durable.
-            on_failure: Called on the loop when the disk fails; no answer is lost by that.
+            on_durable: Called on the loop with each group of answers once it is durable.
+            on_failure: Called on the loop when the disk fails. The answers are kept, in memory or in a spill file.
 
         Raises:
             ConfigError: If it is of another format.
-            CannotCreateError: If the file cannot be made or is no ledger.
-            DiskError: When leaving, if something could only be saved to the spill file, or not at all.
+            CannotCreateError: If the file cannot be created or is not a ledger.
+            DiskError: At the block's end, if something could only be saved to the spill file, or not at all.
         """
         ledger = cls(open_store(folder), folder, on_durable, on_failure)
         try:
-            await ledger.look_up([])
+            await ledger.look_up([])  # adds what a killed run has appended to the index
             yield ledger
         finally:
             await ledger._close()
 
     async def append(self, answer: Answer) -> None:
-        """Hand over a paid answer; waits only if the disk is far behind."""
+        """Add a paid answer to the group that gathers; wait only if the disk is far behind."""
         self._gathering.append(answer)
         if len(self._gathering) >= COMMIT_ANSWERS:
             self._commit()
@@ -100,19 +105,19 @@ class Ledger:
         return await self._in_thread(self._store.spent, run)
 
     async def flush(self) -> None:
-        """Wait until everything handed over is durable, or has failed to be."""
+        """Wait until every answer so far is durable, or its commit has failed."""
         self._commit()
         while self._task is not None:
-            self._overdue = True  # whatever has gathered meanwhile
+            self._overdue = True  # commit what has gathered since, too
             await asyncio.wait({self._task})
 
     @property
     def damaged(self) -> int:
-        """Number of stored answers that were found damaged and count as absent."""
+        """The number of answers that were found damaged and count as absent."""
         return self._store.damaged
 
     def _commit(self) -> None:
-        """Have what has gathered made durable: now, or as soon as the set before it is."""
+        """Start to commit the group that has gathered: now, or as soon as the group before it is durable."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -128,21 +133,21 @@ class Ledger:
         try:
             ballast_dropped = await self._in_thread(self._append, group)
         except BaseException as error:
-            self._gathering = group + self._gathering  # whatever went wrong: it was paid for
+            self._gathering = group + self._gathering  # it was paid for: `_save_rest` spills it
             if not isinstance(error, Exception):
                 raise
             self.failure = error if isinstance(error, DiskError) else disk_error(self._folder, error)
             self._room.set()
             self._on_failure(error)
         else:
-            if ballast_dropped:  # what is in flight has room now; nothing new may be sent
+            if ballast_dropped:  # there is room for what is in flight, and for nothing more
                 self._on_failure(
                     DiskError(f"{self._folder / FILE}: the disk is full; make room, then run again")
                 )
             self._on_durable(group)
 
     def _append(self, group: list[Answer]) -> bool:
-        """Append; on a full disk, once more with the ballast thrown out, and say so."""
+        """Append *group*; if the disk is full, drop the ballast and try once more. Return whether it was dropped."""
         try:
             self._store.append(group)
         except sqlite3.Error as error:
@@ -164,7 +169,7 @@ class Ledger:
             return await asyncio.get_running_loop().run_in_executor(self._thread, function, *args)
         except (sqlite3.Error, OSError) as error:
             raise disk_error(self._folder, error) from error
-        except (CannotCreateError, ConfigError) as error:  # somebody has put another file there
+        except (CannotCreateError, ConfigError) as error:  # the file was replaced by one that is not a ledger
             raise DiskError(*error.problems) from error
 
     async def _close(self) -> None:
@@ -178,12 +183,12 @@ class Ledger:
                 self._store.close()
 
     def _save_rest(self) -> None:
-        """Keep what could not be made durable, or what a cancelled `flush` has left."""
+        """Append what a cancelled `flush` has left, and spill what cannot be appended."""
         rest = [*self._committing, *self._gathering]
         if not rest:
             return
         failure = self.failure
-        if failure is None:
+        if failure is None:  # a disk that failed may call the next sync a success although it lost the data
             try:
                 self._append(rest)
             except PipelineError as error:
@@ -192,55 +197,3 @@ class Ledger:
                 failure = disk_error(self._folder, error)
         if failure is not None:
             raise DiskError(*failure.problems, spill.spill(self._folder, rest))
-
-
-def open_store(folder: Path) -> Store:
-    """Open the ledger file in *folder*, take in what an earlier run had to spill, and renew the ballast.
-
-    Raises:
-        ConfigError: If it is of another format.
-        CannotCreateError: If the file cannot be made or is no ledger.
-        DiskError: If there is no room for what had been spilled; it stays where it is.
-    """
-    path = folder / FILE
-    try:
-        make_private(folder)
-        store = Store(path)
-    except (sqlite3.Error, OSError) as error:
-        raise CannotCreateError(f"{path}: cannot be opened as a ledger: {error}; check state.dir") from error
-    try:
-        spill.ingest_spilled(folder, store)
-        spill.renew_ballast(folder)
-    except (sqlite3.Error, OSError) as error:
-        store.close()
-        raise disk_error(folder, error) from error
-    except PipelineError:
-        store.close()
-        raise
-    return store
-
-
-@contextmanager
-def opened(folder: Path) -> Iterator[Store | None]:
-    """Give the ledger in *folder* to a command that looks after it; None if there is none yet.
-
-    Raises:
-        CannotCreateError: If the file is no ledger, or the folder is somebody else's.
-        DiskError: If it cannot be read or written.
-    """
-    if folder.exists() and not os.access(folder, os.R_OK | os.X_OK):
-        raise CannotCreateError(f"{folder}: cannot be read; check its permissions, or who you are")
-    if not any(folder.glob(f"{FILE}*")):  # not the file alone: a salvage may have been interrupted
-        yield None
-        return
-    with open_store(folder) as store:
-        try:
-            yield store
-        except sqlite3.Error as error:
-            raise disk_error(folder, error) from error
-
-
-def disk_error(folder: Path, error: Exception) -> DiskError:
-    """Return what to tell about *error* from the ledger in *folder*."""
-    fix = "make room" if "full" in str(error) or "No space" in str(error) else "repair the disk"
-    return DiskError(f"{folder / FILE}: {error}; {fix}, then run again")

@@ -1,1 +1,1 @@
-"""A damaged ledger file becomes a sound one."""
+"""Verifying a ledger's file, and building a new one from the intact answers in a damaged one."""

@@ -1,12 +1,12 @@
-"""Answers found in raw bytes of a ledger's file, by their own form and checksum, whatever is around them.
+"""Carving: finding answers in the raw bytes of a ledger by their own form and checksum.
 
-The format is that of https://sqlite.org/fileformat2.html. Nothing but a record itself is trusted: no tree, no
-page header, no cell pointer. A cell of the table `answers` is
+Nothing but the record itself is trusted: no tree, no page header, no cell pointer. The format is that of
+https://sqlite.org/fileformat2.html, in which a cell of the table `answers` is
 
     payload size (varint) | id (varint) | header size | 0 (the id is not in the record) | 44 (a key of 16 bytes)
     | length of the body (varint) | type of the checksum | key | body | checksum
 
-and what does not fit into a page goes on in a chain of overflow pages.
+and whatever does not fit into a page continues in a chain of overflow pages.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -19,33 +19,35 @@ FRAME_HEADER_BYTES = 24
 """Of a write-ahead log, and of each frame in it, which holds a page."""
 
 MARK = b"\x00\x2c"
+"""The types of id and key: the second and third byte of every record's header."""
+
 KEY_BYTES = 16
 MAX_RECORD_BYTES = 64 << 20
-"""No answer is nearly as large (a reply has at most 1 MiB); a damaged header may claim anything."""
+"""A damaged header may claim any size; no answer is nearly as large, because a reply has at most 1 MiB."""
 
 CELLS = 4
-"""The id's, which is empty, the key, the body, and the checksum."""
+"""Those of the id, which is empty, the key, the body and the checksum."""
 
 FIRST_TEXT = 13
 INTEGER_BYTES = {1: 1, 2: 2, 3: 3, 4: 4, 5: 6, 6: 8}
-"""Bytes of an integer by the serial type that stands for it."""
+"""The size of an integer, by its serial type."""
 
-LONGEST_VARINT = 8  # the ninth byte counts otherwise, and no id is as large
+LONGEST_VARINT = 8  # a ninth byte would be read differently, and no id is that large
 
 Page = Callable[[int], bytes]
-"""Gives the page of a number, from 1 on; nothing if there is none."""
+"""Returns the page with a number, from 1; empty if there is none."""
 
 Found = tuple[int | None, Cells]
-"""An answer's id, if it can be told, and its cells."""
+"""An answer's id, if it can be read, and its cells."""
 
 
 def carve(data: bytes, page_size: int, views: Sequence[Page]) -> Iterator[Found]:
-    """Yield every answer whose record begins in *data* and is whole.
+    """Yield every intact answer whose record begins in *data*.
 
     Args:
         data: Some pages.
-        page_size: Their size in bytes, which tells where a long record goes on elsewhere.
-        views: Where overflow pages may be; each is tried until the checksum fits.
+        page_size: Their size in bytes, which decides where a long record leaves the page.
+        views: Where its overflow pages may be; each view is tried until the checksum matches.
     """
     at = data.find(MARK)
     while at >= 0:
@@ -55,16 +57,16 @@ def carve(data: bytes, page_size: int, views: Sequence[Page]) -> Iterator[Found]
 
 
 def newest_pages(read: Callable[[int, int], bytes], size: int, page_size: int) -> Page:
-    """Return the view of the newest pages among *size* bytes of frames of a write-ahead log.
+    """Return a view of the newest version of each page in a write-ahead log.
 
     Args:
-        read: Gives so many bytes from an offset on.
-        size: Bytes of frames, each a header and a page.
+        read: Returns so many bytes from an offset in the log's frames.
+        size: Bytes of all frames, each of which is a header and a page.
         page_size: Bytes of a page.
     """
     frame = FRAME_HEADER_BYTES + page_size
     heads = ((at, read(at, 16)) for at in range(0, size - frame + 1, frame))
-    # The first salt is counted up each time when the log is begun anew, over the remains of the last time.
+    # SQLite increments the first salt whenever it starts over at the log's beginning, over the remains of older frames.
     ordered = sorted((head[8:12], at, head[:4]) for at, head in heads)
     places = {int.from_bytes(page): at + FRAME_HEADER_BYTES for _, at, page in ordered}
     return lambda number: read(places[number], page_size) if number in places else b""
@@ -81,9 +83,9 @@ def _cells(data: bytes, start: int, page_size: int, views: Sequence[Page]) -> Fo
     return None
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=4096)  # most answers of a ledger share a few headers
 def _layout(header: bytes) -> tuple[int, Callable[[bytes], Cells | None]] | None:
-    """Return how many bytes a record with this header has, and what reads it; None if it is no answer's."""
+    """Return the size of a record with this header and a function that reads it; None if it is not an answer's."""
     at, serials = 1, []
     while at < len(header):
         serial, at = _varint(header, at)
@@ -104,11 +106,12 @@ def _layout(header: bytes) -> tuple[int, Callable[[bytes], Cells | None]] | None
 
 
 def _records(data: bytes, start: int, total: int, page_size: int, views: Sequence[Page]) -> Iterator[bytes]:
-    """Yield what may be the whole record that begins at *start*."""
+    """Yield every candidate for the whole record that begins at *start*."""
     most = page_size - 35
     if total <= most:
         yield data[start : start + total]
         return
+    # How SQLite divides a long record between its page and overflow pages: see "payload" in the format's description.
     least = (page_size - 12) * 32 // 255 - 23
     here = least + (total - least) % (page_size - 4)
     end = start + (here if here <= most else least)
@@ -120,7 +123,7 @@ def _records(data: bytes, start: int, total: int, page_size: int, views: Sequenc
 def _chain(page: Page, number: int, size: int) -> bytes:
     """Return up to *size* bytes from the chain of overflow pages that begins with page *number*."""
     parts, seen = [], set()
-    while size > 0 and number not in seen and (content := page(number)):
+    while size > 0 and number not in seen and (content := page(number)):  # a damaged chain may be a circle
         seen.add(number)
         parts.append(content[4 : 4 + size])
         size -= len(content) - 4
@@ -129,7 +132,7 @@ def _chain(page: Page, number: int, size: int) -> bytes:
 
 
 def _id(data: bytes, start: int, total: int) -> int | None:
-    """Return the id that stands before a record; None if the record's size does not stand before that."""
+    """Return the id in front of a record of *total* bytes; None unless that size is in front of it."""
     first = start - 1
     while first > 0 and data[first - 1] & 0x80 and start - first < LONGEST_VARINT:
         first -= 1
@@ -143,7 +146,7 @@ def _id(data: bytes, start: int, total: int) -> int | None:
 
 
 def _varint(data: bytes, start: int) -> tuple[int, int]:
-    """Return the varint at *start* and where it ends; beyond the data if it does not end."""
+    """Return the varint at *start* and the offset after it; an offset beyond the data if it does not end."""
     number = 0
     for position, byte in enumerate(data[start : start + LONGEST_VARINT], start + 1):
         number = number << 7 | byte & 0x7F

@@ -265,7 +265,7 @@ def test_the_export_of_a_ledger_that_is_mended_meanwhile_has_every_answer_once(t
         store.append(answers(0, 20_000))
         stream = store.answers()
         first = [next(stream) for _ in range(1500)]
-        store._file._salvage("for the test")
+        store._file.rebuild("for the test")
         assert first + list(stream) == answers(0, 20_000)
 
 
@@ -273,7 +273,7 @@ def test_a_run_that_has_the_damaged_file_open_goes_on_in_the_new_one(tmp_path: P
     with open_store(tmp_path) as other:
         other.append(answers(0, 100))
         with open_store(tmp_path) as store:
-            store._file._salvage("for the test")
+            store._file.rebuild("for the test")
             store.append(answers(100, 110))
             other.append(answers(110, 120))  # was opened before
             assert len(other.look_up([key(n) for n in range(120)])) == 120
@@ -307,7 +307,7 @@ def test_another_process_that_has_the_moved_file_open_neither_writes_there_nor_t
     assert sleeper.stdout
     assert sleeper.stdout.readline() == "ready\n"
     with open_store(tmp_path) as store:
-        store._file._salvage("for the test")
+        store._file.rebuild("for the test")
         store.append(answers(100, 110))  # they are only in the log
         sleeper.stdin.write(f"{then}\n")
         sleeper.stdin.flush()
