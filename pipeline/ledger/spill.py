@@ -47,15 +47,20 @@ def drop_ballast(folder: Path) -> bool:
     return True
 
 
-def spill(folder: Path, answers: Sequence[Answer]) -> str:
+def spill(folder: Path, answers: Sequence[Answer], places: Sequence[Path] | None = None) -> str:
     """Save *answers* outside the failing disk; return a sentence that says where, or that it failed.
 
     A torn last line is harmless: `ingest_spilled` skips it.
+
+    Args:
+        folder: The state directory.
+        answers: What to save.
+        places: The folders to try, in order; TMPDIR, /tmp and /var/tmp unless they are given.
     """
     lines = b"".join(map(_line, answers))
     problems = []
-    for elsewhere in _folders():
-        path = elsewhere / f"{_prefix(folder)}{os.getpid()}-{time.time_ns()}.jsonl"
+    for place in _places() if places is None else places:
+        path = place / f"{_prefix(folder)}{os.getpid()}-{time.time_ns()}.jsonl"
         try:
             _write_new(path, lines)
         except OSError as error:
@@ -90,12 +95,12 @@ def ingest_spilled(folder: Path, store: Store) -> int:
 
 def spilled(folder: Path) -> list[Path]:
     """Return this user's spill files of the ledger in *folder*."""
-    files = [path for elsewhere in _folders() for path in elsewhere.glob(f"{_prefix(folder)}*.jsonl")]
+    files = [path for place in _places() for path in place.glob(f"{_prefix(folder)}*.jsonl")]
     # Anybody may write to these folders: a file of another user, or a link to one, could hold made-up answers.
     return [path for path in files if path.lstat().st_uid == os.getuid() and not path.is_symlink()]
 
 
-def _folders() -> list[Path]:
+def _places() -> list[Path]:
     named = os.environ.get("TMPDIR")
     return [Path(name) for name in dict.fromkeys(([named] if named else []) + list(ELSEWHERE))]
 

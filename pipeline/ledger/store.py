@@ -51,6 +51,7 @@ class Store:
     A file that turns out to be damaged is replaced by a new one with every intact answer.
 
     Attributes:
+        file: The file, which knows how to rebuild itself.
         damaged: Answers that were found damaged and count as absent.
     """
 
@@ -63,17 +64,17 @@ class Store:
             DiskError: If it is damaged and there is no room for a new one.
             sqlite3.Error, OSError: If it cannot be read or written.
         """
-        self._file = OpenFile(path)
+        self.file = OpenFile(path)
         self.damaged = 0
 
     def append(self, answers: Iterable[Answer]) -> None:
         """Make *answers* durable, in one transaction."""
-        self._file.do(partial(_append, cells=list(map(cells_of, answers))), writes=True)
+        self.file.do(partial(_append, cells=list(map(cells_of, answers))), writes=True)
 
     def look_up(self, keys: Sequence[bytes]) -> Answers:
         """Return the newest answer of each of *keys* that has one."""
         self.index()  # only now: while nothing is looked up, sets grow larger and cheaper to merge
-        return self._file.do(partial(self._look_up, sorted(keys)))
+        return self.file.do(partial(self._look_up, sorted(keys)))
 
     def _look_up(self, keys: Sequence[bytes], connection: sqlite3.Connection) -> Answers:
         sets = [keys[at : at + KEYS_PER_STATEMENT] for at in range(0, len(keys), KEYS_PER_STATEMENT)]
@@ -99,15 +100,15 @@ class Store:
 
     def index(self) -> None:
         """Add the answers that any process has appended to the index."""
-        if self._file.do(lambda connection: connection.execute(BEHIND).fetchone()[0]):
-            self._file.do(index, writes=True)
+        if self.file.do(lambda connection: connection.execute(BEHIND).fetchone()[0]):
+            self.file.do(index, writes=True)
 
     def answers(self) -> Iterator[Answer]:
         """Yield the newest answer of every key, in the order of their arrival."""
         self.index()
         last = 0
         # Fetched by id and not from one open cursor: the file may be rebuilt in between, and ids stay.
-        while some := self._file.do(lambda connection: connection.execute(NEWEST, (last,)).fetchall()):  # noqa: B023 - called now
+        while some := self.file.do(lambda connection: connection.execute(NEWEST, (last,)).fetchall()):  # noqa: B023 - called now
             last = some[-1][-1]
             for answer in (answer_of(*row[:-1]) for row in some):
                 if answer is None:
@@ -118,7 +119,7 @@ class Store:
     def spent(self, run: str) -> float:
         """Return the US dollars that *run* has paid, as far as prices are known."""
         self.index()
-        found = self._file.do(lambda connection: connection.execute(SPENT_BY_RUN, (run,)).fetchone())
+        found = self.file.do(lambda connection: connection.execute(SPENT_BY_RUN, (run,)).fetchone())
         return float(found[0]) if found else 0.0
 
     def totals(self, run: str | None = None) -> list[RunTotals]:
@@ -127,7 +128,7 @@ class Store:
         An answer that was asked again in the same run holds the sum of both, so only the newest of them counts.
         """
         query = TOTALS.format("WHERE run = ?" if run else "")
-        runs = self._file.do(lambda connection: connection.execute(query, (run,) if run else ()).fetchall())
+        runs = self.file.do(lambda connection: connection.execute(query, (run,) if run else ()).fetchall())
         return [
             RunTotals(r[0].decode(errors="replace"), r[1], int(r[2]), int(r[3]), int(r[4]), *r[5:])
             for r in runs
@@ -136,21 +137,17 @@ class Store:
     def prune(self, before: float) -> int:
         """Delete answers that arrived before *before* (Unix time) and free their space; return how many."""
         self.index()
-        return self._file.do(partial(_prune, before), writes=True)
+        return self.file.do(partial(_prune, before), writes=True)
 
     def close(self) -> None:
         """Close the file."""
-        self._file.close()
+        self.file.close()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: object, error: object, trace: object) -> None:
         self.close()
-
-    @property
-    def _connection(self) -> sqlite3.Connection:
-        return self._file.connection
 
 
 def _append(connection: sqlite3.Connection, cells: Sequence[Cells]) -> None:

@@ -51,7 +51,7 @@ class Ledger:
         self._committing: list[Answer] = []
         self._task: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._overdue = False
+        self._overdue = False  # whether to commit again once the running commit is over
         self._room = asyncio.Event()
         self._room.set()
         self.failure: DiskError | None = None
@@ -59,7 +59,12 @@ class Ledger:
     @classmethod
     @asynccontextmanager
     async def open(
-        cls, folder: Path, *, on_durable: Durable, on_failure: Callable[[BaseException], None]
+        cls,
+        folder: Path,
+        *,
+        on_durable: Durable,
+        on_failure: Callable[[BaseException], None],
+        store: Store | None = None,
     ) -> "AsyncIterator[Ledger]":
         """Open the ledger in *folder* while the block runs, and make everything appended durable at its end.
 
@@ -67,13 +72,14 @@ class Ledger:
             folder: The state directory.
             on_durable: Called on the loop with each group of answers once it is durable.
             on_failure: Called on the loop when the disk fails. The answers are kept, in memory or in a spill file.
+            store: The folder's ledger file; opened here unless it is given, and closed in either case.
 
         Raises:
             ConfigError: If it is of another format.
             CannotCreateError: If the file cannot be created or is not a ledger.
             DiskError: At the block's end, if something could only be saved to the spill file, or not at all.
         """
-        ledger = cls(open_store(folder), folder, on_durable, on_failure)
+        ledger = cls(store or open_store(folder), folder, on_durable, on_failure)
         try:
             await ledger.look_up([])  # adds what a killed run has appended to the index
             yield ledger
@@ -112,9 +118,9 @@ class Ledger:
             await asyncio.wait({self._task})
 
     @property
-    def damaged(self) -> int:
-        """The number of answers that were found damaged and count as absent."""
-        return self._store.damaged
+    def waiting(self) -> int:
+        """The number of answers that are not durable yet."""
+        return len(self._committing) + len(self._gathering)
 
     def _commit(self) -> None:
         """Start to commit the group that has gathered: now, or as soon as the group before it is durable."""

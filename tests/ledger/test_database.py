@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import CannotCreateError, ConfigError
-from pipeline.ledger import open_store, opened
+from pipeline.ledger import open_store
+from pipeline.ledger.store import Store
 from pipeline.servers.simulator.server import Simulator
 from pipeline.servers.simulator.settings import Fixed, SimulatorSettings
 from tests.answers import answer, answers, key
@@ -109,12 +110,6 @@ def test_a_link_is_refused(tmp_path: Path) -> None:
     with pytest.raises(CannotCreateError, match=r"ledger\.sqlite: cannot be opened as a ledger: .*links"):
         open_store(tmp_path / "state")
     assert (tmp_path / "elsewhere").read_bytes() == b"precious"
-
-
-def test_a_folder_without_a_ledger_has_none_for_those_who_only_look(tmp_path: Path) -> None:
-    with opened(tmp_path) as store:
-        assert store is None
-    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_ledger_that_is_removed_during_a_run_costs_only_what_was_in_it_and_that_is_told(
@@ -245,3 +240,9 @@ def test_a_run_goes_on_after_a_kill_and_rot_in_the_write_ahead_log(tmp_path: Pat
         done = job.run("--quiet")
     assert done.returncode == 0, done.stderr
     assert job.labelled()["label"].to_list() == [right_label(text) for text in rows]
+
+
+def test_the_write_ahead_log_is_synced_at_every_commit(store: Store) -> None:
+    execute = store.file.connection.execute
+    assert execute("PRAGMA journal_mode").fetchone()[0] == "wal"
+    assert execute("PRAGMA synchronous").fetchone()[0] == 2  # FULL

@@ -15,7 +15,7 @@ from tests.ledger.test_store import ANSWERS
 
 
 def look_up(store: Store, *numbers: int) -> Mapping[bytes, Answer] | None:
-    return lookup.look_up(store._connection, sorted(map(key, numbers)))
+    return lookup.look_up(store.file.connection, sorted(map(key, numbers)))
 
 
 @given(batch=st.lists(ANSWERS, max_size=8, unique_by=lambda each: each.key))
@@ -67,7 +67,7 @@ def test_a_ledger_without_the_keys_gives_an_empty_set(store: Store) -> None:
 def test_a_set_with_a_damaged_answer_is_read_one_by_one(store: Store, change: str) -> None:
     store.append(answers(0, 3))
     store.index()
-    store._connection.execute(f"UPDATE answers SET {change} WHERE id = 2")
+    store.file.connection.execute(f"UPDATE answers SET {change} WHERE id = 2")
     assert look_up(store, 0, 1, 2) is None
     assert store.look_up([key(0), key(1), key(2)]) == {key(0): answer(0), key(2): answer(2)}
     assert store.damaged == 1
@@ -79,14 +79,14 @@ def test_a_set_in_which_one_key_leads_to_the_answer_of_another_is_read_one_by_on
 ) -> None:
     store.append(answers(0, 3))
     store.index()
-    store._connection.execute(f"UPDATE latest SET id = id % 3 + 1 WHERE {where}")
+    store.file.connection.execute(f"UPDATE latest SET id = id % 3 + 1 WHERE {where}")
     assert look_up(store, 0, 1, 2) is None
 
 
 def test_a_set_that_is_too_large_for_sqlite_is_read_one_by_one(store: Store) -> None:
     store.append(answers(0, 20, text="x" * 1000))
     store.index()
-    store._connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, 10_000)
+    store.file.connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, 10_000)
     assert look_up(store, *range(20)) is None
     assert len(store.look_up([key(n) for n in range(20)])) == 20
 
@@ -94,6 +94,6 @@ def test_a_set_that_is_too_large_for_sqlite_is_read_one_by_one(store: Store) -> 
 def test_a_failure_of_the_file_is_raised_and_not_taken_for_cells_that_cannot_be_packed(store: Store) -> None:
     store.append(answers(0, 20))
     store.index()
-    store._connection.set_progress_handler(lambda: 1, 1)
+    store.file.connection.set_progress_handler(lambda: 1, 1)
     with pytest.raises(sqlite3.OperationalError, match="interrupted"):
         look_up(store, 1)

@@ -62,7 +62,7 @@ def test_costs_beyond_all_bounds_do_not_block_the_ledger(store: Store) -> None:
 
 def test_a_damaged_answer_is_on_nobodys_bill(store: Store) -> None:
     store.append(answers(0, 4, cost_usd=0.25))
-    store._connection.execute("UPDATE answers SET body = 'no JSON' WHERE id = 2")
+    store.file.connection.execute("UPDATE answers SET body = 'no JSON' WHERE id = 2")
     assert store.spent("run-1") == 0.75
     assert [each.answers for each in store.totals()] == [3]
 

@@ -45,7 +45,7 @@ def test_without_room_there_is_no_ballast_and_no_complaint(small_disk: Path) -> 
     assert not (small_disk / "ballast").exists()
 
 
-def test_spilled_answers_are_taken_in_by_the_next_who_opens_the_ledger(tmp_path: Path) -> None:
+def test_spilled_answers_are_ingested_when_the_ledger_is_opened_next(tmp_path: Path) -> None:
     some = [answer(1, text="zwei\nZeilen ☃", cost_usd=None, logprobs="[]"), *answers(2, 5)]
     sentence = spill.spill(tmp_path, some)
     assert sentence.startswith("4 paid answers were saved to ")
@@ -70,7 +70,7 @@ def test_the_spill_of_another_ledger_is_left_alone(tmp_path: Path, store: Store)
     assert len(spill.spilled(tmp_path / "another")) == 1
 
 
-def test_two_runs_that_take_in_one_spill_count_it_once(tmp_path: Path, store: Store) -> None:
+def test_two_runs_that_ingest_one_spill_count_it_once(tmp_path: Path, store: Store) -> None:
     spill.spill(tmp_path, answers(0, 3))
     (file,) = spill.spilled(tmp_path)
     content = file.read_bytes()
@@ -81,14 +81,15 @@ def test_two_runs_that_take_in_one_spill_count_it_once(tmp_path: Path, store: St
 
 
 def test_a_spill_that_is_nowhere_possible_says_how_many_answers_are_lost(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
 ) -> None:
-    monkeypatch.setenv("TMPDIR", "/proc/nowhere")
-    monkeypatch.setattr(spill, "ELSEWHERE", ())
-    assert "3 paid answers could not be saved" in spill.spill(tmp_path, answers(0, 3))
+    sentence = spill.spill(tmp_path, answers(0, 3), [Path("/proc/nowhere"), tmp_path / "missing"])
+    assert "3 paid answers could not be saved" in sentence
+    assert "/proc/nowhere" in sentence
+    assert str(tmp_path / "missing") in sentence
 
 
-async def test_on_a_full_disk_the_ballast_saves_the_answers_in_hand(small_disk: Path) -> None:
+async def test_on_a_full_disk_the_ballast_saves_the_answers_in_flight(small_disk: Path) -> None:
     failures: list[BaseException] = []
     durable: list[object] = []
     async with Ledger.open(small_disk, on_durable=durable.extend, on_failure=failures.append) as ledger:
@@ -102,7 +103,7 @@ async def test_on_a_full_disk_the_ballast_saves_the_answers_in_hand(small_disk: 
         assert len(await ledger.look_up([key(n) for n in range(300)])) == 300
 
 
-async def test_what_does_not_even_fit_after_the_ballast_is_spilled_and_taken_in_later(
+async def test_what_does_not_fit_even_without_the_ballast_is_spilled_and_ingested_later(
     small_disk: Path,
 ) -> None:
     failures: list[BaseException] = []

@@ -1,22 +1,24 @@
-"""The ledger as the event loop sees it: answers become durable in groups, and only then are heard of."""
+"""The ledger as the event loop uses it: answers become durable in groups, and only then are reported."""
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from pipeline.errors import DiskError
 from pipeline.ledger import Ledger, open_store
-from pipeline.ledger.writer import COMMIT_ANSWERS, COMMIT_SECONDS, MAX_GATHERED
+from pipeline.ledger.store import Store
+from pipeline.ledger.writer import COMMIT_ANSWERS, MAX_GATHERED
 from pipeline.records import Answer
 from tests.answers import answer, answers, key
 
 
 class Listener:
-    """Hears what the ledger tells, in groups as it tells them."""
+    """Keeps what the ledger reports, in groups as it reports them."""
 
     def __init__(self) -> None:
         self.groups: list[list[Answer]] = []
@@ -25,8 +27,14 @@ class Listener:
     def durable(self, group: Sequence[Answer]) -> None:
         self.groups.append(list(group))
 
-    def open(self, folder: Path):
-        return Ledger.open(folder, on_durable=self.durable, on_failure=self.failures.append)
+    def open(self, folder: Path, store: Store | None = None):
+        return Ledger.open(folder, on_durable=self.durable, on_failure=self.failures.append, store=store)
+
+
+class BuggyStore(Store):
+    def append(self, answers: Iterable[Answer]) -> None:
+        del answers
+        raise RuntimeError("a bug")
 
 
 @pytest.fixture
@@ -47,6 +55,13 @@ async def ledger(tmp_path: Path, listener: Listener) -> AsyncIterator[Ledger]:
         yield opened
 
 
+def fail(folder: Path) -> None:
+    """Let no more answers be written to the ledger in *folder*, as if its disk failed."""
+    with sqlite3.connect(folder / "ledger.sqlite") as other:
+        other.execute("ALTER TABLE answers RENAME TO away")
+    other.close()
+
+
 def stored(folder: Path) -> int:
     with sqlite3.connect(folder / "ledger.sqlite") as other:
         count = other.execute("SELECT count(*) FROM answers").fetchone()[0]
@@ -54,7 +69,7 @@ def stored(folder: Path) -> int:
     return count
 
 
-async def test_an_answer_is_durable_before_anybody_hears_of_it(tmp_path: Path) -> None:
+async def test_an_answer_is_durable_before_it_is_reported(tmp_path: Path) -> None:
     seen: list[int] = []
     async with Ledger.open(
         tmp_path, on_durable=lambda group: seen.append(stored(tmp_path) - len(group)), on_failure=print
@@ -66,22 +81,30 @@ async def test_an_answer_is_durable_before_anybody_hears_of_it(tmp_path: Path) -
     assert min(seen) >= 0
 
 
-async def test_at_a_low_rate_answers_share_a_commit_every_fifty_milliseconds(
-    ledger: Ledger, listener: Listener
-) -> None:
+@pytest.fixture
+async def delays(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """For how many seconds the running loop was asked to call something later."""
+    asked: list[float] = []
     loop = asyncio.get_running_loop()
-    start = loop.time()
+    call_later = loop.call_later
+
+    def noted(delay: float, *arguments: Any, **named: Any) -> asyncio.TimerHandle:
+        asked.append(delay)
+        return call_later(delay, *arguments, **named)
+
+    monkeypatch.setattr(loop, "call_later", noted)
+    return asked
+
+
+async def test_at_a_low_rate_answers_share_a_commit_after_fifty_milliseconds(
+    ledger: Ledger, listener: Listener, delays: list[float]
+) -> None:
     for number in range(100):
         await ledger.append(answer(number))
-        await asyncio.sleep(0.003)
-    async with asyncio.timeout(
-        20
-    ):  # nobody flushes: they become durable by themselves, however slow the disk
-        while not listener.groups:  # noqa: ASYNC110 - there is no event to wait for
-            await asyncio.sleep(0.005)
-    await ledger.flush()
-    assert sum(map(len, listener.groups)) == 100
-    assert len(listener.groups) <= (loop.time() - start) / 0.05 + 2
+    assert delays == [0.05]
+    while not listener.groups:  # noqa: ASYNC110 - nobody flushes: they become durable by themselves
+        await asyncio.sleep(0)
+    assert [len(group) for group in listener.groups] == [100]
 
 
 async def test_at_a_high_rate_the_next_group_gathers_while_one_is_written(
@@ -94,10 +117,15 @@ async def test_at_a_high_rate_the_next_group_gathers_while_one_is_written(
     assert [len(group) for group in listener.groups] == [COMMIT_ANSWERS, MAX_GATHERED - 1]
 
 
-async def test_an_idle_ledger_commits_nothing(ledger: Ledger, listener: Listener) -> None:
+async def test_an_idle_ledger_commits_nothing(
+    ledger: Ledger, listener: Listener, delays: list[float]
+) -> None:
     await ledger.append(answer(1))
-    await asyncio.sleep(4 * COMMIT_SECONDS)
-    assert len(listener.groups) == 1
+    while ledger.waiting:  # noqa: ASYNC110 - there is no event to wait for
+        await asyncio.sleep(0)
+    for _ in range(100):
+        await asyncio.sleep(0)
+    assert len(listener.groups) == len(delays) == 1
 
 
 async def test_workers_wait_while_the_disk_is_far_behind(tmp_path: Path, listener: Listener) -> None:
@@ -110,9 +138,10 @@ async def test_workers_wait_while_the_disk_is_far_behind(tmp_path: Path, listene
                 await ledger.append(each)
 
         worker = asyncio.create_task(work())
-        await asyncio.sleep(0.3)
+        for _ in range(100):
+            await asyncio.sleep(0)
         assert not worker.done()
-        assert len(ledger._committing) + len(ledger._gathering) <= COMMIT_ANSWERS + MAX_GATHERED
+        assert ledger.waiting == COMMIT_ANSWERS + MAX_GATHERED
         other.execute("COMMIT")
         other.close()
         await worker
@@ -156,9 +185,7 @@ async def test_being_cancelled_twice_on_a_failing_disk_spills_what_is_in_hand(
 
     async def hold() -> None:
         async with listener.open(tmp_path) as ledger:
-            ledger._store._connection.execute(
-                "ALTER TABLE answers RENAME TO away"
-            )  # stands for a disk that fails
+            fail(tmp_path)
             for each in answers(0, 30):
                 await ledger.append(each)
             in_hand.set()
@@ -180,7 +207,7 @@ async def test_an_answer_that_comes_after_the_disk_failed_is_spilled_too(
 ) -> None:
     with pytest.raises(DiskError, match="2 paid answers were saved"):  # noqa: PT012 - leaving is what raises
         async with listener.open(tmp_path) as ledger:
-            ledger._store._connection.execute("DROP TABLE answers")  # stands for a disk that fails
+            fail(tmp_path)
             await ledger.append(answer(1))
             await ledger.flush()
             await ledger.append(answer(2))
@@ -190,22 +217,17 @@ async def test_an_answer_that_comes_after_the_disk_failed_is_spilled_too(
 
 @pytest.mark.usefixtures("elsewhere")
 async def test_answers_that_a_bug_keeps_out_of_the_ledger_are_spilled(
-    tmp_path: Path, listener: Listener, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, listener: Listener
 ) -> None:
-
-    def bug(_: Sequence[Answer]) -> None:
-        raise RuntimeError("a bug")
-
-    with pytest.raises(DiskError, match="a bug") as caught:  # noqa: PT012 - leaving is what raises
-        async with listener.open(tmp_path) as ledger:
-            monkeypatch.setattr(ledger._store, "append", bug)
+    with pytest.raises(DiskError, match="a bug") as caught:
+        async with listener.open(tmp_path, BuggyStore(tmp_path / "ledger.sqlite")) as ledger:
             await ledger.append(answer(1))
     assert "1 paid answer" in str(caught.value)
     assert "saved" in str(caught.value)
     assert listener.groups == []
 
 
-async def test_a_look_up_tells_only_what_is_durable(ledger: Ledger) -> None:
+async def test_a_look_up_finds_only_what_is_durable(ledger: Ledger) -> None:
     await ledger.append(answer(1))
     assert await ledger.look_up([key(1)]) == {}
     await ledger.flush()

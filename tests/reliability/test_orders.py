@@ -264,11 +264,12 @@ async def test_after_a_failure_of_the_disk_nothing_more_is_written_to_the_ledger
     durable: list[Answer] = []
     with pytest.raises(DiskError, match="2 paid answers were saved"):  # noqa: PT012 - leaving is what raises
         async with Ledger.open(state, on_durable=durable.extend, on_failure=list) as ledger:
-            execute = ledger._store._connection.execute
-            execute("ALTER TABLE answers RENAME TO away")  # stands for a disk that fails
+            other = sqlite3.connect(state / "ledger.sqlite", isolation_level=None)
+            other.execute("ALTER TABLE answers RENAME TO away")  # stands for a disk that fails
             await ledger.append(answer(1))
             await ledger.flush()
-            execute("ALTER TABLE away RENAME TO answers")  # it seems to be well again
+            other.execute("ALTER TABLE away RENAME TO answers")  # it seems to be well again
+            other.close()
             await ledger.append(answer(2))
             await ledger.flush()
     assert durable == []

@@ -95,7 +95,7 @@ def build(folder: Path, count: int, *, logged: float = 0.4) -> Truth:
     work.mkdir(parents=True)
     truth = Truth(folder)
     store = Store(work / FILE)
-    store._connection.execute("PRAGMA wal_autocheckpoint = 0")
+    store.file.connection.execute("PRAGMA wal_autocheckpoint = 0")
     pending: list[Answer] = []
     asks: dict[int, int] = defaultdict(int)
     for number in range(count):
@@ -113,7 +113,7 @@ def build(folder: Path, count: int, *, logged: float = 0.4) -> Truth:
             if chance.random() < 0.3:
                 store.index()
             if number < count * (1 - logged):
-                store._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+                store.file.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     for name in (FILE, LOG):
         if (work / name).exists() and (work / name).stat().st_size:
             shutil.copy(work / name, folder / name)
@@ -228,3 +228,8 @@ def overwrite(path: Path, at: int, content: bytes) -> None:
         ["dd", f"of={path}", "bs=4096", "conv=notrunc", "oflag=seek_bytes", f"seek={at}"],
         input=content, check=True, capture_output=True,
     )  # fmt: skip
+
+
+def aside(folder: Path) -> list[Path]:
+    """The damaged files that were moved away, without their logs."""
+    return [path for path in folder.glob(f"{FILE}.damaged-*") if path.name.endswith("Z")]
