@@ -20,7 +20,7 @@ BALLAST_BYTES = 8 << 20
 
 LOGPROBS = FIELDS.index("logprobs")
 
-ELSEWHERE = ("/tmp", "/var/tmp")  # noqa: S108 - the files are created, for the owner only
+ELSEWHERE = ("/tmp", "/var/tmp")  # noqa: S108 - the files are created with O_EXCL, for the owner only
 """Folders to spill to after TMPDIR; all of them are searched, because the next run may have another TMPDIR."""
 
 

@@ -19,8 +19,7 @@ from pipeline.servers.simulator.server import Simulator
 from pipeline.servers.simulator.settings import Fixed, SimulatorSettings
 from tests.answers import answer, answers, key
 from tests.jobs import JobFiles, asked, environment, right_label, texts
-
-FILE, LOG = "ledger.sqlite", "ledger.sqlite-wal"
+from tests.ledger.repair.damage import FILE, LOG, PAGE
 
 
 def files(folder: Path) -> dict[str, bytes]:
@@ -46,6 +45,7 @@ def refused(folder: Path) -> str:
         (2, r"ledger\.sqlite: of format 2, which .* cannot read; move it away or change state\.dir"),
         (4, r"ledger\.sqlite: written by a newer version .*format 4.*; update pipeline"),
     ],
+    ids=["1", "2", "4"],
 )
 def test_a_ledger_of_another_format_is_left_as_it_is(tmp_path: Path, version: int, problem: str) -> None:
     with open_store(tmp_path) as store:
@@ -61,7 +61,7 @@ def test_a_ledger_of_another_format_is_left_as_it_is(tmp_path: Path, version: in
 
 
 @pytest.mark.parametrize("content", [b"", bytes(8192), b"SQLite format 3\0", b"SQLi"], ids=["empty", "zeros", "head", "cut"])  # fmt: skip
-def test_a_file_with_nothing_in_it_becomes_a_ledger_and_that_is_told(
+def test_a_file_with_nothing_in_it_becomes_a_ledger_with_a_warning(
     tmp_path: Path, content: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
     (tmp_path / FILE).write_bytes(content)
@@ -112,7 +112,7 @@ def test_a_link_is_refused(tmp_path: Path) -> None:
     assert (tmp_path / "elsewhere").read_bytes() == b"precious"
 
 
-def test_a_ledger_that_is_removed_during_a_run_costs_only_what_was_in_it_and_that_is_told(
+def test_a_ledger_that_is_removed_during_a_run_costs_only_what_was_in_it_and_gives_a_warning(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     with open_store(tmp_path) as store:
@@ -222,6 +222,30 @@ def test_a_rotten_write_ahead_log_costs_nothing_but_answers_that_are_in_it_alone
     with open_store(tmp_path) as store:
         assert store.look_up(ALL) == EVERY
         assert store.damaged == 0
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_rotten_log_after_a_kill_amid_a_checkpoint_gives_nobody_a_wrong_answer(
+    killed: Path, tmp_path: Path, seed: int
+) -> None:
+    chance = random.Random(seed)
+    whole = shutil.copytree(killed, tmp_path / "whole")
+    with sqlite3.connect(whole / FILE) as other:
+        other.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    other.close()
+    before, after = (killed / FILE).read_bytes(), (whole / FILE).read_bytes()
+    moved = chance.randrange(1, len(after) // PAGE) * PAGE  # SQLite moves pages in their order
+    left = shutil.copytree(killed, tmp_path / "left")
+    (left / FILE).write_bytes(after[:moved] + before[moved:])
+    log = bytearray((left / LOG).read_bytes())
+    flip_a_bit_of_the_head(log, chance)
+    (left / LOG).write_bytes(log)
+    with open_store(left) as store:
+        found = dict(store.look_up(ALL))
+        assert found.items() <= EVERY.items()
+        store.append([each for each in EVERY.values() if each.key not in found])
+    with open_store(left) as store:
+        assert store.look_up(ALL) == EVERY
 
 
 def test_a_run_goes_on_after_a_kill_and_rot_in_the_write_ahead_log(tmp_path: Path) -> None:
