@@ -3,7 +3,9 @@
 from collections.abc import Iterable, Sequence
 from hashlib import blake2b
 
+import orjson
 import pyarrow as pa
+from hypothesis import strategies as st
 
 from pipeline.outputs.columns import Answered, part_batch
 from pipeline.records import Answer, Outcome, Prompt, Prompts, Status, columns_of
@@ -52,3 +54,29 @@ def part(numbers: Sequence[int | None], kind: str = "single") -> pa.RecordBatch:
     rows = [None if number is None else prompt(number) for number in numbers]
     found = {number: answer(number) for number in numbers if number is not None}
     return made_part(kind, rows, [(each, Outcome(Status.OK, ("games",), 0.5)) for each in found.values()])
+
+
+_TEXT = st.none() | st.text(max_size=20)
+_LOGPROBS = st.lists(st.tuples(st.text(max_size=5), st.floats(-20, 0)), max_size=4)
+_COUNT = st.none() | st.integers(0, 2**62)
+
+ANSWERS = st.builds(
+    Answer,
+    key=st.integers(0, 5).map(key),
+    run=st.sampled_from(["run-1", "run-2"]),
+    text=_TEXT,
+    finish=_TEXT,
+    status=st.none() | st.sampled_from(Status),
+    error=_TEXT,
+    logprobs=st.none() | _LOGPROBS.map(lambda pairs: orjson.dumps(pairs).decode()),
+    prompt_tokens=_COUNT,
+    cached_tokens=_COUNT,
+    completion_tokens=_COUNT,
+    cost_usd=st.none() | st.floats(allow_nan=False, allow_infinity=False) | st.integers(0, 9),
+    model=_TEXT,
+    request_id=_TEXT,
+    attempts=st.integers(0, 99),
+    asks=st.integers(1, 2),
+    at=st.floats(0, 2e9) | st.integers(0, 2_000_000_000),
+)
+"""A strategy for answers of any content."""

@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 from pipeline.ledger import lookup
 from pipeline.ledger.store import Store
 from pipeline.records import Answer, Status
-from tests.answers import answer, answers, key
-from tests.ledger.test_store import ANSWERS
+from tests.answers import ANSWERS, answer, answers, key
 
 
 def look_up(store: Store, *numbers: int) -> Mapping[bytes, Answer] | None:

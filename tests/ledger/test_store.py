@@ -6,40 +6,15 @@ import sys
 import time
 from pathlib import Path
 
-import orjson
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pipeline.ledger import open_store, opened
 from pipeline.ledger.store import Store
-from pipeline.records import Answer, Status
-from tests.answers import answer, answers, key
+from pipeline.records import Answer
+from tests.answers import ANSWERS, answer, answers, key
 from tests.jobs import environment
-
-TEXT = st.none() | st.text(max_size=20)
-LOGPROBS = st.lists(st.tuples(st.text(max_size=5), st.floats(-20, 0)), max_size=4)
-COUNT = st.none() | st.integers(0, 2**62)
-
-ANSWERS = st.builds(
-    Answer,
-    key=st.integers(0, 5).map(key),
-    run=st.sampled_from(["run-1", "run-2"]),
-    text=TEXT,
-    finish=TEXT,
-    status=st.none() | st.sampled_from(Status),
-    error=TEXT,
-    logprobs=st.none() | LOGPROBS.map(lambda pairs: orjson.dumps(pairs).decode()),
-    prompt_tokens=COUNT,
-    cached_tokens=COUNT,
-    completion_tokens=COUNT,
-    cost_usd=st.none() | st.floats(allow_nan=False, allow_infinity=False) | st.integers(0, 9),
-    model=TEXT,
-    request_id=TEXT,
-    attempts=st.integers(0, 99),
-    asks=st.integers(1, 2),
-    at=st.floats(0, 2e9) | st.integers(0, 2_000_000_000),
-)
 
 
 @given(batches=st.lists(st.lists(ANSWERS, max_size=6), max_size=4))

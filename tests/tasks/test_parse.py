@@ -6,7 +6,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pipeline.records import Answer, Answers, Outcome, Status
-from tests.ledger.test_store import ANSWERS
+from tests.answers import ANSWERS
 from tests.tasks.make import LABELS, answer, parser
 
 SINGLE, MULTI = parser(), parser("multi")

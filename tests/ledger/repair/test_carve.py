@@ -14,8 +14,7 @@ from pipeline.ledger.repair.rebuild import found_in
 from pipeline.ledger.schema import SELECT, cells_of
 from pipeline.ledger.store import Store
 from pipeline.records import Answer
-from tests.answers import answer, answers, key
-from tests.ledger.test_store import ANSWERS
+from tests.answers import ANSWERS, answer, answers, key
 
 
 def written(folder: Path, batches: Sequence[Sequence[Answer]], page_size: int = 4096) -> Path:
