@@ -4,7 +4,7 @@
 
     result = run(load_config("configs/tags.yaml"))
 
-`load_config` reads and checks a config, `plan` says what a run would send and cost, `run` labels the table.
+`load_config` reads and checks a config, `plan` estimates what a run would send and cost, `run` labels the table.
 """
 
 from importlib import import_module
@@ -45,7 +45,7 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    # Imported when asked for: `--help`, and an Airflow DAG file, must not load polars and aiohttp.
+    # Imported on first use: `--help` and Airflow DAG files must not load polars and aiohttp.
     if name not in _HOMES:
         raise AttributeError(f"module 'pipeline' has no attribute {name!r}")
     return getattr(import_module(_HOMES[name]), name)

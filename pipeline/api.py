@@ -1,4 +1,4 @@
-"""The Python interface: three functions that block, and work in scripts, notebooks and Airflow tasks alike."""
+"""The Python interface: three blocking functions that work in scripts, notebooks and Airflow tasks alike."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -10,7 +10,7 @@ from pipeline.config import Config
 from pipeline.job.job import RunOptions
 from pipeline.job.prepare import Start, started
 from pipeline.summary import RunResult
-from pipeline.system.memory import keep_no_free_memory
+from pipeline.system.memory import limit_free_memory
 from pipeline.telemetry.healthcheck import reporting
 
 if TYPE_CHECKING:
@@ -30,31 +30,31 @@ def load_config(
 
     Args:
         path: The YAML file.
-        overrides: Settings such as `limits.max_concurrency=8`, which win over the file's.
-        provider: Another endpoint than the file's, such as `local`.
-        now: What `${now:...}` stands for in the file; by default the local time.
+        overrides: Settings such as `limits.max_concurrency=8`, which take precedence over the file's.
+        provider: Ask this endpoint instead of the file's, such as `local`.
+        now: What `${now:...}` in the file stands for; the local time by default.
 
     Returns:
         The frozen config; all paths in it are absolute.
 
     Raises:
-        ConfigError: With everything that is wrong, a line each.
+        ConfigError: With all problems, a line each.
         UsageError: If only *overrides* or *provider* are wrong.
-        NoInputError: If there is no such file.
+        NoInputError: If the file does not exist.
     """
     return configs.load_config(str(path), overrides=overrides, provider=provider, now=now)
 
 
 def plan(config: Config, options: RunOptions = RunOptions()) -> "Plan":  # noqa: B008 - frozen
-    """Say what `run` would send and what it would cost, without sending anything.
+    """Return what `run` would send and what it would cost, without sending anything.
 
     Raises:
         PipelineError: If the config or the input is wrong.
     """
     from pipeline.commands.plan import plan_job  # noqa: PLC0415
-    from pipeline.system.threads import blocking  # noqa: PLC0415 - `run` has its own time for them
+    from pipeline.system.threads import run_blocking  # noqa: PLC0415 - a finished job must not wait for either
 
-    return blocking(plan_job(config, options))
+    return run_blocking(plan_job(config, options))
 
 
 def run(
@@ -67,43 +67,44 @@ def run(
 ) -> RunResult:
     """Label the table that *config* describes; blocks until it is published.
 
-    Works inside a running event loop too: unless it handles signals, the work is done in a thread of its own, and
-    an exception that is raised into the waiting one, such as KeyboardInterrupt, stops the run gently. Signal handlers
-    are installed only if asked for, and only in the main thread.
+    Works inside a running event loop, too: unless it handles signals, the work is done in a thread of its own, and
+    an exception that is raised into the waiting thread, such as KeyboardInterrupt, stops the run gently. Signal
+    handlers are installed only if asked for, and only in the main thread.
 
     Args:
         config: From `load_config`.
         options: What to do differently this time.
         watch: Shows progress, such as `pipeline.telemetry.progress.Bar()`; nothing by default.
-        stop: Lets another thread end the run gently: its `ask` takes the reason.
+        stop: Lets another thread end the run gently: pass the reason to its `ask`.
         handle_signals: Whether SIGTERM, SIGINT and SIGHUP stop the run gently.
 
     Returns:
-        The result: counts of rows, requests and tokens, the cost in US dollars, where the output is.
+        The result: counts of rows, requests and tokens, the cost in US dollars, and the output's path.
 
     Raises:
-        PipelineError: If the run could not finish; its subclass tells why. Calling again continues.
+        PipelineError: If the run could not finish; the subclass is the reason. Calling again continues.
     """
-    whole = options.selection is None and config.model.provider != "simulate"  # others say nothing of the job
+    # Neither a part of the rows nor a rehearsal says anything about the job that the health check is for.
+    is_whole = options.selection is None and config.model.provider != "simulate"
     with (
-        reporting(config.notify.healthcheck_url if whole else None) as check,
+        reporting(config.notify.healthcheck_url if is_whole else None) as check,
         started(config, options) as start,
     ):
         if start.result is None:
-            check.begun()
-        result = start.result or _go_on(start, watch, stop, handle_signals=handle_signals)
-        check.done(result)
+            check.report_start()
+        result = start.result or _label(start, watch, stop, handle_signals=handle_signals)
+        check.report_result(result)
         return result
 
 
-def _go_on(start: Start, watch: "Watcher | None", stop: "Stop | None", *, handle_signals: bool) -> RunResult:
-    # A finished job must not wait for aiohttp, uvloop and polars.
-    keep_no_free_memory()
-    from pipeline.journey import go_on  # noqa: PLC0415
+def _label(start: Start, watch: "Watcher | None", stop: "Stop | None", *, handle_signals: bool) -> RunResult:
+    limit_free_memory()
+    # Imported only now: a finished job must not wait for aiohttp, uvloop and polars.
+    from pipeline.journey import run_started  # noqa: PLC0415
     from pipeline.system.shutdown import Stop  # noqa: PLC0415
-    from pipeline.system.threads import blocking, in_a_thread  # noqa: PLC0415
+    from pipeline.system.threads import run_blocking, run_in_thread  # noqa: PLC0415
 
     stop = stop or Stop()
-    stop.heeds_signals = handle_signals
-    work = go_on(start, watch=watch, stop=stop)
-    return blocking(work, stop.ask) if handle_signals else in_a_thread(work, stop.ask)
+    stop.handles_signals = handle_signals
+    work = run_started(start, watch=watch, stop=stop)
+    return run_blocking(work, stop.ask) if handle_signals else run_in_thread(work, stop.ask)

@@ -1,10 +1,13 @@
-"""The journey of a row, from the input to the published output.
+"""THE JOURNEY OF A ROW, from the input to the published output: read this first.
 
     survey the input ─► for each chunk: prompts ─► answers (ledger, or asked) ─► part ─► publish ─► report
 
-A chunk is done when its part is written; a run is done when its output is published. Whatever happens in
-between, the same command continues: answers are in the ledger before anything is done with them, and parts
-only save reading chunks again.
+A chunk is done when its part is written; a run is done when its output is published. Whatever happens in between,
+the same command continues: answers are in the ledger before anything is done with them, so none is paid for twice,
+and parts only save reading chunks again.
+
+Where each step lives: `job.prepare` surveys, `inputs` reads, `tasks` makes prompts, `engine.resolver` finds answers,
+`outputs` writes parts and publishes. `engine.lifecycle` starts and stops what they need.
 """
 
 import asyncio
@@ -38,9 +41,10 @@ from pipeline.telemetry.progress import Progress, Silent, Watcher
 log = logging.getLogger(__name__)
 
 OPEN_CHUNKS = 6
-"""Chunks in work at once: enough that a slow row at a chunk's end does not idle the workers."""
+"""Chunks in progress at once: enough that a slow row at a chunk's end does not idle the workers."""
 
-ROUNDS = 10  # damaged parts are made again so often before the disk is blamed
+ROUNDS = 10
+"""How often damaged parts are made again before the disk is blamed."""
 
 
 async def run_job(
@@ -50,15 +54,15 @@ async def run_job(
     watch: Watcher | None = None,
     clock: Clock | None = None,
 ) -> RunResult:
-    """Label the table that *config* describes, on the running event loop; the rest is as for `api.run`."""
+    """Label the table that *config* describes, on the running event loop; otherwise like `api.run`."""
     with started(config, options or RunOptions()) as start:
-        return start.result or await go_on(start, watch=watch, clock=clock)
+        return start.result or await run_started(start, watch=watch, clock=clock)
 
 
-async def go_on(
+async def run_started(
     start: Start, *, watch: Watcher | None = None, clock: Clock | None = None, stop: Stop | None = None
 ) -> RunResult:
-    """Label the table of a job that has been started; the result and the errors are those of `api.run`."""
+    """Label the table of a job that is prepared and locked; result and errors are those of `api.run`."""
     clock, stop = clock or Clock(), stop or Stop()
     with stop.listening(), relaxed_gc():
         async with fenced(start.job.output, start.lock, clock, stop.request) as fence:
@@ -67,7 +71,7 @@ async def go_on(
 
 
 class Journey:
-    """The rows of one execution on their way."""
+    """The rows of one execution on their way from the input to the output."""
 
     def __init__(self, execution: Execution, watch: Watcher) -> None:
         self._execution, self._watch = execution, watch
@@ -77,7 +81,7 @@ class Journey:
         self._rows_done = self._rows_failed = 0
 
     async def go(self) -> RunResult:
-        """Do all that is left to do."""
+        """Label the rows that are left, and publish."""
         try:
             async with self._execution.opened(), self._watch.watching(self.progress):
                 return await self._execution.until_stopped(self._label_and_publish)
@@ -87,56 +91,60 @@ class Journey:
     async def _label_and_publish(self) -> RunResult:
         source = self._job.source
         for _ in range(ROUNDS):
+            # Parts of earlier executions count, and so do those that another round has found sound.
             done = await self._threads.run(self._fence.guard, self._parts.spans, whole(source))
             self._rows_done = sum(span.rows for span in done)
             await self._label(list(gaps(whole(source), done)))
             ensure_unchanged(source)
             try:
                 return await self._threads.run(self._fence.guard, self._publish)
-            except DamagedPartError as error:
+            except DamagedPartError as error:  # and removed, so that the next round finds a gap there
                 log.warning("%s: is damaged; its rows are made again from the ledger", error)
         raise DiskError(
             f"{self._parts.folder}: parts are damaged again and again; repair the disk, then run again"
         )
 
     async def _label(self, spans: Sequence[Span]) -> None:
-        """Take the rows of *spans* through the journey, a few chunks at a time."""
+        """Take the rows of *spans* from the input to their parts, a few chunks at a time."""
         room = asyncio.Semaphore(OPEN_CHUNKS)
         async with asyncio.TaskGroup() as open_chunks, aclosing(prefetch(self._read(spans))) as stream:
             async for span, prompts in stream:
+                # Waits here and not in the task, so that reading stops, too: memory holds a few chunks only.
                 await room.acquire()
                 task = open_chunks.create_task(self._label_chunk(span, prompts))
                 task.add_done_callback(lambda _: room.release())
 
     def _read(self, spans: Iterable[Span]) -> Iterator[tuple[Span, Prompts]]:
-        """Yield the prompts of each chunk. Runs in the thread that reads ahead: the loop has requests to send."""
+        """Yield the prompts of each chunk. Runs in the prefetching thread, as the event loop has requests to send."""
         for chunk in read_chunks(self._job.source, self._job.config.task.columns, spans):
             yield chunk.span, self._job.task.prompts(chunk.columns)
 
     async def _label_chunk(self, span: Span, prompts: Prompts) -> None:
-        answered = await self._execution.resolver.answers(prompts)
+        answered = await self._execution.resolver.resolve(prompts)
         failed = await self._threads.run(self._write_part, span, prompts, answered)
         self._rows_failed += failed
         self._rows_done += span.rows
 
     def _write_part(self, span: Span, prompts: Prompts, answered: Answered) -> int:
-        """Write the part of a chunk and return how many of its rows failed. Runs in a thread, too."""
+        """Write the part of a chunk and return how many of its rows failed. Runs in a thread."""
         batch = part_batch(self._job.config.task.kind, prompts, answered)
         self._fence.guard(self._parts.write, span, batch)
         return failed_rows(batch)
 
     def _publish(self) -> RunResult:
-        """Publish the output and save the run as finished. Runs in a thread."""
+        """Publish the output and record the run as finished. Runs in a thread."""
         job, effort, guard = self._job, self._execution.effort(), self._fence.guard
         ours, tally = publication(job, effort.run_id, self._parts), Tally(effort.run_id)
-        last_look = partial(guard, ensure_unchanged, job.source)
-        publish(ours, self._parts, tally, go_on=self._execution.go_on, before_rename=last_look)
+        last_check = partial(guard, ensure_unchanged, job.source)
+        publish(ours, self._parts, tally, go_on=self._execution.ensure_running, before_rename=last_check)
         result = result_of(effort, tally, job, price_source=self._execution.price_source)
         guard(save_report, job.workspace.report, result, tally)
         self._execution.finish(effort, result)
-        guard(self._parts.remove)
+        guard(
+            self._parts.remove
+        )  # last: killed before this, the next run finds its work done and removes them
         return result
 
     def progress(self) -> Progress:
-        """Return where the run stands, for whoever watches."""
+        """Return where the run stands, for its watcher."""
         return self._execution.progress(self._rows_done, self._rows_failed)

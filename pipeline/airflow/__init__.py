@@ -1,4 +1,4 @@
-"""The same run as an Airflow task: `from pipeline.airflow import ClassifyOperator`. Needs the extra `airflow`."""
+"""A run as an Airflow task: `from pipeline.airflow import ClassifyOperator`. Needs the extra `airflow`."""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,7 @@ _HOMES = {"ClassifyOperator": "pipeline.airflow.operator", "PipelineHook": "pipe
 
 
 def __getattr__(name: str) -> Any:
-    # Airflow reads pipeline.airflow.provider while it is itself being imported: nothing of Airflow is needed for that.
+    # Airflow imports pipeline.airflow.provider while it is itself being imported, so Airflow must not be needed here.
     if name not in _HOMES:
         raise AttributeError(f"module 'pipeline.airflow' has no attribute {name!r}")
     return getattr(import_module(_HOMES[name]), name)

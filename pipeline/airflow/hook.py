@@ -1,4 +1,4 @@
-"""Where the key and the address of the endpoint come from: an Airflow Connection."""
+"""The hook: reads the endpoint's key and base URL from an Airflow connection."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,10 +10,10 @@ from pipeline.airflow.provider import CONNECTION_TYPE
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """What a connection says.
+    """The endpoint that a connection describes.
 
     Attributes:
-        base_url: Where the endpoint is; None for that of the config's provider.
+        base_url: Its base URL; None for that of the config's provider.
         key: The API key; None if it needs none.
     """
 
@@ -22,10 +22,10 @@ class Endpoint:
 
 
 class PipelineHook(BaseHook):
-    """Reads the key and the address of an OpenAI-compatible endpoint from a connection.
+    """Reads the key and the base URL of an OpenAI-compatible endpoint from a connection.
 
     Its own type `pipeline` has the key as password and the base URL as host. Connections of type `openai` and `http`
-    are taken too: `http` says schema, host and port, and the path of the base URL in its extra field `base_path`.
+    are accepted, too: `http` has schema, host and port, and the path of the base URL in its extra field `base_path`.
     """
 
     conn_name_attr = "llm_conn_id"
@@ -38,7 +38,7 @@ class PipelineHook(BaseHook):
         self.llm_conn_id = llm_conn_id
 
     def get_conn(self) -> Endpoint:
-        """Return what the connection says.
+        """Return the endpoint that the connection describes.
 
         Raises:
             AirflowNotFoundException: If there is no such connection.

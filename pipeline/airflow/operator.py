@@ -1,6 +1,6 @@
-"""The operator: a run as a task that Airflow can retry, time out and kill, and that loses nothing by it.
+"""The operator: a run as a task that Airflow can retry, time out and kill without losing an answer.
 
-Nothing heavy is imported before `execute`: Airflow reads DAG files every few seconds.
+Nothing heavy is imported before `execute`: Airflow parses DAG files every few seconds.
 """
 
 import json
@@ -30,33 +30,33 @@ if TYPE_CHECKING:
 KEY_VARIABLE = "PIPELINE_AIRFLOW_API_KEY"
 
 DRAIN_SECONDS = 3.0
-"""Airflow kills a task 5 s after it asked it to end."""
+"""Longest drain: Airflow kills a task 5 s after it has asked it to end."""
 
-NO_USE_TO_RETRY = (BudgetSpentError, ConfigError, KeyRefusedError, UsageError)
+NOT_RETRIABLE = (BudgetSpentError, ConfigError, KeyRefusedError, UsageError)
 
 
 class ClassifyOperator(BaseOperator):
     """Label a table: `python -m pipeline run CONFIG` as a task.
 
-    A retry continues where the last try ended, however that was, and asks nothing twice. Returns the fields of
+    A retry continues where the last try ended, however it ended, and asks nothing twice. Returns the fields of
     `pipeline.RunResult` as a small dict. Each outlet's event has rows, failed, cost_usd and output in its `extra`.
 
     Args:
-        config: Path of the YAML file, on a disk that all workers see. Templated; the file itself never is.
-        overrides: Settings that win over the file's: a dict such as `{"limits.max_concurrency": 8}`, or a list of
-            `limits.max_concurrency=8`. Templated.
-        provider: Another endpoint than the file's, such as `local`. Templated.
+        config: Path of the YAML file, on a disk that all workers share. Templated; the file itself never is.
+        overrides: Settings that take precedence over the file's: a dict such as `{"limits.max_concurrency": 8}`, or a
+            list of `limits.max_concurrency=8`. Templated.
+        provider: Ask this endpoint instead of the file's, such as `local`. Templated.
         llm_conn_id: Connection with the key and the base URL, of type `pipeline`, `openai` or `http`; without one
             they come from the config. Templated.
-        date: What `${now:...}` in the config stands for, such as `{{ ds }}`; by default now. Templated.
-        limit: Label only the first so many rows, into an output of their own.
+        date: What `${now:...}` in the config stands for, such as `{{ ds }}`; now by default. Templated.
+        limit: Label only the first *limit* rows, into an output of their own.
         retry: Ask again for rows whose stored answer has one of these statuses, such as `["error"]`; or `["all"]`. A try
-            that comes after one that published asks these once more.
-        skip_if_done: Skip the task, and so what depends on it, if nothing has changed since the last run.
+            after one that published asks these once more.
+        skip_if_done: Skip the task, and what depends on it, if nothing has changed since the last run.
     """
 
     template_fields: Sequence[str] = ("config", "overrides", "provider", "llm_conn_id", "date")
-    template_ext: Sequence[str] = ()  # Jinja would take the {columns} of a config for its own
+    template_ext: Sequence[str] = ()  # a config's {columns} are not for Jinja
     template_fields_renderers: ClassVar[dict[str, str]] = {"overrides": "json"}
     ui_color = "#e8f4ea"
 
@@ -89,13 +89,13 @@ class ClassifyOperator(BaseOperator):
 
         Raises:
             AirflowFailException: If the config or the key is wrong, the budget is spent, or too many rows failed: a retry
-                changes nothing.
+                would fail, too.
             AirflowSkipException: If nothing was to be done, and *skip_if_done*.
             AirflowException: For all else; a retry continues.
         """
         try:
             result = self._run()
-        except NO_USE_TO_RETRY as error:
+        except NOT_RETRIABLE as error:
             raise AirflowFailException(str(error)) from None
         except PipelineError as error:
             raise AirflowException(str(error)) from error.__cause__
@@ -103,14 +103,14 @@ class ClassifyOperator(BaseOperator):
             raise AirflowFailException(
                 f"{result.failed} of {result.rows} rows failed, more than limits.max_failed allows; see {result.report}"
             )
-        # What an earlier try of this task has done is news to those who wait for the task.
+        # Not after an earlier try: what that one has done is new to the tasks downstream.
         if self.skip_if_done and result.again and context["ti"].try_number == 1:
             raise AirflowSkipException("nothing has changed since the last run")
-        self._tell_outlets(context, result)
+        self._annotate_outlets(context, result)
         return result.as_dict()
 
     def on_kill(self) -> None:
-        """Send nothing more; what is in flight may arrive."""
+        """Stop the run gently: nothing more is sent, and requests in flight may finish."""
         if self._stop is not None:
             self._stop.ask(InterruptedRunError("Airflow ended the task; a retry continues"))
 
@@ -138,7 +138,7 @@ class ClassifyOperator(BaseOperator):
         limits = config.limits.model_copy(update={"drain": min(config.limits.drain, DRAIN_SECONDS)})
         return config.model_copy(update={"limits": limits})
 
-    def _tell_outlets(self, context: Mapping[str, Any], result: "RunResult") -> None:
+    def _annotate_outlets(self, context: Mapping[str, Any], result: "RunResult") -> None:
         facts = {name: getattr(result, name) for name in ("rows", "failed", "cost_usd", "output")}
         for outlet in self.outlets:
             context["outlet_events"][outlet].extra.update(facts)
@@ -152,7 +152,7 @@ def _settings(overrides: Mapping[str, Any] | Sequence[str]) -> list[str]:
 
 @contextmanager
 def _in_environment(key: str | None) -> Iterator[None]:
-    """Keep *key* in this process's environment while the block runs: never in an argument, a file or a log."""
+    """Keep *key* in the environment while the block runs: it is never in an argument, a file or a log."""
     if key is None:
         yield
         return

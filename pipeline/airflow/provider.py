@@ -1,4 +1,4 @@
-"""What Airflow shows of this package: an operator, a hook, a kind of connection."""
+"""The package's metadata as an Airflow provider: an operator, a hook and a connection type."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ INTEGRATION = "Pipeline"
 
 
 def get_provider_info() -> dict[str, Any]:
-    """Return the metadata, in the form of Airflow's provider_info.schema.json."""
+    """Return the metadata, as Airflow's provider_info.schema.json describes it."""
     return {
         "package-name": "nano-pipeline",
         "name": INTEGRATION,

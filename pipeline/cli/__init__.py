@@ -1,1 +1,1 @@
-"""The commands as people see them: argv in; text, one JSON line and an exit status out. No rules of its own."""
+"""The command line: argv in; text, one JSON line and an exit status out. It has no rules of its own."""

@@ -1,4 +1,4 @@
-"""The command line: argv to command to exit status. It has no rules of its own."""
+"""The command line: the commands and their options. Imports happen in the commands, so that `--help` is quick."""
 
 import sys
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from pipeline.cli.console import failures_told
+from pipeline.cli.console import printing_failure
 from pipeline.cli.exit import exit_status
 from pipeline.cli.options import (
     ConfigFile,
@@ -24,7 +24,7 @@ from pipeline.cli.options import (
     run_options,
 )
 from pipeline.cli.simulate import simulate
-from pipeline.system.memory import own_process
+from pipeline.system.memory import claim_process
 
 app = typer.Typer(
     name="pipeline",
@@ -43,7 +43,7 @@ app.command()(simulate)
 
 
 class LogFormat(StrEnum):
-    """How log lines look."""
+    """The format of log lines on stderr."""
 
     TEXT = "text"
     JSON = "json"
@@ -75,7 +75,7 @@ def run(
     metrics_file: Metrics = None,
 ) -> int:
     """Label the table. Run again to continue; a finished job ends at once and sends nothing."""
-    with failures_told():
+    with printing_failure():
         from pipeline.telemetry.prometheus import MetricsFile
 
         is_trial = dry_run or limit or sample or provider == "simulate"
@@ -136,7 +136,7 @@ def status(
     config: ConfigFile, overrides: Overrides = None, provider: ProviderName = None, date: Date = None
 ) -> int:
     """Say where the latest run of this config stands."""
-    from pipeline.cli.explain import status
+    from pipeline.cli.status import status
 
     return status(load(config, overrides, provider, date))
 
@@ -209,6 +209,6 @@ def ledger_prune(
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command that *argv* names; returns its exit status."""
-    own_process()
+    """Run the command that *argv* names, and return its exit status."""
+    claim_process()
     return exit_status(lambda: app(args=None if argv is None else list(argv), standalone_mode=False))

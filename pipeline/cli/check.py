@@ -1,6 +1,6 @@
-"""`check`: what is wrong, or that nothing is."""
+"""`check`: print that there are no problems; those that there are become the command's error."""
 
-from pipeline.cli.console import last_line, tell
+from pipeline.cli.console import print_lines, print_result
 from pipeline.commands.check import check_job
 from pipeline.config import Config
 
@@ -8,6 +8,6 @@ from pipeline.config import Config
 def check(config: Config) -> int:
     """Check everything that can be checked without sending."""
     rows = check_job(config).source.rows
-    tell([f"{config.path}: all is well; {rows:,} rows to label"])
-    last_line({"status": "ok", "rows": rows})
+    print_lines([f"{config.path}: all is well; {rows:,} rows to label"])
+    print_result({"status": "ok", "rows": rows})
     return 0

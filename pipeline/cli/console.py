@@ -1,4 +1,4 @@
-"""What a command prints: text for people on stderr, one JSON object as the last line of stdout."""
+"""What a command prints: text for people on stderr, and its result as one JSON object, the last line of stdout."""
 
 import sys
 from collections.abc import Iterable, Iterator, Mapping
@@ -11,18 +11,23 @@ from pipeline.errors import DiskError, InterruptedRunError, as_pipeline_error
 from pipeline.telemetry.logs import one_line
 
 
-def tell(lines: Iterable[str]) -> None:
-    """Print *lines* for people, without secrets and control characters; one may hold several."""
-    with suppress(OSError, AttributeError):  # stderr may be closed, or a pipe that nobody reads any more
+def print_lines(lines: Iterable[str]) -> None:
+    """Print *lines* to stderr, without secrets and control characters; a line may contain newlines."""
+    with suppress(OSError, AttributeError):  # stderr may be closed, or a pipe that nothing reads any more
         for line in lines:
             sys.stderr.write("\n".join(map(one_line, line.split("\n"))) + "\n")
 
 
-def last_line(facts: Mapping[str, Any]) -> None:
-    """Print the last line of stdout.
+def fact_lines(facts: Mapping[str, Any]) -> list[str]:
+    """Return a line for each of *facts* that is known."""
+    return [f"{name:18} {one_line(str(value))}" for name, value in facts.items() if value is not None]
+
+
+def print_result(facts: Mapping[str, Any]) -> None:
+    """Print *facts* as the last line of stdout.
 
     Raises:
-        DiskError: If it goes to a file that cannot be written; a pipe that nobody reads is nobody's loss.
+        DiskError: If stdout is a file that cannot be written; a pipe that nothing reads any more is no error.
     """
     try:
         sys.stdout.write(orjson.dumps(facts).decode() + "\n")
@@ -34,14 +39,14 @@ def last_line(facts: Mapping[str, Any]) -> None:
 
 
 @contextmanager
-def failures_told() -> Iterator[None]:
-    """Whatever ends the block early is the last line of stdout, for the program that started us."""
+def printing_failure() -> Iterator[None]:
+    """Print an error that ends the block as the last line of stdout, for the program that started us."""
     try:
         yield
     except Exception as error:
         failure = as_pipeline_error(error)
         status = "interrupted" if isinstance(failure, InterruptedRunError) else "error"
-        with suppress(DiskError):  # the reason that is told on stderr is the first one
-            problem = one_line(failure.problems[0])
-            last_line({"status": status, "error": problem, "exit_status": failure.exit_status})
+        problem = one_line(failure.problems[0])
+        with suppress(DiskError):  # stderr and the exit status are for the first error
+            print_result({"status": status, "error": problem, "exit_status": failure.exit_status})
         raise

@@ -1,4 +1,4 @@
-"""How a command ends: its outcome becomes an exit status, even if stdout or stderr is closed."""
+"""Turn a command's outcome into an exit status and its errors into lines, even if stdout or stderr is closed."""
 
 import errno
 import os
@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
-from pipeline.cli.console import last_line, tell
+from pipeline.cli.console import print_lines, print_result
 from pipeline.errors import DiskError, InterruptedRunError, PipelineError, as_pipeline_error
 from pipeline.telemetry.logs import one_line
 
@@ -18,31 +18,31 @@ NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
 
 @runtime_checkable
 class CommandLineError(Protocol):
-    """What typer raises where the command line does not fit; its class has moved from version to version."""
+    """typer's error for a wrong command line, by its shape: the class has moved from version to version."""
 
     exit_code: int
 
     def show(self) -> None:
-        """Print what is wrong to stderr."""
+        """Print the problem to stderr."""
 
     def format_message(self) -> str:
-        """Return what is wrong as a sentence."""
+        """Return the problem as a sentence."""
 
 
 def exit_status(command: Callable[[], int | None]) -> int:
-    """Run *command*, tell what went wrong on stderr, and return the exit status."""
-    _fill_gaps()
+    """Run *command*, print its error to stderr if there is one, and return the exit status."""
+    _reopen_closed_streams()
     for name in ("stdout", "stderr"):
-        if getattr(sys, name) is None:  # closed by whoever started us
-            setattr(sys, name, Path(os.devnull).open("w"))  # noqa: SIM115 - as long as the process
+        if getattr(sys, name) is None:  # the parent process had closed it
+            setattr(sys, name, Path(os.devnull).open("w"))  # noqa: SIM115 - open as long as the process
     try:
-        return _translated(command)
+        return _run(command)
     finally:
-        _let_go()
+        _flush_streams()
 
 
-def _fill_gaps() -> None:
-    """Lead what is closed among stdin, stdout and stderr nowhere, or the next file opened would take its number."""
+def _reopen_closed_streams() -> None:
+    """Open /dev/null for each closed standard stream, so that no later file gets descriptor 0, 1 or 2."""
     for number in range(3):
         try:
             os.fstat(number)
@@ -50,56 +50,54 @@ def _fill_gaps() -> None:
             os.open(os.devnull, os.O_RDWR)
 
 
-def _translated(command: Callable[[], int | None]) -> int:
+def _run(command: Callable[[], int | None]) -> int:
     try:
-        return _flushed(command() or 0)
+        status = command() or 0
+        with suppress(BrokenPipeError):
+            sys.stdout.flush()  # here, as a full disk is this command's error
     except PipelineError as error:
         if error.exit_status == PipelineError.exit_status and error.__cause__ is not None:
-            _trace(error.__cause__)
-        _complain(*error.problems)
+            _print_traceback(error.__cause__)
+        _print_problems(*error.problems)
         return error.exit_status
     except KeyboardInterrupt:
         return InterruptedRunError.exit_status
-    except BrokenPipeError:
+    except BrokenPipeError:  # `| head` has read enough
         return 0
     except Exception as error:  # noqa: BLE001 - the one place where a bug becomes an exit status
-        return _unusual(error)
-
-
-def _flushed(status: int) -> int:
-    with suppress(BrokenPipeError):
-        sys.stdout.flush()
+        return _status_of(error)
     return status
 
 
-def _unusual(error: Exception) -> int:
+def _status_of(error: Exception) -> int:
+    """Print an error that is not a PipelineError, and return its exit status."""
     if isinstance(error, CommandLineError):
         with suppress(OSError, DiskError):
             error.show()
-            last_line({"status": "error", "error": one_line(error.format_message())})
+            print_result({"status": "error", "error": one_line(error.format_message())})
         return error.exit_code
     if isinstance(error, OSError) and error.errno in NO_ROOM:
-        _complain(f"{error.filename or 'stdout'}: {error}; make room")
+        _print_problems(f"{error.filename or 'stdout'}: {error}; make room")
         return DiskError.exit_status
-    if type(error).__name__ == "Abort":  # how typer passes an interruption on
+    if type(error).__name__ == "Abort":  # typer's form of KeyboardInterrupt
         return InterruptedRunError.exit_status
-    _trace(error)
-    _complain(*as_pipeline_error(error).problems)
+    _print_traceback(error)
+    _print_problems(*as_pipeline_error(error).problems)
     return PipelineError.exit_status
 
 
-def _trace(bug: BaseException) -> None:
-    tell(line.rstrip("\n") for line in traceback.format_exception(bug))
+def _print_traceback(bug: BaseException) -> None:
+    print_lines(line.rstrip("\n") for line in traceback.format_exception(bug))
 
 
-def _complain(*problems: str) -> None:
+def _print_problems(*problems: str) -> None:
     with suppress(OSError):
         for problem in problems:
             sys.stderr.write(f"error: {one_line(problem)}\n")
 
 
-def _let_go() -> None:
-    """Write out what is left; what nobody reads any more must not trouble the interpreter when it ends."""
+def _flush_streams() -> None:
+    """Flush stdout and stderr; redirect a broken one to /dev/null so that interpreter shutdown does not fail."""
     for number, stream in ((1, sys.stdout), (2, sys.stderr)):
         try:
             stream.flush()

@@ -1,11 +1,11 @@
-"""`ledger stats`, `ledger export`, `ledger prune`: the answers that were paid for."""
+"""`ledger stats`, `ledger export`, `ledger prune`: look after the answers that were paid for."""
 
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from pipeline.cli.console import last_line, tell
+from pipeline.cli.console import print_lines, print_result
 from pipeline.config import Config
 from pipeline.errors import CannotCreateError, NoInputError
 from pipeline.ledger import FILE, opened
@@ -17,41 +17,41 @@ SECONDS_PER_DAY = 86_400
 
 def stats(config: Config) -> int:
     """Print what each run has paid for."""
-    with _stored(config) as store:
+    with _open_store(config) as store:
         totals = store.totals()
     for run_totals in totals:
         cost = "no price known" if run_totals.cost_usd is None else f"${run_totals.cost_usd:.4f}"
         tokens = f"{run_totals.prompt_tokens:,} prompt and {run_totals.completion_tokens:,} completion tokens"
-        tell([f"{run_totals.run}: {run_totals.answers:,} answers, {tokens}, {cost}"])
+        print_lines([f"{run_totals.run}: {run_totals.answers:,} answers, {tokens}, {cost}"])
     size = (config.state.dir / FILE).stat().st_size
     costs = [each.cost_usd for each in totals if each.cost_usd is not None]
     facts = {"answers": sum(each.answers for each in totals), "runs": len(totals), "bytes": size}
-    last_line({**facts, "cost_usd": sum(costs) if costs else None})
+    print_result({**facts, "cost_usd": sum(costs) if costs else None})
     return 0
 
 
 def export(config: Config, to: Path) -> int:
-    """Write the ledger's answers to a Parquet file."""
-    with _stored(config) as store:
+    """Export the ledger's answers to a Parquet file."""
+    with _open_store(config) as store:
         try:
             count = export_answers(store, to)
         except OSError as error:
             raise CannotCreateError(f"{to}: cannot be written: {error}; choose another file") from error
-    last_line({"answers": count, "file": str(to)})
+    print_result({"answers": count, "file": str(to)})
     return 0
 
 
 def prune(config: Config, days: float) -> int:
-    """Delete old answers."""
-    with _stored(config) as store:
+    """Delete answers that are older than *days*."""
+    with _open_store(config) as store:
         count = store.prune(time.time() - days * SECONDS_PER_DAY)
-    tell([f"{count:,} answers deleted"])
-    last_line({"deleted": count})
+    print_lines([f"{count:,} answers deleted"])
+    print_result({"deleted": count})
     return 0
 
 
 @contextmanager
-def _stored(config: Config) -> Iterator[Store]:
+def _open_store(config: Config) -> Iterator[Store]:
     with opened(config.state.dir) as store:
         if store is None:
             raise NoInputError(

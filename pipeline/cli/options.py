@@ -1,4 +1,4 @@
-"""Options that several commands share, and what they mean."""
+"""Options that several commands share, and the values that they stand for."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -74,10 +74,10 @@ Metrics = Annotated[
 def run_options(
     limit: int | None, sample: int | None, seed: int | None, retry: str | None, *, overwrite: bool = False
 ) -> "RunOptions":
-    """Return what the command line adds to the config.
+    """Return the options of a run that the command line gives.
 
     Raises:
-        UsageError: If it does not fit together.
+        UsageError: If they contradict each other.
     """
     from pipeline.job.job import RunOptions, statuses  # noqa: PLC0415
 
@@ -91,7 +91,7 @@ def run_options(
 
 
 def moment(text: str | None) -> datetime | None:
-    """Return the moment that `--date` names; None for now.
+    """Return the time that `--date` names; None for now.
 
     Raises:
         UsageError: If it names none.
@@ -105,10 +105,10 @@ def moment(text: str | None) -> datetime | None:
 
 
 def load(path: Path, overrides: Sequence[str] | None, provider: str | None, date: str | None) -> Any:
-    """Return the config in the file at *path*, as the command line changes it.
+    """Load the config file at *path*, with the changes that the command line makes.
 
     Raises:
-        PipelineError: With everything that is wrong.
+        PipelineError: With all problems.
     """
     from pipeline.config import load_config  # noqa: PLC0415
 

@@ -1,7 +1,7 @@
-"""`plan`: what a run would send and cost."""
+"""`plan`: print what a run would send and cost."""
 
 from pipeline import api
-from pipeline.cli.console import last_line, tell
+from pipeline.cli.console import print_lines, print_result
 from pipeline.commands.plan import Plan
 from pipeline.config import Config
 from pipeline.job.job import RunOptions
@@ -10,13 +10,13 @@ from pipeline.job.job import RunOptions
 def plan(config: Config, options: RunOptions, *, quiet: bool = False) -> int:
     """Print what a run would send and cost."""
     found = api.plan(config, options)
-    tell([] if quiet else plan_text(found, config))
-    last_line(found.as_dict())
+    print_lines([] if quiet else plan_text(found, config))
+    print_result(found.as_dict())
     return 0
 
 
 def plan_text(found: Plan, config: Config) -> list[str]:
-    """Return a plan's lines, for people."""
+    """Return the lines that describe a plan to people."""
     cost = (
         "no price known"
         if found.cost_usd is None
@@ -32,7 +32,7 @@ def plan_text(found: Plan, config: Config) -> list[str]:
 
 
 def duration(seconds: float) -> str:
-    """Return *seconds* as people say it."""
+    """Return *seconds* in the unit that people would choose."""
     if seconds < 120:  # noqa: PLR2004
         return f"{seconds:.0f} s"
     minutes = seconds / 60

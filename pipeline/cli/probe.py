@@ -1,9 +1,9 @@
-"""`probe`: what the endpoint supports."""
+"""`probe`: print what the endpoint supports."""
 
 import asyncio
 
-from pipeline.cli.console import last_line, tell
-from pipeline.commands.probe import probe as ask
+from pipeline.cli.console import print_lines, print_result
+from pipeline.commands import probe as command
 from pipeline.config import Config
 from pipeline.errors import ProviderUnavailableError
 from pipeline.llm.protocol.body import MODES
@@ -12,13 +12,11 @@ from pipeline.telemetry.logs import one_line
 
 def probe(config: Config) -> int:
     """Print what the endpoint supports."""
-    findings = asyncio.run(ask(config))
+    findings = asyncio.run(command.probe(config))
     marks = {True: "yes", False: "no", None: "?"}
-    tell([one_line(f"{each.name:20} {marks[each.works]:4} {each.detail}") for each in findings])
-    last_line({finding.name.replace(" ", "_"): finding.works for finding in findings})
+    print_lines([one_line(f"{each.name:20} {marks[each.works]:4} {each.detail}") for each in findings])
+    print_result({finding.name.replace(" ", "_"): finding.works for finding in findings})
     modes = [finding for finding in findings if finding.name in MODES]
-    return (
-        0
-        if any(finding.works for finding in modes)
-        else modes[-1].exit_status or ProviderUnavailableError.exit_status
-    )
+    if any(finding.works for finding in modes):  # a run needs one of them
+        return 0
+    return modes[-1].exit_status or ProviderUnavailableError.exit_status

@@ -1,4 +1,4 @@
-"""`run`: the summary of a run."""
+"""`run`: run the job, log how it went, and print its summary."""
 
 import logging
 import os
@@ -8,12 +8,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from pipeline import api
-from pipeline.cli.console import last_line, tell
+from pipeline.cli.console import print_lines, print_result
 from pipeline.config import Config
 from pipeline.errors import as_pipeline_error
 from pipeline.job.job import RunOptions
 from pipeline.summary import RunResult
-from pipeline.telemetry.logfile import kept
+from pipeline.telemetry.logfile import log_file
 from pipeline.telemetry.logs import configure
 from pipeline.telemetry.progress import Bar, Log, Tee
 from pipeline.telemetry.prometheus import MetricsFile
@@ -30,10 +30,10 @@ def run(
     progress: bool,
     json_log: bool,
 ) -> int:
-    """Run the job; prints the summary and the JSON line."""
+    """Run the job, and print its summary and its result."""
     bar = progress and not quiet and sys.stderr.isatty()
     configure(json_lines=json_log, level=logging.WARNING if quiet or bar else logging.INFO)
-    with kept(config.state.dir / "log.jsonl", job=config.path.stem, pid=os.getpid()) as history:
+    with log_file(config.state.dir / "log.jsonl", job=config.path.stem, pid=os.getpid()) as history:
         history.info("begins: %s", config.output.path)
         try:
             with interruptible():
@@ -52,21 +52,21 @@ def run(
             history.info("ends: %s", result.status, extra={"facts": facts})
     metrics.write(result.exit_status, result)
     if not quiet or result.exit_status:
-        tell(summary(result, config))
-    last_line(result.as_dict())
+        print_lines(summary(result, config))
+    print_result(result.as_dict())
     return result.exit_status
 
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Take SIGTERM and SIGHUP as Ctrl-C is taken, before the run listens to them and after.
+    """Handle SIGTERM and SIGHUP like Ctrl-C while the block runs: before the run handles signals itself, and after.
 
     Raises:
-        InterruptedRunError: If one came.
+        InterruptedRunError: Instead of a KeyboardInterrupt.
     """
     before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
     for number, handler in before.items():
-        if handler is signal.SIG_DFL:  # nohup means it
+        if handler is signal.SIG_DFL:  # not if ignored: that is what nohup is for
             signal.signal(number, signal.default_int_handler)
     try:
         yield
@@ -78,7 +78,7 @@ def interruptible() -> Iterator[None]:
 
 
 def summary(result: RunResult, config: Config) -> list[str]:
-    """Return the closing lines of a run, for people."""
+    """Return the lines that describe the result of a run to people."""
     failed = f"{result.failed:,} failed" + (f" (see {result.report})" if result.failed else "")
     is_rehearsal = config.model.provider == "simulate"
     if result.again:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from pipeline.cli.console import failures_told
+from pipeline.cli.console import printing_failure
 
 MAX_PORT = 65_535
 MOST_PER_MINUTE = 1e9
@@ -151,7 +151,7 @@ def simulate(  # noqa: PLR0913, PLR0917 - as many as the command has options
 
     if list_faults:
         return simulate_output.list_faults()
-    with failures_told():
+    with printing_failure():
         settings = chosen.SimulatorSettings(
             seed=seed,
             port=port,

@@ -9,7 +9,7 @@ from dataclasses import asdict
 
 import uvloop
 
-from pipeline.cli.console import last_line, tell
+from pipeline.cli.console import print_lines, print_result
 from pipeline.cli.exit import NO_ROOM
 from pipeline.errors import CannotCreateError, DiskError, PipelineError
 from pipeline.servers.simulator.faults import FAULTS
@@ -41,11 +41,11 @@ def serve_until_stopped(settings: SimulatorSettings) -> int:
     """
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            sums = runner.run(serve(settings, lambda url: tell(_greeting(settings, url))))
+            sums = runner.run(serve(settings, lambda url: print_lines(_greeting(settings, url))))
     except OSError as error:
         raise _refusal(settings, error) from error
-    tell(_closing(settings, sums))
-    last_line({"status": "done", **asdict(sums)})
+    print_lines(_closing(settings, sums))
+    print_result({"status": "done", **asdict(sums)})
     return 0
 
 

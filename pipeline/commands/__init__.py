@@ -1,1 +1,1 @@
-"""What each command but `run` finds out; every module returns a value, `cli` prints it."""
+"""The commands other than `run`: each module returns a value, which `cli` prints."""

@@ -1,4 +1,4 @@
-"""Everything that is wrong with a job, as much at once as can be known without sending anything."""
+"""`check`: all problems of a job that can be found without sending anything."""
 
 from collections.abc import Callable
 from typing import TypeVar
@@ -18,29 +18,29 @@ def check_job(config: Config) -> Job:
     """Check config, input, output, state directory and key.
 
     Returns:
-        The job, if all is well.
+        The job, if there are no problems.
 
     Raises:
         PipelineError: With a line for each problem; its class is that of the first one.
     """
-    found: list[PipelineError] = []
-    job = _tried(found, lambda: prepare(config))
+    errors: list[PipelineError] = []
+    job = _collect(errors, lambda: prepare(config))
     if job is not None:
-        _tried(found, lambda: ensure_output(job))
-    else:  # what the input is cannot be told; the output's name tells what it is meant to be
+        _collect(errors, lambda: ensure_output(job))
+    else:  # the input is unknown, so the output's name must show whether it is meant to be one file
         single = config.output.path.suffix == ".parquet"
-        _tried(found, lambda: ensure_creatable(config.output.path, single=single, overwrite=False))
-    _tried(found, lambda: ensure_state(config.state.dir))
-    _tried(found, lambda: read_key(config.model))
-    if found or job is None:
-        raise type(found[0])(*(problem for error in found for problem in error.problems))
+        _collect(errors, lambda: ensure_creatable(config.output.path, single=single, overwrite=False))
+    _collect(errors, lambda: ensure_state(config.state.dir))
+    _collect(errors, lambda: read_key(config.model))
+    if errors or job is None:
+        raise type(errors[0])(*(problem for error in errors for problem in error.problems))
     return job
 
 
-def _tried(found: list[PipelineError], attempt: Callable[[], T]) -> T | None:
-    """Return what *attempt* returns; None if it fails, with the error put into *found*."""
+def _collect(errors: list[PipelineError], check: Callable[[], T]) -> T | None:
+    """Return the result of *check*; if it fails, append the error to *errors* and return None."""
     try:
-        return attempt()
+        return check()
     except PipelineError as error:
-        found.append(error)
+        errors.append(error)
         return None

@@ -1,4 +1,4 @@
-"""`explain`: everything about one row."""
+"""`explain`: the prompt, the request and the stored answer of one row."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -17,15 +17,15 @@ from pipeline.tasks.parse import Parser
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """All that is known about one row.
+    """Everything that is known about one row.
 
     Attributes:
         row: Its index.
-        prompt: What is asked; None if the row has no text.
+        prompt: Its prompt; None if the row has no text.
         system: The system message.
-        body: The request's body, as JSON text.
-        answer: The stored answer; None if there is none yet.
-        outcome: What it means.
+        body: The request's body, as JSON; "" if the row has no text.
+        answer: The stored answer; None if there is none.
+        outcome: What the answer means for the row; None if there is none.
     """
 
     row: int
@@ -36,7 +36,7 @@ class Explanation:
     outcome: Outcome | None
 
     def as_dict(self) -> dict[str, Any]:
-        """Return what can be said in JSON."""
+        """Return the facts that fit in JSON."""
         answer, outcome = self.answer, self.outcome
         return {
             "row": self.row,
@@ -61,16 +61,16 @@ class Explanation:
 
 
 def explain(config: Config, row: str) -> Explanation:
-    """Return everything about *row*: a row index, or the value of the column that `input.id` names.
+    """Return everything about *row*: a value of the column `input.id`, or a row index.
 
     Raises:
         UsageError: If there is no such row.
         PipelineError: If the config or the input is wrong.
     """
     job = prepare(config)
-    index = _index(job, row)
+    index = _row_index(job, row)
     prompt = _prompt(job, index)
-    answer = _stored(config, prompt) if prompt else None
+    answer = _stored_answer(config, prompt) if prompt else None
     parser = Parser(job.config.task)
     template = BodyTemplate(job.task, job.config.model, first_form(job.config.model))
     return Explanation(
@@ -83,9 +83,9 @@ def explain(config: Config, row: str) -> Explanation:
     )
 
 
-def _index(job: Job, row: str) -> int:
+def _row_index(job: Job, row: str) -> int:
     column = job.config.input.id
-    if column is not None:
+    if column is not None:  # ids first: they may look like row indexes
         for chunk in read_chunks(job.source, [column], whole(job.source)):
             cells = list(chunk.columns[column])
             if row in cells:
@@ -113,6 +113,6 @@ def _span(source: Source, index: int) -> Span:
     return Span(number, start, start + 1, index)
 
 
-def _stored(config: Config, prompt: Prompt) -> Answer | None:
+def _stored_answer(config: Config, prompt: Prompt) -> Answer | None:
     with opened(config.state.dir) as store:
         return store.look_up([prompt.key]).get(prompt.key) if store else None

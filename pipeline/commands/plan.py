@@ -1,4 +1,4 @@
-"""What a run would send and cost, without sending anything."""
+"""`plan`: what a run would send and cost, without sending anything."""
 
 import asyncio
 import tempfile
@@ -22,13 +22,13 @@ from pipeline.tasks.parse import Parser
 from pipeline.tasks.tokens import estimate_tokens
 
 REPLY_TOKENS = 12
-"""A reply such as {"label": "graphics"} has 6 to 12 tokens."""
+"""Estimated tokens of a reply: one such as {"label": "graphics"} has 6 to 12."""
 
 CHAT_TOKENS = 11
-"""What the chat format itself adds to a prompt; measured on OpenAI's API."""
+"""Tokens that the chat format adds to a prompt; measured on OpenAI's API."""
 
 SECONDS_PER_REQUEST = 0.5
-"""A small model's usual latency, where nothing better is known."""
+"""Typical latency of a small model."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,16 +37,16 @@ class Plan:
 
     Attributes:
         rows: Rows of the input.
-        empty: Rows without text; they are not asked about.
-        prompts: Different prompts among the others.
-        answered: Those that the ledger has an answer to.
-        requests: Those that would be sent.
-        prompt_tokens: Estimate of the tokens that they would be billed for.
-        completion_tokens: Estimate of the tokens of the replies.
-        cost_usd: Estimate in US dollars; None where no price is known.
-        cost_source: Where the price is from: `config` or `table`; None where none is known.
-        seconds: Estimate of the time at the configured limits.
-        bound: The limit that decides it: `requests_per_minute`, `tokens_per_minute` or `max_concurrency`.
+        empty: Rows without text, which are never sent.
+        prompts: Distinct prompts of the other rows.
+        answered: How many of them the ledger has an answer to.
+        requests: How many of them would be sent.
+        prompt_tokens: Estimated prompt tokens of these requests.
+        completion_tokens: Estimated tokens of the replies.
+        cost_usd: Estimated cost in US dollars; None if no price is known.
+        cost_source: Where the price is from, `config` or `table`; None if no price is known.
+        seconds: Estimated duration within the configured limits.
+        bound: The limit that determines it: `requests_per_minute`, `tokens_per_minute` or `max_concurrency`.
     """
 
     rows: int
@@ -67,7 +67,7 @@ class Plan:
 
 
 async def plan_job(config: Config, options: RunOptions = RunOptions()) -> Plan:  # noqa: B008 - frozen
-    """Read the input and the ledger, and say what a run would send.
+    """Read the input and the ledger, and return what a run would send.
 
     Raises:
         PipelineError: If the config or the input is wrong.
@@ -85,23 +85,22 @@ def _plan(config: Config, options: RunOptions) -> Plan:
 @dataclass(slots=True)
 class _Counts:
     empty: int = 0
-    asked: int = 0
-    duplicates: int = 0
     answered: int = 0
-    tokens: int = 0
+    missing: int = 0
+    missing_tokens: int = 0
 
 
 def _count(job: Job, folder: Path) -> _Counts:
-    """Count prompts; a key that is repeated in a later chunk is known from the duplicates."""
-    from pipeline.outputs.duplicates import Duplicates  # noqa: PLC0415 - brings polars, for which `check` must not wait
+    """Count the distinct prompts and those that the ledger has an answer to."""
+    from pipeline.outputs.duplicates import Duplicates  # noqa: PLC0415 - imports polars: `check` must not wait for it
 
     counts = _Counts()
     with Duplicates(folder, job.source.rows) as duplicates:
+        # Two passes over the input: which prompts repeat is known only at the end of the first.
         for first_row, prompts in _prompts(job):
             counts.empty += prompts.keys.count(None)
             duplicates.add(first_row, pa.array(prompts.keys, pa.binary(16)))
         duplicates.finish()
-        counts.duplicates = duplicates.found
         with opened(job.config.state.dir) as store:
             for first_row, prompts in _prompts(job):
                 repeated = duplicates.among(first_row, len(prompts)).to_pylist()
@@ -129,31 +128,28 @@ def _count_missing(job: Job, counts: _Counts, store: Store | None, prompts: list
         ):
             counts.answered += 1
         else:
-            counts.asked += 1
-            counts.tokens += estimate_tokens(prompt.text) + CHAT_TOKENS
+            counts.missing += 1
+            counts.missing_tokens += estimate_tokens(prompt.text) + CHAT_TOKENS
 
 
 def _estimate(job: Job, counts: _Counts) -> Plan:
-    limits, model = job.config.limits, job.config.model
-    fixed = estimate_tokens(job.task.system)
-    prompt_tokens = counts.tokens + counts.asked * fixed
-    completion_tokens = counts.asked * min(REPLY_TOKENS, model.max_tokens)
+    limits, model, requests = job.config.limits, job.config.model, counts.missing
+    prompt_tokens = counts.missing_tokens + requests * estimate_tokens(job.task.system)
+    completion_tokens = requests * min(REPLY_TOKENS, model.max_tokens)
     price = Billing(model, capped=False).price
-    counted = max(prompt_tokens, counts.asked * model.max_tokens)
+    quota_tokens = max(prompt_tokens, requests * model.max_tokens)  # as the run counts them, too
     minutes = {
-        "max_concurrency": counts.asked * SECONDS_PER_REQUEST / limits.max_concurrency / 60,
-        "requests_per_minute": counts.asked / limits.requests_per_minute
-        if limits.requests_per_minute
-        else 0.0,
-        "tokens_per_minute": counted / limits.tokens_per_minute if limits.tokens_per_minute else 0.0,
+        "max_concurrency": requests * SECONDS_PER_REQUEST / limits.max_concurrency / 60,
+        "requests_per_minute": requests / limits.requests_per_minute if limits.requests_per_minute else 0.0,
+        "tokens_per_minute": quota_tokens / limits.tokens_per_minute if limits.tokens_per_minute else 0.0,
     }
     bound = max(minutes, key=lambda name: minutes[name])
     return Plan(
         rows=job.source.rows,
         empty=counts.empty,
-        prompts=counts.answered + counts.asked,
+        prompts=counts.answered + requests,
         answered=counts.answered,
-        requests=counts.asked,
+        requests=requests,
         prompt_tokens=prompt_tokens,
         completion_tokens=completion_tokens,
         cost_usd=price.cost(prompt_tokens, 0, completion_tokens) if price else None,

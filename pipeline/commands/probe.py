@@ -1,4 +1,4 @@
-"""What an endpoint supports, found out with a few tiny questions."""
+"""`probe`: what an endpoint supports, found out with a few tiny requests."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -33,13 +33,13 @@ REASONS: Mapping[FailureKind, type[PipelineError]] = {
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that was found out.
+    """A feature, and whether the endpoint supports it.
 
     Attributes:
-        name: What was asked for.
-        works: Whether the endpoint has it; None if it could not be told.
-        detail: What it said, or what the matter is.
-        exit_status: That of a run which ends for this reason.
+        name: Name of the feature.
+        works: Whether the endpoint supports it; None if that is unknown.
+        detail: What the endpoint answered, or the problem.
+        exit_status: Exit status of a run that has this problem.
     """
 
     name: str
@@ -54,7 +54,7 @@ def _failed(name: str, failure: Failure) -> Finding:
 
 
 async def probe(config: Config) -> list[Finding]:
-    """Ask the endpoint of *config*; sends at most five requests, each with a few tokens.
+    """Probe the endpoint of *config* with at most five requests of a few tokens each.
 
     Raises:
         ConfigError: If the key is missing or the URL is wrong.
@@ -62,16 +62,16 @@ async def probe(config: Config) -> list[Finding]:
     config = for_provider(config)
     task = Task.from_config(config)
     headers = partial(request_headers, config.model)
-    headers()
+    headers()  # raises if the key is missing, before any server is started
     async with endpoint_url(config) as url, Client.open(url, headers) as client:
         billing = Billing(config.model, capped=False)
-        about = await client.model(config.model.name)
-        billing.learn(about)
-        findings = [_model_object(about)]
+        model_object = await client.model(config.model.name)
+        billing.learn(model_object)
+        findings = [_model_object(model_object)]
         replies = []
         for mode in MODES:
             outcome, window = await _ask(client, config, task, Form(mode, logprobs=False))
-            findings.append(_form(mode, config, outcome))
+            findings.append(_mode(mode, config, outcome))
             replies.append((outcome, window))
         outcome, window = await _ask(client, config, task, Form("text", logprobs=True))
         findings.append(_logprobs(outcome))
@@ -85,20 +85,20 @@ async def _ask(
     return await client.ask(BodyTemplate(task, config.model, form).body(QUESTION), TIMEOUT_SECONDS)
 
 
-def _model_object(about: Mapping[str, Any] | Failure) -> Finding:
-    if isinstance(about, Failure):
-        return _failed("model object", about)
-    return Finding("model object", works=True, detail=str(about.get("id", "")))
+def _model_object(found: Mapping[str, Any] | Failure) -> Finding:
+    if isinstance(found, Failure):
+        return _failed("model object", found)
+    return Finding("model object", works=True, detail=str(found.get("id", "")))
 
 
-def _form(mode: str, config: Config, outcome: Reply | Failure) -> Finding:
+def _mode(mode: str, config: Config, outcome: Reply | Failure) -> Finding:
     if isinstance(outcome, Failure):
         return _failed(mode, outcome)
     request = Request(Prompt(b"\0" * 16, QUESTION, truncated=False))
     answer = answer_from_reply(request, outcome, "probe", Clock().wall())
     found = Parser(config.task).outcome(answer)
-    said = ", ".join(found.labels) or found.error or found.status.value
-    return Finding(mode, works=found.status is Status.OK, detail=said)
+    detail = ", ".join(found.labels) or found.error or found.status.value
+    return Finding(mode, works=found.status is Status.OK, detail=detail)
 
 
 def _logprobs(outcome: Reply | Failure) -> Finding:
@@ -123,8 +123,8 @@ def _limits(replies: list[tuple[Reply | Failure, Window | None]]) -> Finding:
     windows = [window for _, window in replies if window is not None]
     if not windows:
         return Finding("rate-limit headers", works=False, detail="none; concurrency adapts by itself")
-    left = windows[-1]
-    detail = f"{left.remaining_requests} requests and {left.remaining_tokens} tokens left in the window"
+    newest = windows[-1]
+    detail = f"{newest.remaining_requests} requests and {newest.remaining_tokens} tokens left in the window"
     return Finding("rate-limit headers", works=True, detail=detail)
 
 

@@ -12,17 +12,17 @@ from pipeline.ledger import opened
 from pipeline.outputs.parts import NAME
 
 INTERRUPTED = "interrupted"
-"""The status of a run that is not published and that nobody works on; the same command continues it."""
+"""Status of a run that is neither published nor running; the same command continues it."""
 
 
 def status(config: Config) -> dict[str, Any]:
     """Return where the latest run of *config* stands.
 
-    The record of a run knows its requests and seconds only once it is published: until then they are None, and
-    what it has paid for so far stands in the ledger.
+    Requests and seconds are None until the run is published, as its record does not count the execution that is
+    running; what it has paid for so far comes from the ledger.
 
     Raises:
-        NoInputError: If there was none.
+        NoInputError: If there was no run yet.
         PipelineError: If the config or the input is wrong.
     """
     job = prepare(config)
@@ -53,10 +53,10 @@ def _rows_in_parts(job: Job) -> int:
 
 
 def _paid(config: Config, run: str) -> dict[str, Any]:
-    """Return what the ledger holds of *run*."""
+    """Return what *run* has paid for, according to the ledger."""
     with opened(config.state.dir) as store:
-        found = store.totals(run) if store else []
-    paid = found[0] if found else None
+        totals = store.totals(run) if store else []
+    paid = totals[0] if totals else None
     return {
         "answers": paid.answers if paid else 0,
         "prompt_tokens": paid.prompt_tokens if paid else 0,

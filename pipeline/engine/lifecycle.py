@@ -1,4 +1,4 @@
-"""One execution of a run: what it opens when it first needs it, how it stops, and what it has done."""
+"""One execution of a run: the resources it opens, how it stops, and how much it has done."""
 
 import asyncio
 import threading
@@ -30,14 +30,14 @@ T = TypeVar("T")
 
 
 class Execution:
-    """One execution of a run.
+    """One execution of a run, from opening the ledger to the last answer that arrives after a stop.
 
     Attributes:
-        job: What is done.
+        job: The job.
         fence: Guards every write and request.
-        threads: Where work on the disk is done.
-        resolver: Where prompts get their answers.
-        record: What the run has done before this execution; once published, its result too.
+        threads: Runs what blocks on the disk.
+        resolver: Finds the answers to prompts.
+        record: The run's record, without the effort of this execution until `finish`.
     """
 
     def __init__(self, job: Job, fence: Fence, stop: Stop, clock: Clock) -> None:
@@ -50,60 +50,63 @@ class Execution:
             Parser(job.config.task),
             self.record.run_id,
             retry=job.options.retry,
-            dispatcher=self._open_dispatcher,
+            open_dispatcher=self._open_dispatcher,
         )
         self._dispatcher: Dispatcher | None = None
         self._resources, self._opening = AsyncExitStack(), asyncio.Lock()
-        self._ending = threading.Event()
+        self._stopping = threading.Event()  # read by the thread that publishes
 
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[None]:
-        """Keep the ledger open while the block runs, and the endpoint from when it is needed."""
+        """Keep the ledger open while the block runs, and the endpoint once it is needed."""
         ledger = Ledger.open(
-            self.job.config.state.dir, on_durable=self.resolver.durable, on_failure=self._stop.request
+            self.job.config.state.dir, on_durable=self.resolver.on_durable, on_failure=self._stop.request
         )
         try:
+            # The endpoint is closed before the ledger, which takes its last answers.
             async with ledger as self.resolver.ledger, self._resources:
                 yield
         finally:
             self._save_effort()
 
     async def until_stopped(self, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        """Return what *work* returns; on a reason to stop, let what is in flight arrive and raise the reason."""
+        """Return the result of *work*; if asked to stop first, let requests in flight finish and raise the reason."""
         working = asyncio.create_task(work())
         stopping = asyncio.create_task(self._stop.requested.wait())
         try:
-            with self._stop.after(self.job.config.limits.max_runtime):
+            with self._stop.deadline(self.job.config.limits.max_runtime):
                 await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            # Work that is done wins: its output is published, whatever the reason to stop.
             if self._stop.reason is None or working.done():
                 return await working
             raise self._stop.reason
         finally:
             stopping.cancel()
-            await self._wind_up(working)
+            await self._shut_down(working)
 
-    async def _wind_up(self, work: asyncio.Task[T]) -> None:
-        """End *work*; nothing that was paid for is left behind, unless the stop is urgent."""
-        self._ending.set()
+    async def _shut_down(self, work: asyncio.Task[T]) -> None:
+        """Cancel *work* and wait for its threads and for the answers to requests in flight."""
+        self._stopping.set()
         draining = asyncio.create_task(self._drain())  # first of all: nothing more is sent from here on
         work.cancel()
         await asyncio.gather(work, return_exceptions=True)
-        await self.threads.finish()
+        await self.threads.join()
         await draining
 
     async def _drain(self) -> None:
+        """Wait for requests in flight as long as the config allows, or until the stop is urgent."""
         if self._dispatcher is None:
             return
         draining = asyncio.create_task(self._dispatcher.drain(self.job.config.limits.drain))
-        hurried = asyncio.create_task(self._stop.hurried.wait())
-        await asyncio.wait({draining, hurried}, return_when=asyncio.FIRST_COMPLETED)
-        hurried.cancel()
-        await asyncio.gather(draining, self._dispatcher.drain(0))  # what is left is given up
+        urgent = asyncio.create_task(self._stop.urgent.wait())
+        await asyncio.wait({draining, urgent}, return_when=asyncio.FIRST_COMPLETED)
+        urgent.cancel()
+        await asyncio.gather(draining, self._dispatcher.drain(0))  # abandons what is still in flight
         await self.resolver.ledger.flush()
 
     async def _open_dispatcher(self) -> Dispatcher:
-        """Open the endpoint; called when the first prompt has no answer."""
-        async with self._opening:
+        """Return the dispatcher, opening the endpoint for the first prompt without an answer: most nights need none."""
+        async with self._opening:  # several chunks may need it at once
             if self._dispatcher is None:
                 self._dispatcher = await self._resources.enter_async_context(self._dispatching())
         return self._dispatcher
@@ -113,7 +116,7 @@ class Execution:
         config = self.job.config
         spent = await self.resolver.ledger.spent(self.record.run_id) if self._continued else 0.0
         headers = partial(request_headers, config.model)
-        headers()  # a missing key is found before anything is started
+        headers()  # raises if the key is missing, before any server is started
         async with endpoint_url(config) as url, Client.open(url, headers) as client:
             dispatcher = Dispatcher(
                 client, self.job.task, config, self.record.run_id, deliver=self.resolver.ledger.append,
@@ -122,29 +125,29 @@ class Execution:
             await dispatcher.start()
             yield dispatcher
 
-    def go_on(self) -> None:
-        """Let a thread that publishes carry on.
+    def ensure_running(self) -> None:
+        """Check that the run is not stopping; called now and then by the thread that publishes.
 
         Raises:
-            PipelineError: If the run is ending, or its lock was lost.
+            PipelineError: If it is, or a lock was lost.
         """
-        if self._ending.is_set():
+        if self._stopping.is_set():
             raise self._stop.reason or InterruptedRunError("stopped while publishing; run again to continue")
         self.fence.ensure()
 
     @property
     def price_source(self) -> str | None:
-        """Where the price is from; None if nothing was asked, or no price is known."""
+        """Where the price is from; None if nothing was sent, or no price is known."""
         return self._dispatcher.billing.source if self._dispatcher else None
 
     def effort(self) -> RunRecord:
-        """Return the record with what this execution has done added."""
+        """Return the run's record with the effort of this execution added."""
         counters = self._dispatcher.counters if self._dispatcher else Counters()
         seconds = self._clock.now() - self._started
         return self.record.after(counters.requests, counters.retries, counters.throttled, seconds)
 
     def finish(self, effort: RunRecord, result: RunResult) -> None:
-        """Save that the run is published, with its *result*."""
+        """Record that the run is published, with its *result*."""
         self.record = replace(
             effort, status=PUBLISHED, output=stamp(self.job.output), summary=result.as_dict()
         )
@@ -152,11 +155,11 @@ class Execution:
 
     def _save_effort(self) -> None:
         if self.record.status != PUBLISHED:
-            with suppress(DiskError, LockedError):  # either has been reported already
+            with suppress(DiskError, LockedError):  # the run is ending because of either already
                 self.fence.guard(self.job.workspace.save, self.effort())
 
     def progress(self, rows_done: int, rows_failed: int) -> Progress:
-        """Return where the run stands: *rows_done* rows are in parts, *rows_failed* of them failed."""
+        """Return the run's progress, given that *rows_done* rows are in parts and *rows_failed* of them failed."""
         dispatcher, rows = self._dispatcher, self.job.source.rows
         counters = dispatcher.counters if dispatcher else Counters()
         return Progress(

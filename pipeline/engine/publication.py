@@ -1,4 +1,4 @@
-"""What a finished job publishes where: the input's files, their parts, and what is noted about them."""
+"""The publication of a job: its output files, what each is joined from, and their metadata."""
 
 from functools import partial
 
@@ -16,7 +16,7 @@ def publication(job: Job, run_id: str, parts: Parts) -> Publication:
     """Return the publication of *job* from its *parts*.
 
     Raises:
-        DamagedPartError: If a part has gone; its rows must be done again.
+        DamagedPartError: If a part is missing; its rows must be labelled again.
     """
     spans = parts.spans(whole(job.source))
     for gap in gaps(whole(job.source), spans):

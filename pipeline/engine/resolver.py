@@ -1,6 +1,6 @@
-"""Where prompts meet answers: from the ledger, from another chunk that asks the same, or from the model.
+"""Resolve prompts to answers: from the ledger, from a request that is under way, or from the model.
 
-The look-up by key is all there is to resume, reuse, deduplication and "only changed rows".
+This look-up by key is the whole of resume, reuse, deduplication and "only changed rows".
 """
 
 import asyncio
@@ -16,29 +16,37 @@ from pipeline.tasks.parse import Parser
 
 
 @dataclass(slots=True)
-class _Waiting:
-    """A chunk that waits for its answers."""
+class _PendingChunk:
+    """A chunk that waits for its answers.
+
+    Attributes:
+        prompts: Its prompts.
+        rows: A row for each of its keys.
+        missing: How many of its keys have no answer yet.
+        done: Done once none is missing.
+        answered: The answers so far.
+    """
 
     prompts: Prompts
-    places: dict[bytes, int]
+    rows: dict[bytes, int]
     missing: int
     done: asyncio.Future[None]
     answered: Answered = field(default_factory=Answered)
 
     def prompt(self, key: bytes) -> Prompt:
         """Return the prompt that has *key*."""
-        prompt = self.prompts[self.places[key]]
+        prompt = self.prompts[self.rows[key]]
         assert prompt is not None, "a row without text has no key"  # noqa: S101
         return prompt
 
 
 class Resolver:
-    """Knows which answers are on their way, so that no key is asked twice.
+    """Finds the answers to prompts; a key that several chunks need is asked once (single flight).
 
     Attributes:
         ledger: Where answers are looked up; set before the first call.
-        reused: Answers that earlier runs had paid for.
-        answered: Prompts that have their answer in chunks that still wait for others.
+        reused: How many answers earlier runs had paid for.
+        answered: How many prompts have their answer while their chunk waits for others.
     """
 
     def __init__(
@@ -47,86 +55,87 @@ class Resolver:
         run: str,
         *,
         retry: Iterable[Status],
-        dispatcher: Callable[[], Awaitable[Dispatcher]],
+        open_dispatcher: Callable[[], Awaitable[Dispatcher]],
     ) -> None:
-        """Make one.
+        """Create a resolver.
 
         Args:
-            parser: Tells what an answer means.
+            parser: Interprets answers.
             run: The run's id.
             retry: Statuses whose stored answers do not count, unless this run paid for them.
-            dispatcher: Opens the way to the endpoint when it is first needed.
+            open_dispatcher: Called when the first prompt must be sent to the model.
         """
         self._parser = parser
         self._run = run
         self._retry = frozenset(retry)
         self._doubtful = self._retry | {Status.INVALID}
-        self._open_dispatcher = dispatcher
+        self._open_dispatcher = open_dispatcher
         self._dispatcher: Dispatcher | None = None
-        self._pending: dict[bytes, _Waiting] = {}  # who looks up or asks each key
-        self._followers: dict[bytes, list[_Waiting]] = {}  # who else waits for it
+        self._pending: dict[bytes, _PendingChunk] = {}  # the chunk that resolves each key
+        self._followers: dict[bytes, list[_PendingChunk]] = {}  # other chunks that wait for the key
         self.reused = 0
         self.answered = 0
         self.ledger: Ledger
 
-    async def answers(self, prompts: Prompts) -> Answered:
-        """Return the answer to each key among *prompts*, asking for those that nobody has asked before."""
-        places = {key: row for row, key in enumerate(prompts.keys) if key is not None}
-        waiting = _Waiting(prompts, places, len(places), asyncio.get_running_loop().create_future())
-        mine = self._claim(waiting)
+    async def resolve(self, prompts: Prompts) -> Answered:
+        """Return the answer to each key of *prompts*, asking the model for those that have none."""
+        rows = {key: row for row, key in enumerate(prompts.keys) if key is not None}
+        chunk = _PendingChunk(prompts, rows, len(rows), asyncio.get_running_loop().create_future())
+        # Claimed before the look-up: between the two an answer could become durable and be missed by both.
+        mine = self._claim(chunk)
         known = await self.ledger.look_up(mine)
-        self._settle_known(waiting, known)
+        self._resolve_known(chunk, known)
         missing = [key for key in mine if key in self._pending]
         if missing:
             dispatcher = self._dispatcher = self._dispatcher or await self._open_dispatcher()
             for key in missing:
                 previous = known[key] if key in known else None  # noqa: SIM401 - a Mapping's `get` raises and catches
+                # An invalid answer keeps its count of asks, so that there is an end; a retry starts afresh.
                 again = previous is not None and not self._retried(previous)
-                dispatcher.ask(waiting.prompt(key), previous if again else None)
+                dispatcher.ask(chunk.prompt(key), previous if again else None)
         try:
-            if waiting.missing:
-                await waiting.done
+            if chunk.missing:
+                await chunk.done
         finally:
-            self.answered -= len(waiting.answered)
-        return waiting.answered
+            self.answered -= len(chunk.answered)
+        return chunk.answered
 
-    def durable(self, answers: Sequence[Answer]) -> None:
-        """Take answers that have become durable: pass them on, or have them asked once more."""
+    def on_durable(self, answers: Sequence[Answer]) -> None:
+        """Deliver answers that have become durable, or ask once more where an answer is not final."""
         for answer in answers:
             outcome = self._parser.outcome(answer)
             if self._parser.is_final(outcome.status, answer.asks) or self._dispatcher is None:
-                self._pass_on(answer, outcome)
+                self._deliver(answer, outcome)
             else:
                 self._dispatcher.ask(self._pending[answer.key].prompt(answer.key), answer)
 
-    def _claim(self, waiting: _Waiting) -> list[bytes]:
-        """Return the keys that nobody is after yet; they are ours from now on.
-
-        Claimed before they are looked up, so that no answer slips in between look-up and claim.
-        """
-        mine = [key for key in waiting.places if key not in self._pending]
-        if len(mine) < len(waiting.places):
-            for key in waiting.places.keys() & self._pending.keys():
-                self._followers.setdefault(key, []).append(waiting)
-        self._pending.update(dict.fromkeys(mine, waiting))
+    def _claim(self, chunk: _PendingChunk) -> list[bytes]:
+        """Claim the keys that no other chunk is resolving, and return them; *chunk* follows the others."""
+        mine = [key for key in chunk.rows if key not in self._pending]
+        if len(mine) < len(chunk.rows):
+            for key in chunk.rows.keys() & self._pending.keys():
+                self._followers.setdefault(key, []).append(chunk)
+        self._pending.update(dict.fromkeys(mine, chunk))
         return mine
 
-    def _settle_known(self, waiting: _Waiting, known: Answers) -> None:
-        """Take the answers that the ledger has, all at once: most rows of most nights end here."""
-        meant = self._parser.outcomes(known)
-        if not self._doubtful.isdisjoint(meant["status"]):
-            stand = list(map(self._counts, meant["status"], known.columns["asks"], known.columns["run"]))
-            known, meant = known.where(stand), {name: list(compress(meant[name], stand)) for name in meant}
+    def _resolve_known(self, chunk: _PendingChunk, known: Answers) -> None:
+        """Resolve every key that the ledger already has, in one batch; on a nightly run that is nearly every row."""
+        outcomes = self._parser.outcomes(known)
+        if not self._doubtful.isdisjoint(outcomes["status"]):
+            counts = list(map(self._counts, outcomes["status"], known.columns["asks"], known.columns["run"]))
+            known = known.where(counts)
+            outcomes = {name: list(compress(values, counts)) for name, values in outcomes.items()}
         self.reused += len(known) - known.columns["run"].count(self._run)
         for key in known:
             del self._pending[key]
-        waiting.answered.add_all(known, meant)
-        self._given(waiting, len(known))
+        chunk.answered.add_all(known, outcomes)
+        self._count(chunk, len(known))
         for key in known.keys() & self._followers.keys():
             answer = known[key]
-            self._pass_to_followers(answer, self._parser.outcome(answer))
+            self._deliver_to_followers(answer, self._parser.outcome(answer))
 
     def _counts(self, status: Status, asks: int, run: str) -> bool:
+        """Whether a stored answer is final and need not be asked again."""
         return self._parser.is_final(status, asks) and not self._is_retried(status, run)
 
     def _retried(self, answer: Answer) -> bool:
@@ -135,20 +144,21 @@ class Resolver:
     def _is_retried(self, status: Status, run: str) -> bool:
         return status in self._retry and run != self._run
 
-    def _pass_on(self, answer: Answer, outcome: Outcome) -> None:
-        """Give an answer to the owner of its key, and to those who wait along."""
+    def _deliver(self, answer: Answer, outcome: Outcome) -> None:
+        """Deliver an answer to the chunk that asked for it and to its followers."""
         owner = self._pending.pop(answer.key)
         owner.answered.add(answer, outcome)
-        self._given(owner, 1)
-        self._pass_to_followers(answer, outcome)
+        self._count(owner, 1)
+        self._deliver_to_followers(answer, outcome)
 
-    def _pass_to_followers(self, answer: Answer, outcome: Outcome) -> None:
-        for waiting in self._followers.pop(answer.key, ()):
-            waiting.answered.add(answer, outcome)
-            self._given(waiting, 1)
+    def _deliver_to_followers(self, answer: Answer, outcome: Outcome) -> None:
+        for follower in self._followers.pop(answer.key, ()):
+            follower.answered.add(answer, outcome)
+            self._count(follower, 1)
 
-    def _given(self, waiting: _Waiting, count: int) -> None:
-        self.answered += count
-        waiting.missing -= count
-        if not waiting.missing and not waiting.done.done():
-            waiting.done.set_result(None)
+    def _count(self, chunk: _PendingChunk, answers: int) -> None:
+        """Count the *answers* that *chunk* has just got; wakes it with the last one."""
+        self.answered += answers
+        chunk.missing -= answers
+        if not chunk.missing and not chunk.done.done():  # done already if its task was cancelled
+            chunk.done.set_result(None)

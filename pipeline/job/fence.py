@@ -1,7 +1,7 @@
-"""A run that has lost a lock writes nothing more, sends nothing more, and stops.
+"""Fencing: a run that has lost a lock writes nothing more, sends nothing more, and stops.
 
-It may lose one at any time: while its process is stopped or its machine is gone, somebody may move its files away
-and start another run. When it comes back it does not know, so it looks.
+It may lose one at any time: while its process or its machine is suspended, its files may be moved away and another
+run started. A process is not told that it was suspended, so it checks its locks before it acts.
 """
 
 import asyncio
@@ -16,73 +16,77 @@ from pipeline.outputs.destination import reserved
 from pipeline.system.clock import Clock
 from pipeline.system.lock import Lock
 
-LOOK_SECONDS = 1.0
-"""How often a run looks after its locks."""
+CHECK_SECONDS = 1.0
+"""How often a run checks its locks."""
 
 FRESH_SECONDS = 0.1
-"""How long it trusts what it saw before it sends: whoever was asleep for longer looks first."""
+"""How long a check is trusted before a request: a process that was suspended for longer checks first."""
 
 T = TypeVar("T")
 
 
 class Fence:
-    """The locks of a run, and when they were last seen to be its own."""
+    """The locks of a run, and when they were last found to be held."""
 
     def __init__(self, clock: Clock, *locks: Lock) -> None:
         self._clock = clock
         self._locks = locks
-        self._seen_at = clock.now()
-        self._looking: asyncio.Task[None] | None = None
+        self._checked_at = clock.now()
+        self._check: asyncio.Task[None] | None = None
 
     def ensure(self) -> None:
-        """Make sure that the run still has all its locks. Blocks.
+        """Check that the run still holds all its locks. Blocks.
 
         Raises:
-            LockedError: If it has not.
+            LockedError: If it does not.
         """
-        now = self._clock.now()  # before looking: what is seen is not younger than that
+        now = self._clock.now()  # taken before the check: the locks were held at this time at least
         for lock in self._locks:
             lock.ensure_held()
-        self._seen_at = now
+        self._checked_at = now
 
     def guard(self, write: Callable[..., T], *args: Any) -> T:
-        """Return what *write* returns, which is called only if the run still has all its locks."""
+        """Call *write* if the run still holds all its locks, and return its result.
+
+        Raises:
+            LockedError: If it does not.
+        """
         self.ensure()
         return write(*args)
 
     async def ensure_fresh(self) -> None:
-        """Make sure that the run had all its locks a moment ago; costs next to nothing.
+        """Check the locks unless they were checked a moment ago; cheap enough for every request.
 
         Raises:
-            LockedError: If it had not.
+            LockedError: If the run does not hold them all.
         """
-        if self._clock.now() - self._seen_at <= FRESH_SECONDS:
+        if self._clock.now() - self._checked_at <= FRESH_SECONDS:
             return
-        if self._looking is None or self._looking.done():  # one look serves all who wait for it
-            self._looking = asyncio.create_task(self._look())
-        await asyncio.shield(self._looking)
+        if self._check is None or self._check.done():  # all requests that wait share one check
+            self._check = asyncio.create_task(self._check_anew())
+        await asyncio.shield(self._check)
 
-    async def _look(self) -> None:
+    async def _check_anew(self) -> None:
         took = math.inf
-        while took > LOOK_SECONDS:  # it fell asleep while it looked, and may have seen what was before
+        while took > CHECK_SECONDS:  # the process was suspended amid the check, which may be outdated
             began = self._clock.now()
             await asyncio.to_thread(self.ensure)
             took = self._clock.now() - began
 
     @asynccontextmanager
-    async def watched(self, stop: Callable[[BaseException], None]) -> AsyncIterator[None]:
-        """Look every second while the block runs, and call *stop* with the LockedError if a lock is lost."""
-        task = asyncio.create_task(self._watch(stop))
+    async def monitored(self, stop: Callable[[BaseException], None]) -> AsyncIterator[None]:
+        """Check the locks every second while the block runs; call *stop* with the LockedError if one is lost."""
+        task = asyncio.create_task(self._monitor(stop))
         try:
             yield
         finally:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
 
-    async def _watch(self, stop: Callable[[BaseException], None]) -> None:
+    async def _monitor(self, stop: Callable[[BaseException], None]) -> None:
         try:
             while True:
-                await self._clock.sleep(LOOK_SECONDS)
+                await self._clock.sleep(CHECK_SECONDS)
                 await asyncio.to_thread(self.ensure)
         except PipelineError as error:
             stop(error)
@@ -92,13 +96,15 @@ class Fence:
 async def fenced(
     output: Path, state: Lock, clock: Clock, stop: Callable[[BaseException], None]
 ) -> AsyncIterator[Fence]:
-    """Reserve the place of *output* while the block runs, and look after this lock and that of the *state*.
+    """Reserve *output* while the block runs, and monitor its lock and that of the *state*.
+
+    If a lock is lost, *stop* is called with the LockedError.
 
     Raises:
-        LockedError: If another run has the place; and if a lock was lost meanwhile, *stop* is called with one.
-        CannotCreateError: If the output's folder cannot be made or written.
+        LockedError: If another run has reserved the output.
+        CannotCreateError: If the output's folder cannot be created or written.
     """
-    with reserved(output) as place:
-        fence = Fence(clock, state, place)
-        async with fence.watched(stop):
+    with reserved(output) as output_lock:
+        fence = Fence(clock, state, output_lock)
+        async with fence.monitored(stop):
             yield fence

@@ -1,4 +1,4 @@
-"""A job made ready: config and input checked, the output's place known. Run, plan, check and explain start here."""
+"""A job: a checked config with its surveyed input, its options and its output; and its identity."""
 
 import json
 from collections.abc import Collection
@@ -17,19 +17,19 @@ from pipeline.records import Status
 from pipeline.tasks.prompt import Task
 
 FORMAT = 1
-"""Version of the output's columns; another one is another output."""
+"""Version of the output's columns; part of the identity, so that a new version makes a new output."""
 
 
 @dataclass(frozen=True, slots=True)
 class RunOptions:
-    """What the command line adds to the config for one run.
+    """What one run does differently from the config.
 
     Attributes:
-        limit: Label only the first so many rows, into an output of their own.
-        sample: Label so many random rows, into an output of their own.
-        seed: Chooses them.
+        limit: Label only the first *limit* rows, into an output of their own.
+        sample: Label *sample* random rows, into an output of their own.
+        seed: Determines which ones.
         retry: Ask again for rows whose stored answer has one of these statuses.
-        overwrite: Replace an output that is not ours.
+        overwrite: Replace an output that another program wrote.
     """
 
     limit: int | None = None
@@ -40,7 +40,7 @@ class RunOptions:
 
     @property
     def selection(self) -> str | None:
-        """A name for the rows that are selected; None for all."""
+        """Name of the selection of rows, as in the output's name; None for all rows."""
         if self.sample is not None:
             return f"sample-{self.sample}-{self.seed}"
         return f"limit-{self.limit}" if self.limit is not None else None
@@ -51,12 +51,12 @@ class Job:
     """Everything that is known before the first row is read.
 
     Attributes:
-        config: The config, with the model's name as the provider has it.
-        options: What the command line added.
-        source: The input, surveyed.
+        config: The config, naming the model that will answer.
+        options: What this run does differently.
+        source: The surveyed input.
         task: The task.
-        output: Where the output goes.
-        workspace: The output's state.
+        output: Path of the output.
+        workspace: The output's state directory.
     """
 
     config: Config
@@ -68,7 +68,7 @@ class Job:
 
     @property
     def identity(self) -> str:
-        """Hash of all that decides the output, apart from the ledger: 32 hexadecimal digits."""
+        """Hash of everything that determines the output except the ledger: 32 hexadecimal digits."""
         columns = self.config.output.columns
         parts = [
             FORMAT,
@@ -82,30 +82,30 @@ class Job:
         return blake2b(json.dumps(parts).encode(), digest_size=16).hexdigest()
 
     def kept_columns(self) -> list[str]:
-        """Return the names of the input's columns that the output keeps."""
+        """Return the names of the input columns that the output keeps."""
         new = set(output_names(self.config.task.kind, self.config.output.columns.prefix))
         only = self.config.output.columns.only
         kept = self.source.schema.names if only is None else only
         return [name for name in kept if name not in new]
 
     def kept_schema(self) -> pa.Schema:
-        """Return the schema of the input's columns that the output keeps, with its metadata."""
+        """Return the schema of the input columns that the output keeps, with the input's metadata."""
         fields = [self.source.schema.field(name) for name in self.kept_columns()]
         return pa.schema(fields, self.source.schema.metadata)
 
 
 def statuses(names: Collection[str]) -> frozenset[Status]:
-    """Return the statuses that *names* name, those that can be asked again; `all` names every one.
+    """Return the statuses called *names*, for `RunOptions.retry`; `all` alone stands for every status.
 
     Raises:
-        UsageError: If one names none.
+        UsageError: If a name is unknown, or of a status that is never asked.
     """
     if list(names) == ["all"]:
         return frozenset(Status)
-    asked = [status for status in Status if status is not Status.EMPTY]
+    retriable = [status for status in Status if status is not Status.EMPTY]
     if Status.EMPTY in names:
         raise UsageError("rows without text (empty) are never asked; leave that status out")
-    unknown = [name for name in names if name not in asked]
+    unknown = [name for name in names if name not in retriable]
     if unknown:
-        raise UsageError(f"there is no status {unknown[0]!r}; there are {', '.join(asked)} and all")
+        raise UsageError(f"there is no status {unknown[0]!r}; there are {', '.join(retriable)} and all")
     return frozenset(map(Status, names))

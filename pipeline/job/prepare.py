@@ -1,4 +1,4 @@
-"""Making a job ready: config and input checked, the output's place known, its lock taken. Every command starts here."""
+"""Prepare a job: check config and input, find the output, lock its state. Every command starts here."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,12 +23,12 @@ from pipeline.tasks.prompt import Task
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """A job whose state nobody else has.
+    """A job whose state is locked.
 
     Attributes:
         job: The job.
         lock: The lock on its state.
-        result: Its result, if its latest run did all of it; there is nothing left to do then.
+        result: Its result if its latest run finished it, so that nothing is left to do; None otherwise.
     """
 
     job: Job
@@ -38,10 +38,10 @@ class Start:
 
 @contextmanager
 def started(config: Config, options: RunOptions) -> Iterator[Start]:
-    """Make the job ready that *config* describes, and keep others from it while the block runs.
+    """Prepare the job that *config* describes, and keep its state locked while the block runs.
 
     Raises:
-        PipelineError: Whatever keeps it from running.
+        PipelineError: If it cannot run.
     """
     job = prepare(config, options)
     with job.workspace.locked() as lock:
@@ -53,65 +53,65 @@ def prepare(config: Config, options: RunOptions = RunOptions()) -> Job:  # noqa:
     """Check *config* and its input, and return the job.
 
     Raises:
-        PipelineError: Whatever is wrong, as much at once as can be known.
+        PipelineError: With all problems that can be found at once.
     """
     if options.limit is not None and options.sample is not None:
         raise UsageError("--limit and --sample: both choose the rows; give one of them")
     config = for_provider(config)
     output = _output_path(config, options)
-    place = workspace(config.state.dir, output)
+    state = workspace(config.state.dir, output)
     if options.selection is not None:
-        source = _selected(config, options, place.folder)
+        source = _select_rows(config, options, state.folder)
     else:
-        source = survey(config.input, _used(config), cache=_cache(config))
+        source = survey(config.input, _used_columns(config), cache=_survey_cache(config))
     problems = [*_output_problems(source, output), *_column_problems(config, source)]
     if problems:
         raise ConfigError(*problems)
-    return Job(config, options, source, Task.from_config(config), output, place)
+    return Job(config, options, source, Task.from_config(config), output, state)
 
 
 def ensure_output(job: Job) -> None:
-    """Find out before the first request that the output can be created.
+    """Check that the output can be created; called before the first request, not after the last.
 
     Raises:
-        CannotCreateError: If something else is there, or the folder cannot be written.
+        CannotCreateError: If another program's output is there, or the folder cannot be written.
     """
     ensure_creatable(job.output, single=job.source.single, overwrite=job.options.overwrite)
 
 
 def for_provider(config: Config) -> Config:
-    """Name the model that will answer: an endpoint with one model has it, whatever the config names."""
+    """Return *config* with the name of the model that will answer: some endpoints have only one."""
     only = PROVIDERS[config.model.provider].model
     if only is None:
         return config
     return config.model_copy(update={"model": config.model.model_copy(update={"name": only})})
 
 
-def _selected(config: Config, options: RunOptions, folder: Path) -> Source:
-    """Cut the selected rows out of the input into a file of their own, which then is the input."""
+def _select_rows(config: Config, options: RunOptions, folder: Path) -> Source:
+    """Copy the selected rows to a file in *folder*, and return that file as the input."""
     try:
         make_private(folder)
     except OSError as error:
         raise CannotCreateError(f"{folder}: cannot be written: {error}; check state.dir") from error
-    from pipeline.inputs.subset import cut_rows, sample_rows  # noqa: PLC0415 - reading brings pyarrow.compute: 50 ms
+    from pipeline.inputs.subset import cut_rows, sample_rows  # noqa: PLC0415 - imports pyarrow.compute: 50 ms
 
-    whole = survey(config.input, _used(config), cache=_cache(config))
+    whole = survey(config.input, _used_columns(config), cache=_survey_cache(config))
     if options.sample is not None:
         rows = sample_rows(whole.rows, options.sample, options.seed)
     else:
         rows = range(min(options.limit or 0, whole.rows))
-    # Named after the input's bytes, and cut once: the same rows again are the same job again.
+    # Named after the input's content and written once: the same rows again are the same job again.
     path = folder / f"{options.selection}-{whole.fingerprint[:12]}.parquet"
     if not path.exists():
         cut_rows(whole, rows, path)
-    return survey(config.input.model_copy(update={"path": str(path)}), _used(config), cache=None)
+    return survey(config.input.model_copy(update={"path": str(path)}), _used_columns(config), cache=None)
 
 
-def _used(config: Config) -> list[str]:
+def _used_columns(config: Config) -> list[str]:
     return list(dict.fromkeys([*config.task.columns, *([config.input.id] if config.input.id else [])]))
 
 
-def _cache(config: Config) -> Path:
+def _survey_cache(config: Config) -> Path:
     return config.state.dir / "survey.json"
 
 
@@ -121,7 +121,7 @@ def _output_path(config: Config, options: RunOptions) -> Path:
 
 
 def _output_problems(source: Source, path: Path) -> Iterator[str]:
-    """Yield what is wrong between the input's files and the output's."""
+    """Yield conflicts between the input's files and the output's."""
     if source.single and path.suffix != ".parquet":
         yield f"output.path: {path}: the input is one file; give the output a name ending in .parquet"
     if not source.single and path.suffix == ".parquet":
@@ -134,15 +134,15 @@ def _output_problems(source: Source, path: Path) -> Iterator[str]:
 
 
 def _column_problems(config: Config, source: Source) -> Iterator[str]:
-    """Yield what is wrong between the input's columns and the output's."""
+    """Yield conflicts between the input's columns and the output's."""
     names, columns = source.schema.names, config.output.columns
     for name in columns.only or ():
         if name not in names:
             yield f"output.columns.only: {name}: the input has no such column; it has {', '.join(names)}"
-    earlier_output = OURS in (source.schema.metadata or {})
+    is_our_output = OURS in (source.schema.metadata or {})  # its labels may be replaced
     kept = columns.only if columns.only is not None else names
     clashes = [name for name in output_names(config.task.kind, columns.prefix) if name in kept]
-    if clashes and not earlier_output:
+    if clashes and not is_our_output:
         yield (
             f"output.columns.prefix: the input already has {', '.join(clashes)}; "
             "set a prefix for the new columns, such as tag_"

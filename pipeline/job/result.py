@@ -1,4 +1,4 @@
-"""What a run comes to: the JSON line of the command, the return value of `run`, the report."""
+"""The result of a run, new or remembered, and its report."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -11,12 +11,12 @@ from pipeline.job.workspace import PUBLISHED, RunRecord, stamp
 from pipeline.summary import RunResult
 from pipeline.system.atomic import write
 
-if TYPE_CHECKING:  # counting brings pyarrow.compute, for which a finished job must not wait
+if TYPE_CHECKING:  # imports pyarrow.compute, for which a finished job must not wait
     from pipeline.outputs.tally import Tally
 
 
 def result_of(record: RunRecord, tally: "Tally", job: Job, *, price_source: str | None) -> RunResult:
-    """Return the result of a run whose output has just been written."""
+    """Return the result of a run that has just published its output."""
     allowed = job.config.limits.max_failed.allows(tally.failed, tally.rows)
     return RunResult(
         run_id=record.run_id,
@@ -41,12 +41,12 @@ def result_of(record: RunRecord, tally: "Tally", job: Job, *, price_source: str 
 
 
 def finished(job: Job) -> RunResult | None:
-    """Return the result of running *job* once more, if its latest run did it and its output is still there.
+    """Return the result of running *job* again, if its latest run finished it and its output is unchanged.
 
     Nothing is sent then, and the result says so.
     """
     record = job.workspace.load()
-    if job.options.retry:  # each such call asks once more
+    if job.options.retry:  # each such run asks once more
         return None
     if record is None or (record.status, record.identity) != (PUBLISHED, job.identity):
         return None
@@ -54,11 +54,12 @@ def finished(job: Job) -> RunResult | None:
         return None
     try:
         result = RunResult(**(record.summary or {}))
-    except TypeError:  # another version wrote it in another form
+    except TypeError:  # another version wrote it, with other fields
         return None
+    # Judged anew: max_failed is no part of the job's identity and may have been changed since.
     allowed = job.config.limits.max_failed.allows(result.failed, result.rows)
     status = "done" if allowed else "failed"
-    # Whoever adds up the bills of all nights must not find one twice.
+    # The effort and the cost were reported by the run that had them: a sum over all results counts them once.
     return replace(
         result,
         status=status,
@@ -75,5 +76,5 @@ def finished(job: Job) -> RunResult | None:
 
 
 def save_report(path: Path, result: RunResult, tally: "Tally") -> None:
-    """Write the report: the result and counts by status and label."""
+    """Write the report: the result, and counts by status and by label."""
     write(path, orjson.dumps({**result.as_dict(), **tally.as_dict()}, option=orjson.OPT_INDENT_2))

@@ -16,7 +16,7 @@ from pipeline.errors import CannotCreateError, DiskError
 from pipeline.system.atomic import make_private, write
 from pipeline.system.lock import Lock
 
-if TYPE_CHECKING:  # a clock that sleeps brings asyncio, for which a finished job must not wait
+if TYPE_CHECKING:  # imports asyncio, for which a finished job must not wait
     from pipeline.system.clock import Clock
 
 RUNNING, PUBLISHED = "running", "published"
@@ -24,18 +24,18 @@ RUNNING, PUBLISHED = "running", "published"
 
 @dataclass(frozen=True, slots=True)
 class RunRecord:
-    """What is remembered of an output's latest run.
+    """The record of an output's latest run, which may take several executions.
 
     Attributes:
         run_id: Its id.
-        identity: Hash of everything that decides what its output is, the ledger aside.
+        identity: The identity of its job.
         status: RUNNING until the output is published, then PUBLISHED.
         started_at: Unix time of its first start.
-        requests: Requests sent by its earlier executions.
-        retries: Those among them that were repeated.
-        throttled: Those among them that the endpoint refused because of a rate limit.
+        requests: Requests that its earlier executions sent.
+        retries: How many of them were repetitions.
+        throttled: How many of them the endpoint refused because of a rate limit.
         seconds: How long its earlier executions took together.
-        output: Stamps of the published files, to notice a changed or removed output.
+        output: The stamp of the published output, which shows whether it was changed or removed.
         summary: Its result, once published.
     """
 
@@ -51,7 +51,7 @@ class RunRecord:
     summary: Mapping[str, Any] | None = None
 
     def after(self, requests: int, retries: int, throttled: int, seconds: float) -> "RunRecord":
-        """Return the record with what one more execution has done added."""
+        """Return the record with the effort of one more execution added."""
         return replace(
             self,
             requests=self.requests + requests,
@@ -63,11 +63,11 @@ class RunRecord:
 
 @dataclass(frozen=True, slots=True)
 class Workspace:
-    """The folder of one output within the state directory.
+    """The folder of one output in the state directory.
 
     Attributes:
-        folder: Where it is.
-        output: The output, links followed.
+        folder: Its path.
+        output: Path of the output, with links resolved.
     """
 
     folder: Path
@@ -75,19 +75,19 @@ class Workspace:
 
     @property
     def parts(self) -> Path:
-        """The folder of the parts of unfinished runs."""
+        """The folder for the parts of an unfinished run."""
         return self.folder / "parts"
 
     @property
     def report(self) -> Path:
-        """The report of the latest published run."""
+        """Path of the report of the latest published run."""
         return self.folder / "report.json"
 
     def load(self) -> RunRecord | None:
         """Return the record of the latest run; None if there is none, or it is damaged.
 
         Raises:
-            CannotCreateError: If it is somebody else's.
+            CannotCreateError: If it is another user's.
         """
         try:
             return RunRecord(**orjson.loads((self.folder / "run.json").read_bytes()))
@@ -99,7 +99,7 @@ class Workspace:
             return None
 
     def save(self, record: RunRecord) -> None:
-        """Remember *record*, whole or not at all.
+        """Replace the record of the latest run by *record*, atomically.
 
         Raises:
             DiskError: If it cannot be written.
@@ -111,10 +111,13 @@ class Workspace:
             raise DiskError(f"{path}: {error}; make room or repair the disk, then run again") from error
 
     def begin_or_continue(self, identity: str, clock: "Clock") -> tuple[RunRecord, bool]:
-        """Return the record of the unfinished run of the job *identity*, or of a new one; and whether it is continued.
+        """Continue the unfinished run of the job *identity*, or begin a new one.
+
+        Returns:
+            The record of that run, and whether it is continued.
 
         Raises:
-            DiskError: If it cannot be remembered.
+            DiskError: If the record cannot be written.
         """
         record = self.load()
         continued = record is not None and (record.status, record.identity) == (RUNNING, identity)
@@ -124,36 +127,36 @@ class Workspace:
         return record, continued
 
     def tidy(self) -> None:
-        """Remove what killed runs have left; only whoever holds the lock may do that."""
-        left = [file for folder in (self.folder, self.parts) for file in folder.glob(".*")]
+        """Remove what killed runs have left behind; call it with the lock held."""
+        leftovers = [file for folder in (self.folder, self.parts) for file in folder.glob(".*")]
         if (record := self.load()) is not None and record.status == PUBLISHED:
-            left += self.parts.iterdir()
-        for path in left:
+            leftovers += self.parts.iterdir()  # it was killed between publishing and removing its parts
+        for path in leftovers:
             if path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path, ignore_errors=True)
             else:
                 path.unlink(missing_ok=True)
 
     def holder(self) -> str | None:
-        """Return which run has this state now, or None."""
+        """Return which process holds the lock now, or None."""
         return self._lock().holder()
 
     @contextmanager
     def locked(self) -> Iterator[Lock]:
-        """Be the only run that has this state; gives the lock, to look at before anything is written here.
+        """Keep the state locked while the block runs; yields the lock, which must be checked before each write.
 
         Raises:
-            LockedError: If there is another one; names it and the output.
-            CannotCreateError: If the folder cannot be made or written.
+            LockedError: If another process holds it; names that process and the output.
+            CannotCreateError: If the folder cannot be created or written.
         """
         try:
             make_private(self.parts)
-            if self.parts.is_symlink():  # what is not ours is removed in there
+            if self.parts.is_symlink():  # `tidy` would remove files elsewhere
                 raise NotADirectoryError(f"{self.parts} is a link")
         except OSError as error:
             raise CannotCreateError(f"{self.folder}: cannot be written: {error}; check state.dir") from error
         lock = self._lock()
-        with lock.taken():
+        with lock.held():
             yield lock
 
     def _lock(self) -> Lock:
@@ -161,43 +164,43 @@ class Workspace:
 
 
 def ensure_state(folder: Path) -> None:
-    """Find out without making anything that the state directory *folder* can be written.
+    """Check that the state directory *folder* can be written, without creating anything.
 
     Raises:
-        CannotCreateError: If it cannot be.
+        CannotCreateError: If it cannot.
     """
-    there = folder
-    while not os.path.lexists(there):
-        there = there.parent
-    if not there.is_dir():
-        raise CannotCreateError(f"{there}: is no folder; check state.dir")
-    if not os.access(there, os.W_OK | os.X_OK):
-        raise CannotCreateError(f"{there}: cannot be written; check state.dir")
+    existing = folder
+    while not os.path.lexists(existing):
+        existing = existing.parent
+    if not existing.is_dir():
+        raise CannotCreateError(f"{existing}: is no folder; check state.dir")
+    if not os.access(existing, os.W_OK | os.X_OK):
+        raise CannotCreateError(f"{existing}: cannot be written; check state.dir")
 
 
 def new_run_id(clock: "Clock") -> str:
-    """Return an id that sorts by time and is unique: date, time (UTC) and four random hexadecimal digits."""
+    """Return a unique id that sorts by time: date, time (UTC) and four random hexadecimal digits."""
     moment = datetime.fromtimestamp(clock.wall(), UTC)
     return f"{moment:%Y%m%d-%H%M%S}-{int(clock.random() * 0x10000):04x}"
 
 
 def workspace(state: Path, output: Path) -> Workspace:
-    """Return the workspace of the output at *output* below the state directory."""
-    # The name is for people, the hash for outputs of one name in several folders. Links are followed, so that two
-    # ways to one output have one lock.
+    """Return the workspace of *output* in the state directory *state*."""
+    # Links are resolved, so that two paths to one output share a lock.
     real = Path(os.path.realpath(output))
-    tail = blake2b(os.fsencode(real), digest_size=4).hexdigest()
-    return Workspace(state / "runs" / f"{real.name}-{tail}", real)
+    # The name is for people; the hash tells outputs of one name in several folders apart.
+    digest = blake2b(os.fsencode(real), digest_size=4).hexdigest()
+    return Workspace(state / "runs" / f"{real.name}-{digest}", real)
 
 
 def stamp(output: Path) -> str:
-    """Return a text that changes when the output is changed, replaced or removed."""
+    """Return a hash that changes when the output is changed or replaced; "" if it is missing."""
     files = sorted(output.rglob("*")) if output.is_dir() else [output]
-    found = []
+    facts = []
     for file in files:
         try:
-            facts = file.stat()
+            found = file.stat()
         except OSError:
             return ""
-        found.append([str(file), facts.st_size, facts.st_mtime_ns, facts.st_ino])
-    return blake2b(orjson.dumps(found), digest_size=16).hexdigest()
+        facts.append([str(file), found.st_size, found.st_mtime_ns, found.st_ino])
+    return blake2b(orjson.dumps(facts), digest_size=16).hexdigest()

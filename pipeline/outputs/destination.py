@@ -62,7 +62,7 @@ def reserved(path: Path) -> Iterator[Lock]:
         raise _not_writable(path, error) from error
     # As readable as the output itself, so that everyone who shares the folder can see which run holds it.
     lock = Lock(real.with_name(f".{real.name}.lock"), real, "output.path", mode=0o666)
-    with lock.taken():
+    with lock.held():
         yield lock
 
 

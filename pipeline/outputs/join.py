@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from pipeline.outputs.parts import Parts
 from pipeline.records import Span
-from pipeline.system.prefetch import ahead
+from pipeline.system.prefetch import prefetch_sync
 
 if TYPE_CHECKING:
     from pipeline.outputs.duplicates import Duplicates
@@ -77,7 +77,7 @@ class Joiner:
         """Yield all rows of *output_file*, in order."""
         waiting: list[AlignedRows] = []
         rows = size = 0
-        for aligned in ahead(self._aligned(output_file)):
+        for aligned in prefetch_sync(self._aligned(output_file)):
             waiting.append(aligned)
             rows += aligned.rows.num_rows
             size += aligned.rows.nbytes + aligned.part.nbytes

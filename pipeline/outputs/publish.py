@@ -21,8 +21,8 @@ from pipeline.outputs.join import ROW_GROUP_ROWS, Joiner, OutputFile
 from pipeline.outputs.parts import Parts
 from pipeline.outputs.tally import Tally
 from pipeline.system.atomic import replacing, sweep, sync, temporary_name
-from pipeline.system.memory import give_back
-from pipeline.system.prefetch import ahead
+from pipeline.system.memory import trim_heap
+from pipeline.system.prefetch import prefetch_sync
 
 RENAME_EXCHANGE = 2
 """From linux/fs.h."""
@@ -79,18 +79,18 @@ def publish(
     """
     from pipeline.outputs.duplicates import Duplicates  # noqa: PLC0415 - loads polars, which `check` does not need
 
-    give_back()  # publishing needs the most memory of all
+    trim_heap()  # publishing needs the most memory of all
     publication = replace(publication, path=Path(os.path.realpath(publication.path)))
     publication.path.parent.mkdir(parents=True, exist_ok=True)
     sweep(publication.path)
     keys = parts.folder.parent / "keys"
     with _temporary_folder(keys, 0o700) as folder, Duplicates(folder, publication.rows) as duplicates:
         spans = [span for output_file in publication.files for span in output_file.spans]
-        with closing(ahead(parts.read(span, [KEY]) for span in spans)) as keys_only:
+        with closing(prefetch_sync(parts.read(span, [KEY]) for span in spans)) as keys_only:
             for span, part in zip(spans, keys_only, strict=True):
                 duplicates.add(span.first_row, part.column(KEY))
         duplicates.finish()
-        give_back()
+        trim_heap()
         joiner = Joiner(parts, duplicates, go_on, publication.row_group_rows)
         if publication.single:
             with replacing(publication.path) as temporary:

@@ -1,4 +1,4 @@
-"""Where the endpoint is; our own ones on loopback are started for the run and stopped after it."""
+"""The base URL to send requests to; our own servers on loopback are started for a run and stopped after it."""
 
 import logging
 from collections.abc import AsyncIterator
@@ -16,12 +16,12 @@ log = logging.getLogger(__name__)
 
 @asynccontextmanager
 async def endpoint_url(config: Config) -> AsyncIterator[str]:
-    """Give the base URL of the endpoint that *config* names, as long as the block runs.
+    """Yield the base URL of the endpoint that *config* names; a server of our own runs as long as the block.
 
     Raises:
         ConfigError: If the embedded model is not installed, or the provider has no URL.
     """
-    # Imported when used: the embedded model brings numpy, both bring a server.
+    # Imported on use: both import a web server, and the embedded model imports numpy.
     if config.model.provider == "local":
         from pipeline.servers.embedded.server import LocalEndpoint  # noqa: PLC0415
 
@@ -39,7 +39,7 @@ async def endpoint_url(config: Config) -> AsyncIterator[str]:
 
 
 def _simulator(config: Config) -> "Simulator":
-    """Return an endpoint that keeps to the limits of *config* and behaves as its section `simulate` says."""
+    """Return a simulator with the rate limits of *config* and the behaviour that its section `simulate` describes."""
     from pipeline.servers.simulator.server import Simulator  # noqa: PLC0415
     from pipeline.servers.simulator.settings import RateSettings, SimulatorSettings  # noqa: PLC0415
 

@@ -1,1 +1,1 @@
-"""Files, locks, threads, memory and clocks: the operating system, as a run needs it."""
+"""What a run needs of the operating system: files, locks, threads, memory, signals and clocks."""

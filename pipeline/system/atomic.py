@@ -1,4 +1,4 @@
-"""Files that are either whole and on the disk, or not there."""
+"""Atomic file replacement: a file is complete and on the disk, or it is not there."""
 
 import os
 import re
@@ -9,9 +9,8 @@ from pathlib import Path
 
 @contextmanager
 def replacing(path: Path, mode: int | None = None) -> Iterator[Path]:
-    """Give a new, empty file beside *path*; when the block ends well, it takes the place of *path*.
+    """Yield a new, empty file beside *path*, which replaces *path* if the block succeeds.
 
-    Synced before the rename, and the folder after it: a name never leads to a file that is not whole.
     *mode* None leaves the permissions to the umask.
     """
     temporary = temporary_name(path)
@@ -20,46 +19,46 @@ def replacing(path: Path, mode: int | None = None) -> Iterator[Path]:
         yield temporary
         if mode is not None:
             temporary.chmod(mode)
+        # Before the rename, or after a power cut the name may lead to a file that is not complete.
         sync(temporary)
         temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+    # The rename itself is not on the disk before the folder is.
     sync(path.parent)
 
 
 def temporary_name(path: Path) -> Path:
-    """Return the path beside *path* that this process writes to first; `sweep` finds it."""
+    """Return the path beside *path* that this process writes to first, and where `sweep` looks for leftovers."""
     return path.with_name(f".{path.name}.{os.getpid()}.tmp")
 
 
 def write(path: Path, content: bytes, mode: int = 0o600) -> None:
-    """Put *content* into *path*, whole or not at all."""
+    """Replace the content of *path* atomically."""
     with replacing(path, mode) as temporary:
         temporary.write_bytes(content)
 
 
 def make_new(path: Path, mode: int = 0o600) -> None:
-    """Make an empty file at *path* that never was anybody else's, and never had wider permissions than *mode*.
-
-    What was there is removed: in a folder that others may write, too, it may be a link to a file of ours.
-    """
+    """Create an empty file at *path*, removing what was there; it never has wider permissions than *mode*."""
+    # In a folder that others can write to, what is there may be a link that leads to one of our files.
     path.unlink(missing_ok=True)
     os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, mode))  # O_EXCL follows no link
 
 
 def sweep(path: Path) -> None:
-    """Remove what processes that were killed while they were replacing *path* have left beside it."""
-    left = re.compile(rf"\.{re.escape(path.name)}\.(\d+)\.tmp")
+    """Remove the temporary files that killed processes have left beside *path*."""
+    leftover = re.compile(rf"\.{re.escape(path.name)}\.(\d+)\.tmp")
     for file in path.parent.glob(".*.tmp"):
-        match = left.fullmatch(file.name)
+        match = leftover.fullmatch(file.name)
         if match and not _is_alive(int(match[1])):
             with suppress(OSError):
                 file.unlink()
 
 
 def make_private(folder: Path) -> None:
-    """Make *folder* and whatever is missing above it, for the owner's eyes only."""
+    """Create *folder* and its missing parents, accessible to the owner only."""
     if not folder.is_dir():
         make_private(folder.parent)
         folder.mkdir(mode=0o700, exist_ok=True)
@@ -68,7 +67,7 @@ def make_private(folder: Path) -> None:
 def _is_alive(process: int) -> bool:
     try:
         os.kill(process, 0)
-    except PermissionError:
+    except PermissionError:  # another user's
         return True
     except (ProcessLookupError, OverflowError):
         return False
@@ -76,7 +75,7 @@ def _is_alive(process: int) -> bool:
 
 
 def sync(path: Path) -> None:
-    """Wait until *path*, a file or a folder, is on the disk."""
+    """Flush *path*, a file or a folder, to the disk."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

@@ -1,4 +1,4 @@
-"""Time and chance, passed in, so that a test can own them."""
+"""Time and randomness, passed in so that tests control them."""
 
 import asyncio
 import random
@@ -9,13 +9,13 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class Clock:
-    """The sources of time and chance of a run.
+    """A run's sources of time and randomness.
 
     Attributes:
-        now: Seconds on a clock that never steps.
-        sleep: Waits for so many seconds.
-        random: A number in [0, 1).
-        wall: Unix time in seconds; for the record only, nothing is measured with it.
+        now: Monotonic time in seconds; every duration is measured with it.
+        sleep: Suspends the calling task for a number of seconds.
+        random: Returns a number in [0, 1).
+        wall: Unix time in seconds, for records only.
     """
 
     now: Callable[[], float] = time.monotonic

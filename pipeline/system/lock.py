@@ -1,8 +1,8 @@
-"""The right to write something, held by one run at a time: a locked file whose path must go on leading to it.
+"""A lock file: the right to write something, held by one process at a time.
 
-`flock` does not tell its holder that it was passed over: whoever moves or removes the file lets another run make
-and lock a new one. So a lock counts only as long as its path leads to the very file that is locked, and its
-holder looks again before it writes what two must not write.
+`flock` does not notify its holder when the file is moved or removed, and another process can then create and lock a
+new one. A lock therefore counts only while its path leads to the very file that is locked, and its holder checks
+that again before each write that two processes must not both make.
 """
 
 import fcntl
@@ -17,21 +17,21 @@ from pipeline.errors import CannotCreateError, LockedError, PipelineError
 
 TRIES = 5
 TRY_SECONDS = 0.01
-"""A lock may be held for an instant by somebody who only looks (`holder`), or who is just about to remove it."""
+"""A lock can be held for an instant by a process that only asks for its `holder`, or that is about to remove it."""
 
 NAME_BYTES = 200
 
 
 class Lock:
-    """A lock on an output, or on the state of one; for one `taken` at a time."""
+    """A lock on an output or on its state; one `held` block at a time."""
 
     def __init__(self, path: Path, output: Path, setting: str, mode: int = 0o600) -> None:
-        """Make one that is not taken.
+        """Create a lock that is not held.
 
         Args:
-            path: The file that is locked; it is there only while somebody has it, or was killed having it.
-            output: What is told to be in use.
-            setting: The setting to check where the file cannot be made.
+            path: The file to lock; it exists only while the lock is held, or after its holder was killed.
+            output: What error messages call in use.
+            setting: The setting to check if the file cannot be created.
             mode: The file's permissions, before the umask.
         """
         self.path = path
@@ -42,17 +42,17 @@ class Lock:
         self._name = f"process {os.getpid()} on {socket.gethostname()}".encode()[:NAME_BYTES]
 
     @contextmanager
-    def taken(self) -> Iterator[None]:
-        """Have the lock while the block runs; what the block fails with is a lost lock if the lock was lost.
+    def held(self) -> Iterator[None]:
+        """Hold the lock while the block runs; a block that fails after the lock was lost fails with LockedError.
 
         Raises:
-            LockedError: If somebody else has it, who is named; or if it was lost.
-            CannotCreateError: If the file cannot be made or written.
+            LockedError: If another process holds it, which is named; or if it was lost.
+            CannotCreateError: If the file cannot be created or written.
         """
         try:
-            self._handle = self._take()
+            self._handle = self._acquire()
         except OSError as error:
-            if holder := self.holder():  # another user's, which we may not open for writing
+            if holder := self.holder():  # another user's file, which we cannot open for writing
                 raise LockedError(f"{self._output}: in use by {holder}; wait for it, or end it") from error
             raise CannotCreateError(
                 f"{self.path}: cannot be written: {error}; check {self._setting}"
@@ -60,16 +60,16 @@ class Lock:
         try:
             yield
         except PipelineError as error:
-            self._blame(error)
+            self._raise_if_lost(error)
             raise
         finally:
-            self._give_back()
+            self._release()
 
     def ensure_held(self) -> None:
-        """Make sure that nobody else can have taken the lock; it costs about 5 microseconds.
+        """Check that no other process can hold the lock; takes about 5 microseconds.
 
         Raises:
-            LockedError: If the path leads to another file or to none, or somebody else's name is in the file.
+            LockedError: If the path leads to another file or to none, or the file names another process.
         """
         if self._leads_to(self._handle) and self._read(self._handle) == self._name:
             return
@@ -81,7 +81,7 @@ class Lock:
         )
 
     def holder(self) -> str | None:
-        """Return who has the lock now, or None."""
+        """Return which process holds the lock now, or None."""
         try:
             handle = os.open(self.path, os.O_RDONLY | os.O_NOFOLLOW)
         except OSError:
@@ -94,11 +94,11 @@ class Lock:
             os.close(handle)
         return None
 
-    def _take(self) -> int:
+    def _acquire(self) -> int:
         for _ in range(TRIES):
             handle = os.open(self.path, os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW, self._mode)
             try:
-                if self._locked(handle):
+                if self._try_lock(handle):
                     return handle
             except BaseException:
                 os.close(handle)
@@ -109,13 +109,13 @@ class Lock:
             f"{self._output}: in use by {self.holder() or 'another run'}; wait for it, or end it"
         )
 
-    def _locked(self, handle: int) -> bool:
-        """Lock the open file and put the name in, unless another one has it or it is no longer at the path."""
+    def _try_lock(self, handle: int) -> bool:
+        """Lock the open file and write our name to it, unless it is locked or no longer at the path."""
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             return False
-        if not self._leads_to(handle):  # its holder removed it after we had opened it
+        if not self._leads_to(handle):  # its holder removed it between our `open` and `flock`
             return False
         os.ftruncate(handle, 0)
         os.pwrite(handle, self._name, 0)
@@ -134,8 +134,8 @@ class Lock:
         except OSError:
             return b""
 
-    def _blame(self, error: PipelineError) -> None:
-        """Raise that the lock was lost, if it was: whatever else went wrong is likely to come from that."""
+    def _raise_if_lost(self, error: PipelineError) -> None:
+        """Raise LockedError if the lock was lost, since any other error is probably its consequence."""
         if isinstance(error, LockedError):
             return
         try:
@@ -143,8 +143,9 @@ class Lock:
         except LockedError as lost:
             raise LockedError(*lost.problems, *error.problems) from error
 
-    def _give_back(self) -> None:
+    def _release(self) -> None:
         with suppress(OSError):
+            # Another process may have its own lock file there by now.
             if self._leads_to(self._handle):
                 self.path.unlink()
         os.close(self._handle)

@@ -1,4 +1,4 @@
-"""Memory of a process of our own: which allocators it uses, what goes back to the system, when Python looks for cycles."""
+"""Memory of the process: its allocators, when free memory goes back to the system, how often cycles are collected."""
 
 import gc
 import os
@@ -10,42 +10,44 @@ M_ARENA_MAX = -8
 """From glibc's malloc.h."""
 
 POLARS_ALLOCATOR = "_RJEM_MALLOC_CONF"
-AT_ONCE = "dirty_decay_ms:0,muzzy_decay_ms:0"
-"""When jemalloc gives back what is free; of two settings the later one counts."""
+NO_DECAY = "dirty_decay_ms:0,muzzy_decay_ms:0"
+"""Has jemalloc return free memory at once; where an option stands twice, the last one counts."""
 
 THRESHOLDS = (50_000, 20, 100)
-"""New objects between two searches (CPython's default: 700), and how often older ones are searched too."""
+"""Allocations between two collections (CPython's default: 700), and how often older generations are collected too."""
 
-_ours = False
+_is_own_process = False
 
 
-def own_process() -> None:
-    """Have pyarrow allocate from the system in this process, which is ours; comes before pyarrow is loaded.
+def claim_process() -> None:
+    """Have pyarrow use the system's allocator, as this process runs nothing but us; call it before importing pyarrow.
 
-    pyarrow's own allocator keeps a heap for each thread that ever read or wrote: a fifth of a run's memory, for no
-    speed. In a process that is not ours, such as a notebook, that is for its owner to decide.
+    pyarrow's own allocator keeps a heap for each thread that ever read or wrote: a fifth of a run's memory, and no
+    faster. In a process that is not ours, such as a notebook, the choice is not ours either.
     """
-    global _ours  # noqa: PLW0603 - a fact about the process
+    global _is_own_process  # noqa: PLW0603 - a fact about the process
     if "pyarrow" not in sys.modules:
         os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
-        _ours = True
+        _is_own_process = True
 
 
-def keep_no_free_memory() -> None:
-    """Have malloc and polars return free memory at once, in a process of our own; comes before polars is loaded.
+def limit_free_memory() -> None:
+    """Have malloc and polars return free memory at once, in a process of our own; call it before importing polars.
 
-    A heap for each thread that ever read, wrote or compressed keeps what that thread needed at most: 25 MB. polars
-    keeps what it needed for a while: as much.
+    malloc would keep a heap for each thread that ever read, wrote or compressed, as large as that thread's peak:
+    25 MB. polars would keep its own peak for a while: as much again.
     """
-    if not _ours:
+    if not _is_own_process:
         return
     _libc("mallopt", M_ARENA_MAX, 1)
-    inherited = os.environ.get(POLARS_ALLOCATOR)  # from a process that had loaded polars, which sets it
-    os.environ[POLARS_ALLOCATOR] = f"{inherited},{AT_ONCE}" if inherited else AT_ONCE
+    inherited = os.environ.get(
+        POLARS_ALLOCATOR
+    )  # polars sets it, so a parent that loaded polars passes it on
+    os.environ[POLARS_ALLOCATOR] = f"{inherited},{NO_DECAY}" if inherited else NO_DECAY
 
 
-def give_back() -> None:
-    """Return free memory to the system, where the C library is glibc; a millisecond for a run's heap."""
+def trim_heap() -> None:
+    """Return free memory to the system, if the C library is glibc; takes a millisecond for a run's heap."""
     _libc("malloc_trim", 0)
 
 
@@ -59,12 +61,14 @@ def _libc(name: str, *arguments: int) -> None:
 
 @contextmanager
 def relaxed_gc() -> Iterator[None]:
-    """Search for cycles seldom while the block runs, and not at all among what is there already.
+    """Raise the collector's thresholds and freeze existing objects while the block runs.
 
-    With 100,000 rows in work the default thresholds cost a fifth of a run's CPU time.
+    With 100,000 rows in progress the default thresholds cost a fifth of a run's CPU time.
     """
     before = gc.get_threshold()
-    freezes = not gc.get_freeze_count()  # otherwise somebody else has, and is to thaw it
+    freezes = (
+        not gc.get_freeze_count()
+    )  # otherwise the process has frozen objects itself: unfreezing is up to it
     gc.set_threshold(*THRESHOLDS)
     if freezes:
         gc.freeze()

@@ -1,4 +1,4 @@
-"""How many connections the process may have open."""
+"""The limit on open files: how many connections it leaves room for."""
 
 import logging
 import resource
@@ -7,20 +7,20 @@ from contextlib import suppress
 from pipeline.errors import ConfigError
 
 OTHER_FILES = 48
-"""Files that a run has open beside its connections: the input, the ledger, parts, libraries, and some to spare."""
+"""Files that a run has open besides its connections: the input, the ledger, parts, libraries, and some to spare."""
 
 log = logging.getLogger(__name__)
 
 
 def affordable(connections: int, files_each: int = 1) -> int:
-    """Return how many of so many connections the limit on open files leaves, raising it as far as may be.
+    """Return how many of *connections* the limit on open files allows, after raising the limit if possible.
 
     Args:
-        connections: As many as are wanted.
-        files_each: Files that a connection takes here: two where this process is at its other end, too.
+        connections: How many are wanted.
+        files_each: Files that a connection takes in this process: two if the server is in it, too.
 
     Raises:
-        ConfigError: If not even one is left.
+        ConfigError: If it allows none.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = connections * files_each + OTHER_FILES
@@ -31,12 +31,12 @@ def affordable(connections: int, files_each: int = 1) -> int:
             raised = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
             resource.setrlimit(resource.RLIMIT_NOFILE, (raised, hard))
             soft = raised
-    left = min(connections, (soft - OTHER_FILES) // files_each)
-    if left < 1:
+    allowed = min(connections, (soft - OTHER_FILES) // files_each)
+    if allowed < 1:
         raise ConfigError(f"this process may open {soft} files only; allow it more with `ulimit -n 1024`")
-    if left < connections:
+    if allowed < connections:
         log.warning(
             "%d requests at once instead of limits.max_concurrency = %d: this process may open %d files only; "
-            "allow it more with `ulimit -n %d`", left, connections, soft, wanted,
+            "allow it more with `ulimit -n %d`", allowed, connections, soft, wanted,
         )  # fmt: skip
-    return left
+    return allowed

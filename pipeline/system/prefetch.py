@@ -1,4 +1,8 @@
-"""Producing the next item while one is used: a worker thread shares work that mostly waits for C code and the disk."""
+"""Prefetching: a worker thread produces the next items of an iterator while the current one is used.
+
+It pays where producing mostly waits for the disk or for C code. The worker takes one step at a time, so the iterator
+itself need not be thread-safe.
+"""
 
 import asyncio
 from collections import deque
@@ -9,46 +13,45 @@ from typing import TypeVar
 T = TypeVar("T")
 _END = object()
 
-AHEAD = 1
-"""Items that `ahead` has made and not yet yielded: with two, publishing holds 6 MB more and is no faster."""
+SYNC_DEPTH = 1
+"""Items that `prefetch_sync` keeps ready: with two, publishing holds 6 MB more and is no faster."""
 
 
-def ahead(items: Iterator[T]) -> Generator[T, None, None]:
-    """Yield *items*, in order, taken from it in one worker thread.
+def prefetch_sync(items: Iterator[T]) -> Generator[T, None, None]:
+    """Yield *items* in order, while one worker thread produces the next SYNC_DEPTH of them.
 
-    An exception of *items* is raised here. However this ends, the thread is gone then.
+    An exception of *items* is raised after the items before it. However this ends, the thread has ended then.
     """
-    with ThreadPoolExecutor(1, thread_name_prefix="ahead") as thread:
-        waiting = deque(thread.submit(next, items, _END) for _ in range(AHEAD))
-        while (item := waiting.popleft().result()) is not _END:
-            waiting.append(thread.submit(next, items, _END))
-            yield item  # type: ignore[misc]  # all that is not _END is a T
-            del item  # or it would stay until the next one is there
+    with ThreadPoolExecutor(1, thread_name_prefix="prefetch") as worker:
+        ready = deque(worker.submit(next, items, _END) for _ in range(SYNC_DEPTH))
+        while (item := ready.popleft().result()) is not _END:
+            ready.append(worker.submit(next, items, _END))
+            yield item  # type: ignore[misc]  # all but _END are T
+            del item  # or it would live until the next one is ready
 
 
-async def prefetch(items: Iterator[T], ahead: int = 2) -> AsyncGenerator[T, None]:
-    """Yield *items*, in order, taken from it in one worker thread.
+async def prefetch(items: Iterator[T], depth: int = 2) -> AsyncGenerator[T, None]:
+    """Yield *items* in order on the event loop, while one worker thread produces the next *depth* of them.
 
-    At most *ahead* items are made and not yet yielded. An exception of *items* is raised here.
-    However this ends, *items* is closed (in its thread) and the thread is gone; close it with
-    `contextlib.aclosing` where the loop over it may stop early.
+    An exception of *items* is raised after the items before it. However this ends, *items* is closed (in its thread)
+    and the thread has ended; wrap it in `contextlib.aclosing` if the loop over it may stop early.
     """
-    thread = ThreadPoolExecutor(1, thread_name_prefix="input")
-    waiting = deque(thread.submit(next, items, _END) for _ in range(ahead))
+    worker = ThreadPoolExecutor(1, thread_name_prefix="input")
+    ready = deque(worker.submit(next, items, _END) for _ in range(depth))
     try:
-        while (item := await asyncio.wrap_future(waiting[0])) is not _END:
-            waiting.popleft()
-            waiting.append(thread.submit(next, items, _END))
-            yield item  # type: ignore[misc]  # all that is not _END is a T
+        while (item := await asyncio.wrap_future(ready[0])) is not _END:
+            ready.popleft()
+            ready.append(worker.submit(next, items, _END))
+            yield item  # type: ignore[misc]  # all but _END are T
     finally:
-        await _stop(thread, waiting, items)
+        await _close(worker, ready, items)
 
 
-async def _stop(thread: ThreadPoolExecutor, waiting: deque[Future[object]], items: Iterator[T]) -> None:
-    for future in waiting:
+async def _close(worker: ThreadPoolExecutor, ready: deque[Future[object]], items: Iterator[T]) -> None:
+    for future in ready:
         future.cancel()
     close = getattr(items, "close", None)
-    # The one worker takes its tasks in order, so a generator is never closed while it runs.
-    closed = thread.submit(close) if close else thread.submit(int)
-    thread.shutdown(wait=False)
+    # The worker takes its steps in order, so a generator is never closed while it runs.
+    closed = worker.submit(close) if close else worker.submit(int)
+    worker.shutdown(wait=False)
     await asyncio.shield(asyncio.wrap_future(closed))

@@ -1,22 +1,22 @@
-"""Takes secrets out of texts, however the endpoint that repeats them has spelled them."""
+"""Redaction: secrets are removed from texts, however the endpoint that echoes them has escaped them."""
 
 import re
 from collections.abc import Iterable, Iterator
 
 MIN_CHARACTERS = 8
-"""Shorter words are no secrets, and might stand in a text by chance."""
+"""Shorter words are not secrets, and may be in a text by coincidence."""
 
 REDACTED = "[redacted]"
 
 _PLAIN = re.compile(r"[A-Za-z0-9._-]*")
-"""What every encoder leaves as it is."""
+"""Characters that no encoder escapes."""
 
 
 class Redaction:
-    """Knows some secrets."""
+    """A set of secrets, and how to remove them from texts."""
 
     def __init__(self, values: Iterable[str] = ()) -> None:
-        """Make one that knows *values*, such as those of headers; of `Bearer <key>` it knows the key, too."""
+        """Take the secrets in *values*, such as those of headers; of `Bearer <key>`, the key alone is one, too."""
         words = sorted({word for value in values for word in _words(value)}, key=len, reverse=True)
         spellings = "|".join(map(_spellings, words)) if words else "(?!)"
         self._words = tuple(word.encode() for word in words)
@@ -24,8 +24,10 @@ class Redaction:
         self._bytes, self._text = re.compile(spellings.encode()), re.compile(spellings)
 
     def of_bytes(self, content: bytes) -> bytes:
-        """Return *content* without the secrets; where there is none it costs next to nothing."""
-        if self._is_plain and not any(word in content for word in self._words):
+        """Return *content* without the secrets."""
+        if self._is_plain and not any(
+            word in content for word in self._words
+        ):  # far cheaper than the pattern
             return content
         return self._bytes.sub(REDACTED.encode(), content)
 
@@ -45,7 +47,7 @@ def _spellings(word: str) -> str:
 
 
 def _spelling(character: str) -> str:
-    r"""Return a pattern of the character as it is, behind backslashes, as \u0022 and as %22."""
+    r"""Return a pattern for the character as it is, after backslashes, as \u0022 and as %22."""
     if _PLAIN.fullmatch(character) or not character.isascii():
         return re.escape(character)
     digits = "".join(f"[{digit}{digit.upper()}]" for digit in f"{ord(character):02x}")

@@ -1,4 +1,4 @@
-"""Why a run must end early: one place that signals, deadlines, failures and other threads tell."""
+"""Early shutdown: the one place where signals, deadlines, failures and other threads ask a run to stop."""
 
 import asyncio
 import signal
@@ -12,59 +12,62 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 class Stop:
-    """Remembers the first reason to stop, and whether somebody is in a hurry.
+    """Collects stop requests: the first one drains the run, the second ends it at once.
 
     Attributes:
-        heeds_signals: Whether SIGTERM, SIGINT and SIGHUP are reasons.
+        reason: The first reason to stop; None if there is none yet.
+        requested: Set once there is a reason.
+        urgent: Set once the run was asked to stop at once.
+        handles_signals: Whether SIGTERM, SIGINT and SIGHUP ask the run to stop.
     """
 
     def __init__(self) -> None:
         self.reason: PipelineError | None = None
         self.requested = asyncio.Event()
-        self.hurried = asyncio.Event()
+        self.urgent = asyncio.Event()
+        self.handles_signals = False
         self._loop: asyncio.AbstractEventLoop | None = None
-        self.heeds_signals = False
 
     @contextmanager
     def listening(self) -> Iterator[None]:
-        """Take what signals and other threads ask while the block runs on this event loop."""
+        """Accept requests from signals and other threads while the block runs on this event loop."""
         self._loop = asyncio.get_running_loop()
         try:
-            with self.on_signals() if self.heeds_signals else nullcontext():
+            with self.handling_signals() if self.handles_signals else nullcontext():
                 yield
         finally:
             self._loop = None
 
     def ask(self, reason: BaseException) -> None:
-        """Ask the run to stop, from any thread, and for the second time: to stop at once.
+        """Ask the run to stop, from any thread; asked for the second time, it stops at once.
 
-        What is asked before it begins holds, too.
+        A request before the run begins counts, too.
         """
         loop = self._loop
         if loop is None:
-            self._told(reason)
+            self._escalate(reason)
         else:
-            with suppress(RuntimeError):  # the loop was closed meanwhile: the run is over
-                loop.call_soon_threadsafe(self._told, reason)
+            with suppress(RuntimeError):  # the loop has been closed: the run is over
+                loop.call_soon_threadsafe(self._escalate, reason)
 
-    def _told(self, reason: BaseException) -> None:
+    def _escalate(self, reason: BaseException) -> None:
         if self.requested.is_set():
-            self.hurried.set()
+            self.urgent.set()
         self.request(reason)
 
     def request(self, reason: BaseException) -> None:
-        """Ask the run to stop because of *reason*; later reasons are ignored."""
+        """Ask the run to stop because of *reason*; further reasons are ignored, as consequences of the first."""
         if self.reason is None:
             self.reason = as_pipeline_error(reason)
             self.requested.set()
 
     def signal(self, name: str) -> None:
-        """Take a signal: the first asks to stop, the second to stop at once."""
-        self._told(InterruptedRunError(f"stopped by {name}; run the same command again to continue"))
+        """Handle a signal: the first asks the run to stop, the second to stop at once."""
+        self._escalate(InterruptedRunError(f"stopped by {name}; run the same command again to continue"))
 
     @contextmanager
-    def after(self, seconds: float | None) -> Iterator[None]:
-        """Ask the run to stop if the block takes longer than *seconds*; None is for ever."""
+    def deadline(self, seconds: float | None) -> Iterator[None]:
+        """Ask the run to stop if the block takes longer than *seconds*; None sets no deadline."""
         reason = LimitReachedError(
             f"limits.max_runtime: {seconds} s are over; run the same command again to continue"
         )
@@ -78,21 +81,22 @@ class Stop:
                 timer.cancel()
 
     @contextmanager
-    def on_signals(self) -> Iterator[None]:
-        """Listen to SIGTERM, SIGINT and SIGHUP while the block runs; does nothing outside the main thread.
+    def handling_signals(self) -> Iterator[None]:
+        """Handle SIGTERM, SIGINT and SIGHUP while the block runs, then restore their handlers.
 
-        A signal that is ignored stays so: `nohup` and `&` mean it. Afterwards the handlers are what they were.
+        Does nothing outside the main thread, where Python allows no handlers.
         """
         loop = asyncio.get_running_loop()
         before = {number: signal.getsignal(number) for number in SIGNALS}
-        mine = [number for number in SIGNALS if before[number] is not signal.SIG_IGN]
+        # What is ignored stays ignored: that is what `nohup` and `&` are for.
+        handled = [number for number in SIGNALS if before[number] is not signal.SIG_IGN]
         if threading.current_thread() is not threading.main_thread():
-            mine = []
-        for number in mine:
+            handled = []
+        for number in handled:
             loop.add_signal_handler(number, self.signal, number.name)
         try:
             yield
         finally:
-            for number in mine:
+            for number in handled:
                 loop.remove_signal_handler(number)
                 signal.signal(number, before[number] or signal.SIG_DFL)

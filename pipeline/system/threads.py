@@ -1,4 +1,4 @@
-"""Threads: work on the disk for the event loop, and an event loop for callers that block."""
+"""Threads between blocking code and the event loop: disk work for the loop, and a loop for callers that block."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -11,56 +11,57 @@ T = TypeVar("T")
 
 
 class Threads:
-    """Runs functions in threads and remembers which are still at work."""
+    """Functions that run in threads, away from the event loop; those that still run can be waited for."""
 
     def __init__(self) -> None:
-        self._working: set[asyncio.Future[Any]] = set()
+        self._running: set[asyncio.Future[Any]] = set()
 
     async def run(self, function: Callable[..., T], *args: object) -> T:
-        """Return what *function* returns.
+        """Call *function* in a thread and return its result.
 
         Raises:
             DiskError: Instead of an OSError.
         """
         future = asyncio.ensure_future(asyncio.to_thread(function, *args))
-        self._working.add(future)
-        future.add_done_callback(self._working.discard)
+        self._running.add(future)
+        future.add_done_callback(self._running.discard)
         try:
+            # A thread cannot be cancelled: if the caller is, `join` still knows of the call.
             return await asyncio.shield(future)
         except OSError as error:
             raise DiskError(f"{error}; make room or repair the disk, then run again to continue") from error
 
-    async def finish(self) -> None:
-        """Wait until nothing is at work, whatever comes of it."""
-        await asyncio.gather(*self._working, return_exceptions=True)
+    async def join(self) -> None:
+        """Wait until no function runs any more, whether it returns or raises."""
+        await asyncio.gather(*self._running, return_exceptions=True)
 
 
-def blocking(work: Coroutine[Any, Any, T], stop: Callable[[BaseException], None] | None = None) -> T:
-    """Run *work* to its end, on an event loop of its own; returns or raises what it does.
+def run_blocking(work: Coroutine[Any, Any, T], stop: Callable[[BaseException], None] | None = None) -> T:
+    """Run *work* on an event loop of its own, and return its result.
 
-    *stop* is that of `in_a_thread`, where a loop is running in this thread already, as in a notebook.
+    In this thread, unless a loop is running in it already, as in a notebook: then by `run_in_thread`, with *stop*.
     """
     try:
         asyncio.get_running_loop()
     except RuntimeError:
-        return _on_new_loop(work)
-    return in_a_thread(work, stop or (lambda _: None))
+        return _run_on_new_loop(work)
+    return run_in_thread(work, stop or (lambda _: None))
 
 
-def in_a_thread(work: Coroutine[Any, Any, T], stop: Callable[[BaseException], None]) -> T:
-    """Run *work* as `blocking` does, in a thread of its own.
+def run_in_thread(work: Coroutine[Any, Any, T], stop: Callable[[BaseException], None]) -> T:
+    """Run *work* on an event loop in a thread of its own, and return its result.
 
-    What others raise into the waiting thread, such as KeyboardInterrupt or the time-out of an Airflow task, must
-    not end a coroutine that happens to run: *stop* is called with it, and again with the next one, and the last goes
-    on up once the work has ended.
+    An exception that is raised into the waiting thread, such as KeyboardInterrupt or the timeout of an Airflow task,
+    is passed to *stop* instead of ending *work* wherever it is. The last such exception is raised once *work* has
+    ended.
     """
     with ThreadPoolExecutor(1, thread_name_prefix="pipeline") as thread:
-        future: Future[T] = thread.submit(_on_new_loop, work)
+        future: Future[T] = thread.submit(_run_on_new_loop, work)
         interruption: BaseException | None = None
         while not future.done():
             try:
                 wait([future])
-            except BaseException as error:  # noqa: BLE001 - it is raised below
+            except BaseException as error:  # noqa: BLE001 - raised below
                 interruption = error
                 stop(error)
     if interruption is not None:
@@ -68,14 +69,14 @@ def in_a_thread(work: Coroutine[Any, Any, T], stop: Callable[[BaseException], No
     return future.result()
 
 
-def _on_new_loop(work: Coroutine[Any, Any, T]) -> T:
+def _run_on_new_loop(work: Coroutine[Any, Any, T]) -> T:
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         return runner.run(work)
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     try:
-        import uvloop  # noqa: PLC0415 - it does not exist everywhere
+        import uvloop  # noqa: PLC0415 - not available on every platform
     except ImportError:
         return None
     return uvloop.new_event_loop

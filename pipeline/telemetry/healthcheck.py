@@ -1,4 +1,4 @@
-"""Tells a health check that a run began and how it ended, in the way of healthchecks.io; the run never waits for it.
+"""Health check pings, as healthchecks.io expects them: a run reports its start and its end, and never depends on it.
 
 https://healthchecks.io/docs/http_api: a ping of URL/start, then of URL or of URL/fail, each with up to 100 KB of text.
 """
@@ -20,16 +20,16 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 PING_SECONDS = 5.0
-"""A ping may take about so long; a run that has ended waits so long for its last ping, and no longer."""
+"""Timeout of a ping; a run that has ended waits no longer for its last ping."""
 
-HURRY_SECONDS = 1.0
-"""How long it waits where somebody wants it to end: Airflow kills 5 s after it has asked, systemd may, too."""
+INTERRUPTED_PING_SECONDS = 1.0
+"""Timeout of the last ping of an interrupted run: Airflow kills 5 s after it has asked the run to end."""
 
 TAIL_LINES = 100
 
 
 class _Tail(logging.Handler):
-    """Keeps the last log lines."""
+    """The last log lines."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -41,22 +41,22 @@ class _Tail(logging.Handler):
 
 
 class HealthCheck:
-    """Pings one URL, in threads of its own; None pings nobody.
+    """The health check at one URL, pinged from threads of its own; None pings nothing.
 
     Attributes:
-        has_begun: Whether it was told that a run has begun.
+        has_started: Whether the start of a run was reported.
     """
 
     def __init__(self, url: str | None) -> None:
-        self.has_begun = False
+        self.has_started = False
         self._url = url
         self._tail = _Tail()
         self._first: Thread | None = None
 
     @contextmanager
     def listening(self) -> Iterator[None]:
-        """Remember what is logged while the block runs."""
-        if self._url is None:  # a handler of ours would silence Python's own last resort for warnings
+        """Keep the last lines that are logged while the block runs."""
+        if self._url is None:  # a handler, even an idle one, disables Python's own last resort for warnings
             yield
             return
         ours = logging.getLogger(OURS)
@@ -66,67 +66,70 @@ class HealthCheck:
         finally:
             ours.removeHandler(self._tail)
 
-    def begun(self) -> None:
-        """Tell that the run has begun."""
-        self.has_begun = True
+    def report_start(self) -> None:
+        """Report that a run has started."""
+        self.has_started = True
         self._first = self._ping("/start", "")
 
-    def done(self, result: "RunResult") -> None:
-        """Tell that the run has ended with *result*."""
-        said = f"{result.rows} rows, {result.ok} labelled, {result.failed} failed; {result.requests} requests"
+    def report_result(self, result: "RunResult") -> None:
+        """Report that the run has ended with *result*."""
+        text = f"{result.rows} rows, {result.ok} labelled, {result.failed} failed; {result.requests} requests"
         if result.exit_status:
-            said += "; more rows failed than limits.max_failed allows"
-        self._last_ping("/fail" if result.exit_status else "", said, PING_SECONDS)
+            text += "; more rows failed than limits.max_failed allows"
+        self._last_ping("/fail" if result.exit_status else "", text, PING_SECONDS)
 
-    def failed(self, error: BaseException) -> None:
-        """Tell that the run has ended with *error*."""
+    def report_failure(self, error: BaseException) -> None:
+        """Report that the run has ended with *error*."""
         failure = as_pipeline_error(error)
-        hurry = isinstance(failure, InterruptedRunError)
+        is_interrupted = isinstance(failure, InterruptedRunError)
         self._last_ping(
             "/fail",
             f"error: {one_line('; '.join(failure.problems))}",
-            HURRY_SECONDS if hurry else PING_SECONDS,
+            INTERRUPTED_PING_SECONDS if is_interrupted else PING_SECONDS,
         )
 
-    def _last_ping(self, place: str, said: str, seconds: float) -> None:
-        until = time.monotonic() + seconds
-        with suppress(KeyboardInterrupt):  # whoever is in a hurry need not wait: the run is over
+    def _last_ping(self, suffix: str, text: str, seconds: float) -> None:
+        deadline = time.monotonic() + seconds
+        with suppress(
+            KeyboardInterrupt
+        ):  # the run is over: whoever presses Ctrl-C need not wait for the ping
             if self._first is not None:
-                self._first.join(seconds / 2)  # in order, unless the first one hangs
-            thread = self._ping(place, "\n".join([*self._tail.lines, said]))
+                self._first.join(seconds / 2)  # pings arrive in order, unless the first one hangs
+            thread = self._ping(suffix, "\n".join([*self._tail.lines, text]))
             if thread is None:
                 return
-            thread.join(max(0.0, until - time.monotonic()))
+            thread.join(max(0.0, deadline - time.monotonic()))
             if thread.is_alive():
                 log.warning("notify.healthcheck_url: no answer in time; it may not know how the run ended")
 
-    def _ping(self, place: str, text: str) -> Thread | None:
+    def _ping(self, suffix: str, text: str) -> Thread | None:
         if self._url is None:
             return None
+        # A daemon, so that a server that hangs does not keep the process from exiting.
         thread = Thread(
-            target=_send, args=(self._url + place, text.encode()), name="pipeline-healthcheck", daemon=True
+            target=_send, args=(self._url + suffix, text.encode()), name="pipeline-healthcheck", daemon=True
         )
         thread.start()
         return thread
 
 
 def _send(url: str, content: bytes) -> None:
-    """Ping once, and once more if that fails: a night's name server is no reason for an alarm."""
-    from http.client import HTTPException  # noqa: PLC0415 - 30 ms for which no run waits
+    """Ping, and once more if that fails: a hiccup of the name server is no reason for an alarm."""
+    from http.client import HTTPException  # noqa: PLC0415 - 30 ms, in this thread
     from urllib.request import HTTPRedirectHandler, Request, build_opener  # noqa: PLC0415
 
-    class Stay(HTTPRedirectHandler):
+    class NoRedirects(HTTPRedirectHandler):
         def redirect_request(self, *_: object) -> None:
-            """Follow nobody elsewhere: the end of the log is for that address alone."""
+            """Follow no redirect: the end of the log is for the configured address only."""
 
-    opener = build_opener(Stay)
-    for last in (False, True):
+    opener = build_opener(NoRedirects)
+    for is_last in (False, True):
         try:
-            request = Request(url, content)  # noqa: S310 - http and https only, says the config
+            request = Request(url, content)  # noqa: S310 - the config allows http and https only
             with opener.open(request, timeout=PING_SECONDS) as reply:
                 reply.read(1)
         except (OSError, ValueError, HTTPException) as error:
-            if last:  # an error's text may hold the address
+            if is_last:  # names the error, as its text may hold the secret address
                 reason = getattr(error, "code", None) or type(getattr(error, "reason", error)).__name__
                 log.warning("notify.healthcheck_url: could not be told: %s", reason)
         else:
@@ -135,10 +138,7 @@ def _send(url: str, content: bytes) -> None:
 
 @contextmanager
 def reporting(url: str | None) -> Iterator[HealthCheck]:
-    """Tell the health check at *url*, if there is one, of an error that ends the block.
-
-    A run that never begins because another one has the output says nothing: that one tells how the job is.
-    """
+    """Report an error that ends the block to the health check at *url*, if there is one."""
     check = HealthCheck(url)
     if url is not None:
         hide([url])
@@ -146,9 +146,10 @@ def reporting(url: str | None) -> Iterator[HealthCheck]:
         try:
             yield check
         except LockedError as error:
-            if check.has_begun:
-                check.failed(error)
+            # A run that another one keeps from starting reports nothing: the other one reports how the job goes.
+            if check.has_started:
+                check.report_failure(error)
             raise
         except BaseException as error:
-            check.failed(error)
+            check.report_failure(error)
             raise

@@ -1,4 +1,4 @@
-"""A file in the state directory that tells of all runs of the command: when, what was unusual, how each ended."""
+"""The log file in the state directory: when the command ran, what was unusual, how each run ended."""
 
 import logging
 import os
@@ -12,47 +12,47 @@ from typing import Any
 
 from pipeline.telemetry.logs import LIBRARIES, OURS, JsonLines, one_line
 
-LARGEST_BYTES = 10 << 20
-KEPT_FILES = 5
-MOST_EARLY = 100
+MAX_BYTES = 10 << 20
+BACKUPS = 5
+MAX_EARLY_RECORDS = 100
 
 
 class _LogFile(WatchedFileHandler):
-    """A file for the owner's eyes; it is opened anew when somebody else has put it away."""
+    """A log file that only its owner can read; reopened when another run has rotated it."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(path, encoding="utf-8", delay=True)
-        self._is_lost = False
-        self._early: list[logging.LogRecord] = []
+        self._has_failed = False
+        self._early: list[logging.LogRecord] = []  # logged before the folder exists
 
     def _open(self) -> TextIOWrapper:
         return open(self.baseFilename, "a", encoding="utf-8", opener=_private)
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write the line of *record*, once there is a folder for it: a run makes its state when it begins."""
+        """Write *record* and the early ones before it, once a run has created its state directory."""
         self._early.append(record)
         try:
             while self._early:
                 super().emit(self._early[0])
                 del self._early[0]
         except (FileNotFoundError, NotADirectoryError):
-            del self._early[MOST_EARLY:]
-        except OSError:  # from opening; those from writing have come to `handleError` already
+            del self._early[MAX_EARLY_RECORDS:]
+        except OSError:  # from opening; `handleError` has had those from writing
             self._early.clear()
             self.handleError(record)
 
     def close(self) -> None:
-        """Close the file; what no disk takes any more has been told."""
+        """Close the file; a failure to write has been reported already."""
         with suppress(OSError):
             super().close()
 
-    def handleError(self, record: logging.LogRecord) -> None:  # noqa: ARG002, N802 - as logging has it
-        """Say once that there is no log file: that the disk is full is no reason to stop."""
-        if not self._is_lost:
-            self._is_lost = True
-            said = one_line(f"warning: {self.baseFilename}: is not written any more: {sys.exception()}")
-            with suppress(OSError, ValueError):  # nobody may read stderr either
-                sys.stderr.write(f"{said}\n")
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: ARG002, N802 - logging's signature
+        """Warn once that the log file is not written: a full disk is no reason to stop."""
+        if not self._has_failed:
+            self._has_failed = True
+            warning = one_line(f"warning: {self.baseFilename}: is not written any more: {sys.exception()}")
+            with suppress(OSError, ValueError):  # stderr may be closed, too
+                sys.stderr.write(f"{warning}\n")
 
 
 def _private(path: str, flags: int) -> int:
@@ -60,16 +60,16 @@ def _private(path: str, flags: int) -> int:
 
 
 @contextmanager
-def kept(path: Path, **facts: Any) -> Iterator[logging.Logger]:
-    """Keep log lines as JSON in the file at *path*, too, while the block runs; each says *facts*.
+def log_file(path: Path, **facts: Any) -> Iterator[logging.Logger]:
+    """Write log lines as JSON to the file at *path*, too, while the block runs; each line has *facts*.
 
-    A file that has grown past 10 MiB is put away before: `log.jsonl.1` is the last one, 5 are kept. A run writes a
-    line every half minute and one for each thing that is unusual, so that one run cannot fill a disk.
+    A file larger than 10 MiB is rotated first: `log.jsonl.1` is the newest of 5 old ones. It is not rotated later, as
+    no run fills a disk: it logs a line every half minute, and one for each unusual event.
 
     Yields:
-        A logger for what only the file is told.
+        A logger that writes to the file only.
     """
-    _put_away(path)
+    _rotate(path)
     handler = _LogFile(path)
     handler.setFormatter(JsonLines(facts))
     own = logging.getLogger(f"{OURS}-log-file")
@@ -87,14 +87,14 @@ def kept(path: Path, **facts: Any) -> Iterator[logging.Logger]:
         handler.close()
 
 
-def _put_away(path: Path) -> None:
-    """Number old files up. Two runs that do it at once may lose an old file, and never a line of tonight's."""
-    files = [path, *(path.with_name(f"{path.name}.{number}") for number in range(1, KEPT_FILES + 1))]
+def _rotate(path: Path) -> None:
+    """Rotate the old log files. Concurrent runs may lose an old file, but no current line."""
+    files = [path, *(path.with_name(f"{path.name}.{number}") for number in range(1, BACKUPS + 1))]
     try:
-        if path.stat().st_size < LARGEST_BYTES:
+        if path.stat().st_size < MAX_BYTES:
             return
         for older, newer in reversed(list(zip(files[1:], files[:-1], strict=True))):
             if newer.exists():
                 newer.replace(older)
     except OSError:
-        return  # there is none yet, or another run has just put it away; all else will be told when it is opened
+        return  # there is no file yet, or another run has just rotated it; opening it reports all else

@@ -1,4 +1,4 @@
-"""Who watches a run: a person at a terminal, a log file, or nobody."""
+"""Progress of a run, and its watchers: a bar on a terminal, log lines, both, or none."""
 
 import logging
 import sys
@@ -22,13 +22,13 @@ class Progress:
 
     Attributes:
         rows: Rows of the input.
-        done: Rows whose part is written.
-        failed: Rows among the done ones that have text and no labels.
-        reused: Prompts answered from earlier runs.
-        in_flight: Requests on their way.
-        waiting: Whether the endpoint is away and the run waits for it.
+        done: Rows that are labelled.
+        failed: Rows in written parts that have text but no labels.
+        reused: Prompts whose answer an earlier run has paid for.
+        in_flight: Requests in flight.
+        waiting: Whether the run waits for an endpoint that is away.
         requests: Requests sent by this execution.
-        retries: Those that had to be repeated.
+        retries: How many of them were repetitions.
         tokens: Tokens billed to this execution.
         cost_usd: US dollars spent by the run; None where no price is known.
     """
@@ -45,7 +45,7 @@ class Progress:
     cost_usd: float | None = None
 
     def facts(self) -> dict[str, str]:
-        """Return what is worth showing beside the rows."""
+        """Return what to show besides the rows."""
         facts = {"reused": f"{self.reused:,}", "failed": f"{self.failed:,}", "in flight": str(self.in_flight)}
         facts["tokens"] = f"{self.tokens:,}"
         if self.cost_usd is not None:
@@ -56,21 +56,22 @@ class Progress:
 
 
 Look = Callable[[], Progress]
+"""Returns the progress at the time of the call."""
 
 
 class Watcher(Protocol):
-    """Shows progress while a block runs."""
+    """Shows the progress of a run while a block runs."""
 
     def watching(self, look: Look) -> AbstractAsyncContextManager[None]:
-        """Show what *look* returns, now and then, until the block ends."""
+        """Show what *look* returns, repeatedly, until the block ends."""
 
 
 class Silent:
-    """Shows nothing."""
+    """A watcher that shows nothing."""
 
     @asynccontextmanager
     async def watching(self, look: Look) -> AsyncIterator[None]:  # noqa: ARG002 - the protocol's signature
-        """Do nothing."""
+        """Run the block."""
         yield
 
 
@@ -79,7 +80,7 @@ class Bar:
 
     @asynccontextmanager
     async def watching(self, look: Look) -> AsyncIterator[None]:
-        """Keep a bar on the terminal until the block ends."""
+        """Show the bar until the block ends."""
         from tqdm import tqdm  # noqa: PLC0415 - only a terminal needs it
 
         bar: tqdm[Any] = tqdm(
@@ -102,7 +103,7 @@ class Tee:
 
     @asynccontextmanager
     async def watching(self, look: Look) -> AsyncIterator[None]:
-        """Let both watch until the block ends."""
+        """Show progress with both until the block ends."""
         async with self._one.watching(look), self._other.watching(look):
             yield
 
@@ -112,26 +113,27 @@ class Log:
 
     @asynccontextmanager
     async def watching(self, look: Look) -> AsyncIterator[None]:
-        """Log until the block ends."""
-        async with _every(LOG_SECONDS, lambda: _tell(look())):
+        """Log progress until the block ends."""
+        async with _every(LOG_SECONDS, lambda: _log(look())):
             yield
-        _tell(look())
+        _log(look())
 
 
 def _draw(bar: "tqdm[Any]", progress: Progress) -> None:
-    with suppress(OSError):  # a terminal that has gone away is no reason to stop
+    with suppress(OSError):  # the terminal may be gone, which is no reason to stop
         bar.set_postfix(progress.facts(), refresh=False)
         bar.update(progress.done - bar.n)
 
 
-def _tell(progress: Progress) -> None:
+def _log(progress: Progress) -> None:
     facts = ", ".join(f"{value} {name}" for name, value in progress.facts().items())
     log.info("%s of %s rows done: %s", f"{progress.done:,}", f"{progress.rows:,}", facts)
 
 
 @asynccontextmanager
 async def _every(seconds: float, show: Callable[[], None]) -> AsyncIterator[None]:
-    import asyncio  # noqa: PLC0415 - whoever watches a finished job does not wait for it
+    """Call *show* every so many *seconds* until the block ends."""
+    import asyncio  # noqa: PLC0415 - a finished job, which nobody needs to watch, must not wait for it
 
     async def repeat() -> None:
         while True:

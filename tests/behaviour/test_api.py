@@ -89,32 +89,6 @@ def test_signal_handlers_are_touched_only_if_asked_for_and_are_put_back(
         signal.signal(signal.SIGHUP, hang_up)
 
 
-IGNORED = """
-import asyncio, os, signal
-from pipeline import Stop
-signal.signal(signal.SIGHUP, signal.SIG_IGN)
-async def main():
-    stop = Stop()
-    with stop.on_signals():
-        os.kill(os.getpid(), signal.SIGHUP)
-        await asyncio.sleep(0.05)
-        print(stop.reason)
-        os.kill(os.getpid(), signal.SIGTERM)
-        await stop.requested.wait()
-        print(stop.reason.exit_status)
-    print(signal.getsignal(signal.SIGHUP) is signal.SIG_IGN)
-asyncio.run(main())
-"""
-
-
-@pytest.mark.usefixtures("tmp_path")
-def test_a_run_under_nohup_goes_on_when_the_terminal_goes() -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", IGNORED], env=environment(), capture_output=True, text=True, check=True
-    )
-    assert done.stdout.split() == ["None", "75", "True"]
-
-
 @pytest.mark.parametrize("error", [KeyboardInterrupt, TimeoutError])
 def test_what_is_raised_into_the_waiting_thread_stops_the_run_gently_and_is_passed_on(
     job: JobFiles, server: Simulator, error: type[BaseException]
@@ -171,15 +145,6 @@ def test_another_thread_can_ask_a_run_to_stop_even_before_it_begins(job: JobFile
     with pytest.raises(pipeline.PipelineError, match="no more today"):
         pipeline.run(job.config(), stop=stop)
     assert server.requests == 0
-
-
-async def test_the_first_reason_to_stop_stays_and_a_signal_after_it_is_a_hurry() -> None:
-    stop = Stop()
-    with stop.after(0.01):
-        await stop.requested.wait()
-    stop.signal("SIGTERM")
-    assert "limits.max_runtime: 0.01 s" in str(stop.reason)
-    assert stop.hurried.is_set()
 
 
 def test_two_runs_in_two_threads_share_a_ledger(small: JobFiles, server: Simulator) -> None:

@@ -108,10 +108,10 @@ def test_the_log_file_tells_of_each_run_and_is_for_the_owners_eyes(nightly: JobF
 def test_a_log_file_that_has_grown_is_put_away_and_five_are_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(logfile, "LARGEST_BYTES", 1)
+    monkeypatch.setattr(logfile, "MAX_BYTES", 1)
     path = tmp_path / "log.jsonl"
     for night in range(8):
-        with logfile.kept(path, night=night) as log:
+        with logfile.log_file(path, night=night) as log:
             log.info("begins")
     files = sorted(tmp_path.iterdir())
     assert [file.name for file in files] == ["log.jsonl", *(f"log.jsonl.{number}" for number in range(1, 6))]
@@ -130,7 +130,7 @@ def test_a_disk_that_fills_while_the_log_is_written_is_told_once(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(logfile, "_private", lambda _path, flags: os.open("/dev/full", flags))
-    with logfile.kept(tmp_path / "log.jsonl") as log:
+    with logfile.log_file(tmp_path / "log.jsonl") as log:
         log.info("one")
         log.info("two")
     assert capsys.readouterr().err.count("No space left on device") == 1
@@ -138,7 +138,7 @@ def test_a_disk_that_fills_while_the_log_is_written_is_told_once(
 
 def test_somebody_elses_logging_is_left_as_it_was(nightly: JobFiles) -> None:
     before = list(logging.getLogger("pipeline").handlers)
-    with logfile.kept(nightly.folder / "log.jsonl"):
+    with logfile.log_file(nightly.folder / "log.jsonl"):
         pass
     assert logging.getLogger("pipeline").handlers == before
 

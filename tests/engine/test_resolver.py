@@ -1,4 +1,4 @@
-"""The desk: no key is asked twice, whoever needs it and whenever."""
+"""The resolver: no key is asked twice, however many chunks need it and whenever."""
 
 import asyncio
 from collections.abc import Sequence
@@ -34,11 +34,11 @@ class Model:
         return [key for key, _ in self.asked]
 
 
-class Office:
-    """A desk with its ledger and its model."""
+class Bench:
+    """A resolver with its ledger and its model."""
 
-    def __init__(self, ledger: Ledger, desk: Resolver, model: Model) -> None:
-        self.ledger, self.desk, self.model = ledger, desk, model
+    def __init__(self, ledger: Ledger, resolver: Resolver, model: Model) -> None:
+        self.ledger, self.resolver, self.model = ledger, resolver, model
 
     async def arrive(self, *answers: Answer) -> None:
         for each in answers:
@@ -59,16 +59,23 @@ def parser(tmp_path: Path) -> Parser:
 
 
 @pytest.fixture
-async def office(tmp_path: Path, parser: Parser):
-    async for each in _office(tmp_path, parser):
+async def bench(tmp_path: Path, parser: Parser):
+    async for each in _bench(tmp_path, parser):
         yield each
 
 
-async def _office(folder: Path, parser: Parser, retry: Sequence[Status] = ()):
+async def _bench(folder: Path, parser: Parser, retry: Sequence[Status] = ()):
     model = Model()
-    desk = Resolver(parser, "run-2", retry=retry, dispatcher=model.open)  # type: ignore[arg-type]
-    async with Ledger.open(folder, on_durable=desk.durable, on_failure=print) as desk.ledger:
-        yield Office(desk.ledger, desk, model)
+    resolver = Resolver(parser, "run-2", retry=retry, open_dispatcher=model.open)  # type: ignore[arg-type]
+    async with Ledger.open(folder, on_durable=resolver.on_durable, on_failure=print) as resolver.ledger:
+        yield Bench(resolver.ledger, resolver, model)
+
+
+async def paid_for(folder: Path, *answers: Answer) -> None:
+    """Put *answers* into the ledger, as an earlier execution does."""
+    async with Ledger.open(folder, on_durable=list, on_failure=print) as ledger:
+        for each in answers:
+            await ledger.append(each)
 
 
 def meanings(answered: Answered) -> dict[bytes, Outcome]:
@@ -81,60 +88,58 @@ def mine(number: int, **changes: object) -> Answer:
     return answer(number, **{"run": "run-2", **changes})
 
 
-async def test_a_key_is_asked_once_however_many_rows_and_chunks_need_it(office: Office) -> None:
+async def test_a_key_is_asked_once_however_many_rows_and_chunks_need_it(bench: Bench) -> None:
     chunks = [[prompt(1), prompt(2), prompt(1), None], [prompt(2), prompt(3)]]
     async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(office.desk.answers(prompts(*chunk))) for chunk in chunks]
-        await office.until_asked(3)
-        assert sorted(office.model.keys) == sorted([key(1), key(2), key(3)])
-        await office.arrive(mine(2))
+        tasks = [group.create_task(bench.resolver.resolve(prompts(*chunk))) for chunk in chunks]
+        await bench.until_asked(3)
+        assert sorted(bench.model.keys) == sorted([key(1), key(2), key(3)])
+        await bench.arrive(mine(2))
         await asyncio.sleep(0.01)
         assert not any(task.done() for task in tasks)
-        await office.arrive(mine(1), mine(3))
+        await bench.arrive(mine(1), mine(3))
     assert [set(meanings(task.result())) for task in tasks] == [{key(1), key(2)}, {key(2), key(3)}]
-    assert len(office.model.asked) == 3
+    assert len(bench.model.asked) == 3
 
 
-async def test_a_durable_answer_is_never_asked_again_and_counts_as_reused(office: Office) -> None:
-    await office.ledger.append(answer(1))
-    office.desk._pending.clear()
-    office.ledger._on_durable = lambda _: None
-    await office.ledger.flush()
-    found = await office.desk.answers(prompts(prompt(1)))
-    assert meanings(found)[key(1)].labels == ("games",)
-    assert (office.model.opened, office.desk.reused) == (0, 1)
+async def test_a_durable_answer_is_never_asked_again_and_counts_as_reused(
+    tmp_path: Path, parser: Parser
+) -> None:
+    await paid_for(tmp_path, answer(1))
+    async for bench in _bench(tmp_path, parser):
+        found = await bench.resolver.resolve(prompts(prompt(1)))
+        assert meanings(found)[key(1)].labels == ("games",)
+        assert (bench.model.opened, bench.resolver.reused) == (0, 1)
 
 
-async def test_a_chunk_without_text_needs_neither_ledger_nor_model(office: Office) -> None:
-    assert len(await office.desk.answers(prompts(None, None))) == 0
-    assert office.model.opened == 0
+async def test_a_chunk_without_text_needs_neither_ledger_nor_model(bench: Bench) -> None:
+    assert len(await bench.resolver.resolve(prompts(None, None))) == 0
+    assert bench.model.opened == 0
 
 
 async def test_chunks_that_need_the_same_known_answers_at_once_all_get_them(
     tmp_path: Path, parser: Parser
 ) -> None:
-    async with Ledger.open(tmp_path, on_durable=list, on_failure=print) as ledger:
-        for each in (answer(1), mine(2), answer(3)):
-            await ledger.append(each)
-    async for office in _office(tmp_path, parser):
+    await paid_for(tmp_path, answer(1), mine(2), answer(3))
+    async for bench in _bench(tmp_path, parser):
         async with asyncio.timeout(5):
             first, second = await asyncio.gather(
-                office.desk.answers(prompts(prompt(1), prompt(2))),
-                office.desk.answers(prompts(prompt(2), prompt(1), prompt(3))),
+                bench.resolver.resolve(prompts(prompt(1), prompt(2))),
+                bench.resolver.resolve(prompts(prompt(2), prompt(1), prompt(3))),
             )
         assert set(meanings(first)) == {key(1), key(2)}
         assert set(meanings(second)) == {key(1), key(2), key(3)}
-        assert office.desk.reused == 2  # not what this run itself has paid for
-        assert (office.desk.answered, office.desk._pending, office.desk._followers) == (0, {}, {})
+        assert bench.resolver.reused == 2  # not what this run itself has paid for
+        assert bench.resolver.answered == 0
 
 
-async def test_an_invalid_answer_is_asked_once_more_and_the_second_is_the_last_word(office: Office) -> None:
-    waiting = asyncio.create_task(office.desk.answers(prompts(prompt(1))))
-    await office.until_asked(1)
+async def test_an_invalid_answer_is_asked_once_more_and_the_second_is_the_last_word(bench: Bench) -> None:
+    waiting = asyncio.create_task(bench.resolver.resolve(prompts(prompt(1))))
+    await bench.until_asked(1)
     first = mine(1, text='{"label": "nonsense"}')
-    await office.arrive(first)
-    assert office.model.asked == [(key(1), None), (key(1), first)]
-    await office.arrive(mine(1, text='{"label": "rubbish"}', asks=2))
+    await bench.arrive(first)
+    assert bench.model.asked == [(key(1), None), (key(1), first)]
+    await bench.arrive(mine(1, text='{"label": "rubbish"}', asks=2))
     assert meanings(await waiting)[key(1)].status is Status.INVALID
 
 
@@ -142,13 +147,12 @@ async def test_after_a_crash_an_invalid_answer_that_was_asked_once_is_asked_once
     tmp_path: Path, parser: Parser
 ) -> None:
     first = mine(1, text="nonsense")
-    async with Ledger.open(tmp_path, on_durable=list, on_failure=print) as ledger:
-        await ledger.append(first)
-    async for office in _office(tmp_path, parser):
-        waiting = asyncio.create_task(office.desk.answers(prompts(prompt(1))))
-        await office.until_asked(1)
-        assert office.model.asked == [(key(1), first)]
-        await office.arrive(mine(1, asks=2))
+    await paid_for(tmp_path, first)
+    async for bench in _bench(tmp_path, parser):
+        waiting = asyncio.create_task(bench.resolver.resolve(prompts(prompt(1))))
+        await bench.until_asked(1)
+        assert bench.model.asked == [(key(1), first)]
+        await bench.arrive(mine(1, asks=2))
         assert meanings(await waiting)[key(1)].status is Status.OK
 
 
@@ -156,25 +160,27 @@ async def test_after_a_crash_an_invalid_answer_that_was_asked_once_is_asked_once
 async def test_a_retry_asks_afresh_for_what_earlier_runs_paid_for_only(
     tmp_path: Path, parser: Parser, run: str, asks: int
 ) -> None:
-    async with Ledger.open(tmp_path, on_durable=list, on_failure=print) as ledger:
-        await ledger.append(answer(1, run=run, text=None, status=Status.FILTERED, error="filtered"))
-        await ledger.append(answer(2, run=run))
-    async for office in _office(tmp_path, parser, retry=[Status.FILTERED]):
-        waiting = asyncio.create_task(office.desk.answers(prompts(prompt(1), prompt(2))))
+    filtered = answer(1, run=run, text=None, status=Status.FILTERED, error="filtered")
+    await paid_for(tmp_path, filtered, answer(2, run=run))
+    async for bench in _bench(tmp_path, parser, retry=[Status.FILTERED]):
+        waiting = asyncio.create_task(bench.resolver.resolve(prompts(prompt(1), prompt(2))))
         if asks:
-            await office.until_asked(1)
-            assert office.model.asked == [(key(1), None)]
-            await office.arrive(mine(1))
+            await bench.until_asked(1)
+            assert bench.model.asked == [(key(1), None)]
+            await bench.arrive(mine(1))
         found = meanings(await waiting)
         assert found[key(1)].status is (Status.OK if asks else Status.FILTERED)
-        assert len(office.model.asked) == asks
+        assert len(bench.model.asked) == asks
 
 
-async def test_nothing_is_held_once_all_are_answered(office: Office) -> None:
-    waiting = asyncio.create_task(office.desk.answers(prompts(*map(prompt, range(100)))))
-    await office.until_asked(100)
-    await office.arrive(*(mine(n) for n in range(60)))
-    assert office.desk.answered == 60
-    await office.arrive(*(mine(n) for n in range(60, 100)))
+async def test_nothing_is_held_once_all_are_answered(bench: Bench) -> None:
+    every = prompts(*map(prompt, range(100)))
+    waiting = asyncio.create_task(bench.resolver.resolve(every))
+    await bench.until_asked(100)
+    await bench.arrive(*(mine(n) for n in range(60)))
+    assert bench.resolver.answered == 60
+    await bench.arrive(*(mine(n) for n in range(60, 100)))
     await waiting
-    assert (office.desk.answered, office.desk._pending) == (0, {})
+    assert bench.resolver.answered == 0
+    async with asyncio.timeout(5):  # a key that is still claimed would be waited for
+        assert len(await bench.resolver.resolve(every)) == len(bench.model.asked) == 100

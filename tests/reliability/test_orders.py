@@ -203,15 +203,18 @@ class Model:
 async def test_no_answer_slips_in_between_look_up_and_claim(tmp_path: Path, job: JobFiles) -> None:
     job.table(["text"])
     model = Model()
-    desk = Resolver(Parser(job.config().task), "run-1", retry=(), dispatcher=model.open)  # type: ignore[arg-type]
-    async with Late.open(tmp_path, on_durable=desk.durable, on_failure=print) as ledger, asyncio.timeout(5):
-        desk.ledger = ledger
+    resolver = Resolver(Parser(job.config().task), "run-1", retry=(), open_dispatcher=model.open)  # type: ignore[arg-type]
+    async with (
+        Late.open(tmp_path, on_durable=resolver.on_durable, on_failure=print) as ledger,
+        asyncio.timeout(5),
+    ):
+        resolver.ledger = ledger
         same = prompts(prompt(1))
-        first = asyncio.create_task(desk.answers(same))
+        first = asyncio.create_task(resolver.resolve(same))
         while not model.asked:  # noqa: ASYNC110 - there is no event to wait for
             await asyncio.sleep(0)
         Late.arriving.append(answer(1))
-        for answered in (await desk.answers(same), await first):
+        for answered in (await resolver.resolve(same), await first):
             assert answered.columns()[KEY] == [key(1)]
     assert model.asked == [key(1)]
 

@@ -23,7 +23,7 @@ def lock_in(folder: Path) -> Lock:
 def test_a_lock_is_there_as_long_as_it_is_taken_and_names_its_holder(tmp_path: Path) -> None:
     lock = lock_in(tmp_path)
     assert lock.holder() is None
-    with lock.taken():
+    with lock.held():
         lock.ensure_held()
         assert lock.holder() == ME
         assert lock.path.read_text() == ME
@@ -32,8 +32,8 @@ def test_a_lock_is_there_as_long_as_it_is_taken_and_names_its_holder(tmp_path: P
 
 
 def test_a_second_one_is_turned_away_with_the_name_of_the_first_and_of_the_output(tmp_path: Path) -> None:
-    with lock_in(tmp_path).taken():
-        with pytest.raises(LockedError) as caught, lock_in(tmp_path).taken():
+    with lock_in(tmp_path).held():
+        with pytest.raises(LockedError) as caught, lock_in(tmp_path).held():
             pass
         assert str(caught.value) == f"{tmp_path}/out.parquet: in use by {ME}; wait for it, or end it"
         assert lock_in(tmp_path).holder() == ME
@@ -50,7 +50,7 @@ def test_a_file_that_is_removed_between_opening_and_locking_is_made_again(
         lock_file(handle, how)
 
     monkeypatch.setattr(fcntl, "flock", locked_too_late)
-    with lock.taken():
+    with lock.held():
         lock.ensure_held()
 
 
@@ -58,7 +58,7 @@ def test_what_a_killed_holder_has_left_is_taken_over(tmp_path: Path) -> None:
     (tmp_path / "lock").write_text("process 1 on a machine with a very long name")
     lock = lock_in(tmp_path)
     assert lock.holder() is None
-    with lock.taken():
+    with lock.held():
         assert lock.path.read_text() == ME
 
 
@@ -69,10 +69,10 @@ def test_a_lock_that_another_user_has_names_its_holder(tmp_path: Path) -> None:
             folder.chmod(0o755)
     before = os.umask(0o022)
     try:
-        with Lock(tmp_path / "lock", tmp_path / "out.parquet", "output.path", mode=0o666).taken():
+        with Lock(tmp_path / "lock", tmp_path / "out.parquet", "output.path", mode=0o666).held():
             os.seteuid(65534)
             try:
-                with pytest.raises(LockedError, match=f"in use by {ME}"), lock_in(tmp_path).taken():
+                with pytest.raises(LockedError, match=f"in use by {ME}"), lock_in(tmp_path).held():
                     pass
             finally:
                 os.seteuid(0)
@@ -107,7 +107,7 @@ def test_a_holder_notices_that_the_lock_was_taken_away(tmp_path: Path, take_away
     folder = tmp_path / "folder"
     folder.mkdir()
     lock = lock_in(folder)
-    with lock.taken():
+    with lock.held():
         take_away(lock)
         with pytest.raises(LockedError, match=r"out\.parquet: this run's lock .*/lock was moved or removed"):
             lock.ensure_held()
@@ -115,10 +115,10 @@ def test_a_holder_notices_that_the_lock_was_taken_away(tmp_path: Path, take_away
 
 def test_whoever_has_it_now_is_named_and_keeps_it(tmp_path: Path) -> None:
     first, second = lock_in(tmp_path), lock_in(tmp_path)
-    having = first.taken()
+    having = first.held()
     having.__enter__()
     first.path.unlink()
-    with second.taken():
+    with second.held():
         with pytest.raises(LockedError, match=f"{ME} has the output now"):
             first.ensure_held()
         having.__exit__(None, None, None)
@@ -127,7 +127,7 @@ def test_whoever_has_it_now_is_named_and_keeps_it(tmp_path: Path) -> None:
 
 def test_what_fails_after_the_lock_was_lost_fails_for_that_reason(tmp_path: Path) -> None:
     def fail() -> None:
-        with lock_in(tmp_path).taken():
+        with lock_in(tmp_path).held():
             (tmp_path / "lock").unlink()
             raise DiskError("7 paid answers were saved to /tmp/x")
 
@@ -136,7 +136,7 @@ def test_what_fails_after_the_lock_was_lost_fails_for_that_reason(tmp_path: Path
 
 
 def test_what_fails_with_the_lock_in_hand_fails_as_it_does(tmp_path: Path) -> None:
-    with pytest.raises(DiskError, match="full"), lock_in(tmp_path).taken():
+    with pytest.raises(DiskError, match="full"), lock_in(tmp_path).held():
         raise DiskError("full")
 
 
@@ -150,7 +150,7 @@ def test_a_lock_that_cannot_be_made_is_named(tmp_path: Path, kind: str) -> None:
         lock.path.mkdir()
     with (
         pytest.raises(CannotCreateError, match=r"/lock: cannot be written: .*check output\.path"),
-        lock.taken(),
+        lock.held(),
     ):
         pass
     assert kind != "a link" or (tmp_path / "victim").read_text() == "precious"
@@ -164,7 +164,7 @@ from pipeline.system.lock import Lock
 folder, number = Path(sys.argv[1]), 0
 while number < 150:
     try:
-        with Lock(folder / "lock", folder, "output.path").taken():
+        with Lock(folder / "lock", folder, "output.path").held():
             count = int((folder / "count").read_text())
             time.sleep(0.0001)
             (folder / "count").write_text(str(count + 1))
@@ -202,7 +202,7 @@ def test_whoever_only_looks_turns_nobody_away(tmp_path: Path) -> None:
         looking.stdout.readline()
         try:
             for _ in range(200):
-                with lock_in(tmp_path).taken():
+                with lock_in(tmp_path).held():
                     pass
         finally:
             (tmp_path / "end").touch()

@@ -40,12 +40,12 @@ def heaps(path: Path, prepare: str) -> int:
 
 
 def test_all_threads_of_a_run_in_a_process_of_our_own_share_a_heap(tmp_path: Path) -> None:
-    count = heaps(tmp_path / "info", "memory.own_process(); memory.keep_no_free_memory()")
+    count = heaps(tmp_path / "info", "memory.claim_process(); memory.limit_free_memory()")
     assert count <= 2  # pyarrow has made one when it was loaded
 
 
 def test_in_somebody_elses_process_threads_keep_their_heaps(tmp_path: Path) -> None:
-    assert heaps(tmp_path / "info", "import pyarrow; memory.own_process(); memory.keep_no_free_memory()") >= 4
+    assert heaps(tmp_path / "info", "import pyarrow; memory.claim_process(); memory.limit_free_memory()") >= 4
 
 
 RESIDENT = """
@@ -58,8 +58,8 @@ def resident() -> float:
 """
 
 POLARS = """
-memory.own_process()
-memory.keep_no_free_memory()
+memory.claim_process()
+memory.limit_free_memory()
 import polars
 before = resident()
 series = polars.Series(range(4_000_000))
@@ -79,7 +79,7 @@ for block in blocks:
 for block in blocks[:-1]:  # the last one holds them all
     libc.free(block)
 assert resident() > before + 40
-memory.give_back()
+memory.trim_heap()
 print(resident() - before)
 """
 

@@ -1,12 +1,13 @@
-"""Reading ahead keeps its distance, hands errors on and leaves nothing behind."""
+"""Prefetching, on the event loop and without one: in order, so many items ahead, and nothing is left behind."""
 
 import asyncio
 import threading
+import weakref
 from contextlib import aclosing
 
 import pytest
 
-from pipeline.system.prefetch import prefetch
+from pipeline.system.prefetch import SYNC_DEPTH, prefetch, prefetch_sync
 
 
 class Counter:
@@ -31,7 +32,7 @@ class Counter:
         return [thread for thread in self.threads if thread.is_alive()]
 
 
-async def is_final():
+async def settle():
     """Give the thread every chance to run ahead."""
     for _ in range(50):
         await asyncio.sleep(0.001)
@@ -45,15 +46,15 @@ async def test_items_come_in_order_and_from_one_other_thread():
     assert source.closed
 
 
-@pytest.mark.parametrize("ahead", [1, 2, 5])
-async def test_at_most_so_many_items_wait(ahead):
+@pytest.mark.parametrize("depth", [1, 2, 5])
+async def test_at_most_so_many_items_wait(depth):
     source = Counter()
-    async with aclosing(prefetch(source.items(), ahead)) as items:
+    async with aclosing(prefetch(source.items(), depth)) as items:
         given = 0
         async for _ in items:
             given += 1
-            await is_final()
-            assert source.taken == given + ahead
+            await settle()
+            assert source.taken == given + depth
             if given == 5:
                 break
 
@@ -63,7 +64,7 @@ async def test_closing_early_closes_the_iterator_and_ends_the_thread():
     async with aclosing(prefetch(source.items())) as items:
         assert await anext(items) == 0
     assert source.closed
-    await is_final()
+    await settle()
     assert not source.threads_alive()
 
 
@@ -74,7 +75,7 @@ async def test_an_exception_comes_out_after_the_items_before_it():
     with pytest.raises(RuntimeError, match="broken"):
         await anext(items)
     assert source.closed
-    await is_final()
+    await settle()
     assert not source.threads_alive()
 
 
@@ -99,7 +100,7 @@ async def test_cancelling_the_consumer_closes_the_iterator_once_its_step_is_done
     task = asyncio.create_task(consume())
     await asyncio.to_thread(started.wait, 10)
     task.cancel()
-    await is_final()
+    await settle()
     assert not closed.is_set()
     go_on.set()
     with pytest.raises(asyncio.CancelledError):
@@ -109,4 +110,50 @@ async def test_cancelling_the_consumer_closes_the_iterator_once_its_step_is_done
 
 
 async def test_an_iterator_without_close_is_fine():
-    assert [item async for item in prefetch(iter([1, 2]), ahead=5)] == [1, 2]
+    assert [item async for item in prefetch(iter([1, 2]), depth=5)] == [1, 2]
+
+
+def test_without_an_event_loop_items_come_in_order_and_from_one_other_thread():
+    source = Counter(stop=50)
+    assert list(prefetch_sync(source.items())) == list(range(50))
+    assert len(source.threads) == 1
+    assert threading.current_thread() not in source.threads
+    assert not source.threads_alive()
+
+
+def test_without_an_event_loop_at_most_so_many_items_wait():
+    source = Counter()
+    items = prefetch_sync(source.items())
+    next(items)
+    items.close()  # waits for the thread
+    assert source.taken == 1 + SYNC_DEPTH
+    assert not source.threads_alive()
+
+
+def test_without_an_event_loop_an_exception_comes_out_after_the_items_before_it():
+    source = Counter(fail_at=3)
+    items = prefetch_sync(source.items())
+    assert [next(items), next(items), next(items)] == [0, 1, 2]
+    with pytest.raises(RuntimeError, match="broken"):
+        next(items)
+    assert not source.threads_alive()
+
+
+class Item:
+    """Something that a weak reference can be had of."""
+
+
+def test_without_an_event_loop_an_item_is_not_kept_until_the_next_one_is_there():
+    seen, is_gone = [], threading.Event()
+
+    def items():
+        yield Item()
+        yield is_gone.wait(10)
+
+    for item in prefetch_sync(items()):
+        if isinstance(item, Item):
+            seen.append(weakref.ref(item, lambda _: is_gone.set()))
+        else:
+            assert item, "the first item is still there"
+        del item
+    assert len(seen) == 1

@@ -1,8 +1,8 @@
-"""The embedded model: a text gets the label whose description lies nearest to it.
+"""The embedded model: a text gets the label whose description is nearest to it in the embedding space.
 
-Needs the extra `local`; nothing imports this module before it is used.
+Needs the extra `local`, so this module is imported on use only.
 
-The figures below were found on 480 package descriptions of eight sections, none of them in `data/sample`.
+The figures below were measured on 480 package descriptions of eight sections, none of which are in `data/sample`.
 """
 
 import os
@@ -16,23 +16,23 @@ from numpy.typing import NDArray
 from pipeline.servers.embedded.question import Choices, Question
 
 TEMPERATURE = 0.0075
-"""What a difference of cosines is divided by to become log odds.
+"""Divides a difference of cosines to give log odds.
 
-It minimises the cross entropy: the mean confidence is then 0.82 where 0.83 of the labels are right.
+This value minimises the cross entropy: the mean confidence is 0.82, and 0.83 of the labels are right.
 """
 
 SHARE_OF_BEST = 0.5
-"""Of several labels, those stay that are at least this likely compared with the likeliest."""
+"""A further label is chosen if its probability is at least this share of the likeliest label's."""
 
 EXAMPLES_IN_A_DESCRIPTION = 4
 """How many examples of a label weigh as much as its description.
 
-0.83 right without examples, 0.84 with one of each label, 0.86 with four. Where a label has no example,
-none is used: texts lie nearer to texts than to descriptions, and the labels with examples would win always.
+0.83 are right without examples, 0.84 with one of each label, 0.86 with four. If any label has no example, none is
+used: texts are nearer to texts than to descriptions, and the labels with examples would always win.
 """
 
 MAX_TASKS = 8
-"""How many tasks' labels are remembered."""
+"""How many tasks' label vectors are cached."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +41,8 @@ class Found:
 
     Attributes:
         labels: The labels with their probabilities in 0..1, the likeliest first.
-        prompt_tokens: Tokens of the text and of everything that describes the labels, as the model counts.
-        cached_tokens: The part of them that was known from an earlier question.
+        prompt_tokens: Tokens of the text and of everything that describes the labels, as the model counts them.
+        cached_tokens: Those among them that were cached from an earlier question.
     """
 
     labels: tuple[tuple[str, float], ...]
@@ -52,7 +52,7 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class _Anchors:
-    """Where the labels lie: one unit vector each, and the tokens that it took to place them."""
+    """The labels as unit vectors, and the tokens that embedding them took."""
 
     vectors: NDArray[np.float32]
     tokens: int
@@ -61,16 +61,15 @@ class _Anchors:
 class LocalModel:
     """multilingual-e5-small with 4-bit weights, in this process.
 
-    Not safe for use by several threads at once. Equal questions get equal answers, alone or in a batch.
+    Not thread-safe. Equal questions get equal answers, alone or in a batch.
     """
 
     def __init__(self) -> None:
-        # The engine's threads wait for each other after every layer. By default they wait busily, which gains
-        # nothing on idle cores and takes 1.4 times as long with one other busy process on two cores.
-        # The engine reads it when it is loaded.
+        # The engine's threads wait for each other after every layer, spinning by default: that gains nothing on idle
+        # cores, and takes 1.4 times as long on two cores that another process keeps busy. Read on loading.
         os.environ.setdefault("GOMP_SPINCOUNT", "0")
         self._model = E5()
-        self._known: dict[Choices, _Anchors] = {}
+        self._cache: dict[Choices, _Anchors] = {}
 
     def answer(self, questions: Sequence[Question]) -> list[Found]:
         """Return the answers to *questions*, in order; one pass of the model for all of their texts."""
@@ -79,22 +78,22 @@ class LocalModel:
         return [self._answer(*each) for each in zip(questions, texts, vectors, strict=True)]
 
     def _answer(self, question: Question, text: str, vector: NDArray[np.float32]) -> Found:
-        known = question.choices in self._known
+        is_cached = question.choices in self._cache
         anchors = self._anchors(question.choices)
         labels = choose(question.choices, anchors.vectors @ vector)
         tokens = anchors.tokens + self._model.token_count(text)
-        return Found(labels, tokens, anchors.tokens if known else 0)
+        return Found(labels, tokens, anchors.tokens if is_cached else 0)
 
     def _anchors(self, choices: Choices) -> _Anchors:
-        if choices not in self._known:
-            if len(self._known) >= MAX_TASKS:
-                self._known.pop(next(iter(self._known)))
-            self._known[choices] = self._place(choices)
-        return self._known[choices]
+        if choices not in self._cache:
+            if len(self._cache) >= MAX_TASKS:
+                self._cache.pop(next(iter(self._cache)))  # the oldest
+            self._cache[choices] = self._embed(choices)
+        return self._cache[choices]
 
-    def _place(self, choices: Choices) -> _Anchors:
-        # The model is trained with two prefixes. Descriptions as queries and texts as passages is the best
-        # of the four ways, by up to 2 of 100 labels.
+    def _embed(self, choices: Choices) -> _Anchors:
+        # The model is trained with two prefixes. Descriptions as queries and texts as passages is the best of the four
+        # combinations, by up to 2 of 100 labels.
         descriptions = [_plain(text) for text in choices.descriptions]
         vectors = self._model.query(descriptions)
         tokens = sum(self._model.token_count(text, is_query=True) for text in descriptions)
@@ -108,7 +107,7 @@ class LocalModel:
 
 
 def _plain(text: str) -> str:
-    return text.replace("\0", " ")  # the engine reads C strings, which end there
+    return text.replace("\0", " ")  # the engine takes C strings, which end at a NUL
 
 
 def blend(

@@ -1,8 +1,8 @@
-"""From the bytes of a chat completion request to a question that an embedding model can answer.
+"""Parse a chat completion request into a question that an embedding model can answer.
 
-Pure: bytes in, a value or an error out. The request is the one that a run sends to every provider, so what
-is read here is the public shape of it: a JSON schema with the labels, a system message that describes them,
-and a user message whose last line is the row's text as a JSON string.
+Pure: bytes in, a value or an error out. A run sends the same request to every provider, so only its public shape is
+read: a JSON schema with the labels, a system message that describes them, and a user message whose last line is the
+row's text as a JSON string.
 """
 
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ MODEL = "multilingual-e5-small"
 MAX_TEXT_BYTES = 65_536
 """Longest text of a row, in UTF-8 bytes: about 16,000 tokens, which take some ten seconds on two cores.
 
-The model's window is 512 tokens; of a longer text it reads every window and takes the mean.
+The model's window is 512 tokens; a longer text is the mean of its windows.
 """
 
 MAX_LABELS = 1000
@@ -25,7 +25,7 @@ MAX_LABELS = 1000
 
 
 class BadRequestError(Exception):
-    """A request that gets no answer; the fields are those of OpenAI's error object."""
+    """A request that cannot be answered, with the fields of OpenAI's error object."""
 
     def __init__(
         self, message: str, *, param: str | None = None, code: str | None = None, status: int = 400
@@ -38,13 +38,13 @@ class BadRequestError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Choices:
-    """What there is to choose from: the same for all rows of a task, and hashable.
+    """The labels to choose from: the same for all rows of a task, and hashable.
 
     Attributes:
         system: The system message, which describes the labels.
-        field: `label` where one is asked for, `labels` where several may fit.
+        field: The answer's field: `label` for one label, `labels` for several.
         names: The labels.
-        most: Most labels in an answer.
+        most: Most labels that an answer may have.
     """
 
     system: str
@@ -54,15 +54,15 @@ class Choices:
 
     @property
     def descriptions(self) -> list[str]:
-        """For each label its line in the system message, `name: description`; the bare name if it has none."""
+        """Each label's line in the system message, `name: description`; only the name if it has none."""
         listed = ("\n" + self.system).rpartition("\nLabels:\n")[2]
         lines = [line[2:] for line in listed.split("\n") if line.startswith("- ")]
         return [next((line for line in lines if line.startswith(f"{name}: ")), name) for name in self.names]
 
     @property
     def examples(self) -> list[tuple[str, Sequence[str]]]:
-        """The texts in the system message that stand with their labels; an unreadable pair is left out."""
-        lines = self.system.split("\n")  # not splitlines: JSON strings may hold U+2028 as it is
+        """The example texts in the system message, with their labels; what cannot be parsed is left out."""
+        lines = self.system.split("\n")  # not splitlines: JSON strings may contain a literal U+2028
         pairs = pairwise(lines)
         found = [_example(text, answer, self.field) for text, answer in pairs if text.startswith("Text: ")]
         return [example for example in found if example is not None]
@@ -73,9 +73,9 @@ class Question:
     """One row to be labelled.
 
     Attributes:
-        choices: What to choose from.
+        choices: The labels to choose from.
         text: The row's text.
-        logprobs: Whether the answer shall tell how sure it is.
+        logprobs: Whether the reply must have log probabilities.
     """
 
     choices: Choices
@@ -84,10 +84,10 @@ class Question:
 
 
 def read_question(body: bytes) -> Question:
-    """Return the question in *body*.
+    """Return the question in the request *body*.
 
     Raises:
-        BadRequestError: The body is not a request that this endpoint answers.
+        BadRequestError: If this endpoint cannot answer the request.
     """
     request = _request(body)
     if request.get("model") != MODEL:
@@ -100,7 +100,7 @@ def read_question(body: bytes) -> Question:
 
 
 def unknown_model(name: object) -> BadRequestError:
-    """Return the error for a model that is not here."""
+    """Return the error for a model that this endpoint does not have."""
     message = f"the model {str(name)[:80]!r} does not exist; this endpoint has {MODEL!r}"
     return BadRequestError(message, param="model", code="model_not_found", status=404)
 
@@ -116,7 +116,7 @@ def _request(body: bytes) -> dict[str, Any]:
 
 
 def _labels(response_format: Any) -> tuple[str, tuple[str, ...], int]:
-    """Return the answer's field, its labels and how many of them an answer may have."""
+    """Return the answer's field, the labels, and the most labels that an answer may have."""
     try:
         [(field, value)] = response_format["json_schema"]["schema"]["properties"].items()
         names = value["enum"] if field == "label" else value["items"]["enum"]
@@ -169,7 +169,7 @@ def _text(user: str) -> str:
 
 
 def _example(text_line: str, answer_line: str, field: str) -> tuple[str, Sequence[str]] | None:
-    """Return the text and the labels of an example that stands on two lines, or None."""
+    """Parse an example's two lines into its text and its labels; None if they are no example."""
     try:
         text = orjson.loads(text_line.removeprefix("Text: "))
         labels = orjson.loads(answer_line.removeprefix("Answer: "))[field]

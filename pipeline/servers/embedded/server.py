@@ -1,42 +1,49 @@
-"""The embedded model behind the HTTP interface of all the others: a job with no key and no network.
+"""The embedded model behind the HTTP interface that every provider has: a job needs neither key nor network.
 
-A run starts the endpoint and stops it; what the run sends and reads is the same as with any provider.
+A run starts and stops the endpoint, and sends and reads the same as with any provider.
 """
 
 import asyncio
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from math import log
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 import orjson
 from aiohttp import web
 
 from pipeline.errors import ConfigError
 from pipeline.servers.embedded.question import MODEL, BadRequestError, Question, read_question, unknown_model
+from pipeline.servers.embedded.reply import reply
 
 if TYPE_CHECKING:
-    from pipeline.servers.embedded.model import Found, LocalModel
+    from pipeline.servers.embedded.model import Found
 
 MAX_BATCH = 16
 """Questions in one pass of the model: a pass takes about a second, and larger ones are no faster."""
 
 MAX_WAITING = 256
-"""Questions that may wait, some fifteen seconds of work; further ones are told to come later."""
+"""Questions that may wait, some fifteen seconds of work; further ones get status 503."""
 
 MAX_BODY_BYTES = 1 << 22
 
 SHUTDOWN_SECONDS = 5.0
-"""How long requests that are being answered may take when the endpoint closes."""
+"""How long requests in progress may take when the endpoint closes."""
+
+
+class Model(Protocol):
+    """Answers questions; its calls block, and come from one thread."""
+
+    def answer(self, questions: Sequence[Question]) -> "list[Found]":
+        """Return the answers to *questions*, in order."""
 
 
 @dataclass(slots=True)
 class _Waiting:
-    """A question and, soon, its answer."""
+    """A question that waits for its answer."""
 
     question: Question
     answer: asyncio.Future["Found"] = field(
@@ -48,25 +55,23 @@ class LocalEndpoint:
     """An OpenAI-compatible endpoint on loopback that answers with `multilingual-e5-small`, for free.
 
     Use it as `async with LocalEndpoint() as endpoint:` and send requests to `endpoint.base_url`.
-    The model works in a thread of its own, on all questions that wait at that moment, at most MAX_BATCH.
-
-    In a reply, `logprobs` are of the choice among the labels. `usage.prompt_tokens` is what the model's own
-    tokenizer counts, prefixes and marks included: the row's text, and the labels' descriptions and examples,
-    which are `cached_tokens` once they are known. Nothing is generated; `completion_tokens` counts the pieces
-    that the reply is made of.
+    The model runs in a thread of its own, on all questions that wait at that moment, at most MAX_BATCH.
 
     Args:
+        load: Returns the model to answer with; called in the model's thread. By default it is a LocalModel.
         wall: Unix time in seconds, for the replies' `created`.
     """
 
-    def __init__(self, wall: Callable[[], float] = time.time) -> None:
-        self._wall = wall
+    def __init__(
+        self, load: Callable[[], Model] | None = None, *, wall: Callable[[], float] = time.time
+    ) -> None:
+        self._load, self._wall = load or _load_local_model, wall
         self._answered = 0
         self._waiting: deque[_Waiting] = deque()
-        self._turn = asyncio.Lock()
+        self._batching = asyncio.Lock()  # one pass of the model at a time
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="local-model")
         self._runner = web.AppRunner(self._app(), access_log=None, shutdown_timeout=SHUTDOWN_SECONDS)
-        self._model: LocalModel
+        self._model: Model
         self.base_url: str
 
     async def __aenter__(self) -> Self:
@@ -76,7 +81,7 @@ class LocalEndpoint:
             ConfigError: The model is not installed, or does not run on this machine.
         """
         try:
-            self._model = await asyncio.get_running_loop().run_in_executor(self._thread, _load)
+            self._model = await asyncio.get_running_loop().run_in_executor(self._thread, self._load)
             await self._runner.setup()
             site = web.TCPSite(self._runner, "127.0.0.1", 0)
             await site.start()
@@ -90,7 +95,7 @@ class LocalEndpoint:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self._close()
-        del self._model  # its 70 MB: the web application keeps this object alive until the next collection
+        del self._model  # 70 MB: the web application keeps this object alive until the next collection
 
     async def _close(self) -> None:
         await self._runner.cleanup()
@@ -114,8 +119,8 @@ class LocalEndpoint:
             raise BadRequestError("too many questions wait; ask again later", code="overloaded", status=503)
         waiting = _Waiting(question)
         self._waiting.append(waiting)
-        async with self._turn:
-            # Whoever had the turn before may have taken this question along.
+        async with self._batching:
+            # The batch before may have included this question.
             if not waiting.answer.done():
                 await self._answer_batch()
         return await waiting.answer
@@ -133,14 +138,14 @@ class LocalEndpoint:
             for waiting in batch:
                 waiting.answer.set_exception(error)
         finally:
-            # When this request is cancelled, the others of its batch may not wait for ever.
+            # If the request that runs the batch is cancelled, the others must not wait for ever.
             for waiting in batch:
                 waiting.answer.cancel()
 
 
-def _load() -> "LocalModel":
+def _load_local_model() -> Model:
     try:
-        from pipeline.servers.embedded.model import LocalModel  # noqa: PLC0415 - an extra, imported when used
+        from pipeline.servers.embedded.model import LocalModel  # noqa: PLC0415 - an optional dependency
 
         return LocalModel()
     except (ImportError, OSError) as error:
@@ -148,60 +153,6 @@ def _load() -> "LocalModel":
             f"model.provider: local cannot load its model ({error}); "
             "install it with `pip install 'nano-pipeline[local]'`, or choose another provider"
         ) from error
-
-
-def reply(question: Question, found: "Found", name: str, created: int) -> dict[str, Any]:
-    """Return the body of a chat completion.
-
-    Args:
-        question: What was asked.
-        found: The answer.
-        name: The reply's id.
-        created: Unix time in seconds.
-    """
-    tokens = _tokens(question.choices.field, found.labels)
-    content = {"role": "assistant", "content": "".join(token for token, _ in tokens)}
-    listed: list[dict[str, Any]] = [
-        {"token": token, "logprob": value, "bytes": None, "top_logprobs": []} for token, value in tokens
-    ]
-    choice = {
-        "index": 0,
-        "message": content,
-        "finish_reason": "stop",
-        "logprobs": {"content": listed} if question.logprobs else None,
-    }
-    return {
-        "id": name,
-        "object": "chat.completion",
-        "created": created,
-        "model": MODEL,
-        "choices": [choice],
-        "usage": _usage(found, len(tokens)),
-    }
-
-
-def _usage(found: "Found", completion_tokens: int) -> dict[str, Any]:
-    return {
-        "prompt_tokens": found.prompt_tokens,
-        "completion_tokens": completion_tokens,
-        "total_tokens": found.prompt_tokens + completion_tokens,
-        "prompt_tokens_details": {"cached_tokens": found.cached_tokens},
-        "cost": 0,
-    }
-
-
-def _tokens(answer_field: str, labels: tuple[tuple[str, float], ...]) -> list[tuple[str, float]]:
-    """Return the pieces of the answer's JSON, each with the log of its probability; one piece is one label."""
-    if answer_field == "label":
-        before, after = '{"label":"', '"}'
-    else:
-        before, after = ('{"labels":["', '"]}') if labels else ('{"labels":[', "]}")
-    tokens = [(before, 0.0)]
-    for label, probability in labels:
-        if len(tokens) > 1:
-            tokens.append(('","', 0.0))
-        tokens.append((orjson.dumps(label).decode()[1:-1], min(0.0, log(probability))))
-    return [*tokens, (after, 0.0)]
 
 
 async def _models(_request: web.Request) -> web.Response:

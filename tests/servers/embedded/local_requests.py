@@ -72,9 +72,12 @@ class Client:
         async with self._session.get(self.base_url + path) as response:
             return response.status, await response.json()
 
-    async def post(self, body):
+    def send(self, body):
         data = BytesIO(body if isinstance(body, bytes) else json.dumps(body).encode())
-        async with self._session.post(f"{self.base_url}/chat/completions", data=data) as response:
+        return self._session.post(f"{self.base_url}/chat/completions", data=data)
+
+    async def post(self, body):
+        async with self.send(body) as response:
             return response.status, await response.json()
 
     async def answer(self, body):

