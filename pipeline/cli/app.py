@@ -83,6 +83,7 @@ def run(
         with metrics.reporting():
             options = run_options(limit, sample, seed, retry, overwrite=overwrite)
             loaded = load(config, overrides, provider, date)
+            metrics.config_loaded(loaded.state.dir, is_rehearsal=loaded.model.provider == "simulate")
             if dry_run:
                 from pipeline.cli.plan import plan
 

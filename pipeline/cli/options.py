@@ -66,7 +66,7 @@ Metrics = Annotated[
     typer.Option(
         "--metrics-file",
         metavar="FILE",
-        help="Write metrics for Prometheus's node exporter there when the run ends, such as /var/lib/node_exporter/tags.prom. A part of the rows and a rehearsal write none.",
+        help="Write metrics for Prometheus's node exporter there when the run ends, such as /var/lib/node_exporter/tags.prom: a file for each config, replaced every time. A part of the rows and a rehearsal write none.",
     ),
 ]
 

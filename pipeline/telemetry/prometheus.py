@@ -1,11 +1,12 @@
-"""`--metrics-file`: what the node exporter of Prometheus reads from a text file, written when a run has ended."""
+"""`--metrics-file`: metrics for the textfile collector of Prometheus's node exporter, written when a run has ended."""
 
 import logging
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from hashlib import blake2b
 from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -15,15 +16,15 @@ import orjson
 from pipeline.errors import CannotCreateError, LockedError, UsageError, as_pipeline_error
 from pipeline.records import Status
 from pipeline.summary import RunResult
+from pipeline.system.atomic import write
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
 
 log = logging.getLogger(__name__)
 
-Report: TypeAlias = Mapping[str, Any]  # what a run that published leaves beside its output
-Values: TypeAlias = dict[tuple[str, str, str], float]
-"""By a metric's name, the config, and the value of the metric's own label, "" for none."""
+Report: TypeAlias = Mapping[str, Any]
+"""The report that a run leaves beside its state when it has published."""
 
 END = "pipeline_run_end_timestamp_seconds"
 STATUS = "pipeline_run_exit_status"
@@ -42,13 +43,13 @@ class Metric:
     Attributes:
         name: Its name, with its unit.
         about: Its help text.
-        of: Its value, from the run's report; None where it is not known.
-        label: Name of the label that tells its values apart, which `of` then gives by label.
+        value: Returns its value from the run's report, None if it is unknown; with a *label*, a value for each label.
+        label: Name of the label that tells its values apart; None if it has one value.
     """
 
     name: str
     about: str
-    of: Callable[[Report], float | Mapping[str, float] | None]
+    value: Callable[[Report], float | Mapping[str, float] | None]
     label: str | None = None
 
 
@@ -71,20 +72,37 @@ PUBLISHED = (
 )  # fmt: skip
 
 
+@dataclass(frozen=True, slots=True)
+class Past:
+    """What earlier executions of a config have left for the metrics of later ones.
+
+    Attributes:
+        succeeded_at: Unix time when one last ended with exit status 0.
+        report: Path of the report of the last run that published.
+    """
+
+    succeeded_at: float | None = None
+    report: str | None = None
+
+
 class MetricsFile:
-    """The metrics of one config.
+    """The metrics of one config, in a file of their own.
+
+    Each execution replaces the whole file. What must outlive a failed one is kept in the state directory instead of
+    being read back from the file, so it is unknown as long as the config is.
 
     Args:
-        path: The file; its name ends in .prom, or the node exporter passes it over. None writes nothing.
+        path: The file; its name ends in .prom, or the node exporter ignores it. None writes nothing.
         config: The config file: the label `config` of each metric.
 
     Raises:
         UsageError: If its name ends otherwise.
-        CannotCreateError: If it cannot be written: nobody should learn that after a night.
+        CannotCreateError: If it cannot be written, which must not be found out after a night's work.
     """
 
     def __init__(self, path: Path | None, config: Path) -> None:
-        self._path, self._config = path, os.path.abspath(config)  # noqa: PTH100 - a name, links and all
+        self._path, self._config = path, os.path.abspath(config)  # noqa: PTH100 - a name, so links stay
+        self._memory: Path | None = None
         if path is None:
             return
         if path.suffix != ".prom":
@@ -96,82 +114,76 @@ class MetricsFile:
                 f"--metrics-file: {path}: cannot be written; name a file in a folder that can"
             )
 
+    def config_loaded(self, state: Path, *, is_rehearsal: bool) -> None:
+        """Keep what must outlive a failed run in the state directory *state*; a rehearsal writes no metrics."""
+        if is_rehearsal:
+            self._path = None
+        # Configs may share a state directory; the name is for people, the hash tells configs of one name apart.
+        digest = blake2b(os.fsencode(self._config), digest_size=4).hexdigest()
+        self._memory = state / f"metrics-{Path(self._config).stem}-{digest}.json"
+
     @contextmanager
     def reporting(self) -> Iterator[None]:
-        """Write how the block failed, if it does; what the last run published stays.
-
-        A run that gives way to another one writes nothing: the other one will.
-        """
+        """Write how the block failed, if it does."""
         try:
             yield
         except BaseException as error:
             failure = as_pipeline_error(error)
-            if not isinstance(failure, LockedError):
+            if not isinstance(failure, LockedError):  # the run that has the lock writes the metrics
                 self.write(failure.exit_status)
             raise
 
     def write(self, exit_status: int, result: RunResult | None = None) -> None:
-        """Write how an execution ended, whole or not at all; that it cannot be written is only warned of.
-
-        With a *result*, the figures are those of the report of the run that published it. What the file says of other
-        configs stays.
-        """
+        """Replace the file after an execution, with a *result* if it published; only warns if that fails."""
         if self._path is None:
             return
-        now = time.time()
         try:
-            values = _earlier(self._path)
+            now, past = time.time(), self._load_past()
             if result is not None:
-                mine = {(metric.name, self._config) for metric in PUBLISHED}
-                values = {key: number for key, number in values.items() if key[:2] not in mine}
-                values |= self._published(Path(result.report))
-            values |= {(END, self._config, ""): now, (STATUS, self._config, ""): exit_status}
+                past = replace(past, report=result.report)
             if exit_status == 0:
-                values[SUCCESS, self._config, ""] = now
-            from prometheus_client import write_to_textfile  # noqa: PLC0415 - 0.1 s for which no other run waits
+                past = replace(past, succeeded_at=now)
+            ends = {END: now, STATUS: exit_status, SUCCESS: past.succeeded_at}
+            from prometheus_client import write_to_textfile  # noqa: PLC0415 - 0.1 s, which only these runs wait
 
-            write_to_textfile(str(self._path), _registry(values))
-        except Exception as error:  # noqa: BLE001 - the run is over, and it was as good as it was
+            write_to_textfile(str(self._path), self._registry(ends, past.report))
+            if result is not None and self._memory is not None:
+                write(self._memory, orjson.dumps(past))
+        except Exception as error:  # noqa: BLE001 - the run is over, and its metrics do not change how it went
             log.warning("--metrics-file: %s: could not be written: %s", self._path, error)
 
-    def _published(self, path: Path) -> Values:
-        report = orjson.loads(path.read_bytes())
-        found: Values = {}
-        for metric in PUBLISHED:
-            value = metric.of(report)
+    def _load_past(self) -> Past:
+        try:
+            return Past(**orjson.loads(self._memory.read_bytes())) if self._memory else Past()
+        except (OSError, ValueError, TypeError):  # there is none yet, or it is damaged
+            return Past()
+
+    def _registry(self, ends: Mapping[str, float | None], report: str | None) -> "CollectorRegistry":
+        from prometheus_client import CollectorRegistry, Gauge  # noqa: PLC0415
+
+        registry = CollectorRegistry()
+        for name, number in ends.items():
+            if number is not None:
+                Gauge(name, ENDS[name], ["config"], registry=registry).labels(self._config).set(number)
+        for metric, value in _figures(report):
             if isinstance(value, Mapping):
-                found |= {(metric.name, self._config, label): number for label, number in value.items()}
+                gauge = Gauge(metric.name, metric.about, ["config", metric.label or ""], registry=registry)
+                for label, number in value.items():
+                    gauge.labels(self._config, label).set(number)
             elif value is not None:
-                found[metric.name, self._config, ""] = value
-        return found
+                Gauge(metric.name, metric.about, ["config"], registry=registry).labels(self._config).set(
+                    value
+                )
+        return registry
 
 
-def _earlier(path: Path) -> Values:
-    """Return what the file says so far; a file that is none of ours says nothing."""
-    from prometheus_client.parser import text_string_to_metric_families  # noqa: PLC0415
-
-    labels = {**dict.fromkeys(ENDS), **{metric.name: metric.label for metric in PUBLISHED}}
+def _figures(path: str | None) -> list[tuple[Metric, float | Mapping[str, float] | None]]:
+    """Return the gauges about the run whose report is at *path*, and their values; none if it cannot be read."""
+    if path is None:
+        return []
     try:
-        families = list(text_string_to_metric_families(path.read_text()))
-    except (OSError, ValueError):
-        return {}
-    return {
-        (sample.name, sample.labels["config"], sample.labels.get(labels[sample.name] or "", "")): sample.value
-        for family in families
-        for sample in family.samples
-        if sample.name in labels and "config" in sample.labels
-    }
-
-
-def _registry(values: Values) -> "CollectorRegistry":
-    from prometheus_client import CollectorRegistry, Gauge  # noqa: PLC0415
-
-    registry = CollectorRegistry()
-    described: list[tuple[str, str, str | None]] = [(name, about, None) for name, about in ENDS.items()]
-    described += [(metric.name, metric.about, metric.label) for metric in PUBLISHED]
-    for name, about, label in described:
-        gauge = Gauge(name, about, ["config", label] if label else ["config"], registry=registry)
-        for (of, config, value), number in values.items():
-            if of == name:
-                gauge.labels(*([config, value] if label else [config])).set(number)
-    return registry
+        report: Report = orjson.loads(Path(path).read_bytes())
+        return [(metric, metric.value(report)) for metric in PUBLISHED]
+    except (OSError, ValueError, KeyError) as error:
+        log.warning("--metrics-file: the figures of the last run are left out: %s: %s", path, error)
+        return []
