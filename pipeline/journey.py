@@ -140,9 +140,8 @@ class Journey:
         result = result_of(effort, tally, job, price_source=self._execution.price_source)
         guard(save_report, job.workspace.report, result, tally)
         self._execution.finish(effort, result)
-        guard(
-            self._parts.remove
-        )  # last: killed before this, the next run finds its work done and removes them
+        # Last: if the run is killed before this, the next one finds the job finished and removes them.
+        guard(self._parts.remove)
         return result
 
     def progress(self) -> Progress:

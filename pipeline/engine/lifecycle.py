@@ -76,7 +76,7 @@ class Execution:
         try:
             with self._stop.deadline(self.job.config.limits.max_runtime):
                 await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
-            # Work that is done wins: its output is published, whatever the reason to stop.
+            # Work that has ended wins: its output is published, or its own error says more than the stop.
             if self._stop.reason is None or working.done():
                 return await working
             raise self._stop.reason
@@ -105,7 +105,7 @@ class Execution:
         await self.resolver.ledger.flush()
 
     async def _open_dispatcher(self) -> Dispatcher:
-        """Return the dispatcher, opening the endpoint for the first prompt without an answer: most nights need none."""
+        """Return the dispatcher, opening the endpoint when the first prompt has no stored answer."""
         async with self._opening:  # several chunks may need it at once
             if self._dispatcher is None:
                 self._dispatcher = await self._resources.enter_async_context(self._dispatching())

@@ -1,1 +1,1 @@
-"""All that is known before the first row is read, and what a run leaves behind."""
+"""Everything that is known about a job before its first row is read, and the record of its runs."""

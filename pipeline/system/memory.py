@@ -40,9 +40,8 @@ def limit_free_memory() -> None:
     if not _is_own_process:
         return
     _libc("mallopt", M_ARENA_MAX, 1)
-    inherited = os.environ.get(
-        POLARS_ALLOCATOR
-    )  # polars sets it, so a parent that loaded polars passes it on
+    # polars sets it, so a parent process that has loaded polars passes it on.
+    inherited = os.environ.get(POLARS_ALLOCATOR)
     os.environ[POLARS_ALLOCATOR] = f"{inherited},{NO_DECAY}" if inherited else NO_DECAY
 
 
@@ -66,9 +65,8 @@ def relaxed_gc() -> Iterator[None]:
     With 100,000 rows in progress the default thresholds cost a fifth of a run's CPU time.
     """
     before = gc.get_threshold()
-    freezes = (
-        not gc.get_freeze_count()
-    )  # otherwise the process has frozen objects itself: unfreezing is up to it
+    # A process that has frozen objects itself will unfreeze them itself.
+    freezes = not gc.get_freeze_count()
     gc.set_threshold(*THRESHOLDS)
     if freezes:
         gc.freeze()

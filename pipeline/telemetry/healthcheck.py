@@ -90,9 +90,8 @@ class HealthCheck:
 
     def _last_ping(self, suffix: str, text: str, seconds: float) -> None:
         deadline = time.monotonic() + seconds
-        with suppress(
-            KeyboardInterrupt
-        ):  # the run is over: whoever presses Ctrl-C need not wait for the ping
+        # The run is over: Ctrl-C ends the wait for the ping, and nothing else.
+        with suppress(KeyboardInterrupt):
             if self._first is not None:
                 self._first.join(seconds / 2)  # pings arrive in order, unless the first one hangs
             thread = self._ping(suffix, "\n".join([*self._tail.lines, text]))

@@ -1,7 +1,6 @@
 """Every command: its exit status, what it says, and its last line."""
 
 import json
-import os
 import re
 import subprocess
 import sys
@@ -14,10 +13,8 @@ import pytest
 import typer
 
 from pipeline.cli import app
-from pipeline.cli.exit import exit_status
-from pipeline.errors import ConfigError
 from pipeline.servers.simulator.server import Simulator
-from tests.jobs import JobFiles, asked, environment, last_line, texts
+from tests.jobs import JobFiles, asked, command, environment, last_line, texts
 
 
 class Said:
@@ -261,8 +258,8 @@ def test_an_export_that_cannot_be_written_ends_with_73(say: Command, done: Path)
 def test_a_damaged_ledger_ends_in_one_line(say: Command, done: Path, job: JobFiles) -> None:
     file = job.folder / "state" / "ledger.sqlite"
     file.write_bytes(b"x" * file.stat().st_size)
-    for command in (["stats", done], ["export", done, job.folder / "x.parquet"]):
-        said = say("ledger", *command)
+    for arguments in (["stats", done], ["export", done, job.folder / "x.parquet"]):
+        said = say("ledger", *arguments)
         assert said.status in {73, 74}
         assert said.err.startswith(f"error: {file}: ")
         assert said.err.count("\n") == 1
@@ -282,77 +279,6 @@ def test_json_logs_are_json(job: JobFiles) -> None:
     assert last_line(ran)["ok"] == 29
 
 
-def test_a_bug_ends_with_70_and_asks_to_be_reported(capsys: pytest.CaptureFixture[str]) -> None:
-    def broken() -> int:
-        raise ZeroDivisionError("by zero")
-
-    assert exit_status(broken) == 70
-    err = capsys.readouterr().err
-    assert err.splitlines()[-1].startswith(
-        "error: a bug in pipeline: ZeroDivisionError: by zero; please report"
-    )
-
-
-def test_an_error_is_one_line_whatever_is_in_it(capsys: pytest.CaptureFixture[str]) -> None:
-    def wrong() -> int:
-        raise ConfigError("a\nb\x1b[31m", "second")
-
-    assert exit_status(wrong) == 78
-    assert capsys.readouterr().err == "error: a\\nb\\x1b[31m\nerror: second\n"
-
-
-def shell(script: str, config: Path) -> subprocess.CompletedProcess[str]:
-    env = {**environment(), "CONFIG": str(config), "PIPELINE": f"{sys.executable} -m pipeline"}
-    return subprocess.run(
-        ["bash", "-c", script], capture_output=True, text=True, env=env, timeout=60, check=False
-    )
-
-
-@pytest.mark.parametrize(
-    "script",
-    [
-        "$PIPELINE run $CONFIG 2>&- >&-",
-        "$PIPELINE run $CONFIG --no-progress 2> >(head -c1 >/dev/null)",
-        "set -o pipefail; $PIPELINE run $CONFIG --quiet | true",
-        "$PIPELINE run $CONFIG 2>/dev/full",
-    ],
-    ids=["closed", "nobody reads stderr", "nobody reads stdout", "log on a full disk"],
-)
-def test_whoever_stops_listening_the_run_goes_on(config: Path, job: JobFiles, script: str) -> None:
-    ran = shell(script, config)
-    assert ran.returncode == 0, ran.stderr
-    assert "Traceback" not in ran.stderr
-    assert "Exception ignored" not in ran.stderr
-    assert job.labelled().height == 30
-
-
-def test_the_first_line_of_a_long_output_is_to_be_had(config: Path) -> None:
-    ran = shell("$PIPELINE schema | head -1; echo ${PIPESTATUS[0]}", config)
-    assert ran.stdout.splitlines() == ["{", "0"]
-    assert ran.stderr == ""
-
-
-def test_a_result_that_cannot_be_written_ends_with_74(config: Path) -> None:
-    ran = shell("$PIPELINE plan $CONFIG >/dev/full", config)
-    assert ran.returncode == 74
-    assert "stdout: " in ran.stderr
-    assert "Exception ignored" not in ran.stderr
-
-
-@pytest.mark.parametrize("what", ["--help", "schema", "simulate --list-faults", "run --help"])
-def test_without_room_for_stdout_the_status_is_74_and_no_bug_is_reported(config: Path, what: str) -> None:
-    ran = shell(f"$PIPELINE {what} >/dev/full", config)
-    assert ran.returncode == 74
-    assert ran.stderr == "error: stdout: [Errno 28] No space left on device; make room\n"
-
-
-def test_an_exit_status_survives_a_closed_pipe(config: Path) -> None:
-    ran = shell(
-        "set -o pipefail; $PIPELINE run $CONFIG --set output.columns.only='[\"nope\"]' | true", config
-    )
-    assert ran.returncode == 78, ran.stderr
-
-
 @pytest.mark.usefixtures("config")
 def test_all_that_is_printed_on_a_terminal_that_is_too_narrow_is_still_printed() -> None:
     ran = subprocess.run(
@@ -363,6 +289,5 @@ def test_all_that_is_printed_on_a_terminal_that_is_too_narrow_is_still_printed()
 
 
 def test_the_module_is_the_command(config: Path) -> None:
-    assert os.access(config, os.R_OK)
-    ran = shell("$PIPELINE check $CONFIG", config)
+    ran = command("check", str(config))
     assert (ran.returncode, last_line(ran)["status"]) == (0, "ok")

@@ -1,4 +1,4 @@
-"""What `status` tells of a run that is on, that was killed, and that is done."""
+"""What `status` reports of a run that is on, that was killed, and that is done."""
 
 import signal
 import subprocess
@@ -41,12 +41,12 @@ def status(job: JobFiles) -> dict[str, Any]:
 def test_a_run_that_is_on_shows_what_it_has_paid_for(
     going: subprocess.Popen[str], job: JobFiles, server: Simulator
 ) -> None:
-    told = status(job)
-    assert (told["status"], told["running_as"].split(" on ")[0]) == ("running", f"process {going.pid}")
-    assert (told["requests"], told["seconds"]) == (None, None)
-    assert 10 <= told["answers"] <= server.billed
-    assert told["prompt_tokens"] > 10 * 10
-    assert told["cost_usd"] == pytest.approx((told["prompt_tokens"] + 4 * told["completion_tokens"]) / 1e6)
+    found = status(job)
+    assert (found["status"], found["running_as"].split(" on ")[0]) == ("running", f"process {going.pid}")
+    assert (found["requests"], found["seconds"]) == (None, None)
+    assert 10 <= found["answers"] <= server.billed
+    assert found["prompt_tokens"] > 10 * 10
+    assert found["cost_usd"] == pytest.approx((found["prompt_tokens"] + 4 * found["completion_tokens"]) / 1e6)
 
 
 def test_a_killed_run_is_not_said_to_be_running(
@@ -54,12 +54,12 @@ def test_a_killed_run_is_not_said_to_be_running(
 ) -> None:
     going.send_signal(signal.SIGKILL)
     going.wait()
-    told = status(job)
-    assert (told["status"], told["running_as"], told["requests"]) == ("interrupted", None, None)
-    assert server.billed - 4 * 2 <= told["answers"] <= server.billed
-    said = command("status", str(job.config_file())).stderr
-    assert "interrupted" in said
-    assert "requests" not in said
+    found = status(job)
+    assert (found["status"], found["running_as"], found["requests"]) == ("interrupted", None, None)
+    assert server.billed - 4 * 2 <= found["answers"] <= server.billed
+    printed = command("status", str(job.config_file())).stderr
+    assert "interrupted" in printed
+    assert "requests" not in printed
 
 
 def test_a_run_that_was_stopped_gently_is_interrupted_and_one_that_is_done_published(
@@ -67,10 +67,10 @@ def test_a_run_that_was_stopped_gently_is_interrupted_and_one_that_is_done_publi
 ) -> None:
     going.send_signal(signal.SIGTERM)
     assert going.wait(20) == 75
-    told = status(job)
-    assert (told["status"], told["answers"]) == ("interrupted", server.billed)
-    job.table(texts(told["answers"] // 2))
+    found = status(job)
+    assert (found["status"], found["answers"]) == ("interrupted", server.billed)
+    job.table(texts(found["answers"] // 2))
     assert job.run("--quiet").returncode == 0
     done = status(job)
-    assert (done["status"], done["rows_done"], done["answers"]) == ("published", told["answers"] // 2, 0)
+    assert (done["status"], done["rows_done"], done["answers"]) == ("published", found["answers"] // 2, 0)
     assert (done["requests"], done["seconds"] >= 0) == (0, True)

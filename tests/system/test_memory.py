@@ -85,14 +85,14 @@ print(resident() - before)
 
 
 def kept(code: str, **environment: str) -> float:
-    """How many MB stay with a process that frees what it has needed."""
-    told = subprocess.run(
+    """How many MB a process keeps that has freed what it needed."""
+    done = subprocess.run(
         [sys.executable, "-c", RESIDENT + code],
         env={**os.environ, **environment},
         check=True,
         capture_output=True,
     )
-    return float(told.stdout)
+    return float(done.stdout)
 
 
 @pytest.mark.parametrize("inherited", ["", "dirty_decay_ms:10000,muzzy_decay_ms:10000"])
