@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.servers.simulator.server import Simulator
+from tests.faultserver.server import FaultServer
 from tests.jobs import JobFiles, right_label
 
 collect_ignore = (
@@ -18,14 +18,14 @@ collect_ignore = (
 
 
 @pytest.fixture
-def server() -> Iterator[Simulator]:
+def server() -> Iterator[FaultServer]:
     """A flawless endpoint, in a thread of its own, that knows the right label of each row."""
-    with Simulator(label_for=right_label) as simulator:
+    with FaultServer(label_for=right_label) as simulator:
         yield simulator
 
 
 @pytest.fixture
-def job(tmp_path: Path, server: Simulator) -> JobFiles:
+def job(tmp_path: Path, server: FaultServer) -> JobFiles:
     """A job that asks the server."""
     return JobFiles(tmp_path, server.base_url)
 

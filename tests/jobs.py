@@ -12,7 +12,7 @@ from typing import Any
 import polars as pl
 
 from pipeline.config import Config, load_config
-from pipeline.servers.simulator.server import Simulator
+from tests.faultserver.server import FaultServer
 
 LABELS = ("games", "sound", "graphics", "science", "mail")
 
@@ -126,6 +126,6 @@ def last_line(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
     return result
 
 
-def asked(server: Simulator) -> list[str]:
+def asked(server: FaultServer) -> list[str]:
     """The texts that the model was asked about, in order; the question for the model object is none of them."""
     return [entry.text for entry in server.entries if entry.text]

@@ -14,8 +14,8 @@ from contextlib import asynccontextmanager
 import pytest
 
 import pipeline
-from pipeline.servers.simulator.server import Simulator
 from pipeline.system.shutdown import SIGNALS, Stop
+from tests.faultserver.server import FaultServer
 from tests.jobs import JobFiles, asked, environment, right_label, texts
 
 
@@ -37,7 +37,7 @@ def test_run_labels_the_table_and_returns_a_frozen_result(small: JobFiles) -> No
     assert small.labelled()["label"].to_list() == [right_label(text) for text in texts(20)]
 
 
-def test_plan_says_what_run_then_does(small: JobFiles, server: Simulator) -> None:
+def test_plan_says_what_run_then_does(small: JobFiles, server: FaultServer) -> None:
     config = pipeline.load_config(str(small.config_file()), overrides=["limits.max_concurrency=2"])
     assert (pipeline.plan(config).requests, server.requests) == (20, 0)
     assert pipeline.run(config).requests == 20
@@ -91,7 +91,7 @@ def test_signal_handlers_are_touched_only_if_asked_for_and_are_put_back(
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, TimeoutError])
 def test_what_is_raised_into_the_waiting_thread_stops_the_run_gently_and_is_passed_on(
-    job: JobFiles, server: Simulator, error: type[BaseException]
+    job: JobFiles, server: FaultServer, error: type[BaseException]
 ) -> None:
     job.table(texts(3000))
     before = signal.signal(signal.SIGUSR1, lambda *_: (_ for _ in ()).throw(error))
@@ -109,7 +109,7 @@ def test_what_is_raised_into_the_waiting_thread_stops_the_run_gently_and_is_pass
     assert (server.billed, server.repeats()) == (3000, {})
 
 
-def when_some_are_answered(server: Simulator, count: int) -> None:
+def when_some_are_answered(server: FaultServer, count: int) -> None:
     while server.billed < count:
         time.sleep(0.001)
     os.kill(os.getpid(), signal.SIGUSR1)
@@ -138,7 +138,7 @@ def test_a_signal_before_the_run_begins_ends_the_command_with_75_too(small: JobF
     assert '"interrupted"' in done.stdout
 
 
-def test_another_thread_can_ask_a_run_to_stop_even_before_it_begins(job: JobFiles, server: Simulator) -> None:
+def test_another_thread_can_ask_a_run_to_stop_even_before_it_begins(job: JobFiles, server: FaultServer) -> None:
     job.table(texts(20))
     stop = Stop()
     stop.ask(pipeline.PipelineError("no more today"))
@@ -147,7 +147,7 @@ def test_another_thread_can_ask_a_run_to_stop_even_before_it_begins(job: JobFile
     assert server.requests == 0
 
 
-def test_two_runs_in_two_threads_share_a_ledger(small: JobFiles, server: Simulator) -> None:
+def test_two_runs_in_two_threads_share_a_ledger(small: JobFiles, server: FaultServer) -> None:
     path = small.config_file()
     results = []
 

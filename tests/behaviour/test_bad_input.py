@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.cli import app
-from pipeline.servers.simulator.server import Simulator
+from tests.faultserver.server import FaultServer
 from tests.jobs import JobFiles, asked, texts
 
 Change = Callable[[JobFiles], Any]
@@ -134,7 +134,7 @@ TABLE: dict[str, tuple[Change, int, str]] = {
 def test_a_bad_input_ends_with_its_status_and_a_line_that_helps(
     name: str,
     job: JobFiles,
-    server: Simulator,
+    server: FaultServer,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -176,7 +176,7 @@ FINE: dict[str, tuple[list[str], list[str]]] = {
 
 @pytest.mark.parametrize("name", FINE)
 def test_what_is_odd_and_fine_is_asked_about_as_it_stands(
-    name: str, job: JobFiles, server: Simulator
+    name: str, job: JobFiles, server: FaultServer
 ) -> None:
     job.table(texts(3))
     TABLE[name][0](job)

@@ -7,9 +7,10 @@ import pytest
 
 from pipeline.errors import ConfigError, KeyRefusedError
 from pipeline.journey import run_job
-from pipeline.servers.simulator.http1 import Response
-from pipeline.servers.simulator.server import Simulator
-from pipeline.servers.simulator.settings import RateSettings, SimulatorSettings
+from pipeline.servers.simulator.settings import RateSettings
+from tests.faultserver.http1 import Response
+from tests.faultserver.server import FaultServer
+from tests.faultserver.settings import FaultServerSettings
 from tests.jobs import JobFiles, asked, last_line, right_label, texts
 
 BROKEN = (
@@ -18,8 +19,8 @@ BROKEN = (
 )  # fmt: skip
 
 
-def job_against(folder: Path, **settings: object) -> tuple[Simulator, JobFiles]:
-    server = Simulator(SimulatorSettings(**settings), label_for=right_label)
+def job_against(folder: Path, **settings: object) -> tuple[FaultServer, JobFiles]:
+    server = FaultServer(FaultServerSettings(**settings), label_for=right_label)
     server.__enter__()
     return server, JobFiles(folder, server.base_url)
 
@@ -28,7 +29,7 @@ def job_against(folder: Path, **settings: object) -> tuple[Simulator, JobFiles]:
 def serve(tmp_path: Path):
     running = []
 
-    def start(**settings: object) -> tuple[Simulator, JobFiles]:
+    def start(**settings: object) -> tuple[FaultServer, JobFiles]:
         server, job = job_against(tmp_path, **settings)
         running.append(server)
         return server, job

@@ -13,7 +13,7 @@ import pytest
 from pipeline import RunOptions
 from pipeline.journey import run_job
 from pipeline.records import Status
-from pipeline.servers.simulator.server import Simulator
+from tests.faultserver.server import FaultServer
 from tests.jobs import JobFiles, asked, last_line, right_label, texts
 
 NEW = [
@@ -24,7 +24,7 @@ NEW = [
 
 @pytest.mark.parametrize("name", ["in.parquet", "in.csv", "in.csv.gz"])
 async def test_every_row_gets_its_label_and_tokens_balance(
-    job: JobFiles, server: Simulator, name: str
+    job: JobFiles, server: FaultServer, name: str
 ) -> None:
     frame = pl.DataFrame({"id": [f"{n:04}" for n in range(2000)], "text": texts(2000)})
     job.table(frame, name)
@@ -43,7 +43,7 @@ async def test_every_row_gets_its_label_and_tokens_balance(
 
 
 async def test_a_finished_job_sends_nothing_and_a_removed_output_is_rebuilt_for_free(
-    job: JobFiles, server: Simulator
+    job: JobFiles, server: FaultServer
 ) -> None:
     job.table([*texts(200), "", None])
     await run_job(job.config())
@@ -60,7 +60,7 @@ async def test_a_finished_job_sends_nothing_and_a_removed_output_is_rebuilt_for_
     assert job.labelled().equals(first)
 
 
-async def test_a_second_copy_of_each_row_costs_nothing(job: JobFiles, server: Simulator) -> None:
+async def test_a_second_copy_of_each_row_costs_nothing(job: JobFiles, server: FaultServer) -> None:
     job.table(texts(300) * 2)
 
     result = await run_job(job.config())
@@ -73,7 +73,7 @@ async def test_a_second_copy_of_each_row_costs_nothing(job: JobFiles, server: Si
     assert labelled["label"][:300].to_list() == labelled["label"][300:].to_list()
 
 
-async def test_the_next_night_only_changed_and_new_rows_are_asked(job: JobFiles, server: Simulator) -> None:
+async def test_the_next_night_only_changed_and_new_rows_are_asked(job: JobFiles, server: FaultServer) -> None:
     rows = texts(500)
     job.table(rows)
     first = await run_job(job.config())
@@ -148,7 +148,7 @@ async def test_types_order_and_metadata_of_the_input_are_kept(job: JobFiles) -> 
 
 
 async def test_several_labels_come_as_a_list(tmp_path: Path) -> None:
-    with Simulator(label_for=lambda text: ["games", "sound"] if "1" in text else []) as server:
+    with FaultServer(label_for=lambda text: ["games", "sound"] if "1" in text else []) as server:
         job = JobFiles(tmp_path, server.base_url).set(task={"kind": "multi", "max_labels": 3})
         job.table(["one 1", "two 2"])
         result = await run_job(job.config())
@@ -164,7 +164,7 @@ async def test_a_thin_output_has_the_named_columns_and_the_prefix(job: JobFiles)
 
 
 async def test_numbers_and_dates_reach_the_prompt_as_they_stand_in_the_file(
-    job: JobFiles, server: Simulator
+    job: JobFiles, server: FaultServer
 ) -> None:
     pq.write_table(
         pa.table(
@@ -181,7 +181,7 @@ async def test_numbers_and_dates_reach_the_prompt_as_they_stand_in_the_file(
     assert asked(server) == ["7 1.10 1970-01-01"]
 
 
-async def test_rows_without_text_are_empty_and_cost_nothing(job: JobFiles, server: Simulator) -> None:
+async def test_rows_without_text_are_empty_and_cost_nothing(job: JobFiles, server: FaultServer) -> None:
     job.table(["", None, "   ", "real"])
     result = await run_job(job.config())
     assert job.labelled()["label_status"].to_list() == ["empty", "empty", "empty", "ok"]
@@ -189,7 +189,7 @@ async def test_rows_without_text_are_empty_and_cost_nothing(job: JobFiles, serve
     assert (len(asked(server)), result.failed) == (1, 0)
 
 
-async def test_long_text_is_cut_and_the_row_says_so(job: JobFiles, server: Simulator) -> None:
+async def test_long_text_is_cut_and_the_row_says_so(job: JobFiles, server: FaultServer) -> None:
     job.table(["é" * 1000, "short"])
     job.set(task={"max_text_tokens": 10})
     await run_job(job.config())
@@ -198,7 +198,7 @@ async def test_long_text_is_cut_and_the_row_says_so(job: JobFiles, server: Simul
 
 
 async def test_an_input_without_rows_gives_an_empty_output_of_the_right_schema(
-    job: JobFiles, server: Simulator
+    job: JobFiles, server: FaultServer
 ) -> None:
     job.table(pl.DataFrame({"text": []}, schema={"text": pl.String}))
     result = await run_job(job.config())
@@ -207,7 +207,7 @@ async def test_an_input_without_rows_gives_an_empty_output_of_the_right_schema(
 
 
 async def test_a_sample_has_its_own_output_and_its_answers_are_used_later(
-    job: JobFiles, server: Simulator
+    job: JobFiles, server: FaultServer
 ) -> None:
     job.table(texts(100))
     sampled = await run_job(job.config(), RunOptions(sample=10, seed=3))
@@ -222,7 +222,7 @@ async def test_a_sample_has_its_own_output_and_its_answers_are_used_later(
 
 
 async def test_rows_that_failed_are_asked_again_only_on_request(tmp_path: Path) -> None:
-    with Simulator(label_for=right_label) as server:
+    with FaultServer(label_for=right_label) as server:
         job = JobFiles(tmp_path, server.base_url)
         job.table(texts(30))
         server.when(lambda text: text == texts(30)[7], "content_filter")

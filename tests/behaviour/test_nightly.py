@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 import pipeline
-from pipeline.servers.simulator.server import Simulator
+from tests.faultserver.server import FaultServer
 from tests.jobs import JobFiles, asked, last_line, right_label, texts
 
 ROOT = Path(__file__).parents[2]
@@ -31,7 +31,7 @@ def bare(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_in_crons_environment_it_prints_its_json_line_and_nothing_else_twice(
-    nightly: JobFiles, server: Simulator
+    nightly: JobFiles, server: FaultServer
 ) -> None:
     for requests in (100, 0):
         done = bare("run", str(nightly.config_file()), "--quiet")
@@ -41,7 +41,7 @@ def test_in_crons_environment_it_prints_its_json_line_and_nothing_else_twice(
 
 
 def test_three_nights_with_new_rows_ask_only_for_these_into_dated_outputs(
-    job: JobFiles, server: Simulator
+    job: JobFiles, server: FaultServer
 ) -> None:
     job.set(**DATED)
     for night in range(3):
@@ -55,7 +55,7 @@ def test_three_nights_with_new_rows_ask_only_for_these_into_dated_outputs(
     assert server.repeats() == {}
 
 
-def test_a_night_that_was_missed_heals_itself(job: JobFiles, server: Simulator) -> None:
+def test_a_night_that_was_missed_heals_itself(job: JobFiles, server: FaultServer) -> None:
     job.table(texts(50))
     assert job.run("--quiet").returncode == 0
     job.table(texts(70))  # nobody ran that night

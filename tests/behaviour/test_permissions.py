@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.servers.simulator.server import Simulator
+from tests.faultserver.server import FaultServer
 from tests.jobs import JobFiles, environment, texts
 
 COMMON = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"]
@@ -48,7 +48,7 @@ def test_a_state_that_cannot_be_read_is_not_taken_for_none(job: JobFiles, comman
 
 @pytest.mark.parametrize("place", ["in.parquet", "", "*.parquet"])
 def test_an_input_in_a_folder_that_cannot_be_read_is_no_bug(
-    job: JobFiles, server: Simulator, place: str
+    job: JobFiles, server: FaultServer, place: str
 ) -> None:
     locked = job.folder / "locked"
     locked.mkdir(mode=0)
@@ -68,7 +68,7 @@ def test_a_config_that_cannot_be_read_says_so(job: JobFiles) -> None:
 
 
 def test_a_folder_for_metrics_that_cannot_be_entered_is_found_at_once(
-    job: JobFiles, server: Simulator
+    job: JobFiles, server: FaultServer
 ) -> None:
     job.table(texts(5))
     (job.folder / "locked").mkdir(mode=0)

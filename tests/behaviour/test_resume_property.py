@@ -22,8 +22,9 @@ from pipeline.config import Config
 from pipeline.errors import PipelineError
 from pipeline.journey import run_job
 from pipeline.ledger import FILE, open_store
-from pipeline.servers.simulator.server import Simulator
-from pipeline.servers.simulator.settings import SimulatorSettings, Uniform
+from pipeline.servers.simulator.settings import Uniform
+from tests.faultserver.server import FaultServer
+from tests.faultserver.settings import FaultServerSettings
 from tests.jobs import JobFiles, asked, right_label, some_rows
 
 IN_FLIGHT = 8
@@ -61,7 +62,7 @@ BLOWS = st.lists(
 )
 
 
-def make_job(folder: Path, server: Simulator, rows: list[str | None]) -> JobFiles:
+def make_job(folder: Path, server: FaultServer, rows: list[str | None]) -> JobFiles:
     """A folder with small row groups gives a few chunks, and parts to damage."""
     job = JobFiles(folder, server.base_url)
     (folder / "in").mkdir(parents=True, exist_ok=True)
@@ -108,7 +109,7 @@ def damage(job: JobFiles, folder: Path, kind: str, where: float) -> None:
         part.write_bytes(content if kind == "flip part" else content[:position])
 
 
-async def strike(config: Config, server: Simulator, blow: Blow) -> None:
+async def strike(config: Config, server: FaultServer, blow: Blow) -> None:
     """Run until so many answers have come, then interrupt."""
     goal = len(asked(server)) + blow.answers
     running = asyncio.create_task(run_job(config))
@@ -137,7 +138,7 @@ def test_whatever_happens_the_output_is_that_of_an_undisturbed_run_and_no_durabl
 ) -> None:
     folder = tmp_path_factory.mktemp("job")
     rows = some_rows(240)
-    with Simulator(SimulatorSettings(latency=Uniform(0.0, 0.004)), label_for=right_label) as server:
+    with FaultServer(FaultServerSettings(latency=Uniform(0.0, 0.004)), label_for=right_label) as server:
         job = make_job(folder, server, rows)
         config = job.config()
         cancelled = 0
@@ -166,7 +167,7 @@ def test_killed_at_random_instants_damaged_and_continued_the_result_is_the_same(
     chance = random.Random(11)
     rows = some_rows(1200)
     kills = 4
-    with Simulator(SimulatorSettings(latency=Uniform(0.0, 0.01)), label_for=right_label) as server:
+    with FaultServer(FaultServerSettings(latency=Uniform(0.0, 0.01)), label_for=right_label) as server:
         job = make_job(tmp_path, server, rows)
         for _ in range(kills):
             seen = server.requests
@@ -190,7 +191,7 @@ def test_killed_at_random_instants_damaged_and_continued_the_result_is_the_same(
 
 async def test_a_run_that_is_killed_keeps_to_its_budget_afterwards(tmp_path: Path) -> None:
     rows = some_rows(600)
-    with Simulator(SimulatorSettings(latency=Uniform(0.0, 0.01)), label_for=right_label) as server:
+    with FaultServer(FaultServerSettings(latency=Uniform(0.0, 0.01)), label_for=right_label) as server:
         job = make_job(tmp_path, server, rows)
         job.set(model={"price": {"input": 1000, "output": 1000}}, limits={"max_cost_usd": 20})
         for _ in range(3):
@@ -209,7 +210,7 @@ async def test_a_run_that_is_killed_keeps_to_its_budget_afterwards(tmp_path: Pat
 @pytest.mark.usefixtures("caplog")
 async def test_damaged_parts_that_are_found_while_publishing_are_made_again(tmp_path: Path) -> None:
     rows = some_rows(240)
-    with Simulator(label_for=right_label) as server:
+    with FaultServer(label_for=right_label) as server:
         job = make_job(tmp_path, server, rows)
         job.output.parent.mkdir(exist_ok=True)
         running = asyncio.create_task(run_job(job.config()))

@@ -14,8 +14,8 @@ import pytest
 from pipeline.config.latency import Fixed
 from pipeline.errors import LimitReachedError
 from pipeline.journey import run_job
-from pipeline.servers.simulator.server import Simulator
-from pipeline.servers.simulator.settings import SimulatorSettings
+from tests.faultserver.server import FaultServer
+from tests.faultserver.settings import FaultServerSettings
 from tests.jobs import JobFiles, asked, command, environment, last_line, right_label, texts
 
 IN_FLIGHT = 16
@@ -25,12 +25,12 @@ COMMIT = 64
 
 @pytest.fixture
 def slow_server():
-    with Simulator(SimulatorSettings(latency=Fixed(0.02)), label_for=right_label) as server:
+    with FaultServer(FaultServerSettings(latency=Fixed(0.02)), label_for=right_label) as server:
         yield server
 
 
 @pytest.fixture
-def slow_job(tmp_path: Path, slow_server: Simulator) -> JobFiles:
+def slow_job(tmp_path: Path, slow_server: FaultServer) -> JobFiles:
     job = JobFiles(tmp_path, slow_server.base_url)
     return job.set(limits={"max_concurrency": IN_FLIGHT})
 
@@ -43,7 +43,7 @@ def no_nohup() -> Iterator[None]:
     signal.signal(signal.SIGHUP, before)
 
 
-def wait_for_requests(server: Simulator, count: int) -> None:
+def wait_for_requests(server: FaultServer, count: int) -> None:
     deadline = time.monotonic() + 30
     while server.requests < count:
         assert time.monotonic() < deadline
@@ -62,7 +62,7 @@ def all_right(job: JobFiles, rows: list[str]) -> None:
 
 
 def test_after_ten_kills_at_random_moments_no_row_is_lost_or_doubled(
-    slow_job: JobFiles, slow_server: Simulator
+    slow_job: JobFiles, slow_server: FaultServer
 ) -> None:
     rows = texts(4000)
     slow_job.table(rows)
@@ -83,7 +83,7 @@ def test_after_ten_kills_at_random_moments_no_row_is_lost_or_doubled(
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_gentle_stop_repeats_no_request(
-    slow_job: JobFiles, slow_server: Simulator, number: signal.Signals
+    slow_job: JobFiles, slow_server: FaultServer, number: signal.Signals
 ) -> None:
     rows = texts(1000)
     slow_job.table(rows)
@@ -103,7 +103,7 @@ def test_a_gentle_stop_repeats_no_request(
 
 
 def test_a_second_signal_ends_a_run_that_waits_for_a_server_that_hangs(
-    slow_job: JobFiles, slow_server: Simulator
+    slow_job: JobFiles, slow_server: FaultServer
 ) -> None:
     slow_job.table(texts(200))
     process = slow_job.start("--quiet")
@@ -118,7 +118,7 @@ def test_a_second_signal_ends_a_run_that_waits_for_a_server_that_hangs(
 
 
 def test_a_signal_while_the_server_hangs_ends_the_run_when_its_patience_does(
-    slow_job: JobFiles, slow_server: Simulator
+    slow_job: JobFiles, slow_server: FaultServer
 ) -> None:
     slow_job.table(texts(200))
     slow_job.set(limits={"drain": "1s"})
@@ -139,7 +139,7 @@ def test_a_signal_while_the_server_hangs_ends_the_run_when_its_patience_does(
 
 
 async def test_once_there_is_a_reason_to_stop_nothing_more_is_sent_however_slow_the_disk(
-    slow_job: JobFiles, slow_server: Simulator, monkeypatch: pytest.MonkeyPatch
+    slow_job: JobFiles, slow_server: FaultServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sync = os.fsync
 
@@ -161,7 +161,7 @@ async def test_once_there_is_a_reason_to_stop_nothing_more_is_sent_however_slow_
     assert max(entry.at for entry in slow_server.entries) < begun + 1.6 + 0.2
 
 
-def test_a_run_under_nohup_outlives_its_terminal(slow_job: JobFiles, slow_server: Simulator) -> None:
+def test_a_run_under_nohup_outlives_its_terminal(slow_job: JobFiles, slow_server: FaultServer) -> None:
     rows = texts(300)
     slow_job.table(rows)
     arguments = ["nohup", sys.executable, "-m", "pipeline", "run", str(slow_job.config_file()), "--quiet"]
@@ -175,7 +175,7 @@ def test_a_run_under_nohup_outlives_its_terminal(slow_job: JobFiles, slow_server
 
 
 def test_a_second_run_of_the_same_output_is_turned_away_and_sends_nothing(
-    slow_job: JobFiles, slow_server: Simulator
+    slow_job: JobFiles, slow_server: FaultServer
 ) -> None:
     slow_job.table(texts(4000))
     first = slow_job.start("--quiet")
@@ -200,7 +200,7 @@ def test_two_runs_with_different_outputs_share_a_ledger(slow_job: JobFiles) -> N
 
 
 def test_the_deadline_stops_a_run_and_the_next_one_continues(
-    slow_job: JobFiles, slow_server: Simulator
+    slow_job: JobFiles, slow_server: FaultServer
 ) -> None:
     slow_job.table(texts(600))
     done = slow_job.run("--quiet", "--set", "limits.max_runtime=0.4s")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.servers.simulator.server import Simulator
+from tests.faultserver.server import FaultServer
 from tests.jobs import JobFiles, command, last_line, texts
 
 
@@ -35,7 +35,7 @@ def config(job: JobFiles) -> Path:
     ],
 )
 def test_a_fault_of_the_options_ends_with_2_and_a_json_line(
-    config: Path, options: list[str], complaint: str, server: Simulator
+    config: Path, options: list[str], complaint: str, server: FaultServer
 ) -> None:
     ran = command("run", str(config), *options)
     assert (ran.returncode, ran.stderr.count("\n")) == (2, 1)

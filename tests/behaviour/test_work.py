@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from pipeline.servers.simulator.server import Simulator
+from tests.faultserver.server import FaultServer
 from tests.jobs import JobFiles, environment, right_label, texts
 
 SMALL, CHUNK = 300, 4_096
@@ -24,7 +24,7 @@ def counted(tmp_path_factory: pytest.TempPathFactory) -> list[Counts]:
 
     Then both once more, with the ledgers that they have made and other outputs.
     """
-    with Simulator(label_for=right_label) as server:
+    with FaultServer(label_for=right_label) as server:
         configs, again = [], []
         for rows in (SMALL, SMALL + CHUNK):
             job = JobFiles(tmp_path_factory.mktemp("work"), server.base_url)

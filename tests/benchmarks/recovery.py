@@ -27,18 +27,18 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from pipeline.servers.simulator.log import read_log
-from pipeline.servers.simulator.server import Simulator
-from pipeline.servers.simulator.settings import SimulatorSettings
 from tests.benchmarks.apart import endpoint
 from tests.benchmarks.killed import MISSING, SERVER_LOG, build_once, label_of, renew, write_config
+from tests.faultserver.server import FaultServer
+from tests.faultserver.settings import FaultServerSettings
 
 
 def serve(pipe: Connection, log: Path) -> None:
     """Answer at once until told to stop or the other end of *pipe* closes."""
 
     async def until_told() -> None:
-        async with Simulator(
-            SimulatorSettings(keep_entries=False, log_path=log), label_for=label_of
+        async with FaultServer(
+            FaultServerSettings(keep_entries=False, log_path=log), label_for=label_of
         ) as server:
             pipe.send(server.base_url)
             await asyncio.to_thread(pipe.poll, None)

@@ -12,16 +12,16 @@ from pathlib import Path
 import polars as pl
 
 from pipeline.servers.simulator.log import Entry, read_log
-from pipeline.servers.simulator.server import Simulator
-from pipeline.servers.simulator.settings import SimulatorSettings
 from tests.benchmarks.apart import endpoint
+from tests.faultserver.server import FaultServer
+from tests.faultserver.settings import FaultServerSettings
 
 
-def serve(pipe: Connection, settings: SimulatorSettings) -> None:
+def serve(pipe: Connection, settings: FaultServerSettings) -> None:
     """Simulate until the other end of *pipe* closes."""
 
     async def until_told() -> None:
-        async with Simulator(settings) as server:
+        async with FaultServer(settings) as server:
             pipe.send(server.base_url)
             await asyncio.to_thread(pipe.poll, None)
 
@@ -42,7 +42,7 @@ def rehearse(
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         log = folder / "server.jsonl"
-        simulator = SimulatorSettings(
+        simulator = FaultServerSettings(
             keep_entries=False, count_repeats=False, log_path=log, faults={}, **settings
         )
         pl.DataFrame({"text": texts}).write_parquet(folder / "in.parquet")

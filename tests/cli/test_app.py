@@ -13,7 +13,7 @@ import pytest
 import typer
 
 from pipeline.cli import app
-from pipeline.servers.simulator.server import Simulator
+from tests.faultserver.server import FaultServer
 from tests.jobs import JobFiles, asked, command, environment, last_line, texts
 
 
@@ -125,7 +125,7 @@ def test_run_ends_with_a_json_line_and_0(say: Command, config: Path) -> None:
     assert "30 rows: 29 labelled" in said.err
 
 
-def test_a_finished_run_says_so_and_sends_nothing(say: Command, done: Path, server: Simulator) -> None:
+def test_a_finished_run_says_so_and_sends_nothing(say: Command, done: Path, server: FaultServer) -> None:
     sent = server.requests
     said = say("run", done)
     assert (said.status, said.last["requests"], server.requests) == (0, 0, sent)
@@ -133,7 +133,7 @@ def test_a_finished_run_says_so_and_sends_nothing(say: Command, done: Path, serv
 
 
 def test_too_many_failed_rows_end_with_1_and_say_where_to_look(
-    say: Command, config: Path, server: Simulator
+    say: Command, config: Path, server: FaultServer
 ) -> None:
     server.when(lambda _: True, "content_filter")
     said = say("run", config, "--quiet")
@@ -150,7 +150,7 @@ def test_set_overrides_a_setting_and_may_be_repeated(say: Command, config: Path,
 
 
 def test_a_dry_run_sends_nothing_and_makes_no_output(
-    say: Command, config: Path, job: JobFiles, server: Simulator
+    say: Command, config: Path, job: JobFiles, server: FaultServer
 ) -> None:
     said = say("run", config, "--dry-run")
     assert (said.status, said.last["requests"], said.last["empty"]) == (0, 29, 1)
@@ -167,14 +167,14 @@ def test_limit_and_sample_have_outputs_of_their_own(say: Command, config: Path, 
     assert names == {"labelled.limit-4.parquet", "labelled.sample-5-7.parquet"}
 
 
-def test_retry_asks_again_for_the_named_statuses_only(say: Command, done: Path, server: Simulator) -> None:
+def test_retry_asks_again_for_the_named_statuses_only(say: Command, done: Path, server: FaultServer) -> None:
     sent = len(asked(server))
     assert say("run", done, "--retry", "error,invalid").last["requests"] == 0
     assert say("run", done, "--retry", "all").last["requests"] == 29
     assert len(asked(server)) == sent + 29
 
 
-def test_check_finds_all_well_and_sends_nothing(say: Command, config: Path, server: Simulator) -> None:
+def test_check_finds_all_well_and_sends_nothing(say: Command, config: Path, server: FaultServer) -> None:
     said = say("check", config)
     assert (said.status, said.last, server.requests) == (0, {"status": "ok", "rows": 30}, 0)
 
@@ -183,7 +183,7 @@ def test_check_finds_all_well_and_sends_nothing(say: Command, config: Path, serv
     ("fault", "status"), [("unauthorized", 77), ("insufficient_credits", 77), ("http_500", 69)]
 )
 def test_probe_ends_as_a_run_would_that_gets_no_answer(
-    say: Command, config: Path, server: Simulator, fault: str, status: int
+    say: Command, config: Path, server: FaultServer, fault: str, status: int
 ) -> None:
     server.when(lambda _: True, fault)
     assert say("probe", config).status == status

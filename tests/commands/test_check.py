@@ -9,14 +9,14 @@ import pytest
 
 from pipeline.cli import app
 from pipeline.journey import run_job
-from pipeline.servers.simulator.server import Simulator
+from tests.faultserver.server import FaultServer
 from tests.jobs import JobFiles, texts
 
 Wrong = Callable[..., list[str]]
 
 
 @pytest.fixture
-def wrong(job: JobFiles, server: Simulator, capsys: pytest.CaptureFixture[str]) -> Wrong:
+def wrong(job: JobFiles, server: FaultServer, capsys: pytest.CaptureFixture[str]) -> Wrong:
     """Make sure that `check` and `run` end with a status and send nothing; returns the lines of `check`."""
 
     def look(status: int, *arguments: str) -> list[str]:
@@ -167,7 +167,7 @@ def test_a_missing_input_ends_with_66(wrong: Wrong) -> None:
 
 
 def test_check_tells_everything_at_once(
-    job: JobFiles, server: Simulator, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    job: JobFiles, server: FaultServer, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job.table(pl.DataFrame({"text": ["a"], "label": ["mine"]}))
     job.output.mkdir(parents=True)

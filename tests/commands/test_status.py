@@ -8,14 +8,15 @@ from typing import Any
 
 import pytest
 
-from pipeline.servers.simulator.server import Simulator
-from pipeline.servers.simulator.settings import Fixed, SimulatorSettings
+from pipeline.servers.simulator.settings import Fixed
+from tests.faultserver.server import FaultServer
+from tests.faultserver.settings import FaultServerSettings
 from tests.jobs import JobFiles, command, last_line, right_label, texts
 
 
 @pytest.fixture
-def server() -> Iterator[Simulator]:
-    with Simulator(SimulatorSettings(latency=Fixed(0.1)), label_for=right_label) as simulator:
+def server() -> Iterator[FaultServer]:
+    with FaultServer(FaultServerSettings(latency=Fixed(0.1)), label_for=right_label) as simulator:
         yield simulator
 
 
@@ -39,7 +40,7 @@ def status(job: JobFiles) -> dict[str, Any]:
 
 
 def test_a_run_that_is_on_shows_what_it_has_paid_for(
-    going: subprocess.Popen[str], job: JobFiles, server: Simulator
+    going: subprocess.Popen[str], job: JobFiles, server: FaultServer
 ) -> None:
     found = status(job)
     assert (found["status"], found["running_as"].split(" on ")[0]) == ("running", f"process {going.pid}")
@@ -50,7 +51,7 @@ def test_a_run_that_is_on_shows_what_it_has_paid_for(
 
 
 def test_a_killed_run_is_not_said_to_be_running(
-    going: subprocess.Popen[str], job: JobFiles, server: Simulator
+    going: subprocess.Popen[str], job: JobFiles, server: FaultServer
 ) -> None:
     going.send_signal(signal.SIGKILL)
     going.wait()
@@ -63,7 +64,7 @@ def test_a_killed_run_is_not_said_to_be_running(
 
 
 def test_a_run_that_was_stopped_gently_is_interrupted_and_one_that_is_done_published(
-    going: subprocess.Popen[str], job: JobFiles, server: Simulator
+    going: subprocess.Popen[str], job: JobFiles, server: FaultServer
 ) -> None:
     going.send_signal(signal.SIGTERM)
     assert going.wait(20) == 75

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from pipeline.config.latency import Fixed
-from pipeline.servers.simulator.server import Simulator
-from pipeline.servers.simulator.settings import SimulatorSettings
+from tests.faultserver.server import FaultServer
+from tests.faultserver.settings import FaultServerSettings
 from tests.in_airflow.real_airflow import Airflow
 from tests.jobs import JobFiles, asked, right_label, texts
 
@@ -20,13 +20,13 @@ KEY = "sk-canary-7c1f52d0e9"
 
 
 @pytest.fixture
-def slow() -> Iterator[Simulator]:
+def slow() -> Iterator[FaultServer]:
     """An endpoint at which the job takes some 6 seconds."""
-    with Simulator(SimulatorSettings(latency=Fixed(0.08)), label_for=right_label) as server:
+    with FaultServer(FaultServerSettings(latency=Fixed(0.08)), label_for=right_label) as server:
         yield server
 
 
-def dag(airflow: Airflow, server: Simulator, name: str, rows: int = ROWS, **arguments: Any) -> JobFiles:
+def dag(airflow: Airflow, server: FaultServer, name: str, rows: int = ROWS, **arguments: Any) -> JobFiles:
     """Make a DAG that labels so many rows."""
     folder = airflow.jobs / name
     folder.mkdir()
@@ -37,7 +37,7 @@ def dag(airflow: Airflow, server: Simulator, name: str, rows: int = ROWS, **argu
     return job
 
 
-def until_answered(server: Simulator, count: int) -> None:
+def until_answered(server: FaultServer, count: int) -> None:
     limit = time.monotonic() + 120
     while server.billed < count:
         assert time.monotonic() < limit, f"{server.billed} answers"
@@ -48,7 +48,7 @@ def all_right(job: JobFiles) -> bool:
     return job.labelled()["label"].to_list() == [right_label(text) for text in texts(ROWS)]
 
 
-def test_a_task_returns_a_small_result_and_tells_its_asset(airflow: Airflow, server: Simulator) -> None:
+def test_a_task_returns_a_small_result_and_tells_its_asset(airflow: Airflow, server: FaultServer) -> None:
     job = dag(airflow, server, "success")
     assert [task["state"] for task in airflow.ended("success")] == ["success"]
     result = airflow.result("success")
@@ -64,14 +64,14 @@ def test_a_task_returns_a_small_result_and_tells_its_asset(airflow: Airflow, ser
 
 
 @pytest.mark.parametrize("way", ["task", "command"])
-def test_without_the_operator_it_is_the_same_job(airflow: Airflow, server: Simulator, way: str) -> None:
+def test_without_the_operator_it_is_the_same_job(airflow: Airflow, server: FaultServer, way: str) -> None:
     job = dag(airflow, server, f"as_a_{way}", **{"as": way})
     assert [task["state"] for task in airflow.ended(f"as_a_{way}")] == ["success"]
     assert airflow.result(f"as_a_{way}")["ok"] == ROWS
     assert all_right(job)
 
 
-def test_a_task_that_is_killed_is_continued_by_its_retry(airflow: Airflow, slow: Simulator) -> None:
+def test_a_task_that_is_killed_is_continued_by_its_retry(airflow: Airflow, slow: FaultServer) -> None:
     job = dag(airflow, slow, "killed")
     until_answered(slow, 200)
     os.kill(airflow.tasks("killed")[0]["pid"], signal.SIGKILL)
@@ -83,7 +83,7 @@ def test_a_task_that_is_killed_is_continued_by_its_retry(airflow: Airflow, slow:
 
 
 def test_a_task_that_is_asked_to_end_drains_within_three_seconds_and_repeats_nothing(
-    airflow: Airflow, slow: Simulator
+    airflow: Airflow, slow: FaultServer
 ) -> None:
     job = dag(airflow, slow, "asked_to_end")
     until_answered(slow, 200)
@@ -98,7 +98,7 @@ def test_a_task_that_is_asked_to_end_drains_within_three_seconds_and_repeats_not
     assert (slow.billed, slow.repeats()) == (ROWS, {})
 
 
-def test_a_task_that_runs_out_of_time_is_continued_by_its_retry(airflow: Airflow, slow: Simulator) -> None:
+def test_a_task_that_runs_out_of_time_is_continued_by_its_retry(airflow: Airflow, slow: FaultServer) -> None:
     job = dag(airflow, slow, "out_of_time", execution_timeout=4)
     (task,) = airflow.ended("out_of_time")
     assert task["state"] == "success"
@@ -107,7 +107,7 @@ def test_a_task_that_runs_out_of_time_is_continued_by_its_retry(airflow: Airflow
     assert (slow.billed, slow.repeats()) == (ROWS, {})
 
 
-def test_a_wrong_key_fails_the_task_without_a_retry(airflow: Airflow, server: Simulator) -> None:
+def test_a_wrong_key_fails_the_task_without_a_retry(airflow: Airflow, server: FaultServer) -> None:
     server.when(lambda _: True, "unauthorized")
     dag(airflow, server, "wrong_key")
     (task,) = airflow.ended("wrong_key")
@@ -115,14 +115,14 @@ def test_a_wrong_key_fails_the_task_without_a_retry(airflow: Airflow, server: Si
     assert "check the key" in airflow.log("wrong_key")
 
 
-def test_a_wrong_config_fails_the_task_without_a_retry(airflow: Airflow, server: Simulator) -> None:
+def test_a_wrong_config_fails_the_task_without_a_retry(airflow: Airflow, server: FaultServer) -> None:
     dag(airflow, server, "wrong_config", overrides={"limits.max_concurency": 3})
     (task,) = airflow.ended("wrong_config")
     assert (task["state"], task["try_number"]) == ("failed", 1)
     assert "did you mean" in airflow.log("wrong_config")
 
 
-def test_mapped_tasks_share_a_ledger_safely(airflow: Airflow, server: Simulator) -> None:
+def test_mapped_tasks_share_a_ledger_safely(airflow: Airflow, server: FaultServer) -> None:
     outputs = [{"output.path": f"out/{name}.parquet"} for name in ("one", "two", "three")]
     dag(airflow, server, "mapped", expand=outputs, map_index_template="{{ task.overrides['output.path'] }}")
     tasks = airflow.ended("mapped")
@@ -136,7 +136,7 @@ def test_mapped_tasks_share_a_ledger_safely(airflow: Airflow, server: Simulator)
 
 
 def test_a_connections_password_is_sent_to_the_endpoint_and_is_nowhere_else(airflow: Airflow) -> None:
-    with Simulator(SimulatorSettings(api_key=KEY), label_for=right_label) as server:
+    with FaultServer(FaultServerSettings(api_key=KEY), label_for=right_label) as server:
         dag(airflow, server, "with_key", llm_conn_id="llm", overrides={"limits.max_concurrency": 4})
         (task,) = airflow.ended("with_key")
     assert (task["state"], server.billed) == ("success", ROWS)
@@ -151,7 +151,7 @@ def test_a_connections_password_is_sent_to_the_endpoint_and_is_nowhere_else(airf
 
 
 def test_a_key_that_is_refused_is_nowhere_either(airflow: Airflow) -> None:
-    with Simulator(SimulatorSettings(api_key="sk-another-one"), label_for=right_label) as server:
+    with FaultServer(FaultServerSettings(api_key="sk-another-one"), label_for=right_label) as server:
         dag(airflow, server, "refused_key", llm_conn_id="llm")
         (task,) = airflow.ended("refused_key")
     assert (task["state"], task["try_number"]) == ("failed", 1)
@@ -161,7 +161,7 @@ def test_a_key_that_is_refused_is_nowhere_either(airflow: Airflow) -> None:
 
 
 def test_nothing_to_do_is_a_skip_where_that_is_wanted_and_a_success_elsewhere(
-    airflow: Airflow, server: Simulator
+    airflow: Airflow, server: FaultServer
 ) -> None:
     for name, wanted in (("skips", True), ("succeeds", False)):
         job = dag(airflow, server, f"prepared_{name}")
@@ -176,7 +176,9 @@ def test_nothing_to_do_is_a_skip_where_that_is_wanted_and_a_success_elsewhere(
     assert airflow.result("succeeds")["requests"] == 0
 
 
-def test_too_many_failed_rows_fail_the_task_and_name_the_report(airflow: Airflow, server: Simulator) -> None:
+def test_too_many_failed_rows_fail_the_task_and_name_the_report(
+    airflow: Airflow, server: FaultServer
+) -> None:
     server.when(lambda text: text in texts(50, start=200), "context_length")
     job = dag(airflow, server, "failed_rows")
     (task,) = airflow.ended("failed_rows")
@@ -185,7 +187,7 @@ def test_too_many_failed_rows_fail_the_task_and_name_the_report(airflow: Airflow
     assert job.output.exists()
 
 
-def test_progress_is_told_in_the_tasks_log(airflow: Airflow, server: Simulator) -> None:
+def test_progress_is_told_in_the_tasks_log(airflow: Airflow, server: FaultServer) -> None:
     dag(airflow, server, "tells")
     airflow.ended("tells")
     assert f"{ROWS} of {ROWS} rows done" in airflow.log("tells")

@@ -10,9 +10,10 @@ from pipeline.errors import DiskError
 from pipeline.journey import run_job
 from pipeline.ledger import Ledger, open_store, spill
 from pipeline.ledger.store import Store
-from pipeline.servers.simulator.server import Simulator
-from pipeline.servers.simulator.settings import Fixed, SimulatorSettings
+from pipeline.servers.simulator.settings import Fixed
 from tests.answers import answer, answers, key
+from tests.faultserver.server import FaultServer
+from tests.faultserver.settings import FaultServerSettings
 from tests.jobs import JobFiles, asked, right_label, texts
 
 
@@ -126,7 +127,7 @@ async def test_a_run_on_a_disk_that_fills_up_ends_with_74_and_pays_for_nothing_t
     tmp_path: Path, small_disk: Path
 ) -> None:
     rows = texts(1500)
-    with Simulator(SimulatorSettings(latency=Fixed(0.01)), label_for=right_label) as server:
+    with FaultServer(FaultServerSettings(latency=Fixed(0.01)), label_for=right_label) as server:
         job = JobFiles(tmp_path, server.base_url)
         job.table(rows)
         job.set(state={"dir": str(small_disk / "state")}, limits={"max_concurrency": 16})

@@ -9,13 +9,13 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from pipeline.servers.simulator.faults import FAULTS, Call
-from pipeline.servers.simulator.http1 import Response, Wire
 from pipeline.servers.simulator.log import Entry
-from pipeline.servers.simulator.server import Simulator
-from pipeline.servers.simulator.settings import SimulatorSettings
 from pipeline.system.clock import Clock
 from pipeline.telemetry.progress import Progress
+from tests.faultserver.faults import FAULTS, Call
+from tests.faultserver.http1 import Response, Wire
+from tests.faultserver.server import FaultServer
+from tests.faultserver.settings import FaultServerSettings
 from tests.jobs import JobFiles, right_label
 
 
@@ -27,9 +27,9 @@ def job_against(
     limits: Mapping[str, Any] | None = None,
     model: Mapping[str, Any] | None = None,
     **settings: Any,
-) -> Iterator[tuple[Simulator, JobFiles]]:
+) -> Iterator[tuple[FaultServer, JobFiles]]:
     """Give a server with *settings*, which knows the right labels, and a job that asks it about *rows*."""
-    with Simulator(SimulatorSettings(**settings), label_for=right_label) as server:
+    with FaultServer(FaultServerSettings(**settings), label_for=right_label) as server:
         job = JobFiles(folder, server.base_url).set(limits=limits or {}, model=model or {})
         job.table(rows)
         yield server, job
@@ -40,7 +40,7 @@ def everybody(_: str) -> bool:
     return True
 
 
-def at_first(server: Simulator, rows: Sequence[str], name: str, times: int = 1) -> None:
+def at_first(server: FaultServer, rows: Sequence[str], name: str, times: int = 1) -> None:
     """Give each of *rows* the fault *name* at its first so many asks, and the right answer from then on."""
     left = dict.fromkeys(rows, times)
 
@@ -107,6 +107,6 @@ async def raised(work: Awaitable[object], kind: type[BaseException]) -> str:
     raise AssertionError(f"it ended well instead of with {kind.__name__}")
 
 
-def chats(server: Simulator) -> list[Entry]:
+def chats(server: FaultServer) -> list[Entry]:
     """The requests about rows, in the order of their arrival."""
     return sorted((entry for entry in server.entries if entry.text), key=lambda entry: entry.at)

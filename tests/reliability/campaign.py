@@ -11,8 +11,8 @@ from random import Random
 import polars as pl
 
 from pipeline.config.latency import Uniform
-from pipeline.servers.simulator.server import Simulator
-from pipeline.servers.simulator.settings import SimulatorSettings
+from tests.faultserver.server import FaultServer
+from tests.faultserver.settings import FaultServerSettings
 from tests.jobs import JobFiles, right_label
 from tests.reliability.checker import Record, Witness
 from tests.reliability.launcher import Ended, Execution, Launcher
@@ -53,7 +53,7 @@ class Campaign:
     """One job, its server and its witness, killed as often as somebody wants."""
 
     job: JobFiles
-    server: Simulator
+    server: FaultServer
     launcher: Launcher
     witness: Witness
     ended: list[Ended] = field(default_factory=list)
@@ -95,8 +95,8 @@ def campaign(
 ) -> Iterator[Campaign]:
     """Give a campaign against a server of its own; its output is read all the time, its figures are recorded."""
     folder.mkdir(parents=True, exist_ok=True)
-    settings = SimulatorSettings(latency=LATENCY)
-    with Simulator(settings, label_for=right_label) as server:
+    settings = FaultServerSettings(latency=LATENCY)
+    with FaultServer(settings, label_for=right_label) as server:
         job = JobFiles(folder, server.base_url).set(limits={"max_concurrency": IN_FLIGHT})
         write_rows(job, rows, folder=as_folder)
         found = Campaign(job, server, launcher, Witness(job, lambda: server.entries))

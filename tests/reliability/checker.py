@@ -23,8 +23,8 @@ import polars as pl
 from pipeline.ledger.writer import MAX_GATHERED
 from pipeline.records import Answer
 from pipeline.servers.simulator.log import Entry
-from pipeline.servers.simulator.server import Simulator
 from pipeline.tasks.parse import Parser
+from tests.faultserver.server import FaultServer
 from tests.jobs import JobFiles, right_label
 from tests.reliability.evidence import (
     Stored,
@@ -181,9 +181,9 @@ def _kept(before: Stored, after: Stored) -> Iterator[str]:
         yield f"paid is kept: {len(changed)} durable answers have changed, such as number {changed[0]}"
 
 
-def violations(job: JobFiles, server: Simulator | Sequence[Entry] = (), **settings: Any) -> list[str]:
+def violations(job: JobFiles, server: FaultServer | Sequence[Entry] = (), **settings: Any) -> list[str]:
     """Return all violations of a job that was not killed, asked of *server*, and has ended well."""
-    entries = server.entries if isinstance(server, Simulator) else list(server)
+    entries = server.entries if isinstance(server, FaultServer) else list(server)
     witness = Witness(job, lambda: entries, **settings)
     witness.execution_ended()
     return witness.verdict()

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from pipeline.journey import run_job
-from pipeline.servers.simulator.faults import FAULTS, Call
-from pipeline.servers.simulator.http1 import Response, Wire, render
-from pipeline.servers.simulator.server import Simulator
+from tests.faultserver.faults import FAULTS, Call
+from tests.faultserver.http1 import Response, Wire, render
+from tests.faultserver.server import FaultServer
 from tests.jobs import JobFiles, texts
 from tests.reliability.against import at_first, chats, everybody, job_against, quick
 from tests.reliability.checker import violations
@@ -220,7 +220,7 @@ FLOODS = {
 }
 
 
-def memory_kib(launcher: Launcher, server: Simulator, job: JobFiles) -> int:
+def memory_kib(launcher: Launcher, server: FaultServer, job: JobFiles) -> int:
     """Run the job in a process of its own; the most memory that it had before the last row's answer, in KiB."""
     execution = launcher.start("run", str(job.config_file()), "--quiet")
     status, most = Path(f"/proc/{execution.process}/status"), 0

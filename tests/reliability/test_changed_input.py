@@ -14,8 +14,8 @@ from pipeline.commands.plan import plan_job
 from pipeline.config.latency import Fixed
 from pipeline.errors import InputDataError
 from pipeline.journey import run_job
-from pipeline.servers.simulator.server import Simulator
-from pipeline.servers.simulator.settings import SimulatorSettings
+from tests.faultserver.server import FaultServer
+from tests.faultserver.settings import FaultServerSettings
 from tests.jobs import LABELS, JobFiles, asked, right_label, texts
 from tests.reliability.checker import Witness
 from tests.reliability.launcher import Execution, Launcher
@@ -73,7 +73,7 @@ CHANGES = [replaced, appended, cut]
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("change", CHANGES)
 async def test_between_runs_only_what_is_new_is_asked_and_the_output_follows(
-    job: JobFiles, server: Simulator, name: str, change: Callable[..., list[str]]
+    job: JobFiles, server: FaultServer, name: str, change: Callable[..., list[str]]
 ) -> None:
     witness = Witness(job, lambda: server.entries)
     rows = texts(40)
@@ -93,13 +93,13 @@ async def test_between_runs_only_what_is_new_is_asked_and_the_output_follows(
 
 
 @pytest.fixture
-def slow_server() -> Iterator[Simulator]:
-    with Simulator(SimulatorSettings(latency=Fixed(0.03)), label_for=right_label) as server:
+def slow_server() -> Iterator[FaultServer]:
+    with FaultServer(FaultServerSettings(latency=Fixed(0.03)), label_for=right_label) as server:
         yield server
 
 
 @pytest.fixture
-def slow_job(tmp_path: Path, slow_server: Simulator) -> JobFiles:
+def slow_job(tmp_path: Path, slow_server: FaultServer) -> JobFiles:
     return JobFiles(tmp_path, slow_server.base_url).set(limits={"max_concurrency": 4})
 
 
@@ -126,7 +126,7 @@ def until(true: Callable[[], object]) -> None:
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("change", CHANGES)
 def test_during_a_run_nothing_is_published_and_the_next_run_is_right(
-    slow_job: JobFiles, slow_server: Simulator, start: Callable[[], Execution], name: str, change: Callable[..., list[str]]
+    slow_job: JobFiles, slow_server: FaultServer, start: Callable[[], Execution], name: str, change: Callable[..., list[str]]
 ) -> None:  # fmt: skip
     witness = Witness(slow_job, lambda: slow_server.entries)
     rows = texts(40)
@@ -153,7 +153,7 @@ def parts_of(job: JobFiles) -> list[Path]:
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
 def test_parts_of_a_former_input_never_get_into_the_output(
-    slow_job: JobFiles, slow_server: Simulator, start: Callable[[], Execution], how: signal.Signals
+    slow_job: JobFiles, slow_server: FaultServer, start: Callable[[], Execution], how: signal.Signals
 ) -> None:
     """The rows of a finished part change places, so that its name and its number of rows stay what they were."""
     witness = Witness(slow_job, lambda: slow_server.entries)
@@ -203,7 +203,7 @@ def reversed_beside(path: Path, rows: list[str]) -> None:
 
 @pytest.mark.parametrize("change", [reversed_in_place, reversed_beside])
 async def test_rows_that_change_places_while_they_are_published_are_not_published(
-    job: JobFiles, server: Simulator, monkeypatch: pytest.MonkeyPatch, change: Callable[[Path, list[str]], None]
+    job: JobFiles, server: FaultServer, monkeypatch: pytest.MonkeyPatch, change: Callable[[Path, list[str]], None]
 ) -> None:  # fmt: skip
     (job.folder / "in").mkdir()
     for number in range(2):
@@ -238,7 +238,7 @@ async def test_an_input_that_goes_away_during_the_run_is_named(tmp_path: Path) -
             (tmp_path / "in.parquet").rename(tmp_path / "gone")
         return right_label(text)
 
-    with Simulator(label_for=label) as server:
+    with FaultServer(label_for=label) as server:
         job = JobFiles(tmp_path, server.base_url)
         job.table(texts(20))
         with pytest.raises(InputDataError, match=r"in\.parquet: was there when the run began .*; run again"):
@@ -273,7 +273,7 @@ TASKS: dict[str, tuple[Callable[[JobFiles], object], int]] = {
 
 @pytest.mark.parametrize("name", TASKS)
 async def test_after_a_change_of_the_task_only_new_keys_are_sent_and_plan_says_how_many(
-    job: JobFiles, server: Simulator, name: str
+    job: JobFiles, server: FaultServer, name: str
 ) -> None:
     change, expected = TASKS[name]
     rows = [*texts(30 - LONGEST), *(f"long {n} {'and long ' * 50}" for n in range(LONGEST))]
@@ -297,7 +297,7 @@ async def test_after_a_change_of_the_task_only_new_keys_are_sent_and_plan_says_h
     assert job.labelled()[f"{prefix}label_status"].to_list() == ["ok"] * 31 + ["empty"]
 
 
-async def test_going_back_to_an_earlier_task_costs_nothing(job: JobFiles, server: Simulator) -> None:
+async def test_going_back_to_an_earlier_task_costs_nothing(job: JobFiles, server: FaultServer) -> None:
     job.table(texts(20))
     await run_job(job.config())
     first = job.labelled()

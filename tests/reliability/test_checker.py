@@ -16,7 +16,7 @@ import pytest
 from pipeline.journey import run_job
 from pipeline.ledger.schema import BODY
 from pipeline.servers.simulator.log import Entry
-from pipeline.servers.simulator.server import Simulator
+from tests.faultserver.server import FaultServer
 from tests.jobs import LABELS, JobFiles, right_label, texts
 from tests.reliability import checker
 from tests.reliability.checker import ENOUGH_KILLS, Witness, violations
@@ -30,7 +30,7 @@ def pristine(tmp_path_factory: pytest.TempPathFactory) -> tuple[JobFiles, list[E
     """A job that has ended well, and what the server saw of it."""
     rows: list[str | None] = [*texts(ROWS)]
     rows[7], rows[9] = rows[3], None
-    with Simulator(label_for=right_label) as server:
+    with FaultServer(label_for=right_label) as server:
         job = JobFiles(tmp_path_factory.mktemp("job"), server.base_url)
         job.table(rows)
         asyncio.run(run_job(job.config()))

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.servers.simulator.server import Simulator
-from pipeline.servers.simulator.settings import SimulatorSettings
+from tests.faultserver.server import FaultServer
+from tests.faultserver.settings import FaultServerSettings
 from tests.jobs import JobFiles, right_label, some_rows, texts
 from tests.reliability.campaign import IN_FLIGHT, LATENCY, Campaign, write_rows
 from tests.reliability.checker import Witness
@@ -24,7 +24,7 @@ def job_in(
     folder: Path, launcher: Launcher, rows: list[str | None], **settings: dict[str, object]
 ) -> Iterator[Campaign]:
     """Give a job in *folder*, some of whose settings point elsewhere."""
-    with Simulator(SimulatorSettings(latency=LATENCY), label_for=right_label) as server:
+    with FaultServer(FaultServerSettings(latency=LATENCY), label_for=right_label) as server:
         job = JobFiles(folder, server.base_url).set(limits={"max_concurrency": IN_FLIGHT}, **settings)
         write_rows(job, rows, folder=False)
         yield Campaign(job, server, launcher, Witness(job, lambda: server.entries))

@@ -9,8 +9,8 @@ import pytest
 
 from pipeline.config.latency import Lognormal
 from pipeline.ledger.writer import MAX_GATHERED
-from pipeline.servers.simulator.server import Simulator
-from pipeline.servers.simulator.settings import SimulatorSettings
+from tests.faultserver.server import FaultServer
+from tests.faultserver.settings import FaultServerSettings
 from tests.jobs import JobFiles, right_label, texts
 from tests.reliability.campaign import Campaign, soak_seeds, table_of
 from tests.reliability.checker import Record, Witness
@@ -57,10 +57,10 @@ def everything(
     folder: Path, launcher: Launcher, chance: Random, rows: int, answers: tuple[int, int], commit: int
 ) -> Witness:
     """Label so many rows under all faults, killed after so many answers again and again; return the witness."""
-    settings = SimulatorSettings(
+    settings = FaultServerSettings(
         seed=chance.randrange(1 << 30), latency=Lognormal(0.01, 0.5), faults=faults(0.1)
     )
-    with Simulator(settings, label_for=right_label) as server:
+    with FaultServer(settings, label_for=right_label) as server:
         job = JobFiles(folder, server.base_url)
         job.set(limits={"max_concurrency": IN_FLIGHT, "request_timeout": 5, "max_failed": "5%"})
         table_of([*texts(rows)]).write_parquet(folder / "in.parquet", row_group_size=5_000)

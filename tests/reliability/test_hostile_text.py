@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from pipeline.journey import run_job
 from pipeline.llm.protocol.body import BodyTemplate, first_form
-from pipeline.servers.simulator.faults import Call
-from pipeline.servers.simulator.http1 import Response
+from tests.faultserver.faults import Call
+from tests.faultserver.http1 import Response
 from tests.integration.llm_server import model_path, running_server
 from tests.jobs import LABELS, JobFiles, right_label, texts
 from tests.llm.protocol.test_body import MODEL, TASK

@@ -12,9 +12,9 @@ from pipeline.config.latency import Fixed, Uniform
 from pipeline.errors import KeyRefusedError, PipelineError
 from pipeline.journey import run_job
 from pipeline.llm.health.breaker import CONFIRMATIONS
-from pipeline.servers.simulator.faults import FAULTS, Call
-from pipeline.servers.simulator.http1 import Response, Wire
-from pipeline.servers.simulator.server import Simulator
+from tests.faultserver.faults import FAULTS, Call
+from tests.faultserver.http1 import Response, Wire
+from tests.faultserver.server import FaultServer
 from tests.jobs import JobFiles, texts
 from tests.reliability.against import chats, everybody, job_against, quick
 from tests.reliability.checker import Witness, violations
@@ -44,7 +44,7 @@ class From:
         since: When the first one met it.
     """
 
-    def __init__(self, server: Simulator, count: int, name: str) -> None:
+    def __init__(self, server: FaultServer, count: int, name: str) -> None:
         self.since: float | None = None
         self._name, self._left, self._lock = name, count, threading.Lock()
         server.when(everybody, self._behave)
@@ -105,7 +105,7 @@ def test_what_no_row_can_pass_from_the_start_costs_next_to_no_requests(
         assert seconds < 3
 
 
-def rotate(server: Simulator, key_file: Path, good: int, *, arrives: bool) -> None:
+def rotate(server: FaultServer, key_file: Path, good: int, *, arrives: bool) -> None:
     """Make *server* change its key after *good* calls; the new key is in the file at once, or never *arrives*."""
     keys, left, lock = ["sk-old"], [good], threading.Lock()
     key_file.write_text("sk-old\n")
@@ -183,7 +183,7 @@ async def test_one_403_about_a_text_costs_that_row_alone(tmp_path: Path) -> None
 def test_a_certificate_that_nobody_trusts_ends_the_run_before_any_request(
     tmp_path: Path, launcher: Launcher, untrusted: ssl.SSLContext
 ) -> None:
-    with Simulator(tls=untrusted) as server:
+    with FaultServer(tls=untrusted) as server:
         job = JobFiles(tmp_path, server.base_url)
         job.table(texts(50))
         ended = launcher.start("run", str(job.config_file()), "--quiet").wait()

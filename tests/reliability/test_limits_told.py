@@ -11,10 +11,10 @@ import pytest
 from pipeline.config.latency import Fixed
 from pipeline.errors import ProviderUnavailableError
 from pipeline.journey import run_job
-from pipeline.servers.simulator.http1 import Response
 from pipeline.servers.simulator.rate_limits import Rates
-from pipeline.servers.simulator.server import Simulator
 from pipeline.servers.simulator.settings import RateSettings, RetryAfter
+from tests.faultserver.http1 import Response
+from tests.faultserver.server import FaultServer
 from tests.jobs import texts
 from tests.llm.scripted import Call, Case, Sent, limits, said
 from tests.llm.virtual_time import in_virtual_time
@@ -26,12 +26,12 @@ ON_THE_WAY = 0.06
 """Seconds in which a request may still arrive that was sent before the refusal was read."""
 
 
-def refusals(server: Simulator) -> list[float]:
+def refusals(server: FaultServer) -> list[float]:
     """When 429s, or 503s that mean the same, were sent."""
     return [entry.at for entry in chats(server) if entry.status in {429, 503}]
 
 
-def undercut(server: Simulator, seconds: float) -> list[float]:
+def undercut(server: FaultServer, seconds: float) -> list[float]:
     """Seconds after a refusal at which requests came that should have waited for *seconds*."""
     arrivals = [entry.at for entry in chats(server)]
     return [at - told for told in refusals(server) for at in arrivals if ON_THE_WAY < at - told < seconds]
@@ -131,7 +131,7 @@ async def test_a_503_that_tells_a_wait_holds_up_its_own_row_alone(tmp_path: Path
         assert max(others) < again
 
 
-def refused_row(server: Simulator) -> str:
+def refused_row(server: FaultServer) -> str:
     """The text of the row that was refused first."""
     return next(entry.text for entry in chats(server) if entry.status == 503)
 

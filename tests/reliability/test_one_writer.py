@@ -17,8 +17,8 @@ import pytest
 from pipeline.config.latency import Fixed
 from pipeline.errors import LockedError
 from pipeline.journey import run_job
-from pipeline.servers.simulator.server import Simulator
-from pipeline.servers.simulator.settings import SimulatorSettings
+from tests.faultserver.server import FaultServer
+from tests.faultserver.settings import FaultServerSettings
 from tests.jobs import JobFiles, asked, right_label, texts
 from tests.reliability.checker import Witness
 from tests.reliability.evidence import litter, read_ledger
@@ -29,13 +29,13 @@ IN_FLIGHT = 8
 
 
 @pytest.fixture
-def slow_server() -> Iterator[Simulator]:
-    with Simulator(SimulatorSettings(latency=Fixed(0.03)), label_for=right_label) as server:
+def slow_server() -> Iterator[FaultServer]:
+    with FaultServer(FaultServerSettings(latency=Fixed(0.03)), label_for=right_label) as server:
         yield server
 
 
 @pytest.fixture
-def slow_job(tmp_path: Path, slow_server: Simulator) -> JobFiles:
+def slow_job(tmp_path: Path, slow_server: FaultServer) -> JobFiles:
     job = JobFiles(tmp_path, slow_server.base_url).set(limits={"max_concurrency": IN_FLIGHT})
     job.table(texts(ROWS))
     return job
@@ -65,7 +65,7 @@ def until(true: Callable[[], object], seconds: float = 20.0) -> None:
         time.sleep(0.002)
 
 
-def at_work(start: Start, server: Simulator, *arguments: str) -> Execution:
+def at_work(start: Start, server: FaultServer, *arguments: str) -> Execution:
     """An execution that has sent some requests."""
     seen = server.requests
     first = start(*arguments)
@@ -73,7 +73,7 @@ def at_work(start: Start, server: Simulator, *arguments: str) -> Execution:
     return first
 
 
-def fallen_asleep(start: Start, job: JobFiles, server: Simulator) -> Execution:
+def fallen_asleep(start: Start, job: JobFiles, server: FaultServer) -> Execution:
     """An execution that was stopped while it was waiting for replies; all that it had sent is answered."""
     first = at_work(start, server)
     while True:
@@ -150,7 +150,7 @@ def output_folder_replaced(job: JobFiles) -> None:
 
 @pytest.mark.parametrize("take_away", [moved_away, removed, output_folder_replaced])
 def test_a_run_that_slept_through_a_takeover_writes_nothing_sends_nothing_and_says_why(
-    slow_job: JobFiles, slow_server: Simulator, start: Start, take_away: Callable[[JobFiles], None]
+    slow_job: JobFiles, slow_server: FaultServer, start: Start, take_away: Callable[[JobFiles], None]
 ) -> None:
     witness = Witness(slow_job, lambda: slow_server.entries)
     sleeper = fallen_asleep(start, slow_job, slow_server)
@@ -180,7 +180,7 @@ def test_a_run_that_slept_through_a_takeover_writes_nothing_sends_nothing_and_sa
 
 
 def test_a_run_whose_whole_state_was_moved_away_leaves_the_new_state_alone(
-    slow_job: JobFiles, slow_server: Simulator, start: Start
+    slow_job: JobFiles, slow_server: FaultServer, start: Start
 ) -> None:
     sleeper = fallen_asleep(start, slow_job, slow_server)
     (slow_job.folder / "state").rename(slow_job.folder / "state.old")
@@ -207,7 +207,7 @@ def test_a_run_whose_whole_state_was_moved_away_leaves_the_new_state_alone(
 
 @pytest.mark.parametrize("take_away", [lambda _: None, lambda job: shutil.rmtree(workspace_of(job))])
 def test_while_a_run_is_only_asleep_and_has_one_of_its_locks_another_is_turned_away(
-    slow_job: JobFiles, slow_server: Simulator, start: Start, take_away: Callable[[JobFiles], None]
+    slow_job: JobFiles, slow_server: FaultServer, start: Start, take_away: Callable[[JobFiles], None]
 ) -> None:
     sleeper = fallen_asleep(start, slow_job, slow_server)
     take_away(slow_job)
@@ -227,7 +227,7 @@ def through_a_link_to_the_file(job: JobFiles) -> str:
 
 
 def test_a_second_run_of_one_output_is_turned_away_by_whatever_way_and_state_it_comes(
-    slow_job: JobFiles, slow_server: Simulator, start: Start
+    slow_job: JobFiles, slow_server: FaultServer, start: Start
 ) -> None:
     first = fallen_asleep(start, slow_job, slow_server)
     sent = slow_server.requests
@@ -269,7 +269,7 @@ def test_a_link_to_an_output_folder_stays_a_link(slow_job: JobFiles, start: Star
 
 
 def test_a_killed_run_leaves_a_lock_that_the_next_one_takes_over_and_removes(
-    slow_job: JobFiles, slow_server: Simulator, start: Start
+    slow_job: JobFiles, slow_server: FaultServer, start: Start
 ) -> None:
     at_work(start, slow_server).kill()
     assert lock_of(slow_job).exists()
@@ -279,7 +279,7 @@ def test_a_killed_run_leaves_a_lock_that_the_next_one_takes_over_and_removes(
 
 
 def test_a_run_that_waits_for_a_server_that_hangs_notices_within_seconds(
-    slow_job: JobFiles, slow_server: Simulator, start: Start
+    slow_job: JobFiles, slow_server: FaultServer, start: Start
 ) -> None:
     slow_job.set(limits={"drain": "0.5s"})
     waiting = at_work(start, slow_server)
@@ -303,7 +303,7 @@ class TakenOver:
     def __init__(self, folder: Path) -> None:
         self.at: Callable[[str], bool] = lambda _: False
         self.done = False
-        self._server = Simulator(label_for=self._label)
+        self._server = FaultServer(label_for=self._label)
         self.folder = folder
 
     def __enter__(self) -> Self:
@@ -433,7 +433,7 @@ async def test_a_new_folder_has_a_name_of_this_process_and_what_earlier_ones_lef
 
 
 def test_a_state_directory_that_is_a_file_ends_the_run_before_the_first_request(
-    slow_job: JobFiles, slow_server: Simulator, start: Start
+    slow_job: JobFiles, slow_server: FaultServer, start: Start
 ) -> None:
     (slow_job.folder / "state").write_text("precious")
     ended = start().wait()
@@ -465,7 +465,7 @@ def read_only(slow_job: JobFiles) -> Iterator[Callable[[], None]]:
 
 @pytest.mark.soak
 def test_an_output_folder_that_has_become_read_only_is_found_before_the_first_request(
-    slow_job: JobFiles, slow_server: Simulator, start: Start, read_only: Callable[[], None]
+    slow_job: JobFiles, slow_server: FaultServer, start: Start, read_only: Callable[[], None]
 ) -> None:
     assert start().wait().status == 0
     before, sent = slow_job.output.read_bytes(), slow_server.requests

@@ -23,10 +23,10 @@ from pipeline.ledger.writer import COMMIT_ANSWERS, MAX_GATHERED
 from pipeline.outputs import publish
 from pipeline.outputs.columns import KEY
 from pipeline.records import Answer, Answers, Prompt
-from pipeline.servers.simulator.server import Simulator
 from pipeline.system.atomic import write
 from pipeline.tasks.parse import Parser
 from tests.answers import answer, answers, key, prompt, prompts
+from tests.faultserver.server import FaultServer
 from tests.jobs import JobFiles, asked, right_label, texts
 from tests.llm.scripted import Call, Case, Sent, failed, limits, said
 from tests.llm.scripted import prompt as scripted_prompt
@@ -104,7 +104,7 @@ async def test_an_input_that_changes_while_it_is_labelled_is_noticed(tmp_path: P
         os.utime(tmp_path / "in.parquet")
         return right_label(text)
 
-    with Simulator(label_for=label) as server:
+    with FaultServer(label_for=label) as server:
         job = JobFiles(tmp_path, server.base_url)
         job.table(texts(20))
         with pytest.raises(InputDataError, match="changed while"):
@@ -112,7 +112,7 @@ async def test_an_input_that_changes_while_it_is_labelled_is_noticed(tmp_path: P
     assert not job.output.exists()
 
 
-async def test_only_so_many_chunks_are_open_at_once(job: JobFiles, server: Simulator) -> None:
+async def test_only_so_many_chunks_are_open_at_once(job: JobFiles, server: FaultServer) -> None:
     """Of each chunk one row is never answered, so that the chunk stays open."""
     chunks, size = 12, 20
     rows = texts(chunks * size)
@@ -156,7 +156,7 @@ def test_when_the_run_must_end_nobody_sends_again_however_late_it_is_told(tmp_pa
 
 
 def test_a_second_signal_does_not_wait_for_what_is_in_flight(tmp_path: Path) -> None:
-    with Simulator() as server:
+    with FaultServer() as server:
         job = JobFiles(tmp_path, server.base_url)
         job.table(texts(5))
         server.when(lambda _: True, "hang")

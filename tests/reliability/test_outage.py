@@ -13,9 +13,10 @@ import pytest
 from pipeline.config.latency import Fixed
 from pipeline.errors import ProviderUnavailableError
 from pipeline.journey import run_job
-from pipeline.servers.simulator.server import Simulator
-from pipeline.servers.simulator.settings import OutageKind, SimulatorSettings
+from pipeline.servers.simulator.settings import OutageKind
 from pipeline.system.clock import Clock
+from tests.faultserver.server import FaultServer
+from tests.faultserver.settings import FaultServerSettings
 from tests.jobs import JobFiles, environment, right_label, texts
 from tests.reliability.against import Eye, chats, job_against, quick, raised, until
 from tests.reliability.checker import Witness, violations
@@ -34,7 +35,7 @@ SPEED_TO_SCALE = 60
 """Ten minutes are ten seconds: where calls time out, after 24 s then, this leaves room for a machine that is busy."""
 
 
-def recovered_after(server: Simulator, back: float, rate: float, span: float) -> float:
+def recovered_after(server: FaultServer, back: float, rate: float, span: float) -> float:
     """Seconds from the server's return until answers come at nine tenths of *rate*, over *span* seconds."""
     moments = [entry.at for entry in chats(server) if entry.fault is None and entry.at >= back]
     enough = round(0.9 * rate * span)
@@ -45,7 +46,7 @@ def recovered_after(server: Simulator, back: float, rate: float, span: float) ->
 
 
 async def through_an_outage(
-    server: Simulator, job: JobFiles, kind: OutageKind, seconds: float, clock: Clock, span: float
+    server: FaultServer, job: JobFiles, kind: OutageKind, seconds: float, clock: Clock, span: float
 ) -> tuple[int, float]:
     """Run *job* through an outage; returns the requests after the breaker opened, and the time to recover."""
     eye = Eye()
@@ -170,7 +171,7 @@ needs_namespaces = pytest.mark.skipif(
 def test_a_host_that_resolves_after_a_while_is_found(tmp_path: Path) -> None:
     hosts = tmp_path / "hosts"
     hosts.write_text("127.0.0.1 localhost\n")
-    with Simulator(SimulatorSettings(), label_for=right_label) as server:
+    with FaultServer(FaultServerSettings(), label_for=right_label) as server:
         url = server.base_url.replace("127.0.0.1", "found-later.invalid")
         job = JobFiles(tmp_path, url).set(model={"allow_insecure": True})
         job.table(texts(50))

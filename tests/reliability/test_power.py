@@ -15,9 +15,9 @@ from random import Random
 
 import pytest
 
-from pipeline.servers.simulator.server import Simulator
-from pipeline.servers.simulator.settings import SimulatorSettings
 from pipeline.system.atomic import write
+from tests.faultserver.server import FaultServer
+from tests.faultserver.settings import FaultServerSettings
 from tests.jobs import JobFiles, right_label, some_rows
 from tests.reliability.campaign import (
     CHUNK_ROWS,
@@ -47,7 +47,7 @@ CUTS_PER_SEED = 20
 @contextmanager
 def job_on(disk: LoopDisk, launcher: Launcher, *, as_folder: bool) -> Iterator[Campaign]:
     """Give a campaign whose job lives on *disk*."""
-    with Simulator(SimulatorSettings(latency=LATENCY), label_for=right_label) as server:
+    with FaultServer(FaultServerSettings(latency=LATENCY), label_for=right_label) as server:
         job = JobFiles(disk.mount, server.base_url).set(limits={"max_concurrency": IN_FLIGHT})
         write_rows(job, some_rows(ROWS), folder=as_folder)
         job.config_file()

@@ -14,11 +14,11 @@ import pytest
 
 from pipeline.cli import app
 from pipeline.llm.transport.client import Client
-from pipeline.servers.simulator.faults import Call
-from pipeline.servers.simulator.http1 import Response
-from pipeline.servers.simulator.server import Simulator
 from pipeline.system.redaction import REDACTED, Redaction
 from pipeline.telemetry.logs import hide, one_line
+from tests.faultserver.faults import Call
+from tests.faultserver.http1 import Response
+from tests.faultserver.server import FaultServer
 from tests.jobs import JobFiles, asked, environment, last_line, texts
 from tests.reliability.evidence import files_with
 
@@ -117,7 +117,7 @@ class Raw:
         self.make = make
 
     def __call__(self, call: Call) -> object:
-        from pipeline.servers.simulator.http1 import End, Wire  # noqa: PLC0415
+        from tests.faultserver.http1 import End, Wire  # noqa: PLC0415
 
         return Wire(self.make(call), end=End.FIN)
 
@@ -152,7 +152,7 @@ async def test_a_key_that_the_endpoint_repeats_is_in_no_outcome(name: str, key: 
         return BEHAVIOURS[name](call)
 
     async with (
-        Simulator() as server,
+        FaultServer() as server,
         Client.open(server.base_url, lambda: {"Authorization": f"Bearer {key}"}) as client,
     ):
         server.script([act])
@@ -176,7 +176,7 @@ ENDINGS = {
 
 @pytest.mark.parametrize("name", ENDINGS)
 def test_a_key_that_the_endpoint_repeats_is_nowhere(
-    job: JobFiles, server: Simulator, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str],
+    job: JobFiles, server: FaultServer, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str],
     leaks: Callable[..., list[object]], name: str,
 ) -> None:  # fmt: skip
     job.table(texts(30))
@@ -193,7 +193,7 @@ def test_a_key_that_the_endpoint_repeats_is_nowhere(
 @each_key
 @pytest.mark.parametrize("in_file", [False, True], ids=["variable", "file"])
 def test_a_run_that_ends_well_leaves_no_key_behind(
-    job: JobFiles, server: Simulator, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str],
+    job: JobFiles, server: FaultServer, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str],
     leaks: Callable[..., list[object]], key: str, *, in_file: bool,
 ) -> None:  # fmt: skip
     seen: set[str] = set()
@@ -217,7 +217,7 @@ def test_a_run_that_ends_well_leaves_no_key_behind(
 
 
 def test_a_secret_in_a_header_of_ones_own_is_nowhere_either(
-    job: JobFiles, server: Simulator, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str],
+    job: JobFiles, server: FaultServer, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str],
     leaks: Callable[..., list[object]],
 ) -> None:  # fmt: skip
     monkeypatch.setenv("GATEWAY", "canary-of-the-gateway")
@@ -243,7 +243,7 @@ def test_a_secret_in_a_header_of_ones_own_is_nowhere_either(
 )
 @pytest.mark.parametrize("in_file", [False, True], ids=["variable", "file"])
 def test_a_key_that_cannot_be_one_is_refused_and_not_told(
-    job: JobFiles, server: Simulator, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str],
+    job: JobFiles, server: FaultServer, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str],
     leaks: Callable[..., list[object]], key: str, *, in_file: bool,
 ) -> None:  # fmt: skip
     if "\x00" in key and not in_file:
@@ -283,19 +283,19 @@ def test_a_secret_in_the_config_is_refused_and_not_told(
     assert CANARY not in said.out + said.err
 
 
-def nobody_there(_: JobFiles, server: Simulator) -> str:
+def nobody_there(_: JobFiles, server: FaultServer) -> str:
     server.start_outage("refuse")
     return server.base_url
 
 
-def no_such_host(_: JobFiles, __: Simulator) -> str:
+def no_such_host(_: JobFiles, __: FaultServer) -> str:
     return "https://no-such-host.invalid/v1"
 
 
 @pytest.mark.parametrize("where", [nobody_there, no_such_host])
 def test_a_connection_that_cannot_be_made_tells_no_key(
-    job: JobFiles, server: Simulator, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str],
-    leaks: Callable[..., list[object]], where: Callable[[JobFiles, Simulator], str],
+    job: JobFiles, server: FaultServer, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str],
+    leaks: Callable[..., list[object]], where: Callable[[JobFiles, FaultServer], str],
 ) -> None:  # fmt: skip
     job.table(texts(5))
     with_key(job, PLAIN, monkeypatch).set(limits={"max_outage": "0.3s", "drain": "0.1s"})
@@ -311,7 +311,7 @@ def test_a_server_with_a_bad_certificate_sees_no_key(
     leaks: Callable[..., list[object]], untrusted: ssl.SSLContext,
 ) -> None:  # fmt: skip
     job.table(texts(5))
-    with Simulator(tls=untrusted) as server:
+    with FaultServer(tls=untrusted) as server:
         with_key(job, PLAIN, monkeypatch).set(model={"base_url": server.base_url})
         assert app.main(["run", str(job.config_file())]) == 78
         assert server.requests == 0
@@ -391,7 +391,7 @@ def test_with_all_that_can_be_switched_on_the_key_is_not_told_and_no_process_inh
 
 
 def test_a_spill_holds_no_key(
-    job: JobFiles, server: Simulator, monkeypatch: pytest.MonkeyPatch, leaks: Callable[..., list[object]], tmp_path: Path
+    job: JobFiles, server: FaultServer, monkeypatch: pytest.MonkeyPatch, leaks: Callable[..., list[object]], tmp_path: Path
 ) -> None:  # fmt: skip
     """The ledger may not grow any more (a spill may); the endpoint has put the key into each reply."""
     job.table(texts(6000))
@@ -407,7 +407,7 @@ def test_a_spill_holds_no_key(
     assert leaks(done.stdout, done.stderr) == []
 
 
-def test_the_key_is_not_in_the_command_line_of_the_process(job: JobFiles, server: Simulator) -> None:
+def test_the_key_is_not_in_the_command_line_of_the_process(job: JobFiles, server: FaultServer) -> None:
     job.table(texts(5))
     (job.folder / "key").write_text(PLAIN)
     job.set(model={"api_key_file": "key"})

@@ -16,10 +16,10 @@ from pipeline.journey import run_job
 from pipeline.llm.replies import Failure, FailureKind
 from pipeline.llm.transport import wire
 from pipeline.llm.transport.client import Client
-from pipeline.servers.simulator.faults import Call
-from pipeline.servers.simulator.http1 import Response
-from pipeline.servers.simulator.server import Simulator
 from pipeline.telemetry.logs import configure
+from tests.faultserver.faults import Call
+from tests.faultserver.http1 import Response
+from tests.faultserver.server import FaultServer
 from tests.jobs import JobFiles, asked, right_label, texts
 
 # The way to the endpoint.
@@ -27,7 +27,7 @@ from tests.jobs import JobFiles, asked, right_label, texts
 PROXIES = ("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")
 
 
-def test_proxies_of_the_environment_see_nothing(job: JobFiles, server: Simulator) -> None:
+def test_proxies_of_the_environment_see_nothing(job: JobFiles, server: FaultServer) -> None:
     job.table(texts(5))
     with socket.create_server(("127.0.0.1", 0)) as proxy:
         url = f"http://127.0.0.1:{proxy.getsockname()[1]}"
@@ -51,10 +51,10 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def tls_job(tmp_path: Path, certificate: Path) -> Iterator[tuple[JobFiles, Simulator]]:
+def tls_job(tmp_path: Path, certificate: Path) -> Iterator[tuple[JobFiles, FaultServer]]:
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(certificate, certificate.with_name("key.pem"))
-    with Simulator(label_for=right_label, tls=context) as server:
+    with FaultServer(label_for=right_label, tls=context) as server:
         job = JobFiles(tmp_path, server.base_url)
         job.table(texts(5))
         yield job, server
@@ -70,7 +70,7 @@ def tls_job(tmp_path: Path, certificate: Path) -> Iterator[tuple[JobFiles, Simul
     ],
 )
 def test_no_variable_switches_the_verification_of_certificates_off(
-    tls_job: tuple[JobFiles, Simulator], variables: dict[str, str]
+    tls_job: tuple[JobFiles, FaultServer], variables: dict[str, str]
 ) -> None:
     job, server = tls_job
     done = job.run("--quiet", env=variables)
@@ -80,7 +80,7 @@ def test_no_variable_switches_the_verification_of_certificates_off(
 
 
 def test_a_variable_may_name_one_more_authority(
-    tls_job: tuple[JobFiles, Simulator], certificate: Path
+    tls_job: tuple[JobFiles, FaultServer], certificate: Path
 ) -> None:
     job, server = tls_job
     done = job.run("--quiet", env={"SSL_CERT_FILE": str(certificate)})
@@ -110,7 +110,7 @@ async def test_a_host_that_does_not_even_answer_the_first_packet_is_given_up_in_
 
 
 async def test_a_reply_of_a_million_levels_costs_one_row_and_no_more(
-    job: JobFiles, server: Simulator
+    job: JobFiles, server: FaultServer
 ) -> None:
     rows = texts(30)
     job.table(rows)
@@ -146,7 +146,7 @@ def refusing(status: int) -> Callable[[Call], Response]:
     [(400, "text"), (400, "json"), (401, "text"), (402, "json"), (404, "text"), (500, "text")],
 )
 def test_what_an_endpoint_says_cannot_paint_the_terminal_or_forge_lines(
-    job: JobFiles, server: Simulator, capfd: pytest.CaptureFixture[str], status: int, form: str
+    job: JobFiles, server: FaultServer, capfd: pytest.CaptureFixture[str], status: int, form: str
 ) -> None:
     job.table(texts(30))
     job.set(limits={"max_outage": "1s", "drain": "0.1s"})
@@ -159,7 +159,7 @@ def test_what_an_endpoint_says_cannot_paint_the_terminal_or_forge_lines(
 
 @pytest.mark.parametrize("name", ["probe", "explain", "status", "ledger stats", "plan"])
 def test_no_command_shows_control_characters(
-    job: JobFiles, server: Simulator, capfd: pytest.CaptureFixture[str], name: str
+    job: JobFiles, server: FaultServer, capfd: pytest.CaptureFixture[str], name: str
 ) -> None:
     def named(call: Call) -> Response:
         right = json.loads(call.right().body)
@@ -180,7 +180,7 @@ def test_no_command_shows_control_characters(
 
 
 def test_a_probe_shows_what_the_endpoint_says_without_control_characters_on_one_line(
-    job: JobFiles, server: Simulator, capfd: pytest.CaptureFixture[str]
+    job: JobFiles, server: FaultServer, capfd: pytest.CaptureFixture[str]
 ) -> None:
     job.table(texts(3))
     server.when(lambda _: True, refusing(400))
@@ -202,7 +202,7 @@ def test_a_log_line_is_one_line(capsys: pytest.CaptureFixture[str], *, json_line
     assert "\\x1b[31mred" in said
 
 
-def test_rows_are_not_logged(job: JobFiles, server: Simulator, capfd: pytest.CaptureFixture[str]) -> None:
+def test_rows_are_not_logged(job: JobFiles, server: FaultServer, capfd: pytest.CaptureFixture[str]) -> None:
     canary = "row-canary"
     rows = [f"{text} {canary}" for text in texts(60)]
     job.table(rows)

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from pipeline.config.latency import Fixed
-from pipeline.servers.simulator.server import Simulator
-from pipeline.servers.simulator.settings import SimulatorSettings
+from tests.faultserver.server import FaultServer
+from tests.faultserver.settings import FaultServerSettings
 from tests.jobs import JobFiles, environment, right_label, texts
 from tests.reliability.checker import violations
 
@@ -28,14 +28,14 @@ STREAMS = {
 
 
 @pytest.fixture
-def wordy_server() -> Iterator[Simulator]:
+def wordy_server() -> Iterator[FaultServer]:
     """An endpoint that gives the run something to log in its midst: it refuses the first form of request."""
-    settings = SimulatorSettings(latency=Fixed(0.005), json_schema="refused")
-    with Simulator(settings, label_for=right_label) as server:
+    settings = FaultServerSettings(latency=Fixed(0.005), json_schema="refused")
+    with FaultServer(settings, label_for=right_label) as server:
         yield server
 
 
-def test_a_run_that_nobody_listens_to_is_as_right_as_any(tmp_path: Path, wordy_server: Simulator) -> None:
+def test_a_run_that_nobody_listens_to_is_as_right_as_any(tmp_path: Path, wordy_server: FaultServer) -> None:
     running: list[tuple[str, JobFiles, subprocess.Popen[bytes]]] = []
     for number, (name, streams) in enumerate(STREAMS.items()):
         (tmp_path / str(number)).mkdir()

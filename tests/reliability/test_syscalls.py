@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.servers.simulator.server import Simulator
-from pipeline.servers.simulator.settings import SimulatorSettings
+from tests.faultserver.server import FaultServer
+from tests.faultserver.settings import FaultServerSettings
 from tests.jobs import JobFiles, environment, right_label, some_rows
 from tests.reliability.campaign import IN_FLIGHT, LATENCY, write_rows
 from tests.reliability.checker import Witness
@@ -32,10 +32,10 @@ MOST = 150
 
 
 @contextmanager
-def fresh_job(folder: Path, *, as_folder: bool = False) -> Iterator[tuple[JobFiles, Simulator, Witness]]:
+def fresh_job(folder: Path, *, as_folder: bool = False) -> Iterator[tuple[JobFiles, FaultServer, Witness]]:
     """Give a job that has not begun."""
     folder.mkdir()
-    with Simulator(SimulatorSettings(latency=LATENCY), label_for=right_label) as server:
+    with FaultServer(FaultServerSettings(latency=LATENCY), label_for=right_label) as server:
         job = JobFiles(folder, server.base_url).set(limits={"max_concurrency": IN_FLIGHT})
         write_rows(job, some_rows(ROWS), folder=as_folder)
         yield job, server, Witness(job, lambda: server.entries)

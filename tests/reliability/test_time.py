@@ -13,11 +13,11 @@ import pytest
 from pipeline.config.latency import Fixed
 from pipeline.errors import LimitReachedError
 from pipeline.journey import run_job
-from pipeline.servers.simulator.http1 import Response
 from pipeline.servers.simulator.log import Entry
-from pipeline.servers.simulator.server import Simulator
-from pipeline.servers.simulator.settings import SimulatorSettings
 from pipeline.system.clock import Clock
+from tests.faultserver.http1 import Response
+from tests.faultserver.server import FaultServer
+from tests.faultserver.settings import FaultServerSettings
 from tests.jobs import JobFiles, right_label, texts
 from tests.reliability.checker import Witness, violations
 from tests.reliability.launcher import Ended, Execution, Launcher
@@ -34,13 +34,13 @@ HOUR, DAY = 3_600.0, 86_400.0
 
 
 @pytest.fixture
-def slow_server() -> Iterator[Simulator]:
-    with Simulator(SimulatorSettings(latency=Fixed(0.05)), label_for=right_label) as server:
+def slow_server() -> Iterator[FaultServer]:
+    with FaultServer(FaultServerSettings(latency=Fixed(0.05)), label_for=right_label) as server:
         yield server
 
 
 @pytest.fixture
-def slow_job(tmp_path: Path, slow_server: Simulator) -> JobFiles:
+def slow_job(tmp_path: Path, slow_server: FaultServer) -> JobFiles:
     return JobFiles(tmp_path, slow_server.base_url).set(limits={"max_concurrency": IN_FLIGHT})
 
 
@@ -55,7 +55,7 @@ def most_within_a_second(entries: Sequence[Entry]) -> int:
     return most
 
 
-def sleep_through(execution: Execution, server: Simulator, requests: int, seconds: float) -> Ended:
+def sleep_through(execution: Execution, server: FaultServer, requests: int, seconds: float) -> Ended:
     """Stop an execution for so long once it has sent so many requests, and wait until it has ended."""
     deadline = time.monotonic() + 60
     while server.requests < requests:
@@ -71,7 +71,7 @@ def sleep_through(execution: Execution, server: Simulator, requests: int, second
     ("seconds", "rows"), [(3, 300), pytest.param(120, 6000, marks=pytest.mark.soak)], ids=["3 s", "120 s"]
 )
 def test_a_run_that_was_stopped_goes_on_at_its_rate_and_nothing_has_failed(
-    slow_job: JobFiles, slow_server: Simulator, launcher: Launcher, seconds: float, rows: int
+    slow_job: JobFiles, slow_server: FaultServer, launcher: Launcher, seconds: float, rows: int
 ) -> None:
     slow_job.table(texts(rows))
     slow_job.set(limits={"requests_per_minute": RATE})
@@ -120,7 +120,7 @@ async def test_a_wall_clock_that_steps_changes_no_rate_and_no_row(
     tmp_path: Path, steps: list[tuple[int, float]]
 ) -> None:
     stepping = Stepping(*steps)
-    async with Simulator(label_for=stepping.label) as server:
+    async with FaultServer(label_for=stepping.label) as server:
         job = JobFiles(tmp_path, server.base_url).set(limits={"requests_per_minute": RATE})
         witness = Witness(job, lambda: server.entries)
         for night in range(2):
@@ -141,7 +141,7 @@ async def test_a_wall_clock_that_steps_changes_no_rate_and_no_row(
 @pytest.mark.parametrize("step", [-HOUR, DAY])
 async def test_the_deadline_is_measured_on_the_clock_that_does_not_step(tmp_path: Path, step: float) -> None:
     stepping = Stepping((5, step))
-    async with Simulator(label_for=stepping.label) as server:
+    async with FaultServer(label_for=stepping.label) as server:
         job = JobFiles(tmp_path, server.base_url)
         job.set(limits={"requests_per_minute": 3000, "max_runtime": "1s"})
         job.table(texts(1000))
@@ -155,7 +155,7 @@ async def test_the_deadline_is_measured_on_the_clock_that_does_not_step(tmp_path
 @pytest.mark.parametrize("step", [-HOUR, DAY])
 async def test_a_date_in_retry_after_is_taken_as_the_server_means_it(tmp_path: Path, step: float) -> None:
     stepping = Stepping((1, step))
-    async with Simulator(label_for=stepping.label) as server:
+    async with FaultServer(label_for=stepping.label) as server:
         job = JobFiles(tmp_path, server.base_url)
         job.table(texts(20))
         job.set(limits={"max_concurrency": 1})
@@ -176,7 +176,7 @@ async def test_a_limiter_that_wakes_up_late_does_not_make_up_for_lost_time(tmp_p
         await asyncio.sleep(0.5)
         blocked.pop()()
 
-    with Simulator(label_for=right_label) as server:
+    with FaultServer(label_for=right_label) as server:
         job = JobFiles(tmp_path, server.base_url).set(limits={"requests_per_minute": 6000})
         job.table(texts(110))
         async with asyncio.TaskGroup() as group:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.servers.chat import any_label, content_of, read_ask, write_reply
-from tests.servers.simulator.simulator_client import LABELS, chat
+from tests.faultserver.client import LABELS, chat
 
 
 @given(st.text())

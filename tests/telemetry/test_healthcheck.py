@@ -14,8 +14,8 @@ import pytest
 import pipeline
 import pipeline.job.prepare
 from pipeline.outputs.destination import reserved
-from pipeline.servers.simulator.server import Simulator
 from pipeline.telemetry.progress import Silent
+from tests.faultserver.server import FaultServer
 from tests.jobs import JobFiles, texts
 
 
@@ -67,7 +67,7 @@ def pinged() -> Iterator[Pinged]:
 
 
 def test_a_night_with_too_many_failed_rows_is_an_error_in_the_log_and_in_the_ping(
-    nightly: JobFiles, server: Simulator, pinged: Pinged
+    nightly: JobFiles, server: FaultServer, pinged: Pinged
 ) -> None:
     server.when(lambda text: text in texts(20, start=50), "context_length")
     nightly.set(notify={"healthcheck_url": pinged.url})

@@ -14,10 +14,10 @@ from yarl import URL
 from pipeline.llm.protocol.body import BodyTemplate, first_form
 from pipeline.llm.replies import Failure, FailureKind, Reply
 from pipeline.llm.transport.client import MAX_BODY_BYTES, Client
-from pipeline.servers.simulator.faults import Call
-from pipeline.servers.simulator.http1 import Response
-from pipeline.servers.simulator.server import Simulator
-from pipeline.servers.simulator.settings import SimulatorSettings
+from tests.faultserver.faults import Call
+from tests.faultserver.http1 import Response
+from tests.faultserver.server import FaultServer
+from tests.faultserver.settings import FaultServerSettings
 from tests.llm.protocol.test_body import MODEL, TASK
 
 CANARY = "sk-canary-123"
@@ -25,14 +25,14 @@ BODY = BodyTemplate(TASK, MODEL, first_form(MODEL)).body("a text")
 
 
 @asynccontextmanager
-async def connected(server: Simulator) -> AsyncIterator[Client]:
+async def connected(server: FaultServer) -> AsyncIterator[Client]:
     async with Client.open(server.base_url, lambda: {"Authorization": f"Bearer {CANARY}"}) as client:
         yield client
 
 
-async def asked(fault: object, seconds: float = 10, times: int = 1) -> tuple[Reply | Failure, Simulator]:
+async def asked(fault: object, seconds: float = 10, times: int = 1) -> tuple[Reply | Failure, FaultServer]:
     """Ask a server with *fault* in the last of *times* requests; returns that one's outcome."""
-    async with Simulator(label_for=lambda _: "games") as server, connected(server) as client:
+    async with FaultServer(label_for=lambda _: "games") as server, connected(server) as client:
         server.script([None] * (times - 1) + [fault])
         for _ in range(times):
             outcome, _ = await client.ask(BODY, seconds)
@@ -47,8 +47,8 @@ async def failure(fault: object, seconds: float = 10) -> Failure:
 
 
 async def test_a_right_reply_is_read_with_its_rate_limits() -> None:
-    settings = SimulatorSettings()
-    async with Simulator(settings, label_for=lambda _: "games") as server, connected(server) as client:
+    settings = FaultServerSettings()
+    async with FaultServer(settings, label_for=lambda _: "games") as server, connected(server) as client:
         headers = (("x-ratelimit-remaining-requests", "0"), ("x-ratelimit-reset-requests", "20ms"))
         server.script([lambda call: Response(200, call.right().body, headers)])
         outcome, window = await client.ask(BODY, 10)
@@ -87,7 +87,7 @@ async def test_a_broken_reply_is_a_failure_of_its_class(fault: object, kind: Fai
 
 
 async def test_a_stale_connection_costs_at_most_one_transient_failure() -> None:
-    async with Simulator(label_for=lambda _: "games") as server, connected(server) as client:
+    async with FaultServer(label_for=lambda _: "games") as server, connected(server) as client:
         server.script(["stale_keepalive", None, None])
         outcomes = [(await client.ask(BODY, 10))[0] for _ in range(3)]
     assert all(isinstance(one, Reply) or one.kind is FailureKind.TRANSIENT for one in outcomes)
@@ -97,7 +97,7 @@ async def test_a_stale_connection_costs_at_most_one_transient_failure() -> None:
 
 @pytest.mark.parametrize("fault", ["hang", "headers_only", "drip"])
 async def test_a_call_that_takes_too_long_is_given_up_at_its_own_timeout(fault: str) -> None:
-    async with Simulator() as server, connected(server) as client:
+    async with FaultServer() as server, connected(server) as client:
         server.script([fault, fault])
         longer, shorter = (asyncio.create_task(client.ask(BODY, seconds)) for seconds in (20, 0.3))
         done, _ = await asyncio.wait((longer, shorter), return_when=asyncio.FIRST_COMPLETED)
@@ -110,7 +110,7 @@ async def test_a_call_that_takes_too_long_is_given_up_at_its_own_timeout(fault: 
 
 
 async def test_a_refused_connection_is_unreachable() -> None:
-    async with Simulator() as server, connected(server) as client:
+    async with FaultServer() as server, connected(server) as client:
         server.start_outage("refuse")
         outcome, _ = await client.ask(BODY, 10)
     assert isinstance(outcome, Failure)
@@ -133,7 +133,7 @@ def peak_memory_kib(*, reset: bool = False) -> int:
 
 async def provoke_without_client(fault: str) -> None:
     """Ask a server for *fault* over a bare connection, and read no more than its first byte."""
-    async with Simulator() as server:
+    async with FaultServer() as server:
         server.script([fault])
         url = URL(server.base_url)
         reader, writer = await asyncio.open_connection(url.host, url.port)
@@ -149,7 +149,7 @@ async def test_a_bomb_and_a_flood_cost_at_most_16_mib(name: str) -> None:
     await provoke_without_client(
         "gzip_bomb"
     )  # the server makes it once, and its memory is this process's too
-    async with Simulator() as server, connected(server) as client:
+    async with FaultServer() as server, connected(server) as client:
         await client.ask(BODY, 10)
         before = peak_memory_kib(reset=True)
         for _ in range(3):
@@ -209,7 +209,7 @@ async def test_a_redirect_is_not_followed_and_nothing_is_leaked(fault: str) -> N
 
 
 async def test_a_bad_certificate_is_not_trusted_and_sees_no_request(untrusted: ssl.SSLContext) -> None:
-    async with Simulator(tls=untrusted) as server, connected(server) as client:
+    async with FaultServer(tls=untrusted) as server, connected(server) as client:
         outcome, _ = await client.ask(BODY, 10)
         assert server.requests == 0
     assert isinstance(outcome, Failure)
@@ -217,7 +217,7 @@ async def test_a_bad_certificate_is_not_trusted_and_sees_no_request(untrusted: s
 
 
 async def test_tls_where_there_is_none_is_a_failure() -> None:
-    async with Simulator() as server:
+    async with FaultServer() as server:
         url = server.base_url.replace("http:", "https:")
         async with Client.open(url, dict) as client:
             outcome, _ = await client.ask(BODY, 0.5)
@@ -228,7 +228,7 @@ async def test_tls_where_there_is_none_is_a_failure() -> None:
 async def test_a_rotated_key_is_sent_after_a_refresh() -> None:
     keys = ["old", "right"]
     async with (
-        Simulator(SimulatorSettings(api_key="right")) as server,
+        FaultServer(FaultServerSettings(api_key="right")) as server,
         Client.open(server.base_url, lambda: {"Authorization": f"Bearer {keys.pop(0)}"}) as client,
     ):
         refused, _ = await client.ask(BODY, 10)
@@ -245,7 +245,7 @@ async def test_cookies_are_not_kept() -> None:
         seen.append(call.request.headers.get("cookie"))
         return Response(200, call.right().body, (("Set-Cookie", "session=1"),))
 
-    async with Simulator() as server, connected(server) as client:
+    async with FaultServer() as server, connected(server) as client:
         server.script([bake, bake])
         await client.ask(BODY, 10)
         await client.ask(BODY, 10)
@@ -253,8 +253,8 @@ async def test_cookies_are_not_kept() -> None:
 
 
 async def test_the_model_object_holds_the_price_and_its_lack_is_a_failure() -> None:
-    settings = SimulatorSettings(prices=(1e-7, 4e-7), models=("a/b c",))
-    async with Simulator(settings) as server, connected(server) as client:
+    settings = FaultServerSettings(prices=(1e-7, 4e-7), models=("a/b c",))
+    async with FaultServer(settings) as server, connected(server) as client:
         found = await client.model("a/b c")
         missing = await client.model("other")
     assert not isinstance(found, Failure)
@@ -263,5 +263,5 @@ async def test_the_model_object_holds_the_price_and_its_lack_is_a_failure() -> N
 
 
 async def test_a_server_without_model_objects_is_a_failure_and_no_crash() -> None:
-    async with Simulator(SimulatorSettings(model_objects=False)) as server, connected(server) as client:
+    async with FaultServer(FaultServerSettings(model_objects=False)) as server, connected(server) as client:
         assert isinstance(await client.model("m"), Failure)

@@ -11,8 +11,8 @@ from pipeline.config.latency import Fixed
 from pipeline.llm.replies import Reply
 from pipeline.llm.transport.client import Client
 from pipeline.llm.transport.deadlines import ASLEEP_SECONDS, TICK_SECONDS, Deadlines
-from pipeline.servers.simulator.server import Simulator
-from pipeline.servers.simulator.settings import SimulatorSettings
+from tests.faultserver.server import FaultServer
+from tests.faultserver.settings import FaultServerSettings
 from tests.llm.transport.test_client import BODY
 from tests.llm.virtual_time import VirtualTimeLoop, in_virtual_time, now
 
@@ -75,7 +75,7 @@ def test_a_deadline_moves_by_the_time_in_which_the_process_was_asleep(stalled: f
 
 
 async def test_a_reply_that_arrived_while_the_process_slept_counts() -> None:
-    with Simulator(SimulatorSettings(latency=Fixed(0.3)), label_for=lambda _: "games") as server:
+    with FaultServer(FaultServerSettings(latency=Fixed(0.3)), label_for=lambda _: "games") as server:
         async with Client.open(server.base_url, dict) as client:
             calls = [asyncio.create_task(client.ask(BODY, 1.2)) for _ in range(8)]
             await asyncio.sleep(0.15)

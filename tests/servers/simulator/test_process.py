@@ -12,8 +12,8 @@ from pathlib import Path
 from types import SimpleNamespace
 
 from pipeline.servers.simulator.log import read_log, repeats
-from pipeline.servers.simulator.server import Simulator
-from tests.servers.simulator.simulator_client import ask, chat, line, request
+from tests.faultserver.client import ask, chat, line, request
+from tests.faultserver.server import FaultServer
 
 ROOT = Path(__file__).parents[3]
 
@@ -32,7 +32,7 @@ print(json.dumps(asdict(served)))
 
 @asynccontextmanager
 async def simulator(log: Path) -> AsyncIterator[tuple[asyncio.subprocess.Process, SimpleNamespace]]:
-    """Start the program; the second value has the base URL, as a Simulator has."""
+    """Start the program; the second value has the base URL, as a FaultServer has."""
     pipe = asyncio.subprocess.PIPE
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-c", PROGRAM, str(log), stdout=pipe, cwd=ROOT
@@ -99,7 +99,7 @@ async def test_it_can_speak_tls_with_a_certificate_that_nobody_trusts(tmp_path: 
     tls.load_cert_chain(certificate, key)
     trusting = ssl.create_default_context()
     trusting.check_hostname, trusting.verify_mode = False, ssl.CERT_NONE
-    async with Simulator(tls=tls) as server:
+    async with FaultServer(tls=tls) as server:
         assert server.base_url.startswith("https://")
         async with line(server, trusting) as connection:
             assert (await connection.send(request(chat("x")))).status == 200

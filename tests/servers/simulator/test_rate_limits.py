@@ -5,9 +5,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.servers.simulator.rate_limits import Rates, go_duration
-from pipeline.servers.simulator.server import Simulator
-from pipeline.servers.simulator.settings import RateSettings, SimulatorSettings
-from tests.servers.simulator.simulator_client import ask
+from pipeline.servers.simulator.settings import RateSettings
+from tests.faultserver.client import ask
+from tests.faultserver.server import FaultServer
+from tests.faultserver.settings import FaultServerSettings
 
 
 class Clock:
@@ -20,8 +21,8 @@ class Clock:
         return self.now
 
 
-def limited(clock: Clock, **settings: object) -> Simulator:
-    return Simulator(SimulatorSettings(rates=RateSettings(**settings)), clock=clock)
+def limited(clock: Clock, **settings: object) -> FaultServer:
+    return FaultServer(FaultServerSettings(rates=RateSettings(**settings)), clock=clock)
 
 
 async def test_a_window_lets_its_share_of_the_minute_through_and_no_more():

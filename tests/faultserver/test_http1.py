@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.servers.simulator.http1 import Response, parse_head, render
-from pipeline.servers.simulator.server import Simulator
-from tests.servers.simulator.simulator_client import chat, line, request
+from tests.faultserver.client import chat, line, request
+from tests.faultserver.http1 import Response, parse_head, render
+from tests.faultserver.server import FaultServer
 
 
 def test_a_head_is_read():
@@ -52,7 +52,7 @@ def test_a_204_has_no_body_and_no_length():
 def test_a_request_may_arrive_in_any_pieces(cuts):
     async def send() -> int:
         data, pieces = request(chat("x")), sorted({0, *cuts})
-        async with Simulator() as server, line(server) as connection:
+        async with FaultServer() as server, line(server) as connection:
             for start, stop in pairwise(pieces):
                 connection.writer.write(data[start:stop])
                 await asyncio.sleep(0)
@@ -62,7 +62,7 @@ def test_a_request_may_arrive_in_any_pieces(cuts):
 
 
 async def test_requests_on_one_connection_are_answered_in_turn():
-    async with Simulator() as server, line(server) as connection:
+    async with FaultServer() as server, line(server) as connection:
         connection.writer.write(request(chat("a")) * 3)
         async with asyncio.timeout(5):
             for _ in range(3):
@@ -74,7 +74,7 @@ async def test_requests_on_one_connection_are_answered_in_turn():
 
 @pytest.mark.parametrize("data", [b"rubbish\r\n\r\n", b"x" * 70_000])
 async def test_what_is_no_http_gets_400_and_a_closed_connection(data):
-    async with Simulator() as server, line(server) as connection:
+    async with FaultServer() as server, line(server) as connection:
         assert (await connection.send(data)).status == 400
         assert await connection.reader.read() == b""
         assert server.requests == 0

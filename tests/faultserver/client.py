@@ -8,8 +8,8 @@ from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
-from pipeline.servers.simulator.faults import replies
-from pipeline.servers.simulator.server import Simulator
+from tests.faultserver.faults import replies
+from tests.faultserver.server import FaultServer
 
 LABELS = ("games", "sound", "mail")
 
@@ -106,7 +106,7 @@ class Line:
 
 
 @asynccontextmanager
-async def line(server: Simulator, tls: ssl.SSLContext | None = None) -> AsyncIterator[Line]:
+async def line(server: FaultServer, tls: ssl.SSLContext | None = None) -> AsyncIterator[Line]:
     """Open a connection to *server*."""
     reader, writer = await asyncio.open_connection("127.0.0.1", urlsplit(server.base_url).port, ssl=tls)
     try:
@@ -115,18 +115,18 @@ async def line(server: Simulator, tls: ssl.SSLContext | None = None) -> AsyncIte
         writer.transport.abort()
 
 
-async def post(server: Simulator, body: bytes, *, patience: float = 2.0, headers: str = "") -> Got:
+async def post(server: FaultServer, body: bytes, *, patience: float = 2.0, headers: str = "") -> Got:
     """Ask over a connection of its own."""
     async with line(server) as connection:
         return await connection.send(request(body, headers=headers), patience=patience)
 
 
-async def ask(server: Simulator, text: str, **fields: Any) -> Got:
+async def ask(server: FaultServer, text: str, **fields: Any) -> Got:
     """Ask about *text* over a connection of its own."""
     return await post(server, chat(text, **fields))
 
 
-async def get(server: Simulator, path: str, headers: str = "") -> Got:
+async def get(server: FaultServer, path: str, headers: str = "") -> Got:
     """Get *path* over a connection of its own."""
     async with line(server) as connection:
         return await connection.send(request(b"", path=path, method="GET", headers=headers))
@@ -134,7 +134,7 @@ async def get(server: Simulator, path: str, headers: str = "") -> Got:
 
 async def spoiled(name: str, *, multi: bool = False) -> Got:
     """Return what the fault makes of a request whose right answer is games."""
-    async with Simulator(label_for=lambda _: ["games"] if multi else "games") as server:
+    async with FaultServer(label_for=lambda _: ["games"] if multi else "games") as server:
         server.script([name])
         got = await post(server, chat("x", multi=multi), patience=0.2 if name in SLOW else 2)
         (entry,) = server.entries

@@ -10,15 +10,15 @@ from email.utils import parsedate_to_datetime
 import aiohttp
 import pytest
 
-from pipeline.servers.simulator.faults import FAULTS
-from pipeline.servers.simulator.server import Simulator
-from pipeline.servers.simulator.settings import SimulatorSettings
-from tests.servers.simulator.simulator_client import ask, chat, line, request, spoiled
+from tests.faultserver.client import ask, chat, line, request, spoiled
+from tests.faultserver.faults import FAULTS
+from tests.faultserver.server import FaultServer
+from tests.faultserver.settings import FaultServerSettings
 
 
 @pytest.mark.parametrize("name", sorted(FAULTS))
 async def test_every_fault_can_be_had_by_name_and_the_server_lives_on(name):
-    async with Simulator(label_for=lambda _: "games") as server:
+    async with FaultServer(label_for=lambda _: "games") as server:
         server.script([name, None])
         async with line(server) as connection:
             await connection.send(request(chat("x")), patience=0.1)
@@ -102,7 +102,7 @@ async def test_a_body_can_be_empty(name, status):
 
 @pytest.mark.parametrize("name", ["redirect_307", "redirect_308"])
 async def test_a_redirect_points_to_another_origin_that_knows_who_came(name):
-    async with Simulator(label_for=lambda _: "games") as server:
+    async with FaultServer(label_for=lambda _: "games") as server:
         server.script([name, None])
         async with aiohttp.ClientSession(headers={"api-key": "canary"}) as session:
             kept = await session.post(
@@ -229,5 +229,5 @@ async def test_usage_can_be_missing_or_null():
 
 
 async def test_faults_are_drawn_by_rate_from_the_settings():
-    async with Simulator(SimulatorSettings(faults={"http_500": 0.5, "http_503": 0.5})) as server:
+    async with FaultServer(FaultServerSettings(faults={"http_500": 0.5, "http_503": 0.5})) as server:
         assert {(await ask(server, f"row {n}")).status for n in range(20)} == {500, 503}

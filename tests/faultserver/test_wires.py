@@ -7,9 +7,9 @@ import zlib
 
 import pytest
 
-from pipeline.servers.simulator.faults import wires
-from pipeline.servers.simulator.server import Simulator
-from tests.servers.simulator.simulator_client import Got, chat, line, post, request, spoiled
+from tests.faultserver.client import Got, chat, line, post, request, spoiled
+from tests.faultserver.faults import wires
+from tests.faultserver.server import FaultServer
 
 
 async def test_a_hanging_server_says_nothing():
@@ -22,7 +22,7 @@ async def test_a_server_can_stop_after_the_head():
 
 
 async def test_a_dripping_server_sends_one_byte_a_second():
-    async with Simulator(label_for=lambda _: "games") as server:
+    async with FaultServer(label_for=lambda _: "games") as server:
         server.script(["drip"])
         got = await post(server, chat("x"), patience=1.5)
     assert (got.body, got.end) == (b"{", "silent")
@@ -54,7 +54,7 @@ async def test_a_dropped_request_gets_no_byte():
 
 
 async def test_a_stale_connection_closes_after_a_right_reply_without_a_warning():
-    async with Simulator(label_for=lambda _: "games") as server, line(server) as connection:
+    async with FaultServer(label_for=lambda _: "games") as server, line(server) as connection:
         server.script(["stale_keepalive"])
         got = await connection.send(request(chat("x")))
         assert (got.label, got.end, "connection" in got.headers) == ("games", "whole", False)
@@ -82,7 +82,7 @@ async def test_an_endless_body_goes_on_as_fast_as_it_is_read():
 
 @pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
 def test_an_endless_body_that_nobody_reads_costs_no_memory(loop):
-    async def unread(server: Simulator) -> int:
+    async def unread(server: FaultServer) -> int:
         async with line(server) as connection:
             connection.writer.write(request(chat("x")))
             await asyncio.sleep(0.3)
@@ -90,14 +90,14 @@ def test_an_endless_body_that_nobody_reads_costs_no_memory(loop):
             return served._transport.get_write_buffer_size()
 
     async def in_this_loop() -> int:
-        async with Simulator() as server:
+        async with FaultServer() as server:
             server.script(["endless_body"])
             return await unread(server)
 
     if loop == "asyncio":
         assert asyncio.run(in_this_loop()) < 1024 * 1024
         return
-    with Simulator() as server:
+    with FaultServer() as server:
         server.script(["endless_body"])
         assert asyncio.run(unread(server)) < 1024 * 1024
 
@@ -109,7 +109,7 @@ async def test_a_header_can_have_20_kilobytes():
 
 @pytest.mark.parametrize("name", ["reset_mid_body", "fin_mid_body", "drop", "hang", "headers_only"])
 def test_the_wire_faults_are_the_same_in_a_thread(name):
-    with Simulator(label_for=lambda _: "games") as server:
+    with FaultServer(label_for=lambda _: "games") as server:
         server.script([name])
         got = asyncio.run(post(server, chat("x"), patience=0.2))
     ends = {"reset_mid_body": "reset", "fin_mid_body": "closed", "drop": "closed"}

@@ -2,14 +2,14 @@
 
 import pytest
 
-from pipeline.servers.simulator.server import Simulator
-from pipeline.servers.simulator.settings import SimulatorSettings
-from tests.servers.simulator.simulator_client import ask, chat, get, post
+from tests.faultserver.client import ask, chat, get, post
+from tests.faultserver.server import FaultServer
+from tests.faultserver.settings import FaultServerSettings
 
 
 async def test_the_prefix_counts_as_cached_from_its_second_use_on():
     system = "s" * 5000
-    async with Simulator() as server:
+    async with FaultServer() as server:
         cached = [
             (await ask(server, text, system=system)).json["usage"]["prompt_tokens_details"]["cached_tokens"]
             for text in ("a", "b")
@@ -18,14 +18,14 @@ async def test_the_prefix_counts_as_cached_from_its_second_use_on():
 
 
 async def test_only_the_right_key_is_taken():
-    async with Simulator(SimulatorSettings(api_key="k")) as server:
+    async with FaultServer(FaultServerSettings(api_key="k")) as server:
         assert (await ask(server, "x")).status == 401
         assert (await get(server, "/v1/models/m")).status == 401
         assert (await post(server, chat("x"), headers="Authorization: Bearer k\r\n")).status == 200
 
 
 async def test_an_unknown_model_is_a_404_with_its_code():
-    async with Simulator(SimulatorSettings(models=("other",))) as server:
+    async with FaultServer(FaultServerSettings(models=("other",))) as server:
         got = await ask(server, "x")
         assert (await get(server, "/v1/models/m")).json["error"]["code"] == "model_not_found"
         assert [model["id"] for model in (await get(server, "/v1/models")).json["data"]] == ["other"]
@@ -33,7 +33,7 @@ async def test_an_unknown_model_is_a_404_with_its_code():
 
 
 async def test_the_model_object_tells_the_prices_and_usage_the_cost():
-    async with Simulator(SimulatorSettings(prices=(1e-6, 2e-6), tell_cost=True)) as server:
+    async with FaultServer(FaultServerSettings(prices=(1e-6, 2e-6), tell_cost=True)) as server:
         pricing = (await get(server, "/v1/models/some/model")).json["pricing"]
         usage = (await ask(server, "x")).json["usage"]
     assert pricing == {"method": "token", "input_cost_per_token": 1e-6, "output_cost_per_token": 2e-6}
@@ -41,13 +41,13 @@ async def test_the_model_object_tells_the_prices_and_usage_the_cost():
 
 
 async def test_a_server_may_have_no_model_objects():
-    async with Simulator(SimulatorSettings(model_objects=False)) as server:
+    async with FaultServer(FaultServerSettings(model_objects=False)) as server:
         assert (await get(server, "/v1/models/m")).status == 404
 
 
 @pytest.mark.parametrize("part", ["json_schema", "json_object", "logprobs"])
 async def test_an_optional_part_can_be_refused_with_a_400_that_names_it(part):
-    async with Simulator(SimulatorSettings(**{part: "refused"})) as server:
+    async with FaultServer(FaultServerSettings(**{part: "refused"})) as server:
         form = {"response_format": {"type": "json_object"}} if part == "json_object" else {}
         got = await ask(server, "x", logprobs=True, **form)
     assert got.status == 400
@@ -55,12 +55,12 @@ async def test_an_optional_part_can_be_refused_with_a_400_that_names_it(part):
 
 
 async def test_an_ignored_schema_leaves_only_the_system_message():
-    async with Simulator(SimulatorSettings(json_schema="ignored")) as server:
+    async with FaultServer(FaultServerSettings(json_schema="ignored")) as server:
         assert (await ask(server, "x", system="Labels:\n- red")).label == "red"
 
 
 async def test_ignored_logprobs_are_left_out():
-    async with Simulator(SimulatorSettings(logprobs="ignored")) as server:
+    async with FaultServer(FaultServerSettings(logprobs="ignored")) as server:
         assert "logprobs" not in (await ask(server, "x", logprobs=True)).json["choices"][0]
 
 
@@ -68,11 +68,11 @@ async def test_ignored_logprobs_are_left_out():
     "body", [b"", b"[]", b"{}", b'{"messages": []}', b'{"model": 1, "messages": "x"}', b"\xff"]
 )
 async def test_a_request_that_is_none_is_a_400(body):
-    async with Simulator() as server:
+    async with FaultServer() as server:
         assert (await post(server, body)).status == 400
 
 
 async def test_unknown_paths_are_404():
-    async with Simulator() as server:
+    async with FaultServer() as server:
         assert (await get(server, "/v1/nothing")).status == 404
         assert (await get(server, "/v1/chat/completions")).status == 404

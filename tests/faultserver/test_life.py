@@ -5,19 +5,20 @@ from contextlib import AsyncExitStack
 
 import pytest
 
-from pipeline.servers.simulator.server import Simulator
-from pipeline.servers.simulator.settings import Fixed, Lognormal, Outage, SimulatorSettings
-from tests.servers.simulator.simulator_client import ask, chat, line, post, request
+from pipeline.servers.simulator.settings import Fixed, Lognormal, Outage
+from tests.faultserver.client import ask, chat, line, post, request
+from tests.faultserver.server import FaultServer
+from tests.faultserver.settings import FaultServerSettings
 
 
 async def test_latency_is_as_settled():
-    async with Simulator(SimulatorSettings(latency=Fixed(0.05))) as server:
+    async with FaultServer(FaultServerSettings(latency=Fixed(0.05))) as server:
         await ask(server, "x")
         assert 0.05 <= server.entries[0].latency_seconds < 0.2
 
 
 async def test_latency_grows_with_what_is_in_flight_beyond_the_capacity():
-    async with Simulator(SimulatorSettings(latency=Fixed(0.05), capacity=2)) as server:
+    async with FaultServer(FaultServerSettings(latency=Fixed(0.05), capacity=2)) as server:
         await asyncio.gather(*[ask(server, f"row {n}") for n in range(8)])
         assert server.max_in_flight == 8
         assert max(entry.latency_seconds for entry in server.entries) >= 0.2
@@ -28,7 +29,7 @@ async def test_latency_grows_with_what_is_in_flight_beyond_the_capacity():
 
 
 async def test_an_answer_whose_asker_has_gone_is_billed_all_the_same():
-    async with Simulator(SimulatorSettings(latency=Fixed(0.1))) as server:
+    async with FaultServer(FaultServerSettings(latency=Fixed(0.1))) as server:
         async with line(server) as connection:
             connection.writer.write(request(chat("x")))
             await asyncio.sleep(0.03)
@@ -38,7 +39,7 @@ async def test_an_answer_whose_asker_has_gone_is_billed_all_the_same():
 
 
 async def test_a_stopped_server_forgets_what_it_was_answering():
-    async with Simulator(SimulatorSettings(latency=Lognormal(60))) as server, line(server) as connection:
+    async with FaultServer(FaultServerSettings(latency=Lognormal(60))) as server, line(server) as connection:
         connection.writer.write(request(chat("x")))
         await asyncio.sleep(0.02)
         assert server.in_flight == 1
@@ -47,18 +48,18 @@ async def test_a_stopped_server_forgets_what_it_was_answering():
 
 async def test_a_server_can_be_started_again_on_its_port_while_old_connections_linger():
     async with AsyncExitStack() as clients:
-        async with Simulator() as first:
+        async with FaultServer() as first:
             connection = await clients.enter_async_context(line(first))
             await connection.send(request(chat("x")))
         port = int(first.base_url.split(":")[2].split("/")[0])
-        async with Simulator(SimulatorSettings(port=port)) as second:
+        async with FaultServer(FaultServerSettings(port=port)) as second:
             assert (await ask(second, "x")).status == 200
             with pytest.raises(OSError, match="in use"):
-                await Simulator(SimulatorSettings(port=port)).__aenter__()
+                await FaultServer(FaultServerSettings(port=port)).__aenter__()
 
 
 async def test_an_outage_refuses_connections_and_its_end_lets_them_in_on_the_same_port():
-    async with Simulator() as server, line(server) as connection:
+    async with FaultServer() as server, line(server) as connection:
         await connection.send(request(chat("x")))
         server.start_outage()
         with pytest.raises(ConnectionRefusedError):
@@ -70,7 +71,7 @@ async def test_an_outage_refuses_connections_and_its_end_lets_them_in_on_the_sam
 
 
 async def test_an_outage_can_be_503_or_silence():
-    async with Simulator() as server:
+    async with FaultServer() as server:
         server.start_outage("503")
         assert (await ask(server, "x")).status == 503
         server.start_outage("hang")
@@ -81,8 +82,8 @@ async def test_an_outage_can_be_503_or_silence():
 
 
 async def test_outages_and_capacity_can_be_planned():
-    settings = SimulatorSettings(outages=(Outage(0.05, 0.1, "503"),), capacity_changes=((0.05, 3),))
-    async with Simulator(settings) as server:
+    settings = FaultServerSettings(outages=(Outage(0.05, 0.1, "503"),), capacity_changes=((0.05, 3),))
+    async with FaultServer(settings) as server:
         assert (server.capacity, (await ask(server, "x")).status) == (None, 200)
         await asyncio.sleep(0.08)
         assert (server.capacity, (await ask(server, "x")).status) == (3, 503)
@@ -91,7 +92,7 @@ async def test_outages_and_capacity_can_be_planned():
 
 
 def test_it_runs_in_a_thread_of_its_own():
-    with Simulator(label_for={"a mixer": "sound"}.__getitem__) as server:
+    with FaultServer(label_for={"a mixer": "sound"}.__getitem__) as server:
         assert asyncio.run(ask(server, "a mixer")).label == "sound"
         server.start_outage()
         with pytest.raises(ConnectionRefusedError):
@@ -102,9 +103,9 @@ def test_it_runs_in_a_thread_of_its_own():
 
 
 async def test_a_port_that_is_taken_is_an_error():
-    async with Simulator() as server:
+    async with FaultServer() as server:
         port = int(server.base_url.split(":")[2].split("/")[0])
         with pytest.raises(OSError, match="in use"):
-            await Simulator(SimulatorSettings(port=port)).__aenter__()
-        with pytest.raises(OSError, match="in use"), Simulator(SimulatorSettings(port=port)):
+            await FaultServer(FaultServerSettings(port=port)).__aenter__()
+        with pytest.raises(OSError, match="in use"), FaultServer(FaultServerSettings(port=port)):
             pass
