@@ -167,7 +167,6 @@ def simulate(  # noqa: PLR0913, PLR0917 - as many as the command has options
             outages=tuple(map(chosen.parse_outage, outage or ())),
             models=tuple(model) if model else None,
             prices=None if price is None else chosen.parse_prices(price),
-            keep_entries=False,
             log_path=log,
         )
         return simulate_output.serve_until_stopped(settings)

@@ -11,8 +11,8 @@ import uvloop
 
 from pipeline.cli.console import print_lines, print_result
 from pipeline.cli.exit import NO_ROOM
+from pipeline.config.faults import Fault
 from pipeline.errors import CannotCreateError, DiskError, PipelineError
-from pipeline.servers.simulator.faults import FAULTS
 from pipeline.servers.simulator.process import Sums, serve
 from pipeline.servers.simulator.settings import RetryAfter, SimulatorSettings
 
@@ -26,9 +26,9 @@ WAITS: Mapping[RetryAfter, str] = {
 
 def list_faults() -> int:
     """Print every fault and what it does, a line each."""
-    width = max(map(len, FAULTS))
-    for name, fault in FAULTS.items():
-        sys.stdout.write(f"{name:{width}}  {fault.description}\n")
+    width = max(map(len, Fault))
+    for fault in Fault:
+        sys.stdout.write(f"{fault:{width}}  {fault.description}\n")
     return 0
 
 
@@ -106,7 +106,9 @@ def _closing(settings: SimulatorSettings, sums: Sums) -> Iterator[str]:
     yield f"{sums.billed:,} billed: {sums.prompt_tokens:,} prompt and {sums.completion_tokens:,} completion tokens"
     if sums.withheld:
         yield f"not answered right: {_counts(sums)}"
-    if sums.repeats is not None:
+    if sums.repeats is None:
+        yield "too many different texts to count those that were billed more than once; --log keeps them all"
+    else:
         yield f"{sums.repeats:,} texts billed more than once" + (
             " (--retry and a second job with the same texts do that too)" if sums.repeats else ""
         )

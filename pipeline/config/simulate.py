@@ -7,24 +7,12 @@ from typing import Annotated, TypeAlias
 from pydantic import BeforeValidator, Field, WithJsonSchema, field_validator
 
 from pipeline.config.base import Settings
+from pipeline.config.faults import Fault
 from pipeline.config.latency import USUAL, AnyLatency, Fixed, parse_latency
 from pipeline.config.values import Share, Within, all_wrong, number, wrong
 from pipeline.errors import UsageError
 
-FAULT_NAMES = (
-    "http_408", "http_409", "http_500", "http_502", "http_503", "overloaded", "html_502", "rate_limit",
-    "rate_limit_seconds", "rate_limit_ms", "rate_limit_date", "rate_limit_junk", "rate_limit_negative",
-    "rate_limit_huge", "quota_exhausted", "insufficient_credits", "unauthorized", "forbidden",
-    "model_not_found", "context_length", "bad_request", "redirect_307", "redirect_308", "html_200",
-    "empty_200", "http_204", "error_200", "wrong_json", "deep_json", "bom", "cut_json", "non_utf8",
-    "nan_json", "duplicate_keys", "no_choices", "null_content", "list_content", "code_fence", "length",
-    "content_filter", "refusal", "wrong_case", "quoted", "prose", "two_labels", "duplicate_labels",
-    "unknown_label", "homoglyph", "usage_missing", "usage_null", "usage_negative", "usage_huge",
-    "usage_string", "hang", "headers_only", "drip", "reset_mid_body", "fin_mid_body", "no_content_length",
-    "drop", "stale_keepalive", "gzip_bomb", "endless_body", "big_header",
-)  # fmt: skip
-"""The faults that the simulator can inject; `simulate --list-faults` describes them."""
-
+_FAULT_NAMES = tuple(fault.value for fault in Fault)
 _ROUNDING = 1e-9  # of a sum of shares
 
 
@@ -48,8 +36,8 @@ _LatencyOf: TypeAlias = Annotated[
 
 def _fault_problems(faults: dict[str, float]) -> Iterator[tuple[Within, str]]:
     for name in faults:
-        if name not in FAULT_NAMES:
-            near = get_close_matches(name, FAULT_NAMES, 1)
+        if name not in _FAULT_NAMES:
+            near = get_close_matches(name, _FAULT_NAMES, 1)
             hint = f"did you mean {near[0]}?" if near else "`simulate --list-faults` lists them"
             yield (name,), f"is given to a fault that does not exist; {hint}"
     total = sum(faults.values())
@@ -67,7 +55,7 @@ class SimulateSettings(Settings):
     )
     faults: dict[str, Share] = Field(
         default_factory=dict,
-        json_schema_extra={"propertyNames": {"enum": list(FAULT_NAMES)}},
+        json_schema_extra={"propertyNames": {"enum": list(_FAULT_NAMES)}},
         description="Share of the requests, 0 to 1, that go wrong in each way, such as {http_500: 0.1}.",
     )
 

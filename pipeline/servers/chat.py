@@ -11,8 +11,7 @@ from typing import Any
 
 import orjson
 
-from pipeline.servers.simulator.http1 import Response
-from pipeline.servers.simulator.log import Tokens
+from pipeline.servers.response import Response, Tokens
 
 BYTES_PER_TOKEN = 4
 """The usual estimate for English text."""
@@ -69,8 +68,8 @@ class Reply:
         return Response(200, orjson.dumps(self.body), billed=self.tokens)
 
 
-def read_ask(body: bytes, *, heed_schema: bool = True) -> Ask:
-    """Return what *body* asks; without *heed_schema* its labels come from the system message alone.
+def read_ask(body: bytes) -> Ask:
+    """Return what *body* asks.
 
     Raises:
         ValueError: The body is no chat completion request; the message says why.
@@ -81,12 +80,8 @@ def read_ask(body: bytes, *, heed_schema: bool = True) -> Ask:
         content, text = _row([said for role, said in messages if role == "user"])
         prefix = "\n".join(said for _, said in messages if said is not content)
         form = (found.get("response_format") or {}).get("type", "text")
-        schema = (
-            found["response_format"]["json_schema"]["schema"]
-            if form == "json_schema" and heed_schema
-            else None
-        )
-        labels, multi = _of_schema(schema) if schema else _of_system(prefix)
+        schema = found["response_format"]["json_schema"]["schema"] if form == "json_schema" else None
+        labels, multi = _of_schema(schema) if schema else labels_of(prefix)
         return Ask(
             model=found["model"],
             content=content,
@@ -133,8 +128,8 @@ def _of_schema(schema: dict[str, Any]) -> tuple[tuple[str, ...], bool]:
 
 
 @lru_cache(maxsize=64)
-def _of_system(prefix: str) -> tuple[tuple[str, ...], bool]:
-    """Return the labels listed as `- name: description` or `- name` under a line `Labels:`."""
+def labels_of(prefix: str) -> tuple[tuple[str, ...], bool]:
+    """Return the labels listed as `- name: description` or `- name` under a line `Labels:`, and whether a list is due."""
     _, _, below = f"\n{prefix}".partition("\nLabels:\n")
     lines = takewhile(lambda line: line.startswith("- "), below.split("\n"))
     return tuple(line[2:].partition(": ")[0] for line in lines), '"labels"' in prefix
@@ -164,14 +159,9 @@ def write_reply(
     finish: str = "stop",
     refusal: str | None = None,
     cached_tokens: int = 0,
-    logprobs: bool = False,
-    prices: tuple[float, float] | None = None,
     request_id: str = "",
 ) -> Reply:
-    """Return the completion that says *content*, cut at `max_tokens` as a model's would be.
-
-    With *prices* (US dollars per token in and out) its usage tells the cost.
-    """
+    """Return the completion that says *content*, cut at `max_tokens` as a model's would be."""
     tokens = _tokens(content or refusal or "")
     if ask.max_tokens is not None and len(tokens) > ask.max_tokens:
         tokens, finish = tokens[: ask.max_tokens], "length"
@@ -181,7 +171,7 @@ def write_reply(
     if refusal is not None:
         message["refusal"] = refusal
     choice: dict[str, Any] = {"index": 0, "message": message, "finish_reason": finish}
-    if logprobs and content:
+    if ask.logprobs and content:
         choice["logprobs"] = {"content": _logprobs(tokens, ask.key)}
     usage: dict[str, Any] = {
         "prompt_tokens": billed.prompt,
@@ -189,8 +179,6 @@ def write_reply(
         "total_tokens": sum(billed),
         "prompt_tokens_details": {"cached_tokens": cached_tokens},
     }
-    if prices is not None:
-        usage["cost"] = billed.prompt * prices[0] + billed.completion * prices[1]
     head = {
         "id": f"chatcmpl-{request_id}",
         "object": "chat.completion",
@@ -212,16 +200,3 @@ def _logprobs(tokens: Sequence[str], key: str) -> list[dict[str, Any]]:
         {"token": token, "logprob": each, "bytes": list(token.encode()), "top_logprobs": []}
         for token in tokens
     ]
-
-
-def refuse(
-    status: int,
-    message: str,
-    *,
-    kind: str,
-    code: str | None = None,
-    headers: tuple[tuple[str, str], ...] = (),
-) -> Response:
-    """Return an error in OpenAI's envelope, sent at once and not billed."""
-    error = {"message": message, "type": kind, "param": None, "code": code}
-    return Response(status, orjson.dumps({"error": error}), headers, delay=0)

@@ -52,7 +52,6 @@ def _simulator(config: Config) -> "Simulator":
             rates=rates,
             latency=config.simulate.latency,
             faults=config.simulate.faults,
-            keep_entries=False,  # memory does not grow with the number of rows
             count_repeats=False,
         )
     )

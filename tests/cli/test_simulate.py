@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.servers.simulator.faults import FAULTS
+from pipeline.config.faults import Fault
 from pipeline.servers.simulator.log import read_log, repeats
 from tests.jobs import JobFiles, command, environment, last_line, texts
 
@@ -202,7 +202,7 @@ def test_a_price_that_is_told_is_what_the_job_costs(start: Start, plain: JobFile
 
 def test_all_faults_are_listed_with_what_they_do() -> None:
     lines = command("simulate", "--list-faults").stdout.splitlines()
-    assert [line.split()[0] for line in lines] == list(FAULTS)
+    assert [line.split()[0] for line in lines] == list(Fault)
     assert all(len(line.split()) > 2 for line in lines)
 
 

@@ -3,9 +3,8 @@
 import pytest
 
 from pipeline.config import json_schema
+from pipeline.config.faults import Fault
 from pipeline.config.latency import Fixed, Lognormal, Uniform
-from pipeline.config.simulate import FAULT_NAMES
-from pipeline.servers.simulator.faults import FAULTS
 
 
 def test_by_default_replies_take_as_long_as_real_ones_and_none_goes_wrong(job):
@@ -52,6 +51,11 @@ def test_unknown_faults_are_all_named_at_once_with_the_most_similar_known_ones(j
     ]
 
 
+def test_what_only_the_tests_own_server_does_wrong_is_unknown(job):
+    (problem,) = job.problems(simulate="{faults: {gzip_bomb: 0.1}}")
+    assert "simulate.faults.gzip_bomb: 0.1 is given to a fault that does not exist" in problem
+
+
 @pytest.mark.parametrize("share", ["2", "-0.1", "often", ".nan"])
 def test_a_share_is_a_number_from_0_to_1(job, share):
     (problem,) = job.problems(simulate=f"{{faults: {{drop: {share}}}}}")
@@ -67,13 +71,9 @@ def test_shares_add_up_to_one_at_most(job):
     assert "simulate.faults: has shares that add up to 1.2" in problem
 
 
-def test_the_fault_names_are_those_of_the_simulator():
-    assert tuple(FAULTS) == FAULT_NAMES
-
-
 def test_the_schema_holds_the_fault_names_and_the_default_latency():
     section = json_schema()["$defs"]["SimulateSettings"]["properties"]
-    assert section["faults"]["propertyNames"]["enum"] == list(FAULTS)
+    assert section["faults"]["propertyNames"]["enum"] == list(Fault)
     assert section["latency"]["default"] == "lognormal:0.5,0.4"
 
 

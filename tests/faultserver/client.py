@@ -8,16 +8,17 @@ from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
-from tests.faultserver.faults import replies
 from tests.faultserver.server import FaultServer
 
 LABELS = ("games", "sound", "mail")
 
-BILLED = (
-    set(replies.REPLIES) - {"no_choices"}
-    | {"bom", "cut_json", "non_utf8", "nan_json", "duplicate_keys"}
-    | {"drip", "reset_mid_body", "fin_mid_body", "no_content_length", "stale_keepalive", "big_header"}
-)
+BILLED = {
+    "bom", "cut_json", "non_utf8", "nan_json", "duplicate_keys",
+    "null_content", "list_content", "code_fence", "length", "content_filter", "refusal", "wrong_case", "quoted", "prose",
+    "two_labels", "duplicate_labels", "unknown_label", "homoglyph",
+    "usage_missing", "usage_null", "usage_negative", "usage_huge", "usage_string",
+    "drip", "reset_mid_body", "fin_mid_body", "no_content_length", "stale_keepalive", "big_header",
+}  # fmt: skip
 SLOW = {"hang", "headers_only", "drip", "endless_body"}
 
 

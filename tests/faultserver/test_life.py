@@ -1,6 +1,7 @@
 """The simulator takes its time, goes away and comes back, and runs wherever it is wanted."""
 
 import asyncio
+import ssl
 from contextlib import AsyncExitStack
 
 import pytest
@@ -109,3 +110,18 @@ async def test_a_port_that_is_taken_is_an_error():
             await FaultServer(FaultServerSettings(port=port)).__aenter__()
         with pytest.raises(OSError, match="in use"), FaultServer(FaultServerSettings(port=port)):
             pass
+
+
+async def test_it_can_speak_tls_with_a_certificate_that_nobody_trusts(untrusted: ssl.SSLContext):
+    trusting = ssl.create_default_context()
+    trusting.check_hostname, trusting.verify_mode = False, ssl.CERT_NONE
+    async with FaultServer(tls=untrusted) as server:
+        assert server.base_url.startswith("https://")
+        async with line(server, trusting) as connection:
+            assert (await connection.send(request(chat("x")))).status == 200
+        try:
+            async with line(server, ssl.create_default_context()):
+                raise AssertionError("the certificate was trusted")
+        except ssl.SSLCertVerificationError:
+            pass
+        assert server.requests == 1

@@ -24,6 +24,10 @@ async def test_only_the_right_key_is_taken():
         assert (await post(server, chat("x"), headers="Authorization: Bearer k\r\n")).status == 200
 
 
+def test_the_key_is_not_shown():
+    assert "canary" not in repr(FaultServerSettings(api_key="canary"))
+
+
 async def test_an_unknown_model_is_a_404_with_its_code():
     async with FaultServer(FaultServerSettings(models=("other",))) as server:
         got = await ask(server, "x")

@@ -22,9 +22,9 @@ def test_labels_and_form_come_from_the_schema():
     assert (multi.labels, multi.multi) == (LABELS, True)
 
 
-def test_labels_come_from_the_system_message_where_the_schema_does_not_count():
+def test_labels_come_from_the_system_message_where_there_is_no_schema():
     system = 'Choose.\n\nLabels:\n- a: first: of all\n- b c\n\nReply with {"labels": ["..."]}'
-    ask = read_ask(chat("x", system=system), heed_schema=False)
+    ask = read_ask(chat("x", system=system, response_format=None))
     assert (ask.labels, ask.multi) == (("a", "b c"), True)
 
 
@@ -49,7 +49,7 @@ def test_prompt_tokens_are_a_quarter_of_the_bytes_rounded_up():
 
 @given(st.lists(st.sampled_from(LABELS), max_size=3))
 def test_the_tokens_of_a_reply_make_up_its_content_and_are_counted(labels):
-    body = write_reply(read_ask(chat("x")), content_of(labels), logprobs=True).body
+    body = write_reply(read_ask(chat("x", logprobs=True)), content_of(labels)).body
     tokens = body["choices"][0]["logprobs"]["content"]
     content = body["choices"][0]["message"]["content"]
     assert "".join(token["token"] for token in tokens) == content

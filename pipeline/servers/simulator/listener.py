@@ -17,7 +17,7 @@ class Listener:
     """
 
     def __init__(
-        self, port: int, protocol: Callable[[], asyncio.Protocol], tls: ssl.SSLContext | None
+        self, port: int, protocol: Callable[[], asyncio.Protocol], tls: ssl.SSLContext | None = None
     ) -> None:
         self.port = port
         self._protocol = protocol

@@ -5,20 +5,8 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from io import FileIO
+from mmap import mmap
 from pathlib import Path
-from typing import NamedTuple
-
-
-class Tokens(NamedTuple):
-    """What one reply is billed for.
-
-    Attributes:
-        prompt: Tokens of all messages' contents.
-        completion: Tokens of the reply's content.
-    """
-
-    prompt: int
-    completion: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,11 +50,52 @@ def read_log(path: Path) -> list[Entry]:
         return [Entry(**json.loads(line)) for line in lines if line.endswith("\n")]
 
 
-class Log:
-    """Takes entries: counts all, and keeps them in memory or in a file where that is wanted.
+SLOTS = 1 << 22
+MOST_KEYS = SLOTS // 4 * 3
+
+RECENT_TEXTS = 1 << 16
+"""A second ask about a text follows the first one soon: it comes from the same run."""
+
+
+class RepeatCounter:
+    """Counts the keys that come more than once, in 32 MB, however many there are.
 
     Attributes:
-        entries: In the order of answering; empty where `keep` is off.
+        repeats: How many; None once there were more keys than fit.
+    """
+
+    def __init__(self) -> None:
+        self.repeats: int | None = 0
+        self._keys = 0
+        # A hash table with open addressing: half a key in each slot, whose last bit says that it came twice.
+        self._slots = memoryview(mmap(-1, 8 * SLOTS)).cast("Q")
+
+    def add(self, key: str) -> None:
+        """Count *key*, 128 bits in hex."""
+        if self.repeats is None:
+            return
+        slots, mark, at = self._slots, int(key[:16], 16) | 1, int(key[16:], 16) % SLOTS
+        while slots[at] | 1 != mark:
+            if not slots[at]:
+                self._take(at, mark)
+                return
+            at = (at + 1) % SLOTS
+        if not slots[at] & 1:
+            slots[at] = mark
+            self.repeats += 1
+
+    def _take(self, at: int, mark: int) -> None:
+        if self._keys == MOST_KEYS:
+            self.repeats = None
+        else:
+            self._keys += 1
+            self._slots[at] = mark - 1
+
+
+class Log:
+    """Takes entries: counts all, and writes them to a file where that is wanted.
+
+    Attributes:
         requests: How many there were.
         chats: How many of them asked for a completion; the others are about models, or unreadable.
         billed: How many of them were billed.
@@ -76,26 +105,33 @@ class Log:
         on_failure: Told once when the file can no longer be written; without it the error is raised.
     """
 
-    def __init__(self, path: Path | None, *, keep: bool, count_repeats: bool = True) -> None:
-        self.entries: list[Entry] = []
+    def __init__(self, path: Path | None = None, *, count_repeats: bool = True) -> None:
         self.requests = self.chats = self.billed = self.prompt_tokens = self.completion_tokens = 0
         self.reasons: Counter[str] = Counter()
         self.on_failure: Callable[[OSError], None] | None = None
-        self._bills: Counter[bytes] | None = Counter() if count_repeats else None
-        self._keep = keep
+        self._counter = RepeatCounter() if count_repeats else None
         # Unbuffered: each line is one write, so a killed server leaves whole lines.
         self._file = path.open("ab", buffering=0) if path else None
+        self._marks_second_asks = count_repeats or path is not None
         self._wordings: dict[int, int] = {}
 
+    @property
+    def repeats(self) -> int | None:
+        """Keys that were billed more than once; None where that was not counted, or for too many keys."""
+        return self._counter.repeats if self._counter else None
+
     def is_again(self, text: str, content: str) -> bool:
-        """Say whether *text* came before in another user message; always False where nothing is kept."""
-        if not self._keep and self._file is None:
+        """Say whether *text* came not long before in another user message; False where no one looks."""
+        if not self._marks_second_asks:
             return False
         wording = hash(content)
-        return self._wordings.setdefault(hash(text), wording) != wording
+        is_again = self._wordings.setdefault(hash(text), wording) != wording
+        if len(self._wordings) > RECENT_TEXTS:
+            del self._wordings[next(iter(self._wordings))]
+        return is_again
 
     def add(self, entry: Entry) -> None:
-        """Count *entry* and keep it."""
+        """Count *entry* and write it."""
         self.requests += 1
         self.chats += entry.key != ""
         self.billed += entry.billed
@@ -103,18 +139,10 @@ class Log:
         self.completion_tokens += entry.completion_tokens
         if entry.fault is not None:
             self.reasons[entry.fault] += 1
-        if entry.billed and self._bills is not None:
-            self._bills[bytes.fromhex(entry.key)] += 1
-        if self._keep:
-            self.entries.append(entry)
+        if entry.billed and self._counter is not None:
+            self._counter.add(entry.key)
         if self._file is not None:
             self._write(self._file, entry)
-
-    def repeats(self) -> dict[str, int] | None:
-        """Return the keys that were billed more than once, with how often; None where that was not counted."""
-        if self._bills is None:
-            return None
-        return {key.hex(): times for key, times in self._bills.items() if times > 1}
 
     def _write(self, file: FileIO, entry: Entry) -> None:
         try:

@@ -17,7 +17,7 @@ class Sums:
         requests: Requests of any kind.
         chats: Those that asked for a completion.
         billed: Those that a provider would have put on the bill.
-        repeats: Keys that were billed more than once; None where that was not counted.
+        repeats: Keys that were billed more than once; None where that was not counted, or for too many keys.
         max_in_flight: The most that were being answered at once.
         prompt_tokens: Sum over the billed ones.
         completion_tokens: Sum over the billed ones.
@@ -67,12 +67,11 @@ async def serve(settings: SimulatorSettings, announce: Callable[[str], None]) ->
 
 def _sums(server: Simulator) -> Sums:
     log = server.log
-    repeats = log.repeats()
     return Sums(
         requests=log.requests,
         chats=log.chats,
         billed=log.billed,
-        repeats=None if repeats is None else len(repeats),
+        repeats=log.repeats,
         max_in_flight=server.max_in_flight,
         prompt_tokens=log.prompt_tokens,
         completion_tokens=log.completion_tokens,

@@ -2,14 +2,11 @@
 
 import math
 
-from pipeline.servers.chat import refuse
-from pipeline.servers.simulator.http1 import Response
+from pipeline.servers.response import Headers, Response, refuse
 from pipeline.servers.simulator.settings import RateSettings
 
 ROUNDING = 1e-6
 """What is missing after a refill of exactly the time told may be this little, in requests or tokens."""
-
-Headers = tuple[tuple[str, str], ...]
 
 
 def go_duration(seconds: float) -> str:

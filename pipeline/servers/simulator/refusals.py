@@ -2,47 +2,24 @@
 
 import orjson
 
-from pipeline.servers.chat import CREATED, Ask, refuse
-from pipeline.servers.simulator.http1 import End, Request, Response, Wire
-from pipeline.servers.simulator.settings import OutageKind, SimulatorSettings, Support
+from pipeline.servers.chat import CREATED
+from pipeline.servers.response import NoReply, Response, refuse
+from pipeline.servers.simulator.settings import OutageKind, SimulatorSettings
 
-INVALID = "invalid_request_error"
-
-OUTAGES: dict[OutageKind, Response | Wire] = {
+OUTAGES: dict[OutageKind, Response | NoReply] = {
     # Connections that were open before the port closed are gone too; this answers who slips in between.
-    "refuse": Wire(b"", end=End.RESET, delay=0),
+    "refuse": NoReply(hangs=False, delay=0),
     "503": refuse(503, "Service unavailable", kind="server_error"),
-    "hang": Wire(b"", end=End.SILENCE, delay=0),
+    "hang": NoReply(hangs=True, delay=0),
 }
 """What a request gets that arrives in an outage."""
-
-
-def key_refused(request: Request, settings: SimulatorSettings) -> Response | None:
-    """Return the 401 for a request without the right key."""
-    key = settings.api_key
-    if key is None or request.headers.get("authorization") == f"Bearer {key}":
-        return None
-    return refuse(401, "Incorrect API key provided", kind=INVALID, code="invalid_api_key")
 
 
 def no_model(name: str, settings: SimulatorSettings) -> Response | None:
     """Return the 404 for a model that does not exist."""
     if settings.models is None or name in settings.models:
         return None
-    return refuse(404, f"The model '{name}' does not exist", kind=INVALID, code="model_not_found")
-
-
-def unsupported(ask: Ask, settings: SimulatorSettings) -> Response | None:
-    """Return the 400 for an optional part of the request that this server refuses."""
-    formats: dict[str, Support] = {"json_schema": settings.json_schema, "json_object": settings.json_object}
-    if formats.get(ask.format) == "refused":
-        message = f"'response_format' of type '{ask.format}' is not supported with this model."
-        return refuse(400, message, kind=INVALID, code="unsupported_value")
-    if ask.logprobs and settings.logprobs == "refused":
-        return refuse(
-            400, "'logprobs' is not supported with this model.", kind=INVALID, code="unsupported_parameter"
-        )
-    return None
+    return refuse(404, f"The model '{name}' does not exist", code="model_not_found")
 
 
 def models(name: str, settings: SimulatorSettings) -> Response:

@@ -1,140 +1,63 @@
-"""An OpenAI-compatible endpoint on loopback, with chosen latency, limits and faults.
-
-It rehearses a job for free, and it is what the tests measure against: it knows what each row should get, and
-logs what was asked, sent and billed.
-"""
+"""An OpenAI-compatible endpoint on loopback, with chosen latency, limits and faults, that rehearses a job for free."""
 
 import asyncio
-import ssl
-import threading
-import time
-from collections.abc import Callable, Iterable
-from concurrent.futures import Future
-from types import TracebackType
+import logging
+from collections.abc import Awaitable, Callable
 from typing import Self
 
-import uvloop
+from aiohttp import web
 
-from pipeline.errors import UsageError
-from pipeline.servers.simulator.connection import Connection
-from pipeline.servers.simulator.faults import FAULTS
-from pipeline.servers.simulator.http1 import Request
+from pipeline.servers.response import NoReply, Response, refuse
 from pipeline.servers.simulator.listener import HOST, Listener
-from pipeline.servers.simulator.log import Entry, Log
-from pipeline.servers.simulator.service import CHAT, ELSEWHERE, Behaviour, LabelFor, Service
+from pipeline.servers.simulator.log import Log
+from pipeline.servers.simulator.service import Served, Service
 from pipeline.servers.simulator.settings import OutageKind, SimulatorSettings
+
+log = logging.getLogger(__name__)
+
+CHAT, MODELS = "/v1/chat/completions", "/v1/models"
+
+MAX_BODY_BYTES = 32 * 1024 * 1024
+
+SHUTDOWN_SECONDS = 0.1
+"""Who still waits for a reply at the end gets none: nothing is lost in a rehearsal."""
 
 
 class Simulator:
-    """The server; `async with` runs it in the running loop, `with` in a thread of its own.
+    """The server; `async with` runs it in the running loop.
 
-        async with Simulator(label_for=labels.__getitem__) as server:
-            server.script(["http_500", None])
-            ...
-            assert server.repeats() == {}
-
-    All methods may be called from any thread.
+    async with Simulator(SimulatorSettings(faults={"http_500": 0.1})) as server:
+        ...  # ask server.base_url
     """
 
-    def __init__(
-        self,
-        settings: SimulatorSettings | None = None,
-        *,
-        label_for: LabelFor | None = None,
-        tls: ssl.SSLContext | None = None,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        """Make a server that is not yet there.
-
-        Args:
-            settings: How it behaves; a quick and flawless server without.
-            label_for: Right label or labels of a row's text; without it a member of the request's labels,
-                always the same for the same user message.
-            tls: Speaks https with it.
-            clock: Seconds; what the rate limits go by.
-        """
+    def __init__(self, settings: SimulatorSettings | None = None) -> None:
+        """Make a server that is not yet there; without *settings* a quick and flawless one."""
         self.settings = settings or SimulatorSettings()
-        self._service = Service(self.settings, label_for, clock)
-        self._scheme = "https" if tls else "http"
-        self._connections: set[Connection] = set()
-        self._listener = Listener(self.settings.port, self._connection, tls)
+        self._service = Service(self.settings)
+        self._runner = web.AppRunner(
+            self._app(),
+            access_log=None,
+            logger=log,
+            handler_cancellation=True,
+            shutdown_timeout=SHUTDOWN_SECONDS,
+        )
+        self._listener = Listener(self.settings.port, self._protocol)
         self._timers: list[asyncio.TimerHandle] = []
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._thread: threading.Thread | None = None
-        self._stop = asyncio.Event()
 
     @property
     def base_url(self) -> str:
         """What a client's `base_url` is set to."""
-        return f"{self._scheme}://{HOST}:{self._listener.port}/v1"
+        return f"http://{HOST}:{self._listener.port}/v1"
 
     @property
     def log(self) -> Log:
-        """Counts, sums and entries of all requests."""
+        """Counts and sums of all requests."""
         return self._service.log
 
     @property
-    def entries(self) -> list[Entry]:
-        """The log, in the order of answering."""
-        return self._service.log.entries
-
-    @property
-    def requests(self) -> int:
-        """Requests answered, or taken and never answered."""
-        return self._service.log.requests
-
-    @property
-    def billed(self) -> int:
-        """Requests that are on the bill."""
-        return self._service.log.billed
-
-    @property
-    def in_flight(self) -> int:
-        """Requests being answered."""
-        return self._service.in_flight
-
-    @property
     def max_in_flight(self) -> int:
-        """The most there ever were at once."""
+        """The most requests that there ever were at once."""
         return self._service.max_in_flight
-
-    @property
-    def strays(self) -> list[Request]:
-        """Requests that followed a redirect to the other origin."""
-        return self._service.strays
-
-    @property
-    def capacity(self) -> int | None:
-        """Requests in flight from which latency grows."""
-        return self._service.capacity
-
-    @capacity.setter
-    def capacity(self, capacity: int | None) -> None:
-        self._service.capacity = capacity
-
-    def repeats(self) -> dict[str, int]:
-        """Return the keys that were billed more than once, with how often; none where that is not counted."""
-        return self._service.log.repeats() or {}
-
-    def script(self, behaviours: Iterable[Behaviour]) -> None:
-        """Give the next chat requests exactly these, in turn, whatever the settings say.
-
-        Raises:
-            UsageError: A fault has no such name.
-        """
-        self._service.script.extend([_known(behaviour) for behaviour in behaviours])
-
-    def when(self, fits: Callable[[str], bool], behaviour: Behaviour) -> None:
-        """Give *behaviour* to every chat request whose row's text *fits*, unless the script says otherwise."""
-        self._service.rules.append((fits, _known(behaviour)))
-
-    def start_outage(self, kind: OutageKind = "refuse") -> None:
-        """Be away until `stop_outage`; with `refuse` the open connections are cut too."""
-        self._in_loop(lambda: self._begin_outage(kind))
-
-    def stop_outage(self) -> None:
-        """Be back, on the same port."""
-        self._in_loop(self._end_outage)
 
     async def __aenter__(self) -> Self:
         """Start.
@@ -142,82 +65,118 @@ class Simulator:
         Raises:
             OSError: The port is taken.
         """
-        self._loop = loop = asyncio.get_running_loop()
-        await self._listener.open()
-        self._service.elsewhere = f"{self._scheme}://localhost:{self._listener.port}{ELSEWHERE}{CHAT}"
+        await self._runner.setup()
+        try:
+            await self._listener.open()
+        except OSError:
+            await self._runner.cleanup()
+            raise
+        loop = asyncio.get_running_loop()
         for outage in self.settings.outages:
             self._timers.append(loop.call_later(outage.start, self._begin_outage, outage.kind))
             self._timers.append(loop.call_later(outage.start + outage.seconds, self._end_outage))
-        for start, capacity in self.settings.capacity_changes:
-            self._timers.append(loop.call_later(start, setattr, self, "capacity", capacity))
         return self
 
     async def __aexit__(self, *_: object) -> None:
         for timer in self._timers:
             timer.cancel()
         await self._listener.close()
-        leaving = [connection.lost for connection in self._connections]
-        self._cut_connections()
-        await asyncio.gather(*leaving)
+        await self._runner.cleanup()
         self._service.log.close()
 
-    def __enter__(self) -> Self:
-        """Start in a thread of its own; raises what starting raises."""
-        started: Future[None] = Future()
-        self._thread = threading.Thread(target=self._run, args=(started,), name="simulator", daemon=True)
-        self._thread.start()
-        started.result()
-        return self
+    def _app(self) -> web.Application:
+        app = web.Application(client_max_size=MAX_BODY_BYTES, middlewares=[self._refuse_as_openai_does])
+        app.router.add_post(CHAT, self._chat)
+        app.router.add_get(MODELS, self._models)
+        app.router.add_get(MODELS + "/{name:.+}", self._models)
+        return app
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._in_loop(self._stop.set)
-        if self._thread is not None:
-            self._thread.join()
+    async def _chat(self, request: web.Request) -> web.StreamResponse:
+        return await self._reply(request, self._service.chat(await request.read()))
 
-    def _run(self, started: Future[None]) -> None:
-        async def until_stopped() -> None:
-            async with self:
-                started.set_result(None)
-                await self._stop.wait()
+    async def _models(self, request: web.Request) -> web.StreamResponse:
+        return await self._reply(request, self._service.models(request.match_info.get("name", "")))
 
+    @web.middleware
+    async def _refuse_as_openai_does(
+        self, request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+    ) -> web.StreamResponse:
+        """Answer what no handler takes with OpenAI's error object."""
         try:
-            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-                runner.run(until_stopped())
-        except OSError as error:
-            started.set_exception(error)
+            return await handler(request)
+        except web.HTTPException as error:
+            response, reason = _refusal(request, error)
+            return await self._reply(request, self._service.refuse(response, reason))
 
-    def _in_loop(self, call: Callable[[], object]) -> None:
-        """Run *call* in the server's loop and wait for it."""
-        if self._thread is None or self._loop is None or threading.current_thread() is self._thread:
-            call()
+    async def _reply(self, request: web.Request, served: Served) -> web.StreamResponse:
+        """Send what was decided once it is due."""
+        try:
+            await self._wait(served)
+            self._service.note(served)
+            if isinstance(served.sent, Response):
+                return _written(served.sent)
+            return await _say_nothing(request, served.sent)
+        finally:
+            self._service.end()
+
+    async def _wait(self, served: Served) -> None:
+        if served.delay <= 0:
             return
+        loop = asyncio.get_running_loop()
+        due = loop.time() + served.delay
+        try:
+            await asyncio.sleep(served.delay)
+        except asyncio.CancelledError:
+            # The client has gone, and its answer will be made and billed all the same.
+            loop.call_at(due, self._service.note, served)
+            raise
 
-        async def called() -> None:
-            call()
-
-        asyncio.run_coroutine_threadsafe(called(), self._loop).result()
-
-    def _connection(self) -> Connection:
-        return Connection(self._service.receive, self._connections)
-
-    def _cut_connections(self) -> None:
-        for connection in list(self._connections):
-            connection.abort()
+    def _protocol(self) -> asyncio.Protocol:
+        server = self._runner.server
+        assert server is not None  # noqa: S101 - it is there once the runner is set up
+        return server()
 
     def _begin_outage(self, kind: OutageKind) -> None:
         self._service.outage = kind
         if kind == "refuse":
             self._listener.refuse()
-            self._cut_connections()
+            for connection in self._runner.server.connections if self._runner.server else ():
+                connection.force_close()
 
     def _end_outage(self) -> None:
         self._service.outage = None
         self._listener.accept()
 
 
-def _known(behaviour: Behaviour) -> Behaviour:
-    if isinstance(behaviour, str) and behaviour not in FAULTS:
-        raise UsageError(f"fault {behaviour}: there is none of that name; use {', '.join(sorted(FAULTS))}")
-    return behaviour
+async def _say_nothing(request: web.Request, sent: NoReply) -> web.StreamResponse:
+    if sent.hangs:
+        await asyncio.get_running_loop().create_future()  # cancelled when the connection is lost
+    if request.transport is not None:
+        request.transport.close()
+    return web.Response()  # of which nothing goes out any more
+
+
+def _written(sent: Response) -> web.Response:
+    headers = sent.headers
+    if not any(name == "Content-Type" for name, _ in headers):
+        headers = (("Content-Type", "application/json"), *headers)
+    return web.Response(status=sent.status, body=sent.body, headers=headers)
+
+
+def _refusal(request: web.Request, error: web.HTTPException) -> tuple[Response, str]:
+    """Return what a request gets that no handler takes, and why."""
+    if isinstance(error, web.HTTPNotFound):
+        return refuse(404, f"There is nothing at {request.path}"), "no such path"
+    if isinstance(error, web.HTTPMethodNotAllowed):
+        message = f"{error.method} is not allowed at {request.path}"
+        return refuse(405, message, headers=(("Allow", error.headers["Allow"]),)), "no such method"
+    return refuse(error.status, error.text or error.reason), "unreadable request"
+
+
+def _is_our_error(record: logging.LogRecord) -> bool:
+    """Return whether *record* is about more than a request that is no HTTP, whose 400 says enough."""
+    error = record.exc_info[1] if record.exc_info else None
+    return getattr(error, "code", None) != 400  # noqa: PLR2004
+
+
+log.addFilter(_is_our_error)

@@ -1,16 +1,16 @@
-"""How a simulator behaves: latency, limits, faults, capacity, and what it supports."""
+"""How a simulator behaves: latency, limits, faults, capacity, models."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
 from types import MappingProxyType
-from typing import Literal, cast, get_args
+from typing import ClassVar, Literal, cast, get_args
 
+from pipeline.config.faults import Fault
 from pipeline.config.latency import Fixed, Latency, Lognormal, Uniform, parse_latency
 from pipeline.errors import UsageError
-from pipeline.servers.simulator.faults import FAULTS
 
 __all__ = [
     "Fixed",
@@ -21,7 +21,6 @@ __all__ = [
     "RateSettings",
     "RetryAfter",
     "SimulatorSettings",
-    "Support",
     "Uniform",
     "check_faults",
     "parse_faults",
@@ -29,9 +28,6 @@ __all__ = [
     "parse_outage",
     "parse_prices",
 ]
-
-Support = Literal["yes", "ignored", "refused"]
-"""Whether an optional part of a request is heeded, passed over, or answered with 400."""
 
 RetryAfter = Literal["seconds", "ms", "both", "none"]
 OutageKind = Literal["refuse", "503", "hang"]
@@ -86,22 +82,16 @@ class SimulatorSettings:
         port: On 127.0.0.1; 0 takes a free one.
         latency: Of every answer except refusals of rate and key, which come at once.
         rates: Limits per minute.
-        faults: Name in FAULTS to the share of requests that get it, 0..1.
+        faults: Name to the share of requests that get it, 0..1.
         capacity: Requests in flight from which latency grows in proportion; None for no such point.
-        capacity_changes: (seconds after start, capacity from then on).
         outages: Planned ones.
-        json_schema: Support of that response format.
-        json_object: Support of that response format.
-        logprobs: Support of them.
         models: Names that exist; None for all.
-        model_objects: Whether GET /models is there.
-        api_key: The only one taken; None takes all, and none.
         prices: US dollars per token in and out, told by the model object; None for none.
-        tell_cost: Whether usage tells the cost at those prices.
-        keep_entries: Whether the log stays in memory; off for millions of requests.
-        count_repeats: Whether keys that are billed more than once are counted, which takes some 150 bytes a key.
+        count_repeats: Whether keys that are billed more than once are counted, which takes 32 MB.
         log_path: File to append the log to, one JSON object a line.
     """
+
+    known_faults: ClassVar[Collection[str]] = tuple(Fault)
 
     seed: int = 0
     port: int = 0
@@ -109,31 +99,23 @@ class SimulatorSettings:
     rates: RateSettings = field(default_factory=RateSettings)
     faults: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
     capacity: int | None = None
-    capacity_changes: tuple[tuple[float, int | None], ...] = ()
     outages: tuple[Outage, ...] = ()
-    json_schema: Support = "yes"
-    json_object: Support = "yes"
-    logprobs: Support = "yes"
     models: tuple[str, ...] | None = None
-    model_objects: bool = True
-    api_key: str | None = field(default=None, repr=False)
     prices: tuple[float, float] | None = None
-    tell_cost: bool = False
-    keep_entries: bool = True
     count_repeats: bool = True
     log_path: Path | None = None
 
     def __post_init__(self) -> None:
-        check_faults(self.faults)
+        check_faults(self.faults, self.known_faults)
 
 
-def check_faults(faults: Mapping[str, float]) -> None:
-    """Check names and rates.
+def check_faults(faults: Mapping[str, float], known: Collection[str]) -> None:
+    """Check names, which must be among the *known*, and rates.
 
     Raises:
         UsageError: A fault does not exist, or a rate or their sum is not within 0 and 1; all at once.
     """
-    problems = [_no_such_fault(name) for name in faults if name not in FAULTS]
+    problems = [_no_such_fault(name, known) for name in faults if name not in known]
     problems += [
         f"fault {name}: its rate is {rate}; give a number from 0 to 1"
         for name, rate in faults.items()
@@ -145,8 +127,8 @@ def check_faults(faults: Mapping[str, float]) -> None:
         raise UsageError(*problems)
 
 
-def _no_such_fault(name: str) -> str:
-    near = get_close_matches(name, FAULTS, 1)
+def _no_such_fault(name: str, known: Collection[str]) -> str:
+    near = get_close_matches(name, known, 1)
     hint = f"use {near[0]}" if near else "`simulate --list-faults` lists them"
     return f"fault {name}: there is none of that name; {hint}"
 

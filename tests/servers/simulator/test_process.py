@@ -1,9 +1,8 @@
-"""The simulator as a process of its own, and over TLS."""
+"""The simulator as a process of its own."""
 
 import asyncio
 import json
 import signal
-import ssl
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -13,7 +12,6 @@ from types import SimpleNamespace
 
 from pipeline.servers.simulator.log import read_log, repeats
 from tests.faultserver.client import ask, chat, line, request
-from tests.faultserver.server import FaultServer
 
 ROOT = Path(__file__).parents[3]
 
@@ -32,7 +30,7 @@ print(json.dumps(asdict(served)))
 
 @asynccontextmanager
 async def simulator(log: Path) -> AsyncIterator[tuple[asyncio.subprocess.Process, SimpleNamespace]]:
-    """Start the program; the second value has the base URL, as a FaultServer has."""
+    """Start the program; the second value has the base URL, as a server has."""
     pipe = asyncio.subprocess.PIPE
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-c", PROGRAM, str(log), stdout=pipe, cwd=ROOT
@@ -76,36 +74,10 @@ async def test_a_killed_server_leaves_whole_lines(tmp_path: Path):
     assert path.read_bytes().endswith(b"\n")
 
 
-def test_its_modules_start_quickly_and_know_nothing_of_the_floors_above():
+def test_its_modules_know_nothing_of_the_floors_above_and_load_no_tables():
     code = "import sys, pipeline.servers.simulator.process; print([name for name in sys.modules])"
     names = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
     ).stdout
-    for unwanted in (
-        "polars",
-        "pyarrow",
-        "aiohttp",
-        "pipeline.llm",
-        "pipeline.inputs",
-    ):
+    for unwanted in ("polars", "pyarrow", "pipeline.llm", "pipeline.inputs", "pipeline.ledger"):
         assert repr(unwanted) not in names
-
-
-async def test_it_can_speak_tls_with_a_certificate_that_nobody_trusts(tmp_path: Path):
-    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
-    make = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 1 -subj /CN=127.0.0.1"
-    subprocess.run([*make.split(), "-keyout", key, "-out", certificate], check=True, capture_output=True)  # noqa: ASYNC221
-    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    tls.load_cert_chain(certificate, key)
-    trusting = ssl.create_default_context()
-    trusting.check_hostname, trusting.verify_mode = False, ssl.CERT_NONE
-    async with FaultServer(tls=tls) as server:
-        assert server.base_url.startswith("https://")
-        async with line(server, trusting) as connection:
-            assert (await connection.send(request(chat("x")))).status == 200
-        try:
-            async with line(server, ssl.create_default_context()):
-                raise AssertionError("the certificate was trusted")
-        except ssl.SSLCertVerificationError:
-            pass
-        assert server.requests == 1

@@ -5,10 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.servers.simulator.rate_limits import Rates, go_duration
-from pipeline.servers.simulator.settings import RateSettings
-from tests.faultserver.client import ask
-from tests.faultserver.server import FaultServer
-from tests.faultserver.settings import FaultServerSettings
+from pipeline.servers.simulator.service import Service
+from pipeline.servers.simulator.settings import RateSettings, SimulatorSettings
+from tests.faultserver.client import Got, chat
 
 
 class Clock:
@@ -21,33 +20,40 @@ class Clock:
         return self.now
 
 
-def limited(clock: Clock, **settings: object) -> FaultServer:
-    return FaultServer(FaultServerSettings(rates=RateSettings(**settings)), clock=clock)
+def limited(clock: Clock, **settings: object) -> Service:
+    return Service(SimulatorSettings(rates=RateSettings(**settings)), clock)
 
 
-async def test_a_window_lets_its_share_of_the_minute_through_and_no_more():
+def ask(service: Service, text: str, **fields: object) -> Got:
+    served = service.chat(chat(text, **fields))
+    service.note(served)
+    headers = {name.lower(): value for name, value in served.sent.headers}
+    return Got(served.sent.status, headers, served.sent.body, "whole")
+
+
+def test_a_window_lets_its_share_of_the_minute_through_and_no_more():
     clock = Clock()
-    async with limited(clock, requests_per_minute=300) as server:
-        first = [(await ask(server, "x")).status for _ in range(7)]
-        clock.now += 0.4
-        second = [(await ask(server, "x")).status for _ in range(3)]
-        clock.now += 60
-        third = [(await ask(server, "x")).status for _ in range(7)]
+    service = limited(clock, requests_per_minute=300)
+    first = [ask(service, "x").status for _ in range(7)]
+    clock.now += 0.4
+    second = [ask(service, "x").status for _ in range(3)]
+    clock.now += 60
+    third = [ask(service, "x").status for _ in range(7)]
     assert first == [200] * 5 + [429] * 2
     assert second == [200] * 2 + [429]
     assert third == first
 
 
-async def test_a_429_says_exactly_how_long_to_wait():
+def test_a_429_says_exactly_how_long_to_wait():
     clock = Clock()
-    async with limited(clock, requests_per_minute=60, window_seconds=1) as server:
-        await ask(server, "x")
-        clock.now += 0.25
-        got = await ask(server, "x")
-        clock.now += 0.749
-        early = await ask(server, "x")
-        clock.now += 0.001
-        due = await ask(server, "x")
+    service = limited(clock, requests_per_minute=60, window_seconds=1)
+    ask(service, "x")
+    clock.now += 0.25
+    got = ask(service, "x")
+    clock.now += 0.749
+    early = ask(service, "x")
+    clock.now += 0.001
+    due = ask(service, "x")
     assert (got.headers["retry-after-ms"], got.headers["retry-after"]) == ("750", "1")
     assert got.json["error"] == {
         "message": "Rate limit reached on requests per min: Limit 60. Please try again in 750ms.",
@@ -58,43 +64,43 @@ async def test_a_429_says_exactly_how_long_to_wait():
     assert (early.status, due.status) == (429, 200)
 
 
-async def test_a_refused_request_is_not_billed_and_has_its_reason_in_the_log():
-    async with limited(Clock(), requests_per_minute=60) as server:
-        await ask(server, "x")
-        await ask(server, "x")
-        assert [entry.fault for entry in server.entries] == [None, "rate limited"]
-        assert (server.requests, server.billed, server.repeats()) == (2, 1, {})
+def test_a_refused_request_is_not_billed_and_has_its_reason_in_the_log():
+    service = limited(Clock(), requests_per_minute=60)
+    ask(service, "x")
+    ask(service, "x")
+    log = service.log
+    assert (log.requests, log.billed, log.repeats, log.reasons) == (2, 1, 0, {"rate limited": 1})
 
 
-async def test_tokens_count_as_the_larger_of_prompt_and_max_tokens():
+def test_tokens_count_as_the_larger_of_prompt_and_max_tokens():
     clock = Clock()
-    async with limited(clock, tokens_per_minute=6000) as server:
-        got = await ask(server, "x", max_tokens=40)
-        assert got.headers["x-ratelimit-remaining-tokens"] == "60"
-        got = await ask(server, "x" * 200, max_tokens=10)
+    service = limited(clock, tokens_per_minute=6000)
+    got = ask(service, "x", max_tokens=40)
+    assert got.headers["x-ratelimit-remaining-tokens"] == "60"
+    got = ask(service, "x" * 200, max_tokens=10)
     assert got.headers["x-ratelimit-remaining-tokens"] == str(60 - got.json["usage"]["prompt_tokens"])
 
 
-async def test_a_prompt_larger_than_a_window_passes_and_leaves_a_debt():
+def test_a_prompt_larger_than_a_window_passes_and_leaves_a_debt():
     clock = Clock()
-    async with limited(clock, tokens_per_minute=6000) as server:
-        assert (await ask(server, "x", max_tokens=300)).status == 200
-        got = await ask(server, "x", max_tokens=100)
-        assert (got.status, got.headers["retry-after-ms"]) == (429, "3000")
-        clock.now += 3
-        assert (await ask(server, "x", max_tokens=100)).status == 200
+    service = limited(clock, tokens_per_minute=6000)
+    assert ask(service, "x", max_tokens=300).status == 200
+    got = ask(service, "x", max_tokens=100)
+    assert (got.status, got.headers["retry-after-ms"]) == (429, "3000")
+    clock.now += 3
+    assert ask(service, "x", max_tokens=100).status == 200
 
 
-async def test_a_prompt_larger_than_a_minute_never_passes():
-    async with limited(Clock(), tokens_per_minute=6000) as server:
-        got = await ask(server, "x", max_tokens=6001)
+def test_a_prompt_larger_than_a_minute_never_passes():
+    service = limited(Clock(), tokens_per_minute=6000)
+    got = ask(service, "x", max_tokens=6001)
     assert (got.status, "retry-after" in got.headers) == (429, False)
     assert "Request too large" in got.json["error"]["message"]
 
 
-async def test_right_answers_carry_the_six_headers():
-    async with limited(Clock(), requests_per_minute=600, tokens_per_minute=60_000) as server:
-        got = await ask(server, "x", max_tokens=100)
+def test_right_answers_carry_the_six_headers():
+    service = limited(Clock(), requests_per_minute=600, tokens_per_minute=60_000)
+    got = ask(service, "x", max_tokens=100)
     told = {
         name.removeprefix("x-ratelimit-"): value for name, value in got.headers.items() if "ratelimit" in name
     }
@@ -108,19 +114,19 @@ async def test_right_answers_carry_the_six_headers():
     }
 
 
-async def test_a_rate_can_be_hidden():
+def test_a_rate_can_be_hidden():
     settings = {"requests_per_minute": 60, "headers": False, "retry_after": "none"}
-    async with limited(Clock(), **settings) as server:
-        replies = [await ask(server, "x") for _ in range(2)]
+    service = limited(Clock(), **settings)
+    replies = [ask(service, "x") for _ in range(2)]
     assert [got.status for got in replies] == [200, 429]
     assert not any("ratelimit" in name or "retry" in name for got in replies for name in got.headers)
 
 
 @pytest.mark.parametrize(("form", "names"), [("seconds", {"retry-after"}), ("ms", {"retry-after-ms"})])
-async def test_the_wait_can_be_told_in_one_form(form, names):
-    async with limited(Clock(), requests_per_minute=60, retry_after=form) as server:
-        await ask(server, "x")
-        got = await ask(server, "x")
+def test_the_wait_can_be_told_in_one_form(form, names):
+    service = limited(Clock(), requests_per_minute=60, retry_after=form)
+    ask(service, "x")
+    got = ask(service, "x")
     assert {name for name in got.headers if name.startswith("retry")} == names
 
 

@@ -5,9 +5,9 @@ from typing import Any
 
 import orjson
 
-from pipeline.servers.chat import content_of
-from pipeline.servers.simulator.faults.call import Act, Call, Fault
-from pipeline.servers.simulator.http1 import Response
+from pipeline.servers.simulator.faults import saying
+from tests.faultserver.faults.call import Act, Call, Fault
+from tests.faultserver.http1 import Response
 
 LOOKALIKES = str.maketrans("aceijopsxyABCEHIKMOPTX", "асеіјорѕхуАВСЕНІКМОРТХ")  # noqa: RUF001 - that is the fault
 """Latin letters to the Cyrillic ones that look the same."""
@@ -16,12 +16,8 @@ ZERO_WIDTH_SPACE = "\u200b"
 HUGE = 10**18
 
 
-def _saying(content: Callable[[Call], str | None], finish: str = "stop") -> Act:
-    return lambda call: call.reply(content(call), finish).response()
-
-
 def _labelled(label: Callable[[Call], str]) -> Act:
-    return _saying(lambda call: call.saying(label(call)))
+    return saying(lambda call: call.saying(label(call)))
 
 
 def _edited(edit: Callable[[dict[str, Any]], object]) -> Act:
@@ -66,43 +62,19 @@ def _lookalike(call: Call) -> str:
     return changed if changed != call.label else call.label + ZERO_WIDTH_SPACE
 
 
-def _two(call: Call) -> str:
-    """One string naming two labels where one is due; the same label twice where a list is."""
-    if isinstance(call.answer, str):
-        return content_of(f"{call.label}, {call.wrong_label}")
-    return content_of([call.label, call.label])
-
-
 def _doubled(call: Call) -> str:
     return f"{call.content[:-1]},{call.saying(call.wrong_label)[1:]}"
 
 
 REPLIES: Mapping[str, Fault] = {
     "no_choices": Fault("a completion without choices or usage; not billed", _unchosen),
-    "null_content": Fault("content null, finish_reason stop", _saying(lambda _: None)),
     "list_content": Fault("the right content as a list of two parts: readable", _edited(_in_parts)),
     "code_fence": Fault(
-        "the right content in a code fence: readable", _saying(lambda call: f"```json\n{call.content}\n```")
-    ),
-    "length": Fault(
-        "half the right content, finish_reason length",
-        _saying(lambda call: call.content[: len(call.content) // 2], "length"),
-    ),
-    "content_filter": Fault(
-        "content null, finish_reason content_filter", _saying(lambda _: None, "content_filter")
-    ),
-    "refusal": Fault(
-        "a refusal instead of content",
-        lambda call: call.reply(None, refusal="I can't help with that.").response(),
+        "the right content in a code fence: readable", saying(lambda call: f"```json\n{call.content}\n```")
     ),
     "wrong_case": Fault("the right label in other case", _labelled(_other_case)),
     "quoted": Fault("the right label in quotes of its own", _labelled(lambda call: f'"{call.label}"')),
-    "prose": Fault(
-        "a sentence that names the right label", _saying(lambda call: f"The best label is {call.label}.")
-    ),
-    "two_labels": Fault("two labels where one is due; one label twice in a list", _saying(_two)),
-    "duplicate_labels": Fault("content with its key twice, the second one wrong", _saying(_doubled)),
-    "unknown_label": Fault("a label outside the set", _labelled(lambda _: "no such label")),
+    "duplicate_labels": Fault("content with its key twice, the second one wrong", saying(_doubled)),
     "homoglyph": Fault("the right label with letters that only look right", _labelled(_lookalike)),
     "usage_missing": Fault("a right reply without usage", _edited(lambda body: body.pop("usage"))),
     "usage_null": Fault("a right reply with usage null", _edited(lambda body: body.update(usage=None))),

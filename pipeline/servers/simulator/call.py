@@ -3,37 +3,28 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from random import Random
-from typing import NamedTuple
 
 from pipeline.servers.chat import Ask, Reply, content_of, write_reply
-from pipeline.servers.simulator.http1 import Request, Response, Wire
+from pipeline.servers.response import NoReply, Response
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
     """A request, its right answer, and dice.
 
     Attributes:
-        request: As it came.
-        ask: As it was understood.
+        ask: The request as it was understood.
         answer: The right label, or the list of right labels.
         random: Seeded by the simulator's seed, the key and how often it was asked.
-        elsewhere: URL of another origin, for redirects.
         request_id: The server's name for the request.
         cached_tokens: Prompt tokens that the server had in its cache.
-        logprobs: Whether the reply tells them.
-        prices: US dollars per token in and out, or None where usage tells no cost.
     """
 
-    request: Request
     ask: Ask
     answer: str | Sequence[str]
     random: Random
-    elsewhere: str
     request_id: str
     cached_tokens: int
-    logprobs: bool
-    prices: tuple[float, float] | None
 
     @property
     def content(self) -> str:
@@ -64,8 +55,6 @@ class Call:
             finish=finish,
             refusal=refusal,
             cached_tokens=self.cached_tokens,
-            logprobs=self.logprobs,
-            prices=self.prices,
             request_id=self.request_id,
         )
 
@@ -74,11 +63,5 @@ class Call:
         return self.reply(self.content).response()
 
 
-Act = Callable[[Call], Response | Wire]
-
-
-class Fault(NamedTuple):
-    """One way to go wrong: a line for the reader, and the function that does it."""
-
-    description: str
-    act: Act
+Act = Callable[[Call], Response | NoReply]
+"""Makes what a fault sends in place of the right answer."""

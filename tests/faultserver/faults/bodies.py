@@ -6,9 +6,9 @@ from typing import Any
 
 import orjson
 
-from pipeline.servers.simulator.faults.call import Act, Call, Fault
-from pipeline.servers.simulator.faults.statuses import HTML
-from pipeline.servers.simulator.http1 import Response
+from pipeline.servers.simulator.faults import HTML, sent
+from tests.faultserver.faults.call import Act, Call, Fault
+from tests.faultserver.http1 import Response
 
 DEPTH = 1_000_000
 
@@ -27,14 +27,6 @@ WRONG: tuple[Any, ...] = (
 )
 """JSON that is whole and is no completion."""
 
-HIDDEN_ERROR = {"error": {"message": "Provider returned error", "code": 502}}
-"""As OpenRouter passes on a failure behind it."""
-
-
-def _sent(body: bytes, *, status: int = 200, headers: tuple[tuple[str, str], ...] = ()) -> Act:
-    response = Response(status, body, headers)
-    return lambda _: response
-
 
 def _changed(change: Callable[[bytes], bytes]) -> Act:
     """Return a fault that sends the right body with *change* made to it; it is on the bill."""
@@ -46,11 +38,6 @@ def _changed(change: Callable[[bytes], bytes]) -> Act:
     return act
 
 
-def _cut(call: Call) -> Response:
-    right = call.right()
-    return Response(200, right.body[: call.random.randrange(1, len(right.body))], billed=right.billed)
-
-
 def _doubled(call: Call) -> Response:
     right = call.reply(call.content)
     wrong = call.reply(call.saying(call.wrong_label)).body["choices"]
@@ -59,10 +46,8 @@ def _doubled(call: Call) -> Response:
 
 
 BODIES: Mapping[str, Fault] = {
-    "html_200": Fault("200 with an HTML page", _sent(b"<html><body>Welcome</body></html>", headers=HTML)),
-    "empty_200": Fault("200 with an empty body", _sent(b"")),
-    "http_204": Fault("204, no content", _sent(b"", status=204)),
-    "error_200": Fault("200 with an error in the body", _sent(orjson.dumps(HIDDEN_ERROR))),
+    "html_200": Fault("200 with an HTML page", sent(200, b"<html><body>Welcome</body></html>", HTML)),
+    "http_204": Fault("204, no content", sent(204)),
     "wrong_json": Fault(
         "200 with JSON of a wrong shape, one of eleven",
         lambda call: Response(200, orjson.dumps(call.random.choice(WRONG))),
@@ -73,7 +58,6 @@ BODIES: Mapping[str, Fault] = {
     "bom": Fault(
         "the right body after a byte order mark; billed", _changed(lambda body: codecs.BOM_UTF8 + body)
     ),
-    "cut_json": Fault("the right body cut anywhere, its length told as if whole; billed", _cut),
     "non_utf8": Fault(
         "the right body with bytes in its content that are no UTF-8; billed",
         _changed(lambda body: body.replace(b'"content":"', b'"content":"\xff\xfe', 1)),

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Protocol, cast
 
-from pipeline.servers.simulator.http1 import End, Request, Response, Wire, parse_head, render
+from tests.faultserver.http1 import End, Request, Response, Wire, parse_head, render
 
 MAX_HEAD_BYTES = 64 * 1024
 

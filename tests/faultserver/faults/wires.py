@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from itertools import repeat
 
-from pipeline.servers.simulator.faults.call import Act, Call, Fault
-from pipeline.servers.simulator.http1 import End, Response, Wire, render
+from tests.faultserver.faults.call import Act, Call, Fault
+from tests.faultserver.http1 import End, Response, Wire, render
 
 MIB = 1024 * 1024
 BOMB_MIB = 300
@@ -76,9 +76,6 @@ def _endless() -> Iterator[bytes]:
 
 
 WIRES: Mapping[str, Fault] = {
-    "hang": Fault(
-        "the request is taken and nothing is ever sent", lambda _: Wire(b"", end=End.SILENCE, delay=0)
-    ),
     "headers_only": Fault(
         "the head is sent and the body never", lambda _: Wire(_head(1000), end=End.SILENCE, status=200)
     ),
@@ -90,7 +87,6 @@ WIRES: Mapping[str, Fault] = {
     "no_content_length": Fault(
         "half the right body without a length, then closed: looks whole; billed", _whole(_lengthless)
     ),
-    "drop": Fault("closed without a byte", lambda _: Wire(b"", end=End.FIN)),
     "stale_keepalive": Fault("the right reply, then closed without a warning; billed", _whole(_stale)),
     "gzip_bomb": Fault(
         "300 KB of gzip that unpack to 300 MiB",

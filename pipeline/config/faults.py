@@ -1,0 +1,48 @@
+"""What a simulated endpoint can do wrong."""
+
+from enum import StrEnum
+from typing import Self
+
+
+class Fault(StrEnum):
+    """The name of a fault, and what it does in a line for the reader.
+
+    To add one, add a line here and its act in `servers/simulator/faults.py`.
+    """
+
+    description: str
+
+    def __new__(cls, name: str, description: str) -> Self:
+        """Make a member that is its name."""
+        fault = str.__new__(cls, name)
+        fault._value_ = name
+        fault.description = description
+        return fault
+
+    HTTP_500 = "http_500", "500, the server failed"
+    HTTP_502 = "http_502", "502 in JSON, the server behind the gateway failed"
+    HTTP_503 = "http_503", "503, the server is loading or down"
+    OVERLOADED = "overloaded", "503 with code slow_down: congestion, not a failure"
+    HTML_502 = "html_502", "502 with a gateway's HTML page"
+    RATE_LIMIT = "rate_limit", "429 without Retry-After"
+    RATE_LIMIT_SECONDS = "rate_limit_seconds", "429, Retry-After: 2"
+    RATE_LIMIT_MS = "rate_limit_ms", "429, retry-after-ms: 250"
+    RATE_LIMIT_DATE = "rate_limit_date", "429, Retry-After as an HTTP date two to three seconds ahead"
+    QUOTA_EXHAUSTED = "quota_exhausted", "429 with insufficient_quota: waiting never helps"
+    INSUFFICIENT_CREDITS = "insufficient_credits", "402 in Oxen's envelope: the account is empty"
+    UNAUTHORIZED = "unauthorized", "401, the key is refused"
+    MODEL_NOT_FOUND = "model_not_found", "404, there is no such model"
+    CONTEXT_LENGTH = "context_length", "400 with context_length_exceeded"
+    BAD_REQUEST = "bad_request", "400, this request is refused"
+    HANG = "hang", "the request is taken and nothing is ever sent"
+    DROP = "drop", "closed without a byte"
+    EMPTY_200 = "empty_200", "200 with an empty body"
+    ERROR_200 = "error_200", "200 with an error in the body"
+    CUT_JSON = "cut_json", "the right body cut anywhere, its length told as if whole; billed"
+    NULL_CONTENT = "null_content", "content null, finish_reason stop"
+    LENGTH = "length", "half the right content, finish_reason length"
+    CONTENT_FILTER = "content_filter", "content null, finish_reason content_filter"
+    REFUSAL = "refusal", "a refusal instead of content"
+    PROSE = "prose", "a sentence that names the right label"
+    TWO_LABELS = "two_labels", "two labels where one is due; one label twice in a list"
+    UNKNOWN_LABEL = "unknown_label", "a label outside the set"
