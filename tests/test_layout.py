@@ -198,7 +198,8 @@ def test_importing_the_package_loads_nothing_heavy() -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "most"), [("--help", 200), ("run --help", 330), ("ledger --help", 330)]
+    ("arguments", "most"),
+    [("--help", 200), ("run --help", 330), ("ledger --help", 330), ("simulate --help", 330)],
 )
 def test_help_loads_nothing_heavy_and_few_modules(arguments: str, most: int) -> None:
     loaded = modules_after(*arguments.split())

@@ -162,7 +162,7 @@ class FaultService(Service):
     def _answer(self, ask: Ask) -> str | Sequence[str]:
         return self._label_for(ask.text) if self._label_for else super()._answer(ask)
 
-    def _labelled(self, sent: Sent) -> Wire:
+    def _outgoing(self, sent: Sent) -> Wire:
         """Return the bytes of what is sent, and what happens to the connection then."""
         if isinstance(sent, Wire):
             return sent
@@ -170,5 +170,5 @@ class FaultService(Service):
             return Wire(sent, end=End.FIN)
         if isinstance(sent, NoReply):
             return Wire(b"", end=End.SILENCE if sent.hangs else End.FIN, delay=sent.delay)
-        response = super()._labelled(sent)
+        response = super()._outgoing(sent)
         return Wire(render(response), status=sent.status, billed=sent.billed, delay=sent.delay)

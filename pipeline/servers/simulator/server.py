@@ -80,6 +80,7 @@ class Simulator:
     async def __aexit__(self, *_: object) -> None:
         for timer in self._timers:
             timer.cancel()
+        self._service.outage = "refuse"
         await self._listener.close()
         await self._runner.cleanup()
         self._service.log.close()
@@ -127,8 +128,9 @@ class Simulator:
         try:
             await asyncio.sleep(served.delay)
         except asyncio.CancelledError:
-            # The client has gone, and its answer will be made and billed all the same.
-            loop.call_at(due, self._service.note, served)
+            # The connection is lost. Unless we are away ourselves, the answer will be made and billed all the same.
+            if self._service.outage != "refuse":
+                loop.call_at(due, self._service.note, served)
             raise
 
     def _protocol(self) -> asyncio.Protocol:

@@ -117,7 +117,7 @@ class Service:
         self.in_flight += 1
         self.max_in_flight = max(self.max_in_flight, self.in_flight)
         decision = decide()
-        sent = self._labelled(decision.sent)
+        sent = self._outgoing(decision.sent)
         return Served(sent, decision, self._delay(sent.delay), arrived)
 
     def _chat(self, body: bytes) -> Decision:
@@ -188,7 +188,7 @@ class Service:
             del self._prefixes[next(iter(self._prefixes))]
         return 0
 
-    def _labelled(self, sent: Response | NoReply) -> Response | NoReply:
+    def _outgoing(self, sent: Response | NoReply) -> Response | NoReply:
         """Add the headers that tell the request's name and what is left of the limits."""
         if isinstance(sent, NoReply):
             return sent

@@ -238,6 +238,14 @@ async def test_an_outage_refuses_connections_and_its_end_lets_them_in_on_the_sam
         assert (await ask(server, "x")).status == 200
 
 
+async def test_what_is_being_answered_when_an_outage_begins_is_lost_and_not_billed():
+    settings = SimulatorSettings(latency=Fixed(0.2), outages=(Outage(0.1, 60),))
+    async with Simulator(settings) as server, line(server) as connection:
+        assert (await connection.send(request(chat("x")))).end in {"closed", "reset"}
+        await asyncio.sleep(0.3)
+        assert (server.log.requests, server._service.in_flight) == (0, 0)
+
+
 @pytest.mark.parametrize(("kind", "seen"), [("503", (503, "whole")), ("hang", (0, "silent"))])
 async def test_an_outage_can_be_503_or_silence(kind: str, seen: tuple[int, str]):
     async with Simulator(SimulatorSettings(outages=(Outage(0, 60, kind),))) as server:
