@@ -1,4 +1,4 @@
-"""The simulator takes its time, goes away and comes back, and runs wherever it is wanted."""
+"""The fault server takes its time, goes away and comes back, and runs wherever it is wanted."""
 
 import asyncio
 import ssl

@@ -1,4 +1,4 @@
-"""The simulator supports what it is told to, and tells the rest apart."""
+"""The fault server supports what it is told to, and tells the rest apart."""
 
 import pytest
 

@@ -20,18 +20,18 @@ CHAT, MODELS = "/v1/chat/completions", "/v1/models"
 MAX_BODY_BYTES = 32 * 1024 * 1024
 
 SHUTDOWN_SECONDS = 0.1
-"""Who still waits for a reply at the end gets none: nothing is lost in a rehearsal."""
+"""How long requests in flight hold up the end; they get no reply, which a rehearsal can bear."""
 
 
 class Simulator:
-    """The server; `async with` runs it in the running loop.
+    """The HTTP server; `async with` runs it in the running loop.
 
     async with Simulator(SimulatorSettings(faults={"http_500": 0.1})) as server:
         ...  # ask server.base_url
     """
 
     def __init__(self, settings: SimulatorSettings | None = None) -> None:
-        """Make a server that is not yet there; without *settings* a quick and flawless one."""
+        """Make a server that `async with` starts; without *settings* a quick and flawless one."""
         self.settings = settings or SimulatorSettings()
         self._service = Service(self.settings)
         self._runner = web.AppRunner(

@@ -1,4 +1,4 @@
-"""Each of the simulator's faults does over HTTP what its line says, drawn by seed, text and ask."""
+"""Each of the simulator's faults does over HTTP what its line says."""
 
 import asyncio
 import re
@@ -8,7 +8,6 @@ import pytest
 from pipeline.config.faults import Fault
 from pipeline.servers.simulator.faults import ACTS
 from pipeline.servers.simulator.server import Simulator
-from pipeline.servers.simulator.service import Service
 from pipeline.servers.simulator.settings import SimulatorSettings
 from tests.faultserver.client import BILLED, ask, chat, line, request
 from tests.faultserver.faults import FAULTS
@@ -58,36 +57,6 @@ async def test_what_is_dropped_is_closed_without_a_byte():
     async with Simulator(SimulatorSettings(faults={"drop": 1.0})) as server, line(server) as connection:
         got = await connection.send(request(chat("x")))
     assert (got.status, got.body, got.end) == (0, b"", "closed")
-
-
-def faults_of(seed: int, order: range, times: int = 1) -> dict[str, list[str | None]]:
-    """The faults of each row at each ask."""
-    service = Service(SimulatorSettings(seed=seed, faults={"http_500": 0.3, "prose": 0.2}))
-    drawn: dict[str, list[str | None]] = {}
-    for _ in range(times):
-        for n in order:
-            drawn.setdefault(f"row {n}", []).append(service.chat(chat(f"row {n}")).decision.reason)
-    return drawn
-
-
-def test_the_same_seed_texts_and_asks_give_the_same_faults_in_any_order():
-    assert faults_of(7, range(60), times=3) == faults_of(7, range(59, -1, -1), times=3)
-
-
-def test_a_row_that_is_asked_again_and_another_seed_have_new_dice():
-    assert {len(set(faults)) for faults in faults_of(7, range(20), times=20).values()} <= {2, 3}
-    assert faults_of(7, range(60)) != faults_of(8, range(60))
-
-
-def test_a_seed_draws_the_same_faults_in_every_version():
-    drawn = [fault for (fault,) in faults_of(7, range(10)).values()]
-    assert drawn == [None, None, "http_500", None, "http_500", None, None, "prose", "prose", "prose"]
-
-
-def test_the_rates_of_faults_are_kept():
-    names = [name for (name,) in faults_of(0, range(2000)).values()]
-    assert 520 < names.count("http_500") < 680
-    assert 320 < names.count("prose") < 480
 
 
 def test_all_faults_of_the_simulator_are_the_fault_servers_too():
