@@ -138,7 +138,9 @@ def test_a_signal_before_the_run_begins_ends_the_command_with_75_too(small: JobF
     assert '"interrupted"' in done.stdout
 
 
-def test_another_thread_can_ask_a_run_to_stop_even_before_it_begins(job: JobFiles, server: FaultServer) -> None:
+def test_another_thread_can_ask_a_run_to_stop_even_before_it_begins(
+    job: JobFiles, server: FaultServer
+) -> None:
     job.table(texts(20))
     stop = Stop()
     stop.ask(pipeline.PipelineError("no more today"))

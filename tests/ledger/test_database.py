@@ -15,9 +15,9 @@ import pytest
 from pipeline.errors import CannotCreateError, ConfigError
 from pipeline.ledger import open_store
 from pipeline.ledger.store import Store
-from pipeline.servers.simulator.server import Simulator
-from pipeline.servers.simulator.settings import Fixed, SimulatorSettings
+from pipeline.servers.simulator.settings import FaultServerSettings, Fixed
 from tests.answers import answer, answers, key
+from tests.faultserver.server import FaultServer
 from tests.jobs import JobFiles, asked, environment, right_label, texts
 from tests.ledger.repair.damage import FILE, LOG, PAGE
 
@@ -250,7 +250,7 @@ def test_a_rotten_log_after_a_kill_amid_a_checkpoint_gives_nobody_a_wrong_answer
 
 def test_a_run_goes_on_after_a_kill_and_rot_in_the_write_ahead_log(tmp_path: Path) -> None:
     rows = texts(200)
-    with Simulator(SimulatorSettings(latency=Fixed(0.005)), label_for=right_label) as server:
+    with FaultServer(FaultServerSettings(latency=Fixed(0.005)), label_for=right_label) as server:
         job = JobFiles(tmp_path, server.base_url)
         job.table(rows)
         process = job.start("--quiet")

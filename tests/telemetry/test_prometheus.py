@@ -9,8 +9,8 @@ from prometheus_client.parser import text_string_to_metric_families
 import pipeline
 from pipeline.cli import app
 from pipeline.errors import LockedError
-from pipeline.servers.simulator.server import Simulator
 from pipeline.telemetry.prometheus import MetricsFile
+from tests.faultserver.server import FaultServer
 from tests.jobs import JobFiles, texts
 
 END = "pipeline_run_end_timestamp_seconds"
@@ -99,7 +99,7 @@ def test_with_dated_outputs_too_a_night_that_fails_knows_of_the_last_good_one(
 
 
 def test_too_many_failed_rows_are_published_and_no_success(
-    nightly: JobFiles, file: Path, run: Run, server: Simulator
+    nightly: JobFiles, file: Path, run: Run, server: FaultServer
 ) -> None:
     assert run() == 0
     good = metrics(file)
@@ -203,7 +203,7 @@ def test_a_file_that_nobody_would_read_is_a_usage_error(nightly: JobFiles) -> No
 
 
 def test_a_file_that_cannot_be_written_is_found_before_the_first_request(
-    nightly: JobFiles, server: Simulator, capsys: pytest.CaptureFixture[str]
+    nightly: JobFiles, server: FaultServer, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert app.main(["run", str(nightly.config_file()), "--metrics-file", "/nowhere/tags.prom"]) == 73
     assert server.requests == 0
