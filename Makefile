@@ -9,8 +9,8 @@ SOAK_SEED ?= $(shell date +%s)
 unexport PYTHONDONTWRITEBYTECODE  # the tests start hundreds of processes: each would compile everything anew
 
 .DEFAULT_GOAL := help
-.PHONY: help sample test test-wheel test-airflow format lint types floors unit soak bench bench-rates bench-start bench-reuse bench-growth bench-peers \
-	recovery mutants clean
+.PHONY: help sample test test-full test-wheel test-airflow format lint types floors unit unit-full soak bench bench-rates bench-start \
+	bench-reuse bench-growth bench-peers recovery mutants clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -19,8 +19,11 @@ sample: $(VENV)/installed  ## label the sample with the embedded model and show 
 	$(BIN)/python -m pipeline run $(CONFIG) --provider local
 	@$(BIN)/python data/sample/show.py out/packages-tags.parquet
 
-test: $(VENV)/installed-dev  ## format check, lint, types, import floors, all tests
+test: $(VENV)/installed-dev  ## format check, lint, types, and the everyday tests: 4 minutes at most on two cores
 	@$(MAKE) --no-print-directory format lint types unit
+
+test-full: $(VENV)/installed-dev  ## the same with all tests but the soak
+	@$(MAKE) --no-print-directory format lint types unit-full
 
 format: $(VENV)/installed-dev  ## check the format
 	$(BIN)/ruff format --check .
@@ -31,7 +34,10 @@ lint: $(VENV)/installed-dev  ## check the code with all of ruff's rules
 types: $(VENV)/installed-dev  ## check the types with mypy, strict
 	$(BIN)/mypy
 
-unit: $(VENV)/installed-dev  ## run all tests, the import floors among them
+unit: $(VENV)/installed-dev  ## run the everyday tests, the import floors among them
+	$(BIN)/pytest -m 'not slow and not soak' --numprocesses 2 --dist worksteal --quiet
+
+unit-full: $(VENV)/installed-dev  ## run all tests but the soak
 	$(BIN)/pytest --numprocesses 2 --dist worksteal --quiet
 
 floors: $(VENV)/installed-dev  ## check only that imports go down

@@ -1,17 +1,22 @@
 """A job on disk, the right labels, and the command line: what many tests need."""
 
 import gzip
+import io
 import json
+import logging
 import os
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
+from pipeline.cli import app
 from pipeline.config import Config, load_config
+from pipeline.telemetry.logs import LIBRARIES, OURS
 from tests.faultserver.server import FaultServer
 
 LABELS = ("games", "sound", "graphics", "science", "mail")
@@ -89,8 +94,14 @@ class JobFiles:
         return pl.read_parquet(self.output)
 
     def run(self, *arguments: str, env: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
-        """Run `python -m pipeline run` to its end."""
+        """Run `pipeline run` in this process."""
         return command("run", str(self.config_file()), *arguments, env=env)
+
+    def spawn(
+        self, *arguments: str, env: Mapping[str, str] | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        """Run `python -m pipeline run` in a process of its own, to its end."""
+        return spawn("run", str(self.config_file()), *arguments, env=env)
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
         """Start `python -m pipeline run` and do not wait for it."""
@@ -109,7 +120,44 @@ def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
 
 
 def command(*arguments: str, env: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
-    """Run `python -m pipeline` with *arguments* in an almost empty environment."""
+    """Run the command line in this process, in an almost empty environment.
+
+    Ten times quicker than a process of its own, for what a command prints and how it ends.
+    """
+    out, err = io.StringIO(), io.StringIO()
+    with _only(environment(env)), _loggers_restored(), redirect_stdout(out), redirect_stderr(err):
+        status = app.main(arguments)
+    return subprocess.CompletedProcess(arguments, status, out.getvalue(), err.getvalue())
+
+
+@contextmanager
+def _only(variables: Mapping[str, str]) -> Iterator[None]:
+    """Have *variables* be the whole environment while the block runs."""
+    before = dict(os.environ)
+    os.environ.clear()
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
+@contextmanager
+def _loggers_restored() -> Iterator[None]:
+    """Undo what a command sets up for its log lines: its handlers write to a stream that is gone afterwards."""
+    loggers = [logging.getLogger(name) for name in (OURS, *LIBRARIES)]
+    before = [(each.handlers, each.level, each.propagate) for each in loggers]
+    try:
+        yield
+    finally:
+        for each, (handlers, level, propagate) in zip(loggers, before, strict=True):
+            each.handlers, each.propagate = handlers, propagate
+            each.setLevel(level)
+
+
+def spawn(*arguments: str, env: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    """Run `python -m pipeline` in a process of its own, in an almost empty environment."""
     return subprocess.run(
         [sys.executable, "-m", "pipeline", *arguments],
         capture_output=True,

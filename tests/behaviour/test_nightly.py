@@ -45,13 +45,13 @@ def test_three_nights_with_new_rows_ask_only_for_these_into_dated_outputs(
 ) -> None:
     job.set(**DATED)
     for night in range(3):
-        job.table(texts(1000 + 10 * night))
+        job.table(texts(100 + 10 * night))
         done = job.run("--quiet", "--date", f"2026-01-0{night + 1}")
-        assert last_line(done)["requests"] == (10 if night else 1000)
+        assert last_line(done)["requests"] == (10 if night else 100)
     outputs = sorted(path.name for path in (job.folder / "out").iterdir())
     assert outputs == ["2026-01-01.parquet", "2026-01-02.parquet", "2026-01-03.parquet"]
     last = pl.read_parquet(job.folder / "out/2026-01-03.parquet")
-    assert last["label"].to_list() == [right_label(text) for text in texts(1020)]
+    assert last["label"].to_list() == [right_label(text) for text in texts(120)]
     assert server.repeats() == {}
 
 

@@ -13,9 +13,10 @@ from tests.jobs import JobFiles, environment, texts
 COMMON = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"]
 """Root without these is anybody as far as permissions go."""
 
-pytestmark = pytest.mark.skipif(
-    shutil.which("setpriv") is None, reason="needs setpriv: apt install util-linux"
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(shutil.which("setpriv") is None, reason="needs setpriv: apt install util-linux"),
+]
 
 
 def as_anybody(*arguments: str) -> subprocess.CompletedProcess[str]:

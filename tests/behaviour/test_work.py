@@ -22,7 +22,8 @@ Counts = dict[str, float]
 def counted(tmp_path_factory: pytest.TempPathFactory) -> list[Counts]:
     """What a job with one chunk and then one with two chunks were, in a process that was not used before.
 
-    Then both once more, with the ledgers that they have made and other outputs.
+    Then both once more with the ledgers that they have made and other outputs, and a third time when these are
+    finished.
     """
     with FaultServer(label_for=right_label) as server:
         configs, again = [], []
@@ -33,7 +34,7 @@ def counted(tmp_path_factory: pytest.TempPathFactory) -> list[Counts]:
             job.set(output={"path": "again.parquet"})
             again.append(str(job.config_file("again.yaml")))
         done = subprocess.run(
-            [sys.executable, "-m", "tests.counting", *configs, *again],
+            [sys.executable, "-m", "tests.counting", *configs, *again, *again],
             capture_output=True, text=True, env=environment(), check=True,
         )  # fmt: skip
         asked = len([entry for entry in server.entries if entry.text])
@@ -43,9 +44,9 @@ def counted(tmp_path_factory: pytest.TempPathFactory) -> list[Counts]:
     return found
 
 
-def more(counted: tuple[Counts, Counts, Counts], what: str, *, again: bool = False) -> float:
+def more(counted: list[Counts], what: str, *, again: bool = False) -> float:
     """How much more of it the larger job was."""
-    small, large = counted[2:] if again else counted[:2]
+    small, large = counted[2:4] if again else counted[:2]
     return large[what] - small[what]
 
 
@@ -68,6 +69,13 @@ def test_a_row_that_is_known_is_so_many_calls(counted: list[Counts]) -> None:
     assert counted[3]["requests"] == 0
     assert more(counted, "calls on the loop", again=True) / CHUNK < 3.8  # measured: 3.14
     assert more(counted, "calls in threads", again=True) / CHUNK < 9.3  # measured: 7.71
+
+
+def test_a_finished_job_is_next_to_no_work_whatever_its_size(counted: list[Counts]) -> None:
+    small, large = counted[4:]
+    assert (small["requests"], large["requests"]) == (0, 0)
+    assert large["calls on the loop"] - small["calls on the loop"] < 100
+    assert large["calls on the loop"] < 25_000  # measured: 20,193, most of it for the config
 
 
 def test_a_group_of_answers_is_one_commit(counted: list[Counts]) -> None:

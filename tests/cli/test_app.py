@@ -2,8 +2,6 @@
 
 import json
 import re
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +12,7 @@ import typer
 
 from pipeline.cli import app
 from tests.faultserver.server import FaultServer
-from tests.jobs import JobFiles, asked, command, environment, last_line, texts
+from tests.jobs import JobFiles, asked, command, last_line, texts
 
 
 class Said:
@@ -279,13 +277,12 @@ def test_json_logs_are_json(job: JobFiles) -> None:
     assert last_line(ran)["ok"] == 29
 
 
-@pytest.mark.usefixtures("config")
-def test_all_that_is_printed_on_a_terminal_that_is_too_narrow_is_still_printed() -> None:
-    ran = subprocess.run(
-        [sys.executable, "-m", "pipeline", "--help"],
-        env={**environment(), "COLUMNS": "30"}, capture_output=True, text=True, check=True,
-    )  # fmt: skip
-    assert "ledger" in ran.stdout
+def test_all_that_is_printed_on_a_terminal_that_is_too_narrow_is_still_printed(
+    say: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "30")
+    said = say("--help")
+    assert (said.status, "ledger" in said.out) == (0, True)
 
 
 def test_the_module_is_the_command(config: Path) -> None:

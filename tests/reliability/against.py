@@ -99,9 +99,10 @@ async def until(true: Callable[[], object], seconds: float = 20.0) -> None:
 
 
 async def raised(work: Awaitable[object], kind: type[BaseException]) -> str:
-    """Return the message of the *kind* of error that *work* must end with."""
+    """Return the message of the *kind* of error that *work* must end with, and not hang."""
     try:
-        await work
+        async with asyncio.timeout(60):
+            await work
     except kind as error:
         return str(error)
     raise AssertionError(f"it ended well instead of with {kind.__name__}")

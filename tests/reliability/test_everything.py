@@ -82,6 +82,7 @@ def run_for(found: Campaign, answers: int) -> bool:
     return found.note(execution.kill())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [1])
 def test_three_thousand_rows_survive_everything_at_once(
     tmp_path: Path, launcher: Launcher, record_property: Record, seed: int

@@ -38,12 +38,12 @@ def kill_for_nights(found: Campaign, chance: Random, kills: int, *, as_folder: b
 
 
 @pytest.mark.parametrize("seed", [1, 2])
-def test_thirty_kills_lose_nothing_and_double_nothing(
+def test_ten_kills_lose_nothing_and_double_nothing(
     tmp_path: Path, launcher: Launcher, record_property: Record, seed: int
 ) -> None:
     as_folder = seed % 2 == 0
     with campaign(tmp_path, launcher, some_rows(ROWS), record_property, as_folder=as_folder) as found:
-        assert kill_for_nights(found, Random(seed), 30, as_folder=as_folder) >= 30
+        assert kill_for_nights(found, Random(seed), 10, as_folder=as_folder) >= 10
 
 
 def killed_at_every_step(found: Campaign, step: int) -> int:
@@ -59,7 +59,7 @@ def test_a_run_killed_at_steps_towards_the_disk_continues(
     tmp_path: Path, launcher: Launcher, record_property: Record, *, as_folder: bool
 ) -> None:
     with campaign(tmp_path, launcher, some_rows(ROWS), record_property, as_folder=as_folder) as found:
-        assert killed_at_every_step(found, 3) > 10
+        assert killed_at_every_step(found, 7) > 10
 
 
 def test_a_resume_that_is_killed_at_once_again_and_again_still_comes_through(
@@ -67,7 +67,7 @@ def test_a_resume_that_is_killed_at_once_again_and_again_still_comes_through(
 ) -> None:
     chance = Random(3)
     with campaign(tmp_path, launcher, some_rows(ROWS), record_property) as found:
-        found.kill_until_done(lambda: chance.uniform(0, 0.1), 25)
+        found.kill_until_done(lambda: chance.uniform(0, 0.1), 10)
 
 
 @pytest.mark.soak

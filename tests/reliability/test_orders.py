@@ -8,6 +8,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from itertools import groupby
 from pathlib import Path
 
@@ -159,6 +160,7 @@ def test_a_second_signal_does_not_wait_for_what_is_in_flight(tmp_path: Path) -> 
     with FaultServer() as server:
         job = JobFiles(tmp_path, server.base_url)
         job.table(texts(5))
+        job.set(limits={"drain": "10m", "request_timeout": "10m"})
         server.when(lambda _: True, "hang")
         process = job.start("--quiet")
         while not asked(server) and not server.in_flight:
@@ -167,10 +169,8 @@ def test_a_second_signal_does_not_wait_for_what_is_in_flight(tmp_path: Path) -> 
         time.sleep(0.5)
         is_waiting = process.poll() is None
         process.send_signal(signal.SIGTERM)
-        begun = time.monotonic()
         process.communicate(timeout=60)
     assert (is_waiting, process.returncode) == (True, 75)
-    assert time.monotonic() - begun < 5
 
 
 class Late(Ledger):
@@ -267,14 +267,13 @@ async def test_after_a_failure_of_the_disk_nothing_more_is_written_to_the_ledger
     durable: list[Answer] = []
     with pytest.raises(DiskError, match="2 paid answers were saved"):  # noqa: PT012 - leaving is what raises
         async with Ledger.open(state, on_durable=durable.extend, on_failure=list) as ledger:
-            other = sqlite3.connect(state / "ledger.sqlite", isolation_level=None)
-            other.execute("ALTER TABLE answers RENAME TO away")  # stands for a disk that fails
-            await ledger.append(answer(1))
-            await ledger.flush()
-            other.execute("ALTER TABLE away RENAME TO answers")  # it seems to be well again
-            other.close()
-            await ledger.append(answer(2))
-            await ledger.flush()
+            with closing(sqlite3.connect(state / "ledger.sqlite", isolation_level=None)) as disk:
+                disk.execute("ALTER TABLE answers RENAME TO away")  # stands for a disk that fails
+                await ledger.append(answer(1))
+                await ledger.flush()
+                disk.execute("ALTER TABLE away RENAME TO answers")  # it seems to be well again
+                await ledger.append(answer(2))
+                await ledger.flush()
     assert durable == []
     with open_store(state) as store:
         assert len(store.look_up([key(1), key(2)])) == 2

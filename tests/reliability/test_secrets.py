@@ -362,7 +362,7 @@ def test_a_bug_tells_where_it_is_and_not_the_key(
 ) -> None:  # fmt: skip
     job.table(texts(5))
     with_key(job, PLAIN, monkeypatch)
-    done = job.run("--log-format", form, env=customised(sabotage=True))
+    done = job.spawn("--log-format", form, env=customised(sabotage=True))
     assert done.returncode == 70, done.stderr
     assert "Traceback" in done.stderr
     assert re.search(rf"TypeError: cannot send .*'Authorization': '{re.escape(REDACTED)}'", done.stderr)
@@ -382,7 +382,7 @@ def test_with_all_that_can_be_switched_on_the_key_is_not_told_and_no_process_inh
         "PYTHONFAULTHANDLER": "1",
         "PYTHONWARNINGS": "default",
     }
-    done = job.run(
+    done = job.spawn(
         "--log-format", "json", env={**customised(sabotage=False), **switches, "AIOHTTP_DEBUG": "1"}
     )
     assert done.returncode == 0, done.stderr

@@ -1,6 +1,6 @@
 """Statuses that say that it failed, and connections that break or fall silent (faults 20, 22 and 23)."""
 
-import time
+import asyncio
 from collections import Counter
 from pathlib import Path
 
@@ -54,9 +54,8 @@ async def test_a_slot_that_hangs_comes_back_at_the_timeout(tmp_path: Path, name:
     limits = {"max_concurrency": 8, "request_timeout": 0.3}
     with job_against(tmp_path, ROWS, limits=limits) as (server, job):
         at_first(server, ROWS[20:36], name)
-        begun = time.monotonic()
-        result = await run_job(job.config(), clock=quick(100))
-        assert time.monotonic() - begun < 4
+        async with asyncio.timeout(60):
+            result = await run_job(job.config(), clock=quick(100))
         assert (result.failed, result.retries) == (0, 16)
         assert violations(job, server) == []
 

@@ -35,6 +35,7 @@ def wordy_server() -> Iterator[FaultServer]:
         yield server
 
 
+@pytest.mark.slow
 def test_a_run_that_nobody_listens_to_is_as_right_as_any(tmp_path: Path, wordy_server: FaultServer) -> None:
     running: list[tuple[str, JobFiles, subprocess.Popen[bytes]]] = []
     for number, (name, streams) in enumerate(STREAMS.items()):
