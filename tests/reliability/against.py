@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -58,6 +58,19 @@ def quick(times: float, chance: Callable[[], float] | None = None) -> Clock:
         sleep=lambda seconds: asyncio.sleep(seconds / times),
         random=chance or Random(1).random,
     )
+
+
+class Pauses:
+    """A clock that notes for how many of its own seconds a run means to sleep."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.seconds: list[float] = []
+        self.clock = replace(clock, sleep=self._sleep)
+        self._pause = clock.sleep
+
+    async def _sleep(self, seconds: float) -> None:
+        self.seconds.append(seconds)
+        await self._pause(seconds)
 
 
 @dataclass

@@ -6,7 +6,6 @@ import shutil
 import subprocess
 import sys
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,7 +18,7 @@ from pipeline.system.clock import Clock
 from tests.faultserver.server import FaultServer
 from tests.faultserver.settings import FaultServerSettings
 from tests.jobs import JobFiles, environment, right_label, texts
-from tests.reliability.against import Eye, chats, job_against, quick, raised, until
+from tests.reliability.against import Eye, Pauses, chats, job_against, quick, raised, until
 from tests.reliability.checker import Witness, violations
 
 KINDS = ["refuse", "503", "hang"]
@@ -44,19 +43,6 @@ def recovered_after(server: FaultServer, back: float, rate: float) -> float:
         if last - first <= SPAN:
             return first - back
     raise AssertionError(f"only {len(moments)} answers, and never {enough} within {SPAN} s")
-
-
-class Pauses:
-    """Notes how long a run means to sleep, in seconds of its own clock."""
-
-    def __init__(self, clock: Clock) -> None:
-        self.seconds: list[float] = []
-        self.clock = replace(clock, sleep=self._sleep)
-        self._pause = clock.sleep
-
-    async def _sleep(self, seconds: float) -> None:
-        self.seconds.append(seconds)
-        await self._pause(seconds)
 
 
 async def through_an_outage(

@@ -27,8 +27,8 @@ BURST = 2
 
 IN_FLIGHT = 16
 RATE = 9_000
-LATE = 1.05
-"""A busy machine shifts arrivals: a twentieth of a second's worth."""
+LATE = 1.2
+"""A busy machine shifts arrivals: a fifth of a second's worth. What piles up while a run stands still is far more."""
 
 HOUR, DAY = 3_600.0, 86_400.0
 
@@ -172,7 +172,7 @@ async def test_a_date_in_retry_after_is_taken_as_the_server_means_it(tmp_path: P
 
 async def test_a_limiter_that_wakes_up_late_does_not_make_up_for_lost_time(tmp_path: Path) -> None:
     """As when the machine was busy with something else: the loop stands still, the limits do not pile up."""
-    blocked: list[Callable[[], None]] = [lambda: time.sleep(0.6)]
+    blocked: list[Callable[[], None]] = [lambda: time.sleep(0.9)]
 
     async def block() -> None:
         await asyncio.sleep(0.5)
@@ -180,7 +180,7 @@ async def test_a_limiter_that_wakes_up_late_does_not_make_up_for_lost_time(tmp_p
 
     with FaultServer(label_for=right_label) as server:
         job = JobFiles(tmp_path, server.base_url).set(limits={"requests_per_minute": 6000})
-        job.table(texts(110))
+        job.table(texts(200))
         async with asyncio.TaskGroup() as group:
             group.create_task(block())
             group.create_task(run_job(job.config()))
