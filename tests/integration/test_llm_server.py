@@ -3,6 +3,9 @@
 import json
 
 import aiohttp
+import pytest
+
+pytestmark = pytest.mark.slow
 
 LABELS = ["games", "sound", "mail"]
 SCHEMA = {

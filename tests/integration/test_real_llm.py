@@ -1,7 +1,11 @@
 """The pipeline against a real language model server that nobody here wrote."""
 
+import pytest
+
 from pipeline.journey import run_job
 from tests.jobs import LABELS, JobFiles
+
+pytestmark = pytest.mark.slow
 
 ROWS = [
     f"A {thing} number {n}"

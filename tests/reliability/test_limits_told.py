@@ -166,8 +166,13 @@ def share_of_refusals(
 
 @pytest.mark.parametrize(
     ("per_minute", "seconds", "rows"),
-    [(60, 0.5, 1500), (500, 0.5, 2000), (500, 2, 2000), (6000, 0.05, 3000), (6000, 0.001, 6000)],
-    ids=["one at a time is too many", "4 at once", "17 at once", "5 at once", "quick replies"],
+    [
+        pytest.param(60, 0.5, 1500, id="one at a time is too many"),
+        pytest.param(500, 0.5, 2000, id="4 at once", marks=pytest.mark.slow),
+        pytest.param(500, 2, 2000, id="17 at once"),
+        pytest.param(6000, 0.05, 3000, id="5 at once", marks=pytest.mark.slow),
+        pytest.param(6000, 0.001, 6000, id="quick replies", marks=pytest.mark.slow),
+    ],
 )
 @pytest.mark.parametrize(("headers", "told"), [(True, "both"), (False, "ms"), (False, "none")])
 def test_once_adapted_at_most_one_request_in_a_hundred_is_refused(

@@ -237,7 +237,13 @@ sys.exit(status)
 """
 
 
-@pytest.mark.parametrize("arguments", [[], ["--sample", "200"]], ids=["all rows", "a sample"])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        pytest.param([], id="all rows"),
+        pytest.param(["--sample", "200"], id="a sample", marks=pytest.mark.slow),
+    ],
+)
 def test_nobody_else_may_read_the_state_at_any_instant(
     job: JobFiles, arguments: list[str], tmp_path: Path
 ) -> None:

@@ -6,6 +6,7 @@ import re
 import ssl
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import quote
@@ -355,7 +356,7 @@ def customised(tmp_path: Path) -> Callable[..., dict[str, str]]:
     return make
 
 
-@pytest.mark.parametrize("form", ["text", "json"])
+@pytest.mark.parametrize("form", ["text", pytest.param("json", marks=pytest.mark.slow)])
 def test_a_bug_tells_where_it_is_and_not_the_key(
     job: JobFiles, monkeypatch: pytest.MonkeyPatch, leaks: Callable[..., list[object]],
     customised: Callable[..., dict[str, str]], form: str,
@@ -370,6 +371,7 @@ def test_a_bug_tells_where_it_is_and_not_the_key(
     assert leaks(done.stdout, done.stderr) == []
 
 
+@pytest.mark.slow
 def test_with_all_that_can_be_switched_on_the_key_is_not_told_and_no_process_inherits_it(
     job: JobFiles, monkeypatch: pytest.MonkeyPatch, leaks: Callable[..., list[object]],
     customised: Callable[..., dict[str, str]],
@@ -390,6 +392,7 @@ def test_with_all_that_can_be_switched_on_the_key_is_not_told_and_no_process_inh
     assert leaks(done.stdout, done.stderr) == []
 
 
+@pytest.mark.slow
 def test_a_spill_holds_no_key(
     job: JobFiles, server: FaultServer, monkeypatch: pytest.MonkeyPatch, leaks: Callable[..., list[object]], tmp_path: Path
 ) -> None:  # fmt: skip
@@ -407,6 +410,7 @@ def test_a_spill_holds_no_key(
     assert leaks(done.stdout, done.stderr) == []
 
 
+@pytest.mark.slow
 def test_the_key_is_not_in_the_command_line_of_the_process(job: JobFiles, server: FaultServer) -> None:
     job.table(texts(5))
     (job.folder / "key").write_text(PLAIN)
@@ -415,7 +419,7 @@ def test_the_key_is_not_in_the_command_line_of_the_process(job: JobFiles, server
     process = job.start("--quiet")
     try:
         while not server.requests and process.poll() is None:
-            pass
+            time.sleep(0.005)
         facts = [Path(f"/proc/{process.pid}/{name}").read_bytes() for name in ("cmdline", "environ")]
     finally:
         process.kill()

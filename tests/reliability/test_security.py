@@ -62,11 +62,17 @@ def tls_job(tmp_path: Path, certificate: Path) -> Iterator[tuple[JobFiles, Fault
 @pytest.mark.parametrize(
     "variables",
     [
-        {"PYTHONHTTPSVERIFY": "0"},
-        {"REQUESTS_CA_BUNDLE": "", "CURL_CA_BUNDLE": ""},
+        {
+            "PYTHONHTTPSVERIFY": "0",
+            "REQUESTS_CA_BUNDLE": "",
+            "CURL_CA_BUNDLE": "",
+            "NODE_TLS_REJECT_UNAUTHORIZED": "0",
+            "GIT_SSL_NO_VERIFY": "1",
+            "AIOHTTP_NO_EXTENSIONS": "1",
+        },
         {"SSL_CERT_FILE": "/nowhere", "SSL_CERT_DIR": "/nowhere"},
-        {"NODE_TLS_REJECT_UNAUTHORIZED": "0", "GIT_SSL_NO_VERIFY": "1", "AIOHTTP_NO_EXTENSIONS": "1"},
     ],
+    ids=["switches", "authorities"],
 )
 def test_no_variable_switches_the_verification_of_certificates_off(
     tls_job: tuple[JobFiles, FaultServer], variables: dict[str, str]
@@ -207,7 +213,7 @@ def test_rows_are_not_logged(job: JobFiles, server: FaultServer, capfd: pytest.C
     for row, fault in zip(rows[10:], faults, strict=False):
         server.when(row.__eq__, fault)
     config = str(job.config_file())
-    ran = job.spawn("--log-format", "json", env={"PYTHONASYNCIODEBUG": "1"})
+    ran = job.run("--log-format", "json", env={"PYTHONASYNCIODEBUG": "1"})
     assert ran.returncode == 1
     assert canary not in ran.stdout + ran.stderr
     for name in ("plan", "check", "status", "ledger stats"):
