@@ -48,9 +48,12 @@ class _LogFile(WatchedFileHandler):
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: ARG002, N802 - logging's signature
         """Warn once that the log file is not written: a full disk is no reason to stop."""
+        error = sys.exception()
+        if isinstance(error, FileNotFoundError | NotADirectoryError):
+            raise error  # Python 3.14 passes on what opening raises; `emit` waits for the folder
         if not self._has_failed:
             self._has_failed = True
-            warning = one_line(f"warning: {self.baseFilename}: is not written any more: {sys.exception()}")
+            warning = one_line(f"warning: {self.baseFilename}: is not written any more: {error}")
             with suppress(OSError, ValueError):  # stderr may be closed, too
                 sys.stderr.write(f"{warning}\n")
 
