@@ -9,7 +9,7 @@ SOAK_SEED ?= $(shell date +%s)
 unexport PYTHONDONTWRITEBYTECODE  # the tests start hundreds of processes: each would compile everything anew
 
 .DEFAULT_GOAL := help
-.PHONY: help sample test test-full test-wheel test-airflow format lint types floors unit unit-full soak bench bench-rates bench-start \
+.PHONY: help sample test test-full test-wheel test-airflow format lint types floors unit unit-full soak bench bench-against bench-rates bench-start \
 	bench-reuse bench-growth bench-peers recovery mutants clean
 
 help:  ## list the targets
@@ -59,6 +59,9 @@ bench: $(VENV)/installed-dev  ## compare with a bare aiohttp loop: CPU a row, ro
 
 bench-peers: $(VENV)/installed-dev  ## the same with other tools, each installed into a folder below .venv-peers; takes half an hour
 	$(BIN)/python -m tests.benchmarks.peers
+
+bench-against: $(VENV)/installed-dev  ## compare with another checkout that has a .venv: make bench-against OTHER=../before
+	$(BIN)/python -m tests.benchmarks.against $(OTHER)
 
 bench-rates: $(VENV)/installed-dev  ## measure how exactly limits are used, and how soon the best concurrency is found; 10 minutes
 	$(BIN)/python -m tests.benchmarks.rates

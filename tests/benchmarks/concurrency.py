@@ -1,6 +1,6 @@
 """How soon and how well the best number of requests in flight is found, by endpoints that tell nothing about it.
 
-    python tests/benchmarks/concurrency.py [case ...]
+    python -m tests.benchmarks.concurrency [case ...]
 
 Each case runs against a simulator in another process. The best rate that any fixed number in flight reaches is known:
 that many at a time by the time that a reply takes, or the rate beyond which requests are refused.

@@ -1,6 +1,6 @@
 """Whether a run stays what it is when the table grows: CPU a row, peak memory, requests in flight.
 
-    python tests/benchmarks/growth.py [--rows 20000,200000,1000000] [CASE ...]
+    python -m tests.benchmarks.growth [--rows 20000,200000,1000000] [CASE ...]
 
 Without names all cases are measured:
 

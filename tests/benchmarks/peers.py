@@ -1,6 +1,6 @@
 """The table of `speed.py` with other tools in it that ask a model about many texts.
 
-    python tests/benchmarks/peers.py [--rows 3000] [--rounds 3] [--only NAME ...]
+    python -m tests.benchmarks.peers [--rows 3000] [--rounds 3] [--only NAME ...]
 
 Each peer is installed into a virtual environment of its own and asked to do the same work: the same texts and settings,
 one request a text, 256 in flight, against a server in another process that answers at once. All take turns. What is

@@ -1,6 +1,6 @@
 """How exactly limits.requests_per_minute and limits.tokens_per_minute are used, against a server that enforces them.
 
-    python tests/benchmarks/rates.py [--seconds 60] [requests ...]
+    python -m tests.benchmarks.rates [--seconds 60] [requests ...]
 
 The server takes a second's worth at once, answers within 0.2 s, and refuses what is more with 429. The first seconds
 are left out, in which the run finds out how much the server bears.

@@ -1,6 +1,6 @@
 """How long a killed run of 10 million rows takes until it asks again, and what that costs in memory.
 
-python tests/benchmarks/recovery.py [--rows N] [--keep FOLDER] [CASE ...]
+python -m tests.benchmarks.recovery [--rows N] [--keep FOLDER] [CASE ...]
 
 Each case gets a copy of the state that `killed` makes; without names all are measured:
 

@@ -1,6 +1,6 @@
 """How fast rows are that were answered before: read, key, look-up, part, publish.
 
-    python tests/benchmarks/reuse.py [--rows 1000000] [--ledger 1000000] [--keep FOLDER]
+    python -m tests.benchmarks.reuse [--rows 1000000] [--ledger 1000000] [--keep FOLDER]
 
 Of the rows of the input one in a hundred has no answer yet and is asked. The ledger may hold more answers than the
 input has rows. Each measurement begins with a copy of the state that was built, which --keep keeps for the next time.

@@ -1,6 +1,6 @@
 """CPU a row, rows a second and peak memory of `pipeline run`, as ratios to a bare loop's on the same work.
 
-    python tests/benchmarks/speed.py [--rows 50000] [--pairs 5]
+    python -m tests.benchmarks.speed [--rows 50000] [--pairs 5]
 
 Both ask a server in another process that answers at once; they run in turn, and the median of the pairs' ratios is
 told: the machine's speed drifts, and whatever slows one of a pair slows the other.

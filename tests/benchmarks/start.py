@@ -1,6 +1,6 @@
 """How long the commands take to start: medians of wall and CPU seconds.
 
-    python tests/benchmarks/start.py [--times 11] [--rows 10000000] [--keep FOLDER]
+    python -m tests.benchmarks.start [--times 11] [--rows 10000000] [--keep FOLDER]
 
 `--help`; `check` of a small job; `run` of it, until its first request reaches a server on loopback; `run` again once
 it is done. With `--rows` also `run` again of a finished job with so many rows; building that takes 15 minutes and 8 GB

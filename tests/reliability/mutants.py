@@ -1,6 +1,6 @@
 """Takes each sync, lock, fence, order, bound and permission away in turn: a test must notice every time.
 
-    python tests/reliability/mutants.py [--list] [--jobs 2] [NAME ...]
+    python -m tests.reliability.mutants [--list] [--jobs 2] [NAME ...]
 
 The mutants stand in mutants.toml. Each is one change of one place in the code, made in a copy of the working tree,
 and the tests that ought to notice. First those tests must pass on an unchanged copy. A mutant whose place is not
