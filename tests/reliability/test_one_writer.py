@@ -80,7 +80,9 @@ def fallen_asleep(start: Start, job: JobFiles, server: FaultServer) -> Execution
         until(lambda: server.in_flight == IN_FLIGHT)
         time.sleep(0.01)  # a request that is just being handed to the network would go out later
         first.signal(signal.SIGSTOP)
-        if is_free(job.folder / "state" / "ledger.sqlite"):
+        until(lambda: is_stopped(first))
+        # All of them unanswered still: it had nothing to send when it was stopped.
+        if server.in_flight == IN_FLIGHT and is_free(job.folder / "state" / "ledger.sqlite"):
             break
         first.signal(
             signal.SIGCONT
@@ -89,6 +91,10 @@ def fallen_asleep(start: Start, job: JobFiles, server: FaultServer) -> Execution
     time.sleep(0.15)
     until(lambda: server.in_flight == 0)
     return first
+
+
+def is_stopped(execution: Execution) -> bool:
+    return Path(f"/proc/{execution.process}/stat").read_text().rpartition(")")[2].split()[0] == "T"
 
 
 def is_free(ledger: Path) -> bool:
