@@ -12,12 +12,13 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.config.latency import Fixed
 from pipeline.errors import CannotCreateError, ConfigError
 from pipeline.ledger import open_store
 from pipeline.ledger.store import Store
-from pipeline.servers.simulator.settings import FaultServerSettings, Fixed
 from tests.answers import answer, answers, key
 from tests.faultserver.server import FaultServer
+from tests.faultserver.settings import FaultServerSettings
 from tests.jobs import JobFiles, asked, environment, right_label, texts
 from tests.ledger.repair.damage import FILE, LOG, PAGE
 

@@ -42,7 +42,7 @@ def name_of(handle: int) -> str:
 def synced(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     """The names of what is synced, and `<renamed>`, in their order."""
     steps: list[str] = []
-    real_sync, real_exchange, real_rename = os.fsync, publish._exchange, os.rename
+    real_sync, real_exchange, real_rename = os.fsync, publish.exchange, os.rename
 
     def sync(handle: int) -> None:
         real_sync(handle)
@@ -58,7 +58,7 @@ def synced(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
 
     monkeypatch.setattr(os, "fsync", sync)
     monkeypatch.setattr(os, "rename", rename)
-    monkeypatch.setattr(publish, "_exchange", exchange)
+    monkeypatch.setattr(publish, "exchange", exchange)
     return steps
 
 
