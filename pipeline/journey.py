@@ -16,15 +16,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import aclosing
 from functools import partial
 
-from pipeline.config import Config
 from pipeline.engine.lifecycle import Execution
-from pipeline.engine.publication import publication
+from pipeline.engine.publication import publication_of
 from pipeline.errors import DiskError, as_pipeline_error
 from pipeline.inputs.read import read_chunks
-from pipeline.inputs.source import ensure_unchanged, whole
+from pipeline.inputs.source import all_spans, ensure_unchanged
 from pipeline.job.fence import fenced
-from pipeline.job.job import RunOptions
-from pipeline.job.prepare import Start, ensure_output, started
+from pipeline.job.prepare import Start, ensure_output
 from pipeline.job.result import result_of, save_report
 from pipeline.outputs.columns import Answered, failed_rows, part_batch, part_schema
 from pipeline.outputs.parts import DamagedPartError, Parts, gaps
@@ -47,25 +45,13 @@ ROUNDS = 10
 """How often damaged parts are made again before the disk is blamed."""
 
 
-async def run_job(
-    config: Config,
-    options: RunOptions | None = None,
-    *,
-    watch: Watcher | None = None,
-    clock: Clock | None = None,
-) -> RunResult:
-    """Label the table that *config* describes, on the running event loop; otherwise like `api.run`."""
-    with started(config, options or RunOptions()) as start:
-        return start.result or await run_started(start, watch=watch, clock=clock)
-
-
 async def run_started(
     start: Start, *, watch: Watcher | None = None, clock: Clock | None = None, stop: Stop | None = None
 ) -> RunResult:
     """Label the table of a job that is prepared and locked; result and errors are those of `api.run`."""
     clock, stop = clock or Clock(), stop or Stop()
     with stop.listening(), relaxed_gc():
-        async with fenced(start.job.output, start.lock, clock, stop.request) as fence:
+        async with fenced(start.job.output, start.lock, clock, stop.set_reason) as fence:
             ensure_output(start.job)
             return await Journey(Execution(start.job, fence, stop, clock), watch or Silent()).go()
 
@@ -92,9 +78,9 @@ class Journey:
         source = self._job.source
         for _ in range(ROUNDS):
             # Parts of earlier executions count, and so do those that another round has found sound.
-            done = await self._threads.run(self._fence.guard, self._parts.spans, whole(source))
+            done = await self._threads.run(self._fence.guard, self._parts.spans, all_spans(source))
             self._rows_done = sum(span.rows for span in done)
-            await self._label(list(gaps(whole(source), done)))
+            await self._label(list(gaps(all_spans(source), done)))
             ensure_unchanged(source)
             try:
                 return await self._threads.run(self._fence.guard, self._publish)
@@ -133,13 +119,14 @@ class Journey:
 
     def _publish(self) -> RunResult:
         """Publish the output and record the run as finished. Runs in a thread."""
-        job, effort, guard = self._job, self._execution.effort(), self._fence.guard
-        ours, tally = publication(job, effort.run_id, self._parts), Tally(effort.run_id)
+        execution, job, guard = self._execution, self._job, self._fence.guard
+        effort = execution.effort()
+        output, tally = publication_of(job, effort.run_id, self._parts), Tally(effort.run_id)
         last_check = partial(guard, ensure_unchanged, job.source)
-        publish(ours, self._parts, tally, go_on=self._execution.ensure_running, before_rename=last_check)
-        result = result_of(effort, tally, job, price_source=self._execution.price_source)
+        publish(output, self._parts, tally, ensure_running=execution.ensure_running, before_rename=last_check)
+        result = result_of(effort, tally, job, price_source=execution.price_source)
         guard(save_report, job.workspace.report, result, tally)
-        self._execution.finish(effort, result)
+        execution.finish(effort, result)
         # Last: if the run is killed before this, the next one finds the job finished and removes them.
         guard(self._parts.remove)
         return result

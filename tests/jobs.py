@@ -16,7 +16,13 @@ import polars as pl
 
 from pipeline.cli import app
 from pipeline.config import Config, load_config
-from pipeline.telemetry.logs import LIBRARIES, OURS
+from pipeline.job.job import RunOptions
+from pipeline.job.prepare import started
+from pipeline.journey import run_started
+from pipeline.summary import RunResult
+from pipeline.system.clock import Clock
+from pipeline.telemetry.logs import LIBRARIES, OWN_LOGGER
+from pipeline.telemetry.progress import Watcher
 from tests.faultserver.server import FaultServer
 
 LABELS = ("games", "sound", "graphics", "science", "mail")
@@ -114,6 +120,18 @@ class JobFiles:
         )
 
 
+async def run_job(
+    config: Config,
+    options: RunOptions = RunOptions(),  # noqa: B008 - frozen
+    *,
+    watch: Watcher | None = None,
+    clock: Clock | None = None,
+) -> RunResult:
+    """Label the table that *config* describes, on the running event loop; otherwise like `pipeline.run`."""
+    with started(config, options) as start:
+        return start.result or await run_started(start, watch=watch, clock=clock)
+
+
 def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
     root = Path(__file__).parent.parent
     return {"PATH": os.environ["PATH"], "PYTHONPATH": str(root), **(extra or {})}
@@ -146,7 +164,7 @@ def _only(variables: Mapping[str, str]) -> Iterator[None]:
 @contextmanager
 def _loggers_restored() -> Iterator[None]:
     """Undo what a command sets up for its log lines: its handlers write to a stream that is gone afterwards."""
-    loggers = [logging.getLogger(name) for name in (OURS, *LIBRARIES)]
+    loggers = [logging.getLogger(name) for name in (OWN_LOGGER, *LIBRARIES)]
     before = [(each.handlers, each.level, each.propagate) for each in loggers]
     try:
         yield

@@ -73,7 +73,7 @@ def imports(path: Path, package: str = "pipeline") -> Iterator[str]:
                     yield alias.name
 
 
-def ours(path: Path) -> Iterator[str]:
+def own_imports(path: Path) -> Iterator[str]:
     """Yield the modules that a module imports; `__init__` for the public names."""
     for name in imports(path):
         short = name.removeprefix("pipeline.")
@@ -88,7 +88,7 @@ def test_every_module_has_its_floor() -> None:
 @pytest.mark.parametrize("name", sorted(set(MODULES) - set(FREE)))
 def test_imports_go_to_a_lower_floor(name: str) -> None:
     home = name.split(".", maxsplit=1)[0]
-    for imported in ours(MODULES[name]):
+    for imported in own_imports(MODULES[name]):
         other = imported.split(".")[0]
         if other == home or (home in PUBLIC and imported == "__init__"):
             continue
@@ -109,7 +109,7 @@ def test_no_room_is_crowded() -> None:
 
 def test_there_are_no_circles() -> None:
     graph = {
-        name: {imported for imported in ours(path) if imported not in {name, "__init__"}}
+        name: {imported for imported in own_imports(path) if imported not in {name, "__init__"}}
         for name, path in MODULES.items()
     }
     del graph["__init__"]

@@ -6,7 +6,7 @@ from typing import Any
 from pipeline.config import Config
 from pipeline.errors import UsageError
 from pipeline.inputs.read import read_chunks
-from pipeline.inputs.source import Source, whole
+from pipeline.inputs.source import Source, all_spans
 from pipeline.job.job import Job
 from pipeline.job.prepare import prepare
 from pipeline.ledger import opened
@@ -86,7 +86,7 @@ def explain(config: Config, row: str) -> Explanation:
 def _row_index(job: Job, row: str) -> int:
     column = job.config.input.id
     if column is not None:  # ids first: they may look like row indexes
-        for chunk in read_chunks(job.source, [column], whole(job.source)):
+        for chunk in read_chunks(job.source, [column], all_spans(job.source)):
             cells = list(chunk.columns[column])
             if row in cells:
                 return chunk.span.first_row + cells.index(row)

@@ -15,7 +15,7 @@ from pipeline.config.endpoint import OF_ONE_ENDPOINT
 from pipeline.config.environment import fill
 from pipeline.config.models import Config
 from pipeline.config.paths import default_state_folder
-from pipeline.config.problems import guessed_labels, lines, one_line, refusals, secrets_written_out
+from pipeline.config.problems import escaped, guessed_labels, lines, refusals, secrets_written_out
 from pipeline.errors import ConfigError, NoInputError, UsageError
 
 Filler: TypeAlias = Callable[[str], str]
@@ -54,7 +54,7 @@ def load_config(
         env=os.environ if env is None else env,
         now=datetime.now().astimezone() if now is None else now,
     )
-    draft = _Draft(*parse_document(_read(path), one_line(str(path))))
+    draft = _Draft(*parse_document(_read(path), escaped(str(path))))
     if provider is not None:
         draft.switch_provider(provider, filler)
     for override in overrides:
@@ -110,7 +110,7 @@ class _Draft:
         try:
             value, problems = parse_value(written, "--set")
         except ConfigError:
-            self.misused.append(f"--set: {one_line(name)}: the value is no YAML; put it in quotes as a whole")
+            self.misused.append(f"--set: {escaped(name)}: the value is no YAML; put it in quotes as a whole")
             return
         self.problems += [Problem((*loc, *problem.loc), problem.sentence) for problem in problems]
         self._put(loc, value)
@@ -119,7 +119,7 @@ class _Draft:
         try:
             self.root = _with(self.root, loc, value)
         except TypeError:
-            key = one_line(".".join(loc))
+            key = escaped(".".join(loc))
             self.misused.append(
                 f"{value.file}: {key}: there is no mapping to put it in; set the whole value above it"
             )
@@ -225,7 +225,7 @@ def _without(node: Node, loc: tuple[str, ...]) -> Node:
 
 
 def _read(path: str | Path) -> str:
-    name = one_line(str(path))
+    name = escaped(str(path))
     try:
         with open(path, "rb") as file:  # noqa: PTH123 - for a NUL in a str path, open raises ValueError
             content = file.read(_LARGEST_BYTES + 1)

@@ -62,7 +62,7 @@ def lines(problems: Iterable[Problem], root: Node) -> list[str]:
     return list(dict.fromkeys(line for _, line in numbered))
 
 
-def one_line(text: str) -> str:
+def escaped(text: str) -> str:
     """Escape line breaks and all other characters that a terminal would act on."""
     return "".join(
         character if character.isprintable() else character.encode("unicode_escape").decode()
@@ -82,7 +82,7 @@ def _line(problem: Problem, root: Node) -> str:
     place = f"{node.file}:{node.line}" if node.line else node.file
     value = _shown(problem.loc, node) if problem.shown and there else ""
     key = f"{dotted(problem.loc)}: " if problem.loc else ""
-    return one_line(f"{place}: {key}{value}{problem.sentence}")
+    return escaped(f"{place}: {key}{value}{problem.sentence}")
 
 
 def _shown(loc: Loc, node: Node) -> str:

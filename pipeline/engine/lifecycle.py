@@ -60,7 +60,7 @@ class Execution:
     async def opened(self) -> AsyncIterator[None]:
         """Keep the ledger open while the block runs, and the endpoint once it is needed."""
         ledger = Ledger.open(
-            self.job.config.state.dir, on_durable=self.resolver.on_durable, on_failure=self._stop.request
+            self.job.config.state.dir, on_durable=self.resolver.on_durable, on_failure=self._stop.set_reason
         )
         try:
             # The endpoint is closed before the ledger, which takes its last answers.
@@ -120,7 +120,7 @@ class Execution:
         async with endpoint_url(config) as url, Client.open(url, headers) as client:
             dispatcher = Dispatcher(
                 client, self.job.task, config, self.record.run_id, deliver=self.resolver.ledger.append,
-                stop=self._stop.request, before_send=self.fence.ensure_fresh, clock=self._clock, spent_usd=spent,
+                stop=self._stop.set_reason, before_send=self.fence.ensure_fresh, clock=self._clock, spent_usd=spent,
             )  # fmt: skip
             await dispatcher.start()
             yield dispatcher

@@ -4,25 +4,25 @@ from functools import partial
 
 from pipeline._version import __version__
 from pipeline.inputs.read import read_batches
-from pipeline.inputs.source import whole
+from pipeline.inputs.source import all_spans
 from pipeline.job.job import Job
-from pipeline.outputs.destination import OURS, output_name
+from pipeline.outputs.destination import RUN_METADATA_KEY, output_name
 from pipeline.outputs.join import OutputFile
 from pipeline.outputs.parts import DamagedPartError, Parts, gaps
 from pipeline.outputs.publish import Publication
 
 
-def publication(job: Job, run_id: str, parts: Parts) -> Publication:
+def publication_of(job: Job, run_id: str, parts: Parts) -> Publication:
     """Return the publication of *job* from its *parts*.
 
     Raises:
         DamagedPartError: If a part is missing; its rows must be labelled again.
     """
-    spans = parts.spans(whole(job.source))
-    for gap in gaps(whole(job.source), spans):
+    spans = parts.spans(all_spans(job.source))
+    for gap in gaps(all_spans(job.source), spans):
         raise DamagedPartError(f"the part of rows {gap.first_row} to {gap.first_row + gap.rows - 1}")
     metadata = {
-        OURS: run_id.encode(),
+        RUN_METADATA_KEY: run_id.encode(),
         b"pipeline.task": job.task.fingerprint.hex().encode(),
         b"pipeline.model": job.config.model.name.encode(),
         b"pipeline.version": __version__.encode(),

@@ -91,7 +91,9 @@ class Resolver:
             for key in missing:
                 previous = known[key] if key in known else None  # noqa: SIM401 - a Mapping's `get` raises and catches
                 # An invalid answer keeps its count of asks, so that there is an end; a retry starts afresh.
-                again = previous is not None and not self._retried(previous)
+                again = previous is not None and not self._is_retried(
+                    self._parser.outcome(previous).status, previous.run
+                )
                 dispatcher.ask(chunk.prompt(key), previous if again else None)
         try:
             if chunk.missing:
@@ -122,9 +124,11 @@ class Resolver:
         """Resolve every key that the ledger already has, in one batch; on a nightly run that is nearly every row."""
         outcomes = self._parser.outcomes(known)
         if not self._doubtful.isdisjoint(outcomes["status"]):
-            counts = list(map(self._counts, outcomes["status"], known.columns["asks"], known.columns["run"]))
-            known = known.where(counts)
-            outcomes = {name: list(compress(values, counts)) for name, values in outcomes.items()}
+            reusable = list(
+                map(self._is_reusable, outcomes["status"], known.columns["asks"], known.columns["run"])
+            )
+            known = known.where(reusable)
+            outcomes = {name: list(compress(values, reusable)) for name, values in outcomes.items()}
         self.reused += len(known) - known.columns["run"].count(self._run)
         for key in known:
             del self._pending[key]
@@ -134,12 +138,9 @@ class Resolver:
             answer = known[key]
             self._deliver_to_followers(answer, self._parser.outcome(answer))
 
-    def _counts(self, status: Status, asks: int, run: str) -> bool:
-        """Whether a stored answer is final and need not be asked again."""
+    def _is_reusable(self, status: Status, asks: int, run: str) -> bool:
+        """Return whether a stored answer is final and need not be asked again."""
         return self._parser.is_final(status, asks) and not self._is_retried(status, run)
-
-    def _retried(self, answer: Answer) -> bool:
-        return self._is_retried(self._parser.outcome(answer).status, answer.run)
 
     def _is_retried(self, status: Status, run: str) -> bool:
         return status in self._retry and run != self._run

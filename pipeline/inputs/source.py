@@ -161,7 +161,7 @@ def fingerprint(*parts: object) -> str:
     return blake2b(repr(parts).encode("utf-8", "surrogateescape"), digest_size=16).hexdigest()
 
 
-def whole(source: Source) -> list[Span]:
+def all_spans(source: Source) -> list[Span]:
     """Return one span for each file that has rows: together all rows of *source*."""
     return [Span(n, 0, file.rows, file.first_row) for n, file in enumerate(source.files) if file.rows]
 

@@ -1,7 +1,7 @@
 """Fencing: a run that has lost a lock writes nothing more, sends nothing more, and stops.
 
 It may lose one at any time: while its process or its machine is suspended, its files may be moved away and another
-run started. A process is not told that it was suspended, so it checks its locks before it acts.
+run started. A process gets no notice that it was suspended, so it checks its locks before it acts.
 """
 
 import asyncio

@@ -14,7 +14,7 @@ from pipeline.job.job import Job, RunOptions
 from pipeline.job.result import finished
 from pipeline.job.workspace import workspace
 from pipeline.outputs.columns import output_names
-from pipeline.outputs.destination import OURS, ensure_creatable, output_name
+from pipeline.outputs.destination import RUN_METADATA_KEY, ensure_creatable, output_name
 from pipeline.summary import RunResult
 from pipeline.system.atomic import make_private
 from pipeline.system.lock import Lock
@@ -139,7 +139,7 @@ def _column_problems(config: Config, source: Source) -> Iterator[str]:
     for name in columns.only or ():
         if name not in names:
             yield f"output.columns.only: {name}: the input has no such column; it has {', '.join(names)}"
-    is_our_output = OURS in (source.schema.metadata or {})  # its labels may be replaced
+    is_our_output = RUN_METADATA_KEY in (source.schema.metadata or {})  # its labels may be replaced
     kept = columns.only if columns.only is not None else names
     clashes = [name for name in output_names(config.task.kind, columns.prefix) if name in kept]
     if clashes and not is_our_output:

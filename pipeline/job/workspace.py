@@ -1,4 +1,4 @@
-"""The state directory of one output: its lock, and the record of its latest run."""
+"""The workspace of an output: its folder in the state directory, with its lock and the record of its latest run."""
 
 import os
 import shutil

@@ -12,14 +12,14 @@ from pipeline.errors import CannotCreateError
 from pipeline.system.atomic import make_new, temporary_name
 from pipeline.system.lock import Lock
 
-OURS = b"pipeline.run"
+RUN_METADATA_KEY = b"pipeline.run"
 """The metadata key that distinguishes our outputs from other files; its value is the run's id."""
 
 
 def is_ours(path: Path) -> bool:
     """Return whether *path* is a file that we wrote, or a folder that holds only such files."""
     files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
-    return all(OURS in _metadata(file) for file in files)
+    return all(RUN_METADATA_KEY in _metadata(file) for file in files)
 
 
 def _metadata(path: Path) -> Mapping[bytes, bytes]:

@@ -64,13 +64,13 @@ class Joiner:
     Attributes:
         parts: The new columns.
         duplicates: Knows which rows are duplicates.
-        go_on: Called for every batch; raises to stop.
+        ensure_running: Called for every batch; raises to stop.
         row_group_rows: Number of rows at which a row group is complete, unless it has `ROW_GROUP_BYTES` before.
     """
 
     parts: Parts
     duplicates: "Duplicates"
-    go_on: Callable[[], None]
+    ensure_running: Callable[[], None]
     row_group_rows: int = ROW_GROUP_ROWS
 
     def row_groups(self, output_file: OutputFile) -> Iterator[RowGroup]:
@@ -92,7 +92,7 @@ class Joiner:
         spans = iter(output_file.spans)
         part, first_row = None, 0
         for batch in output_file.batches():
-            self.go_on()
+            self.ensure_running()
             taken = 0
             while taken < batch.num_rows:
                 if part is None or part.num_rows == 0:

@@ -61,7 +61,7 @@ def publish(
     parts: Parts,
     tally: Tally,
     *,
-    go_on: Callable[[], None],
+    ensure_running: Callable[[], None],
     before_rename: Callable[[], None] = lambda: None,
 ) -> None:
     """Write the output and put it in place, while *tally* counts its rows.
@@ -70,7 +70,7 @@ def publish(
         publication: What to publish where. If its path is a link, the target of the link is replaced.
         parts: The new columns.
         tally: Counts the rows written.
-        go_on: Called for every batch of the input; raises to stop.
+        ensure_running: Called for every batch of the input; raises to stop.
         before_rename: Called once all is synced to disk, right before the output appears; raises to prevent that.
 
     Raises:
@@ -91,7 +91,7 @@ def publish(
                 duplicates.add(span.first_row, part.column(KEY))
         duplicates.finish()
         trim_heap()
-        joiner = Joiner(parts, duplicates, go_on, publication.row_group_rows)
+        joiner = Joiner(parts, duplicates, ensure_running, publication.row_group_rows)
         if publication.single:
             with replacing(publication.path) as temporary:
                 _write(temporary, publication, publication.files[0], joiner, tally)

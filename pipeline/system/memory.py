@@ -11,7 +11,7 @@ M_ARENA_MAX = -8
 
 POLARS_ALLOCATOR = "_RJEM_MALLOC_CONF"
 NO_DECAY = "dirty_decay_ms:0,muzzy_decay_ms:0"
-"""Has jemalloc return free memory at once; where an option stands twice, the last one counts."""
+"""Makes jemalloc return free memory at once; of repeated options the last one counts."""
 
 THRESHOLDS = (50_000, 20, 100)
 """Allocations between two collections (CPython's default: 700), and how often older generations are collected too."""
@@ -20,7 +20,7 @@ _is_own_process = False
 
 
 def claim_process() -> None:
-    """Have pyarrow use the system's allocator, as this process runs nothing but us; call it before importing pyarrow.
+    """Make pyarrow use the system allocator; call it before importing pyarrow, in a process that only runs us.
 
     pyarrow's own allocator keeps a heap for each thread that ever read or wrote: a fifth of a run's memory, and no
     faster. In a process that is not ours, such as a notebook, the choice is not ours either.
@@ -32,7 +32,7 @@ def claim_process() -> None:
 
 
 def limit_free_memory() -> None:
-    """Have malloc and polars return free memory at once, in a process of our own; call it before importing polars.
+    """Make malloc and polars return free memory at once, in a process of our own; call it before importing polars.
 
     malloc would keep a heap for each thread that ever read, wrote or compressed, as large as that thread's peak:
     25 MB. polars would keep its own peak for a while: as much again.

@@ -36,7 +36,7 @@ async def prefetch(items: Iterator[T], depth: int = 2) -> AsyncGenerator[T, None
     An exception of *items* is raised after the items before it. However this ends, *items* is closed (in its thread)
     and the thread has ended; wrap it in `contextlib.aclosing` if the loop over it may stop early.
     """
-    worker = ThreadPoolExecutor(1, thread_name_prefix="input")
+    worker = ThreadPoolExecutor(1, thread_name_prefix="prefetch")
     ready = deque(worker.submit(next, items, _END) for _ in range(depth))
     try:
         while (item := await asyncio.wrap_future(ready[0])) is not _END:

@@ -53,10 +53,10 @@ class Stop:
     def _escalate(self, reason: BaseException) -> None:
         if self.requested.is_set():
             self.urgent.set()
-        self.request(reason)
+        self.set_reason(reason)
 
-    def request(self, reason: BaseException) -> None:
-        """Ask the run to stop because of *reason*; further reasons are ignored, as consequences of the first."""
+    def set_reason(self, reason: BaseException) -> None:
+        """Stop the run because of *reason*; further reasons are ignored, as consequences of the first."""
         if self.reason is None:
             self.reason = as_pipeline_error(reason)
             self.requested.set()
@@ -72,7 +72,9 @@ class Stop:
             f"limits.max_runtime: {seconds} s are over; run the same command again to continue"
         )
         timer = (
-            None if seconds is None else asyncio.get_running_loop().call_later(seconds, self.request, reason)
+            None
+            if seconds is None
+            else asyncio.get_running_loop().call_later(seconds, self.set_reason, reason)
         )
         try:
             yield

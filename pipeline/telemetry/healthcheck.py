@@ -12,7 +12,7 @@ from threading import Thread
 from typing import TYPE_CHECKING
 
 from pipeline.errors import InterruptedRunError, LockedError, as_pipeline_error
-from pipeline.telemetry.logs import OURS, hide, one_line
+from pipeline.telemetry.logs import OWN_LOGGER, hide, one_line
 
 if TYPE_CHECKING:
     from pipeline.summary import RunResult
@@ -59,12 +59,12 @@ class HealthCheck:
         if self._url is None:  # a handler, even an idle one, disables Python's own last resort for warnings
             yield
             return
-        ours = logging.getLogger(OURS)
-        ours.addHandler(self._tail)
+        logger = logging.getLogger(OWN_LOGGER)
+        logger.addHandler(self._tail)
         try:
             yield
         finally:
-            ours.removeHandler(self._tail)
+            logger.removeHandler(self._tail)
 
     def report_start(self) -> None:
         """Report that a run has started."""
@@ -130,7 +130,7 @@ def _send(url: str, content: bytes) -> None:
         except (OSError, ValueError, HTTPException) as error:
             if is_last:  # names the error, as its text may hold the secret address
                 reason = getattr(error, "code", None) or type(getattr(error, "reason", error)).__name__
-                log.warning("notify.healthcheck_url: could not be told: %s", reason)
+                log.warning("notify.healthcheck_url: ping failed: %s", reason)
         else:
             return
 

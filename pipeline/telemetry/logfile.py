@@ -10,7 +10,7 @@ from logging.handlers import WatchedFileHandler
 from pathlib import Path
 from typing import Any
 
-from pipeline.telemetry.logs import LIBRARIES, OURS, JsonLines, one_line
+from pipeline.telemetry.logs import LIBRARIES, OWN_LOGGER, JsonLines, one_line
 
 MAX_BYTES = 10 << 20
 BACKUPS = 5
@@ -75,10 +75,10 @@ def log_file(path: Path, **facts: Any) -> Iterator[logging.Logger]:
     _rotate(path)
     handler = _LogFile(path)
     handler.setFormatter(JsonLines(facts))
-    own = logging.getLogger(f"{OURS}-log-file")
+    own = logging.getLogger(f"{OWN_LOGGER}-log-file")
     own.propagate, own.handlers = False, [handler]
     own.setLevel(logging.INFO)
-    names = (OURS, *LIBRARIES)
+    names = (OWN_LOGGER, *LIBRARIES)
     for name in names:
         logging.getLogger(name).addHandler(handler)
     try:

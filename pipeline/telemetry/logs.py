@@ -11,7 +11,7 @@ from pipeline.system.redaction import Redaction
 
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
-OURS, LIBRARIES = "pipeline", ("asyncio", "aiohttp")
+OWN_LOGGER, LIBRARIES = "pipeline", ("asyncio", "aiohttp")
 """The loggers whose lines are shown; the libraries' only from warnings on."""
 
 
@@ -58,8 +58,8 @@ def configure(*, json_lines: bool, level: int) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines() if json_lines else _Text())
     handler.setLevel(level)
-    for name in (OURS, *LIBRARIES):
+    for name in (OWN_LOGGER, *LIBRARIES):
         logger = logging.getLogger(name)
         logger.handlers = [handler]
-        logger.setLevel(logging.INFO if name == OURS else logging.WARNING)
+        logger.setLevel(logging.INFO if name == OWN_LOGGER else logging.WARNING)
         logger.propagate = False

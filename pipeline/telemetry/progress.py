@@ -133,7 +133,7 @@ def _log(progress: Progress) -> None:
 @asynccontextmanager
 async def _every(seconds: float, show: Callable[[], None]) -> AsyncIterator[None]:
     """Call *show* every so many *seconds* until the block ends."""
-    import asyncio  # noqa: PLC0415 - a finished job, which nobody needs to watch, must not wait for it
+    import asyncio  # noqa: PLC0415 - a finished job has no watcher and must not wait for it
 
     async def repeat() -> None:
         while True:

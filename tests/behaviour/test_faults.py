@@ -6,12 +6,11 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import ConfigError, KeyRefusedError
-from pipeline.journey import run_job
 from pipeline.servers.simulator.settings import RateSettings
 from tests.faultserver.http1 import Response
 from tests.faultserver.server import FaultServer
 from tests.faultserver.settings import FaultServerSettings
-from tests.jobs import JobFiles, asked, last_line, right_label, texts
+from tests.jobs import JobFiles, asked, last_line, right_label, run_job, texts
 
 BROKEN = (
     "http_500", "http_502", "html_200", "empty_200", "cut_json", "wrong_json", "error_200", "no_choices", "null_content",

@@ -9,10 +9,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline import RunOptions
-from pipeline.journey import run_job
 from pipeline.records import Status
 from tests.faultserver.server import FaultServer
-from tests.jobs import JobFiles, asked, last_line, right_label, texts
+from tests.jobs import JobFiles, asked, last_line, right_label, run_job, texts
 
 NEW = [
     "label", "label_status", "label_source", "label_confidence", "label_error", "label_truncated", "label_model",

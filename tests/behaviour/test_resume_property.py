@@ -20,12 +20,11 @@ from hypothesis import strategies as st
 
 from pipeline.config import Config
 from pipeline.errors import PipelineError
-from pipeline.journey import run_job
 from pipeline.ledger import FILE, open_store
 from pipeline.servers.simulator.settings import Uniform
 from tests.faultserver.server import FaultServer
 from tests.faultserver.settings import FaultServerSettings
-from tests.jobs import JobFiles, asked, right_label, some_rows
+from tests.jobs import JobFiles, asked, right_label, run_job, some_rows
 
 ROWS, FILE_ROWS = 120, 20
 IN_FLIGHT = 8

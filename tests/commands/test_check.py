@@ -8,9 +8,8 @@ import polars as pl
 import pytest
 
 from pipeline.cli import app
-from pipeline.journey import run_job
 from tests.faultserver.server import FaultServer
-from tests.jobs import JobFiles, texts
+from tests.jobs import JobFiles, run_job, texts
 
 Wrong = Callable[..., list[str]]
 

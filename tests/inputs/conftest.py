@@ -11,7 +11,7 @@ import pytest
 from pipeline.config import CsvSettings, InputSettings
 from pipeline.errors import InputDataError
 from pipeline.inputs.read import read_chunks
-from pipeline.inputs.source import Source, whole
+from pipeline.inputs.source import Source, all_spans
 from pipeline.inputs.survey import survey
 
 Look = Callable[..., Source]
@@ -25,7 +25,7 @@ def settings(path: object, **csv: str) -> InputSettings:
 def texts(source: Source, columns: Sequence[str], **limits: int) -> dict[str, list[str | None]]:
     """Read all cells of *columns*, in chunks."""
     found: dict[str, list[str | None]] = {name: [] for name in columns}
-    for chunk in read_chunks(source, columns, whole(source), **limits):
+    for chunk in read_chunks(source, columns, all_spans(source), **limits):
         for name, cells in chunk.columns.items():
             found[name] += cells
     return found

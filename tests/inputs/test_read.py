@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from pipeline.errors import InputDataError
 from pipeline.inputs.read import read_batches, read_chunks
-from pipeline.inputs.source import ensure_unchanged, whole
+from pipeline.inputs.source import all_spans, ensure_unchanged
 from pipeline.records import Span
 
 NAMES = ("id", "text", "more")
@@ -121,7 +121,10 @@ def test_chunks_end_at_the_same_rows_whatever_the_row_groups(put, look):
         pq.write_table(table, sink, row_group_size=size)
         source = look(put(f"{size}.parquet", sink.getvalue()))
         ends.append(
-            [c.span.stop for c in read_chunks(source, ["text"], whole(source), max_rows=100, max_bytes=2000)]
+            [
+                c.span.stop
+                for c in read_chunks(source, ["text"], all_spans(source), max_rows=100, max_bytes=2000)
+            ]
         )
     assert ends[0] == ends[1] == ends[2]
     assert ends[0][-1] == 3000
@@ -132,13 +135,13 @@ def test_row_indices_run_through_the_files_in_order_of_their_names(put, look, tm
         put(f"d/{name}.csv", f"text\n{name}1\n{name}2\n")
     put("d/b0.csv", "text\n")
     source = look(tmp_path / "d")
-    chunks = list(read_chunks(source, ["text"], whole(source)))
+    chunks = list(read_chunks(source, ["text"], all_spans(source)))
     assert [(c.span.first_row, c.columns["text"]) for c in chunks] == [
         (0, ["a1", "a2"]),
         (2, ["b1", "b2"]),
         (4, ["c1", "c2"]),
     ]
-    assert [span.file for span in whole(source)] == [0, 1, 3]
+    assert [span.file for span in all_spans(source)] == [0, 1, 3]
 
 
 def test_only_the_named_columns_are_decoded(put, look):
@@ -150,7 +153,7 @@ def test_only_the_named_columns_are_decoded(put, look):
     data = bytearray(sink.getvalue())
     data[data.index(b"700".zfill(50))] ^= 1
     source = look(put("a.parquet", bytes(data)))
-    assert sum(c.span.rows for c in read_chunks(source, ["text"], whole(source))) == 1000
+    assert sum(c.span.rows for c in read_chunks(source, ["text"], all_spans(source))) == 1000
     with pytest.raises(InputDataError, match="rows 500 to 999"):
         list(read_batches(source, source.files[0]))
     assert sum(b.num_rows for b in read_batches(source, source.files[0], ["text"])) == 1000
@@ -174,7 +177,7 @@ def test_a_cell_of_100_mb_is_read_from_csv_and_parquet(put, look):
         put("a.parquet", pa.table({"text": ["a", big + "\n", "b"]})),
     ):
         source = look(path)
-        chunks = list(read_chunks(source, ["text"], whole(source)))
+        chunks = list(read_chunks(source, ["text"], all_spans(source)))
         assert [c.span.rows for c in chunks] == [1, 1, 1]
         assert chunks[1].columns["text"] == [big + "\n"]
 
@@ -196,7 +199,7 @@ def test_a_file_cut_between_survey_and_reading_is_named(put, look):
         source = look(path)
         path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
         with pytest.raises(InputDataError, match=rf"{name}: rows 0 to \d+ cannot be read"):
-            list(read_chunks(source, ["text"], whole(source)))
+            list(read_chunks(source, ["text"], all_spans(source)))
         with pytest.raises(InputDataError, match=f"{name}: changed while"):
             ensure_unchanged(source)
 
@@ -211,7 +214,7 @@ def test_a_file_with_more_rows_than_at_the_survey_is_named(put, look):
 
 def test_reading_stops_without_leaving_the_file_open(put, look, recwarn):
     source = look(put("a.csv", "text\n" + "a\n" * 10_000))
-    chunks = read_chunks(source, ["text"], whole(source), max_rows=10)
+    chunks = read_chunks(source, ["text"], all_spans(source), max_rows=10)
     assert next(chunks).span.rows == 10
     chunks.close()
     assert not recwarn.list
@@ -221,8 +224,8 @@ def test_an_empty_table_has_a_schema_and_no_chunks(put, look):
     for path in (put("a.csv", "id,text"), put("b.csv", "id,text\n\n"), put("a.parquet", as_table([]))):
         source = look(path)
         assert source.rows == 0
-        assert whole(source) == []
-        assert list(read_chunks(source, ["text"], whole(source))) == []
+        assert all_spans(source) == []
+        assert list(read_chunks(source, ["text"], all_spans(source))) == []
         assert list(read_batches(source, source.files[0])) == []
         assert "text" in source.schema.names
 
@@ -235,7 +238,7 @@ def test_memory_does_not_grow_with_the_rows(put, look, name):
         source = look(put(name, by_pyarrow(table) if name == "a.csv" else table))
         del table
         before = pa.total_allocated_bytes()
-        held = [pa.total_allocated_bytes() - before for _ in read_chunks(source, ["text"], whole(source))]
+        held = [pa.total_allocated_bytes() - before for _ in read_chunks(source, ["text"], all_spans(source))]
         held += [pa.total_allocated_bytes() - before for _ in read_batches(source, source.files[0])]
         peaks.append(max(held))
     assert peaks[1] < 1.5 * peaks[0]

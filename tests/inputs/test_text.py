@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.inputs.read import read_batches, read_chunks
-from pipeline.inputs.source import whole
+from pipeline.inputs.source import all_spans
 from pipeline.inputs.text import as_text, byte_lengths, cells, has_text
 
 MOMENT = dt.datetime(2024, 1, 2, 3, 4, 5, 600_000)  # noqa: DTZ001 - the zone is the column's
@@ -77,7 +77,7 @@ def test_lengths_are_bytes_and_a_null_has_none():
 def test_a_value_that_repeats_in_a_dictionary_is_decoded_once(put, look):
     column = pa.DictionaryArray.from_arrays(pa.array([0] * 1000), pa.array(["x" * 1_000_000]))
     source = look(put("a.parquet", pa.table({"text": column})))
-    found = list(read_chunks(source, ["text"], whole(source), max_bytes=2 << 30))
+    found = list(read_chunks(source, ["text"], all_spans(source), max_bytes=2 << 30))
     assert len({id(cell) for chunk in found for cell in chunk.columns["text"]}) < 10
 
 

@@ -2,8 +2,7 @@
 
 import pytest
 
-from pipeline.journey import run_job
-from tests.jobs import LABELS, JobFiles
+from tests.jobs import LABELS, JobFiles, run_job
 
 pytestmark = pytest.mark.slow
 

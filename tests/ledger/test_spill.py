@@ -7,14 +7,13 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import DiskError
-from pipeline.journey import run_job
 from pipeline.ledger import Ledger, open_store, spill
 from pipeline.ledger.store import Store
 from pipeline.servers.simulator.settings import Fixed
 from tests.answers import answer, answers, key
 from tests.faultserver.server import FaultServer
 from tests.faultserver.settings import FaultServerSettings
-from tests.jobs import JobFiles, asked, right_label, texts
+from tests.jobs import JobFiles, asked, right_label, run_job, texts
 
 
 @pytest.fixture(autouse=True)

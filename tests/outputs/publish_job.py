@@ -8,7 +8,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from pipeline.outputs.columns import part_schema
-from pipeline.outputs.destination import OURS
+from pipeline.outputs.destination import RUN_METADATA_KEY
 from pipeline.outputs.join import OutputFile
 from pipeline.outputs.parts import Parts
 from pipeline.outputs.publish import Publication, publish
@@ -52,12 +52,18 @@ class PublishJob:
 
     def publication(self, prefix: str = "") -> Publication:
         return Publication(
-            self.path, [self.output_file()], len(self.table), self.kind, prefix, {OURS: b"run-1"}, single=True
+            self.path,
+            [self.output_file()],
+            len(self.table),
+            self.kind,
+            prefix,
+            {RUN_METADATA_KEY: b"run-1"},
+            single=True,
         )
 
-    def publish(self, go_on: Callable[[], None] = lambda: None, **changes: int) -> Tally:
+    def publish(self, ensure_running: Callable[[], None] = lambda: None, **changes: int) -> Tally:
         tally = Tally("run-1")
-        publish(replace(self.publication(), **changes), self.parts, tally, go_on=go_on)
+        publish(replace(self.publication(), **changes), self.parts, tally, ensure_running=ensure_running)
         return tally
 
 
@@ -67,5 +73,5 @@ class FolderPublishJob(PublishJob):
     def publication(self, prefix: str = "") -> Publication:
         files = [self.output_file("a.parquet"), self.output_file("deep/er/b.parquet")]
         return Publication(
-            self.path, files, len(self.table), self.kind, prefix, {OURS: b"run-1"}, single=False
+            self.path, files, len(self.table), self.kind, prefix, {RUN_METADATA_KEY: b"run-1"}, single=False
         )

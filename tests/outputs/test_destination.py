@@ -9,12 +9,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.errors import CannotCreateError
-from pipeline.outputs.destination import OURS, ensure_creatable, is_ours, output_name
+from pipeline.outputs.destination import RUN_METADATA_KEY, ensure_creatable, is_ours, output_name
 
 
 def put(path: Path, *, marked: bool) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
-    metadata = {OURS: b"run-1"} if marked else {}
+    metadata = {RUN_METADATA_KEY: b"run-1"} if marked else {}
     pq.write_table(pa.table({"a": [1]}).replace_schema_metadata(metadata), path)
     return path
 

@@ -11,7 +11,7 @@ import pytest
 
 from pipeline.errors import InterruptedRunError
 from pipeline.outputs.columns import output_names
-from pipeline.outputs.destination import OURS
+from pipeline.outputs.destination import RUN_METADATA_KEY
 from pipeline.outputs.parts import DamagedPartError
 from pipeline.outputs.publish import exchange
 from tests.outputs.publish_job import FolderPublishJob, PublishJob
@@ -21,7 +21,7 @@ def test_the_file_names_its_run_and_keeps_the_inputs_metadata(tmp_path: Path) ->
     job = PublishJob(tmp_path)
     job.publish()
     schema = pq.read_schema(job.path)
-    assert schema.metadata[OURS] == b"run-1"
+    assert schema.metadata[RUN_METADATA_KEY] == b"run-1"
     assert schema.metadata[b"owner"] == b"a team"
     assert schema.names == ["n", "text", *output_names("single", "")]
 
@@ -60,7 +60,7 @@ def test_stopping_leaves_the_old_output_and_no_temporary_files(tmp_path: Path) -
         raise InterruptedRunError("enough")
 
     with pytest.raises(InterruptedRunError):
-        job.publish(go_on=stop)
+        job.publish(ensure_running=stop)
     assert [path.name for path in job.path.parent.iterdir()] == []
     assert [path.name for path in job.parts.folder.parent.iterdir()] == ["parts"]
 

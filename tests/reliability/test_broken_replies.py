@@ -6,11 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.journey import run_job
 from tests.faultserver.faults import FAULTS, Call
 from tests.faultserver.http1 import Response, Wire, render
 from tests.faultserver.server import FaultServer
-from tests.jobs import JobFiles, texts
+from tests.jobs import JobFiles, run_job, texts
 from tests.reliability.against import at_first, chats, everybody, job_against, quick
 from tests.reliability.checker import violations
 from tests.reliability.launcher import Launcher

@@ -13,10 +13,9 @@ from pipeline.api import load_config
 from pipeline.commands.plan import plan_job
 from pipeline.config.latency import Fixed
 from pipeline.errors import InputDataError
-from pipeline.journey import run_job
 from tests.faultserver.server import FaultServer
 from tests.faultserver.settings import FaultServerSettings
-from tests.jobs import LABELS, JobFiles, asked, right_label, texts
+from tests.jobs import LABELS, JobFiles, asked, right_label, run_job, texts
 from tests.reliability.checker import Witness
 from tests.reliability.launcher import Execution, Launcher
 

@@ -13,11 +13,10 @@ import polars as pl
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.journey import run_job
 from pipeline.ledger.schema import BODY
 from pipeline.servers.simulator.log import Entry
 from tests.faultserver.server import FaultServer
-from tests.jobs import LABELS, JobFiles, right_label, texts
+from tests.jobs import LABELS, JobFiles, right_label, run_job, texts
 from tests.reliability import checker
 from tests.reliability.checker import ENOUGH_KILLS, Witness, violations
 from tests.reliability.evidence import files_with, read_ledger

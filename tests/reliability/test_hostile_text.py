@@ -9,12 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.journey import run_job
 from pipeline.llm.protocol.body import BodyTemplate, first_form
 from tests.faultserver.faults import Call
 from tests.faultserver.http1 import Response
 from tests.integration.llm_server import model_path, running_server
-from tests.jobs import LABELS, JobFiles, right_label, texts
+from tests.jobs import LABELS, JobFiles, right_label, run_job, texts
 from tests.llm.protocol.test_body import MODEL, TASK
 from tests.reliability.against import everybody, job_against
 from tests.reliability.checker import violations

@@ -9,12 +9,11 @@ import pytest
 
 from pipeline.config.latency import Fixed, Uniform
 from pipeline.errors import KeyRefusedError, PipelineError
-from pipeline.journey import run_job
 from pipeline.llm.health.breaker import CONFIRMATIONS
 from tests.faultserver.faults import FAULTS, Call
 from tests.faultserver.http1 import Response, Wire
 from tests.faultserver.server import FaultServer
-from tests.jobs import JobFiles, texts
+from tests.jobs import JobFiles, run_job, texts
 from tests.reliability.against import chats, everybody, job_against, quick
 from tests.reliability.checker import Witness, violations
 from tests.reliability.launcher import Launcher

@@ -11,13 +11,12 @@ import pytest
 
 from pipeline.config.latency import Fixed
 from pipeline.errors import ProviderUnavailableError
-from pipeline.journey import run_job
 from pipeline.servers.simulator.log import Entry
 from pipeline.servers.simulator.rate_limits import Rates
 from pipeline.servers.simulator.settings import RateSettings, RetryAfter
 from tests.faultserver.http1 import Response
 from tests.faultserver.server import FaultServer
-from tests.jobs import texts
+from tests.jobs import run_job, texts
 from tests.llm.scripted import Call, Case, Sent, limits, said
 from tests.llm.virtual_time import in_virtual_time
 from tests.reliability.against import Pauses, chats, everybody, job_against, quick, raised

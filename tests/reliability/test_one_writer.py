@@ -16,10 +16,9 @@ import pytest
 
 from pipeline.config.latency import Fixed
 from pipeline.errors import LockedError
-from pipeline.journey import run_job
 from tests.faultserver.server import FaultServer
 from tests.faultserver.settings import FaultServerSettings
-from tests.jobs import JobFiles, asked, right_label, texts
+from tests.jobs import JobFiles, asked, right_label, run_job, texts
 from tests.reliability.checker import Witness
 from tests.reliability.evidence import litter, read_ledger
 from tests.reliability.launcher import Ended, Execution, Launcher

@@ -17,7 +17,7 @@ import pytest
 
 from pipeline.engine.resolver import Resolver
 from pipeline.errors import DiskError, InputDataError
-from pipeline.journey import OPEN_CHUNKS, run_job
+from pipeline.journey import OPEN_CHUNKS
 from pipeline.ledger import Ledger, open_store, spill
 from pipeline.ledger.store import Store
 from pipeline.ledger.writer import COMMIT_ANSWERS, MAX_GATHERED
@@ -28,7 +28,7 @@ from pipeline.system.atomic import write
 from pipeline.tasks.parse import Parser
 from tests.answers import answer, answers, key, prompt, prompts
 from tests.faultserver.server import FaultServer
-from tests.jobs import JobFiles, asked, right_label, texts
+from tests.jobs import JobFiles, asked, right_label, run_job, texts
 from tests.llm.scripted import Call, Case, Sent, failed, limits, said
 from tests.llm.scripted import prompt as scripted_prompt
 from tests.llm.virtual_time import in_virtual_time, now

@@ -12,12 +12,11 @@ import pytest
 
 from pipeline.config.latency import Fixed
 from pipeline.errors import ProviderUnavailableError
-from pipeline.journey import run_job
 from pipeline.servers.simulator.settings import OutageKind
 from pipeline.system.clock import Clock
 from tests.faultserver.server import FaultServer
 from tests.faultserver.settings import FaultServerSettings
-from tests.jobs import JobFiles, environment, right_label, texts
+from tests.jobs import JobFiles, environment, right_label, run_job, texts
 from tests.reliability.against import Eye, Pauses, chats, job_against, quick, raised, until
 from tests.reliability.checker import Witness, violations
 

@@ -15,12 +15,11 @@ import pytest
 from pipeline.cli import app
 from pipeline.errors import PipelineError
 from pipeline.job.workspace import workspace
-from pipeline.journey import run_job
 from pipeline.ledger import open_store, spill
 from pipeline.summary import RunResult
 from pipeline.system.atomic import make_new, replacing, write
 from tests.answers import answer, answers, key
-from tests.jobs import JobFiles, environment, texts
+from tests.jobs import JobFiles, environment, run_job, texts
 
 PRECIOUS = b"precious"
 PRIVATE = 0o077

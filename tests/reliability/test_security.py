@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 from pipeline.cli import app
-from pipeline.journey import run_job
 from pipeline.llm.replies import Failure, FailureKind
 from pipeline.llm.transport import wire
 from pipeline.llm.transport.client import Client
@@ -19,7 +18,7 @@ from pipeline.telemetry.logs import configure
 from tests.faultserver.faults import Call
 from tests.faultserver.http1 import Response
 from tests.faultserver.server import FaultServer
-from tests.jobs import JobFiles, asked, right_label, texts
+from tests.jobs import JobFiles, asked, right_label, run_job, texts
 
 # The way to the endpoint.
 

@@ -6,10 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.journey import run_job
 from tests.faultserver.faults import Call
 from tests.faultserver.http1 import End, Response, Wire
-from tests.jobs import right_label, texts
+from tests.jobs import right_label, run_job, texts
 from tests.reliability.against import at_first, chats, everybody, job_against, quick
 from tests.reliability.checker import violations
 

@@ -12,13 +12,12 @@ import pytest
 
 from pipeline.config.latency import Fixed
 from pipeline.errors import LimitReachedError
-from pipeline.journey import run_job
 from pipeline.servers.simulator.log import Entry
 from pipeline.system.clock import Clock
 from tests.faultserver.http1 import Response
 from tests.faultserver.server import FaultServer
 from tests.faultserver.settings import FaultServerSettings
-from tests.jobs import JobFiles, right_label, texts
+from tests.jobs import JobFiles, right_label, run_job, texts
 from tests.reliability.checker import Witness, violations
 from tests.reliability.launcher import Ended, Execution, Launcher
 

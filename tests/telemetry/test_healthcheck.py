@@ -110,7 +110,7 @@ def test_a_ping_is_sent_to_its_address_and_nowhere_else(nightly: JobFiles, pinge
     pinged.status = 301
     nightly.set(notify={"healthcheck_url": pinged.url})
     done = nightly.run("--quiet")
-    assert (done.returncode, "could not be told: 301" in done.stderr) == (0, True)
+    assert (done.returncode, "ping failed: 301" in done.stderr) == (0, True)
     assert {place for place, _ in pinged.pings} == {"/start", ""}
 
 
@@ -140,7 +140,7 @@ def test_a_health_check_that_fails_is_warned_of_without_its_address(
     nightly.set(notify={"healthcheck_url": pinged.url})
     done = nightly.run("--quiet")
     assert done.returncode == 0
-    assert "notify.healthcheck_url: could not be told" in done.stderr
+    assert "notify.healthcheck_url: ping failed" in done.stderr
     assert "7f3d" not in done.stderr
 
 

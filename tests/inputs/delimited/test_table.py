@@ -3,7 +3,7 @@
 import pytest
 
 from pipeline.inputs.read import read_chunks
-from pipeline.inputs.source import whole
+from pipeline.inputs.source import all_spans
 from pipeline.records import Span
 
 
@@ -62,4 +62,4 @@ def test_a_late_span_is_found_without_parsing_what_comes_before(put, look, name,
         ["é000000007", "é000000008"],
         ["é000399998", "é000399999"],
     ]
-    assert whole(source)[0].rows == 400_000
+    assert all_spans(source)[0].rows == 400_000
