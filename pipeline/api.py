@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from pipeline import config as configs
 from pipeline.config import Config
-from pipeline.job.job import RunOptions
+from pipeline.job.job import RunOptions, is_whole
 from pipeline.job.prepare import Start, started
 from pipeline.summary import RunResult
 from pipeline.system.memory import limit_free_memory
@@ -51,10 +51,9 @@ def plan(config: Config, options: RunOptions = RunOptions()) -> "Plan":  # noqa:
     Raises:
         PipelineError: If the config or the input is wrong.
     """
-    from pipeline.commands.plan import plan_job  # noqa: PLC0415
-    from pipeline.system.threads import run_blocking  # noqa: PLC0415 - a finished job must not wait for either
+    from pipeline.commands import plan as command  # noqa: PLC0415 - a finished job must not wait for it
 
-    return run_blocking(plan_job(config, options))
+    return command.plan(config, options)
 
 
 def run(
@@ -84,12 +83,8 @@ def run(
     Raises:
         PipelineError: If the run could not finish; the subclass is the reason. Calling again continues.
     """
-    # Neither a part of the rows nor a rehearsal says anything about the job that the health check is for.
-    is_whole = options.selection is None and config.model.provider != "simulate"
-    with (
-        reporting(config.notify.healthcheck_url if is_whole else None) as check,
-        started(config, options) as start,
-    ):
+    healthcheck_url = config.notify.healthcheck_url if is_whole(options, config.model.provider) else None
+    with reporting(healthcheck_url) as check, started(config, options) as start:
         if start.result is None:
             check.report_start()
         result = start.result or _label(start, watch, stop, handle_signals=handle_signals)

@@ -76,14 +76,15 @@ def run(
 ) -> int:
     """Label the table. Run again to continue; a finished job ends at once and sends nothing."""
     with printing_failure():
+        from pipeline.job.job import RunOptions, is_whole
         from pipeline.telemetry.prometheus import MetricsFile
 
-        is_trial = dry_run or limit or sample or provider == "simulate"
+        is_trial = dry_run or not is_whole(RunOptions(limit, sample), provider)
         metrics = MetricsFile(None if is_trial else metrics_file, config)
         with metrics.reporting():
             options = run_options(limit, sample, seed, retry, overwrite=overwrite)
             loaded = load(config, overrides, provider, date)
-            metrics.config_loaded(loaded.state.dir, is_rehearsal=loaded.model.provider == "simulate")
+            metrics.config_loaded(loaded.state.dir, is_whole=is_whole(options, loaded.model.provider))
             if dry_run:
                 from pipeline.cli.plan import plan
 

@@ -1,13 +1,13 @@
 """`check`: print that there are no problems; those that there are become the command's error."""
 
 from pipeline.cli.console import print_lines, print_result
-from pipeline.commands.check import check_job
+from pipeline.commands import check as command
 from pipeline.config import Config
 
 
 def check(config: Config) -> int:
     """Check everything that can be checked without sending."""
-    rows = check_job(config).source.rows
+    rows = command.check(config).source.rows
     print_lines([f"{config.path}: all is well; {rows:,} rows to label"])
     print_result({"status": "ok", "rows": rows})
     return 0

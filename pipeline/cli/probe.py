@@ -5,8 +5,6 @@ import asyncio
 from pipeline.cli.console import print_lines, print_result
 from pipeline.commands import probe as command
 from pipeline.config import Config
-from pipeline.errors import ProviderUnavailableError
-from pipeline.llm.protocol.body import MODES
 from pipeline.telemetry.logs import one_line
 
 
@@ -16,7 +14,4 @@ def probe(config: Config) -> int:
     marks = {True: "yes", False: "no", None: "?"}
     print_lines([one_line(f"{each.name:20} {marks[each.works]:4} {each.detail}") for each in findings])
     print_result({finding.name.replace(" ", "_"): finding.works for finding in findings})
-    modes = [finding for finding in findings if finding.name in MODES]
-    if any(finding.works for finding in modes):  # a run needs one of them
-        return 0
-    return modes[-1].exit_status or ProviderUnavailableError.exit_status
+    return command.exit_status(findings)

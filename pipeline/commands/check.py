@@ -14,7 +14,7 @@ from pipeline.outputs.destination import ensure_creatable
 T = TypeVar("T")
 
 
-def check_job(config: Config) -> Job:
+def check(config: Config) -> Job:
     """Check config, input, output, state directory and key.
 
     Returns:

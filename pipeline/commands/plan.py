@@ -1,6 +1,5 @@
 """`plan`: what a run would send and cost, without sending anything."""
 
-import asyncio
 import tempfile
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -11,12 +10,13 @@ import pyarrow as pa
 
 from pipeline.config import Config
 from pipeline.inputs.read import read_chunks
-from pipeline.inputs.source import whole
+from pipeline.inputs.source import all_spans
 from pipeline.job.job import Job, RunOptions
 from pipeline.job.prepare import prepare
 from pipeline.ledger import opened
 from pipeline.ledger.store import Store
 from pipeline.llm.billing import Billing
+from pipeline.outputs.duplicates import Duplicates
 from pipeline.records import Prompt, Prompts
 from pipeline.tasks.parse import Parser
 from pipeline.tasks.tokens import estimate_tokens
@@ -66,16 +66,12 @@ class Plan:
         return asdict(self)
 
 
-async def plan_job(config: Config, options: RunOptions = RunOptions()) -> Plan:  # noqa: B008 - frozen
+def plan(config: Config, options: RunOptions = RunOptions()) -> Plan:  # noqa: B008 - frozen
     """Read the input and the ledger, and return what a run would send.
 
     Raises:
         PipelineError: If the config or the input is wrong.
     """
-    return await asyncio.to_thread(_plan, config, options)
-
-
-def _plan(config: Config, options: RunOptions) -> Plan:
     job = prepare(config, options)
     with tempfile.TemporaryDirectory(prefix="pipeline-plan-") as folder:
         counts = _count(job, Path(folder))
@@ -92,8 +88,6 @@ class _Counts:
 
 def _count(job: Job, folder: Path) -> _Counts:
     """Count the distinct prompts and those that the ledger has an answer to."""
-    from pipeline.outputs.duplicates import Duplicates  # noqa: PLC0415 - imports polars: `check` must not wait for it
-
     counts = _Counts()
     with Duplicates(folder, job.source.rows) as duplicates:
         # Two passes over the input: which prompts repeat is known only at the end of the first.
@@ -110,7 +104,7 @@ def _count(job: Job, folder: Path) -> _Counts:
 
 
 def _prompts(job: Job) -> Iterator[tuple[int, Prompts]]:
-    for chunk in read_chunks(job.source, job.config.task.columns, whole(job.source)):
+    for chunk in read_chunks(job.source, job.config.task.columns, all_spans(job.source)):
         yield chunk.span.first_row, job.task.prompts(chunk.columns)
 
 

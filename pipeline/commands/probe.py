@@ -1,6 +1,6 @@
 """`probe`: what an endpoint supports, found out with a few tiny requests."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -79,6 +79,14 @@ async def probe(config: Config) -> list[Finding]:
     return [*findings, _usage(replies), _limits(replies), _price(billing, replies)]
 
 
+def exit_status(findings: Iterable[Finding]) -> int:
+    """Return the exit status of a run at the endpoint with these *findings*: it needs one of the modes to work."""
+    modes = [finding for finding in findings if finding.name in MODES]
+    if any(finding.works for finding in modes):
+        return 0
+    return modes[-1].exit_status or ProviderUnavailableError.exit_status
+
+
 async def _ask(
     client: Client, config: Config, task: Task, form: Form
 ) -> tuple[Reply | Failure, Window | None]:
@@ -113,7 +121,7 @@ def _usage(replies: list[tuple[Reply | Failure, Window | None]]) -> Finding:
         if isinstance(outcome, Reply):
             usage = outcome.usage
             if usage.prompt_tokens is None:
-                return Finding("usage", works=False, detail="the reply does not tell its tokens")
+                return Finding("usage", works=False, detail="the reply does not report its tokens")
             detail = f"{usage.prompt_tokens} prompt and {usage.completion_tokens} completion tokens"
             return Finding("usage", works=True, detail=detail)
     return Finding("usage", works=None, detail="no reply to judge by")

@@ -56,7 +56,7 @@ class Job:
         source: The surveyed input.
         task: The task.
         output: Path of the output.
-        workspace: The output's state directory.
+        workspace: The output's folder in the state directory.
     """
 
     config: Config
@@ -92,6 +92,14 @@ class Job:
         """Return the schema of the input columns that the output keeps, with the input's metadata."""
         fields = [self.source.schema.field(name) for name in self.kept_columns()]
         return pa.schema(fields, self.source.schema.metadata)
+
+
+def is_whole(options: RunOptions, provider: str | None) -> bool:
+    """Return whether a run of all rows asks a real model; any other run says nothing about how the job goes.
+
+    *provider* is the one that will be asked; None stands for any real one.
+    """
+    return options.selection is None and provider != "simulate"
 
 
 def statuses(names: Collection[str]) -> frozenset[Status]:

@@ -36,7 +36,7 @@ class Threads:
         await asyncio.gather(*self._running, return_exceptions=True)
 
 
-def run_blocking(work: Coroutine[Any, Any, T], stop: Callable[[BaseException], None] | None = None) -> T:
+def run_blocking(work: Coroutine[Any, Any, T], stop: Callable[[BaseException], None]) -> T:
     """Run *work* on an event loop of its own, and return its result.
 
     In this thread, unless a loop is running in it already, as in a notebook: then by `run_in_thread`, with *stop*.
@@ -45,7 +45,7 @@ def run_blocking(work: Coroutine[Any, Any, T], stop: Callable[[BaseException], N
         asyncio.get_running_loop()
     except RuntimeError:
         return _run_on_new_loop(work)
-    return run_in_thread(work, stop or (lambda _: None))
+    return run_in_thread(work, stop)
 
 
 def run_in_thread(work: Coroutine[Any, Any, T], stop: Callable[[BaseException], None]) -> T:

@@ -102,7 +102,7 @@ class MetricsFile:
 
     def __init__(self, path: Path | None, config: Path) -> None:
         self._path, self._config = path, os.path.abspath(config)  # noqa: PTH100 - a name, so links stay
-        self._memory: Path | None = None
+        self._past_path: Path | None = None
         if path is None:
             return
         if path.suffix != ".prom":
@@ -114,13 +114,13 @@ class MetricsFile:
                 f"--metrics-file: {path}: cannot be written; name a file in a folder that can"
             )
 
-    def config_loaded(self, state: Path, *, is_rehearsal: bool) -> None:
-        """Keep what must outlive a failed run in the state directory *state*; a rehearsal writes no metrics."""
-        if is_rehearsal:
+    def config_loaded(self, state: Path, *, is_whole: bool) -> None:
+        """Set where the metrics of later executions are remembered: in *state*; a run that is not whole writes none."""
+        if not is_whole:
             self._path = None
         # Configs may share a state directory; the name is for people, the hash tells configs of one name apart.
         digest = blake2b(os.fsencode(self._config), digest_size=4).hexdigest()
-        self._memory = state / f"metrics-{Path(self._config).stem}-{digest}.json"
+        self._past_path = state / f"metrics-{Path(self._config).stem}-{digest}.json"
 
     @contextmanager
     def reporting(self) -> Iterator[None]:
@@ -147,14 +147,14 @@ class MetricsFile:
             from prometheus_client import write_to_textfile  # noqa: PLC0415 - 0.1 s, which only these runs wait
 
             write_to_textfile(str(self._path), self._registry(ends, past.report))
-            if result is not None and self._memory is not None:
-                write(self._memory, orjson.dumps(past))
+            if result is not None and self._past_path is not None:
+                write(self._past_path, orjson.dumps(past))
         except Exception as error:  # noqa: BLE001 - the run is over, and its metrics do not change how it went
             log.warning("--metrics-file: %s: could not be written: %s", self._path, error)
 
     def _load_past(self) -> Past:
         try:
-            return Past(**orjson.loads(self._memory.read_bytes())) if self._memory else Past()
+            return Past(**orjson.loads(self._past_path.read_bytes())) if self._past_path else Past()
         except (OSError, ValueError, TypeError):  # there is none yet, or it is damaged
             return Past()
 

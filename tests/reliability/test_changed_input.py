@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 from pipeline.api import load_config
-from pipeline.commands.plan import plan_job
+from pipeline.commands.plan import plan
 from pipeline.config.latency import Fixed
 from pipeline.errors import InputDataError
 from tests.faultserver.server import FaultServer
@@ -283,8 +283,8 @@ async def test_after_a_change_of_the_task_only_new_keys_are_sent_and_plan_says_h
     sent = server.requests
 
     change(job)
-    plan = await plan_job(job.config())
-    assert (plan.requests, plan.answered, plan.prompts) == (expected, 30 - expected, 30)
+    found = plan(job.config())
+    assert (found.requests, found.answered, found.prompts) == (expected, 30 - expected, 30)
     before = len(asked(server))
     assert server.requests == sent  # a plan sends nothing
     result = await run_job(job.config())
@@ -304,7 +304,7 @@ async def test_going_back_to_an_earlier_task_costs_nothing(job: JobFiles, server
     await run_job(job.config())
     job.set(task={"instructions": "Choose the label."})
     config = load_config(job.config_file())
-    assert (await plan_job(config)).requests == 0
+    assert plan(config).requests == 0
     assert (await run_job(config)).requests == 0
     assert len(asked(server)) == 40
     assert job.labelled().equals(first)

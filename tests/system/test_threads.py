@@ -35,13 +35,17 @@ async def test_a_function_whose_caller_is_cancelled_can_still_be_waited_for() ->
     assert ended.is_set()
 
 
+def never(reason: BaseException) -> None:
+    raise AssertionError(reason)
+
+
 async def thread_of_the_loop() -> threading.Thread:
     return threading.current_thread()
 
 
 def test_without_a_running_loop_the_work_is_done_in_this_thread() -> None:
-    assert run_blocking(thread_of_the_loop()) is threading.current_thread()
+    assert run_blocking(thread_of_the_loop(), never) is threading.current_thread()
 
 
 async def test_within_a_running_loop_the_work_is_done_in_another_thread() -> None:
-    assert run_blocking(thread_of_the_loop()) is not threading.current_thread()
+    assert run_blocking(thread_of_the_loop(), never) is not threading.current_thread()

@@ -128,7 +128,7 @@ def test_a_file_holds_the_metrics_of_the_last_config_that_wrote_it(file: Path, r
 def test_configs_that_share_a_state_directory_do_not_share_a_success(tmp_path: Path, file: Path) -> None:
     for folder, status in (("one", 0), ("two", 69)):
         mine = MetricsFile(file, tmp_path / folder / "job.yaml")
-        mine.config_loaded(tmp_path, is_rehearsal=False)
+        mine.config_loaded(tmp_path, is_whole=True)
         mine.write(status)
     assert (metrics(file)[STATUS], SUCCESS in metrics(file)) == (69, False)
 

@@ -1,0 +1,84 @@
+"""`ledger stats`, `ledger export`, `ledger prune`: look after the answers that were paid for."""
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pipeline.config import Config
+from pipeline.errors import CannotCreateError, NoInputError
+from pipeline.ledger import FILE, opened
+from pipeline.ledger.export import export as export_answers
+from pipeline.ledger.store import RunTotals, Store
+
+SECONDS_PER_DAY = 86_400
+
+
+@dataclass(frozen=True, slots=True)
+class Stats:
+    """What a ledger holds.
+
+    Attributes:
+        runs: What each run has paid for.
+        bytes: Size of the file.
+    """
+
+    runs: Sequence[RunTotals]
+    bytes: int
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the sums over all runs; the cost is None if no price is known."""
+        costs = [run.cost_usd for run in self.runs if run.cost_usd is not None]
+        return {
+            "answers": sum(run.answers for run in self.runs),
+            "runs": len(self.runs),
+            "bytes": self.bytes,
+            "cost_usd": sum(costs) if costs else None,
+        }
+
+
+def stats(config: Config) -> Stats:
+    """Return what each run has paid for.
+
+    Raises:
+        NoInputError: If there is no ledger yet.
+    """
+    with _open_store(config) as store:
+        runs = store.totals()
+    return Stats(runs, (config.state.dir / FILE).stat().st_size)
+
+
+def export(config: Config, to: Path) -> int:
+    """Export the newest answer of every key to a Parquet file, and return how many there are.
+
+    Raises:
+        NoInputError: If there is no ledger yet.
+        CannotCreateError: If the file cannot be written.
+    """
+    with _open_store(config) as store:
+        try:
+            return export_answers(store, to)
+        except OSError as error:
+            raise CannotCreateError(f"{to}: cannot be written: {error}; choose another file") from error
+
+
+def prune(config: Config, days: float) -> int:
+    """Delete answers that are older than *days*, and return how many there were.
+
+    Raises:
+        NoInputError: If there is no ledger yet.
+    """
+    with _open_store(config) as store:
+        return store.prune(time.time() - days * SECONDS_PER_DAY)
+
+
+@contextmanager
+def _open_store(config: Config) -> Iterator[Store]:
+    with opened(config.state.dir) as store:
+        if store is None:
+            raise NoInputError(
+                f"{config.state.dir / FILE}: there is no ledger yet; it comes with the first run"
+            )
+        yield store
