@@ -177,16 +177,6 @@ def test_check_finds_all_well_and_sends_nothing(say: Command, config: Path, serv
     assert (said.status, said.last, server.requests) == (0, {"status": "ok", "rows": 30}, 0)
 
 
-@pytest.mark.parametrize(
-    ("fault", "status"), [("unauthorized", 77), ("insufficient_credits", 77), ("http_500", 69)]
-)
-def test_probe_ends_as_a_run_would_that_gets_no_answer(
-    say: Command, config: Path, server: FaultServer, fault: str, status: int
-) -> None:
-    server.when(lambda _: True, fault)
-    assert say("probe", config).status == status
-
-
 def test_probe_tells_what_the_endpoint_supports(say: Command, config: Path) -> None:
     said = say("probe", config)
     assert said.status == 0
@@ -211,23 +201,6 @@ def test_explain_shows_prompt_answer_and_cost_of_one_row(say: Command, done: Pat
     assert "Choose the label." in said.err
     empty = say("explain", done, 29)
     assert (empty.status, empty.last["key"]) == (0, None)
-
-
-@pytest.mark.parametrize(("row", "complaint"), [("30", "row 30 does not exist"), ("x", "is not a row index")])
-def test_explain_of_a_row_that_is_not_there_ends_with_2(
-    say: Command, done: Path, row: str, complaint: str
-) -> None:
-    said = say("explain", done, row)
-    assert said.status == 2
-    assert complaint in said.err
-
-
-@pytest.mark.usefixtures("config")
-def test_explain_finds_a_row_by_its_id(say: Command, job: JobFiles) -> None:
-    job.table(pl.DataFrame({"id": ["007", "1"], "text": texts(2)}))
-    job.set(input={"id": "id"})
-    assert say("explain", job.config_file(), "1").last["row"] == 1
-    assert say("explain", job.config_file(), "007").last["text"] == texts(1)[0]
 
 
 def test_the_ledger_tells_exports_and_forgets(say: Command, done: Path, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from pipeline.cli import app
 from tests.faultserver.server import FaultServer
-from tests.jobs import JobFiles, run_job, texts
+from tests.jobs import JobFiles, texts
 
 Wrong = Callable[..., list[str]]
 
@@ -108,32 +108,6 @@ def test_a_missing_output_folder_is_made(job: JobFiles) -> None:
     assert job.output.exists()
 
 
-def test_new_columns_that_the_input_has_already_need_a_prefix(job: JobFiles, wrong: Wrong) -> None:
-    job.table(pl.DataFrame({"text": ["a"], "label": ["mine"], "cost_usd": [1.0]}))
-    (line,) = wrong(78)
-    assert line.startswith("output.columns.prefix: the input already has label, cost_usd; set a prefix")
-    job.set(output={"columns": {"prefix": "tag_"}})
-    assert app.main(["run", str(job.config_file()), "--quiet"]) == 0
-    assert job.labelled()["label"].to_list() == ["mine"]
-
-
-def test_columns_that_are_not_kept_are_in_nobodys_way(job: JobFiles) -> None:
-    job.table(pl.DataFrame({"text": ["a"], "label": ["mine"]}))
-    job.set(output={"columns": {"only": ["text"]}})
-    assert app.main(["check", str(job.config_file())]) == 0
-
-
-@pytest.mark.usefixtures("table")
-async def test_an_earlier_output_of_ours_may_be_labelled_again(job: JobFiles) -> None:
-    await run_job(job.config())
-    first = job.labelled()
-    job.set(input={"path": "out/labelled.parquet"}, output={"path": "out/again.parquet"})
-    result = await run_job(job.config())
-    assert result.requests == 0
-    assert job.labelled().columns == first.columns
-    assert job.labelled()["label"].equals(first["label"])
-
-
 @pytest.mark.usefixtures("table")
 def test_a_template_that_names_a_missing_column_is_told_which_there_are(job: JobFiles, wrong: Wrong) -> None:
     job.set(task={"text": "{title}: {text}"})
@@ -141,14 +115,6 @@ def test_a_template_that_names_a_missing_column_is_told_which_there_are(job: Job
     assert "title" in line
     assert "id" in line
     assert "text" in line
-
-
-def test_files_that_would_become_one_are_named(job: JobFiles, wrong: Wrong) -> None:
-    (job.folder / "days").mkdir()
-    for name in ("a.csv", "a.tsv"):
-        (job.folder / "days" / name).write_text("text\nhello\n")
-    job.set(input={"path": "days"}, output={"path": "out/days"})
-    assert wrong(78) == ["input.path: a.csv and a.tsv would both become a.parquet; rename one"]
 
 
 def test_a_file_needs_a_file_and_a_folder_a_folder(job: JobFiles, table: Path, wrong: Wrong) -> None:

@@ -25,13 +25,14 @@ def going(job: JobFiles) -> Iterator[subprocess.Popen[str]]:
     """A run that has got some of its answers and is far from its end."""
     job.table(texts(3000))
     job.set(limits={"max_concurrency": 4}, model={"price": {"input": 1, "output": 4}})
-    run = job.start("--quiet")
-    deadline = time.monotonic() + 20
-    while status(job).get("answers", 0) < 10:
-        assert time.monotonic() < deadline
-    yield run
-    run.kill()
-    run.communicate()
+    with job.start("--quiet") as run:
+        try:
+            deadline = time.monotonic() + 20
+            while status(job).get("answers", 0) < 10:
+                assert time.monotonic() < deadline
+            yield run
+        finally:
+            run.kill()
 
 
 def status(job: JobFiles) -> dict[str, Any]:
