@@ -23,10 +23,10 @@ async def endpoint_url(config: Config) -> AsyncIterator[str]:
     """
     # Imported on use: both import a web server, and the embedded model imports numpy.
     if config.model.provider == "local":
-        from pipeline.servers.embedded.server import LocalEndpoint  # noqa: PLC0415
+        from pipeline.servers.embedded.server import EmbeddedServer  # noqa: PLC0415
 
-        async with LocalEndpoint() as local:
-            yield local.base_url
+        async with EmbeddedServer() as embedded:
+            yield embedded.base_url
     elif config.model.provider == "simulate" and config.model.base_url is None:
         async with _simulator(config) as simulator:
             yield simulator.base_url

@@ -58,7 +58,7 @@ class _Anchors:
     tokens: int
 
 
-class LocalModel:
+class EmbeddedModel:
     """multilingual-e5-small with 4-bit weights, in this process.
 
     Not thread-safe. Equal questions get equal answers, alone or in a batch.

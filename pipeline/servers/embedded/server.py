@@ -51,25 +51,25 @@ class _Waiting:
     )
 
 
-class LocalEndpoint:
+class EmbeddedServer:
     """An OpenAI-compatible endpoint on loopback that answers with `multilingual-e5-small`, for free.
 
-    Use it as `async with LocalEndpoint() as endpoint:` and send requests to `endpoint.base_url`.
+    Use it as `async with EmbeddedServer() as server:` and send requests to `server.base_url`.
     The model runs in a thread of its own, on all questions that wait at that moment, at most MAX_BATCH.
 
     Args:
-        load: Returns the model to answer with; called in the model's thread. By default it is a LocalModel.
+        load: Returns the model to answer with; called in the model's thread. By default it is an EmbeddedModel.
         wall: Unix time in seconds, for the replies' `created`.
     """
 
     def __init__(
         self, load: Callable[[], Model] | None = None, *, wall: Callable[[], float] = time.time
     ) -> None:
-        self._load, self._wall = load or _load_local_model, wall
+        self._load, self._wall = load or _load_model, wall
         self._answered = 0
         self._waiting: deque[_Waiting] = deque()
         self._batching = asyncio.Lock()  # one pass of the model at a time
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="local-model")
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="embedded-model")
         self._runner = web.AppRunner(self._app(), access_log=None, shutdown_timeout=SHUTDOWN_SECONDS)
         self._model: Model
         self.base_url: str
@@ -143,11 +143,11 @@ class LocalEndpoint:
                 waiting.answer.cancel()
 
 
-def _load_local_model() -> Model:
+def _load_model() -> Model:
     try:
-        from pipeline.servers.embedded.model import LocalModel  # noqa: PLC0415 - an optional dependency
+        from pipeline.servers.embedded.model import EmbeddedModel  # noqa: PLC0415 - an optional dependency
 
-        return LocalModel()
+        return EmbeddedModel()
     except (ImportError, OSError) as error:
         raise ConfigError(
             f"model.provider: local cannot load its model ({error}); "

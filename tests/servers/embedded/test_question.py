@@ -11,7 +11,7 @@ from pipeline.servers.embedded.question import (
     Question,
     read_question,
 )
-from tests.servers.embedded.local_requests import LABELS, request_body, schema
+from tests.servers.embedded.embedded_requests import LABELS, request_body, schema
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-9, 9) | st.text(max_size=9),
