@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import Enum
 from http import HTTPStatus
 
-from pipeline.servers.response import Response, Tokens
+from pipeline.servers.simulator.response import Response, Tokens
 
 __all__ = ["End", "Request", "Response", "Wire", "parse_head", "render"]
 

@@ -5,10 +5,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from urllib.parse import unquote
 
-from pipeline.servers.chat import Ask, labels_of, read_ask
-from pipeline.servers.response import NoReply, refuse
+from pipeline.servers.simulator.chat import Ask, labels_of, read_ask
 from pipeline.servers.simulator.log import Entry
 from pipeline.servers.simulator.refusals import models
+from pipeline.servers.simulator.response import NoReply, refuse
 from pipeline.servers.simulator.service import Decision, Served, Service
 from tests.faultserver.faults import FAULTS, Call
 from tests.faultserver.http1 import End, Request, Response, Wire, render

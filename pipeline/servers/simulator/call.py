@@ -4,8 +4,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from random import Random
 
-from pipeline.servers.chat import Ask, Reply, content_of, write_reply
-from pipeline.servers.response import NoReply, Response
+from pipeline.servers.simulator.chat import Ask, Completion, content_of, write_completion
+from pipeline.servers.simulator.response import NoReply, Response
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,9 +47,9 @@ class Call:
         """Return the content that gives *label* alone, in the form that was asked for."""
         return content_of(label if isinstance(self.answer, str) else [label])
 
-    def reply(self, content: str | None, finish: str = "stop", refusal: str | None = None) -> Reply:
+    def reply(self, content: str | None, finish: str = "stop", refusal: str | None = None) -> Completion:
         """Return a completion that says *content*."""
-        return write_reply(
+        return write_completion(
             self.ask,
             content,
             finish=finish,

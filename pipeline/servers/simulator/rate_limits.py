@@ -2,7 +2,7 @@
 
 import math
 
-from pipeline.servers.response import Headers, Response, refuse
+from pipeline.servers.simulator.response import Headers, Response, refuse
 from pipeline.servers.simulator.settings import RateSettings
 
 ROUNDING = 1e-6

@@ -2,8 +2,8 @@
 
 import orjson
 
-from pipeline.servers.chat import CREATED
-from pipeline.servers.response import NoReply, Response, refuse
+from pipeline.servers.simulator.chat import CREATED
+from pipeline.servers.simulator.response import NoReply, Response, refuse
 from pipeline.servers.simulator.settings import OutageKind, SimulatorSettings
 
 OUTAGES: dict[OutageKind, Response | NoReply] = {

@@ -7,9 +7,9 @@ from typing import Self
 
 from aiohttp import web
 
-from pipeline.servers.response import NoReply, Response, refuse
 from pipeline.servers.simulator.listener import HOST, Listener
 from pipeline.servers.simulator.log import Log
+from pipeline.servers.simulator.response import NoReply, Response, refuse
 from pipeline.servers.simulator.service import Served, Service
 from pipeline.servers.simulator.settings import OutageKind, SimulatorSettings
 

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from random import Random
 from typing import NamedTuple
 
-from pipeline.servers.chat import BYTES_PER_TOKEN, KEY_BYTES, Ask, any_label, read_ask
-from pipeline.servers.response import Headers, NoReply, Response, refuse
 from pipeline.servers.simulator.call import Call
+from pipeline.servers.simulator.chat import BYTES_PER_TOKEN, KEY_BYTES, Ask, any_label, read_ask
 from pipeline.servers.simulator.faults import ACTS
 from pipeline.servers.simulator.log import Entry, Log
 from pipeline.servers.simulator.rate_limits import Rates
 from pipeline.servers.simulator.refusals import OUTAGES, models, no_model
+from pipeline.servers.simulator.response import Headers, NoReply, Response, refuse
 from pipeline.servers.simulator.settings import Fixed, OutageKind, SimulatorSettings
 
 CACHE_FROM_TOKENS, CACHE_STEP_TOKENS = 1024, 128

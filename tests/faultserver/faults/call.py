@@ -4,9 +4,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from pipeline.servers.chat import Reply
-from pipeline.servers.response import NoReply
 from pipeline.servers.simulator import call
+from pipeline.servers.simulator.chat import Completion
+from pipeline.servers.simulator.response import NoReply
 from tests.faultserver.http1 import Request, Response, Wire
 
 
@@ -24,7 +24,7 @@ class Call(call.Call):
     elsewhere: str
     prices: tuple[float, float] | None
 
-    def reply(self, content: str | None, finish: str = "stop", refusal: str | None = None) -> Reply:
+    def reply(self, content: str | None, finish: str = "stop", refusal: str | None = None) -> Completion:
         """Return a completion that says *content*."""
         reply = call.Call.reply(self, content, finish, refusal)
         if self.prices is not None:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.servers.chat import any_label, content_of, read_ask, write_reply
+from pipeline.servers.simulator.chat import any_label, content_of, read_ask, write_completion
 from tests.faultserver.client import LABELS, chat
 
 
@@ -49,7 +49,7 @@ def test_prompt_tokens_are_a_quarter_of_the_bytes_rounded_up():
 
 @given(st.lists(st.sampled_from(LABELS), max_size=3))
 def test_the_tokens_of_a_reply_make_up_its_content_and_are_counted(labels):
-    body = write_reply(read_ask(chat("x", logprobs=True)), content_of(labels)).body
+    body = write_completion(read_ask(chat("x", logprobs=True)), content_of(labels)).body
     tokens = body["choices"][0]["logprobs"]["content"]
     content = body["choices"][0]["message"]["content"]
     assert "".join(token["token"] for token in tokens) == content
@@ -60,7 +60,7 @@ def test_the_tokens_of_a_reply_make_up_its_content_and_are_counted(labels):
 
 @pytest.mark.parametrize("name", ["max_tokens", "max_completion_tokens"])
 def test_a_reply_is_cut_at_max_tokens(name):
-    reply = write_reply(read_ask(chat("x", **{name: 2})), content_of("games"))
+    reply = write_completion(read_ask(chat("x", **{name: 2})), content_of("games"))
     choice = reply.body["choices"][0]
     assert (choice["message"]["content"], choice["finish_reason"]) == ('{"label"', "length")
     assert reply.tokens.completion == reply.body["usage"]["completion_tokens"] == 2

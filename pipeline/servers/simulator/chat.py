@@ -11,7 +11,7 @@ from typing import Any
 
 import orjson
 
-from pipeline.servers.response import Response, Tokens
+from pipeline.servers.simulator.response import Response, Tokens
 
 BYTES_PER_TOKEN = 4
 """The usual estimate for English text."""
@@ -57,7 +57,7 @@ class Ask:
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
+class Completion:
     """A chat completion: its body, free to be damaged, and what it costs."""
 
     body: dict[str, Any]
@@ -77,8 +77,8 @@ def read_ask(body: bytes) -> Ask:
     found = orjson.loads(body)
     try:
         messages = [(message["role"], _text(message["content"])) for message in found["messages"]]
-        content, text = _row([said for role, said in messages if role == "user"])
-        prefix = "\n".join(said for _, said in messages if said is not content)
+        content, text = _row([content for role, content in messages if role == "user"])
+        prefix = "\n".join(other for _, other in messages if other is not content)
         form = (found.get("response_format") or {}).get("type", "text")
         schema = found["response_format"]["json_schema"]["schema"] if form == "json_schema" else None
         labels, multi = _of_schema(schema) if schema else labels_of(prefix)
@@ -93,7 +93,7 @@ def read_ask(body: bytes) -> Ask:
             format=form,
             logprobs=bool(found.get("logprobs")),
             max_tokens=found.get("max_completion_tokens") or found.get("max_tokens"),
-            prompt_tokens=-(-sum(_size(said) for _, said in messages) // BYTES_PER_TOKEN),
+            prompt_tokens=-(-sum(_size(each) for _, each in messages) // BYTES_PER_TOKEN),
         )
     except (KeyError, TypeError, AttributeError, IndexError) as error:
         raise ValueError(f"not a chat completion request: {error!r}") from error
@@ -103,13 +103,13 @@ def _text(content: str | list[dict[str, str]]) -> str:
     return content if isinstance(content, str) else "".join(part["text"] for part in content)
 
 
-def _size(said: str) -> int:
-    return len(said) if said.isascii() else len(said.encode())
+def _size(content: str) -> int:
+    return len(content) if content.isascii() else len(content.encode())
 
 
-def _row(said: Sequence[str]) -> tuple[str, str]:
+def _row(contents: Sequence[str]) -> tuple[str, str]:
     """Return the last user message that ends with a JSON string, and that string."""
-    for content in reversed(said):
+    for content in reversed(contents):
         # The standard library's reader, because it takes the lone surrogates that orjson refuses.
         try:
             text = json.loads(content.rpartition("\n")[2])
@@ -117,7 +117,7 @@ def _row(said: Sequence[str]) -> tuple[str, str]:
             continue
         if isinstance(text, str):
             return content, text
-    return said[-1], said[-1]
+    return contents[-1], contents[-1]
 
 
 def _of_schema(schema: dict[str, Any]) -> tuple[tuple[str, ...], bool]:
@@ -152,7 +152,7 @@ def content_of(labels: str | Sequence[str]) -> str:
     return orjson.dumps(answer).decode()
 
 
-def write_reply(
+def write_completion(
     ask: Ask,
     content: str | None,
     *,
@@ -160,7 +160,7 @@ def write_reply(
     refusal: str | None = None,
     cached_tokens: int = 0,
     request_id: str = "",
-) -> Reply:
+) -> Completion:
     """Return the completion that says *content*, cut at `max_tokens` as a model's would be."""
     tokens = _tokens(content or refusal or "")
     if ask.max_tokens is not None and len(tokens) > ask.max_tokens:
@@ -185,7 +185,7 @@ def write_reply(
         "created": CREATED,
         "model": ask.model,
     }
-    return Reply({**head, "choices": [choice], "usage": usage}, billed)
+    return Completion({**head, "choices": [choice], "usage": usage}, billed)
 
 
 def _tokens(content: str) -> list[str]:
