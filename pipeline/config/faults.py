@@ -38,7 +38,7 @@ class Fault(StrEnum):
     DROP = "drop", "closed without a byte"
     EMPTY_200 = "empty_200", "200 with an empty body"
     ERROR_200 = "error_200", "200 with an error in the body"
-    CUT_JSON = "cut_json", "the right body cut anywhere, its length told as if whole; billed"
+    CUT_JSON = "cut_json", "the right body cut at a random byte, with Content-Length of the cut body; billed"
     NULL_CONTENT = "null_content", "content null, finish_reason stop"
     LENGTH = "length", "half the right content, finish_reason length"
     CONTENT_FILTER = "content_filter", "content null, finish_reason content_filter"
