@@ -14,7 +14,7 @@ MOST_WINDOW_SECONDS = 86_400.0
 
 
 class RetryAfterForm(StrEnum):
-    """How a 429 says when to come back."""
+    """The form of a 429's waiting time."""
 
     SECONDS = "seconds"
     MS = "ms"

@@ -1,4 +1,4 @@
-"""The simulator as a command: what it says at its start and at its end."""
+"""Print what a running simulator offers, and its totals when it stops."""
 
 import asyncio
 import errno
@@ -33,10 +33,10 @@ def list_faults() -> int:
 
 
 def serve_until_stopped(settings: SimulatorSettings) -> int:
-    """Serve until Ctrl-C or SIGTERM; prints how to use it first, and the sums at the end.
+    """Serve until Ctrl-C or SIGTERM; print how to use it first, and the totals at the end.
 
     Raises:
-        CannotCreateError: If the port or the log cannot be had.
+        CannotCreateError: If the port cannot be bound, or the log cannot be created.
         DiskError: If the log can no longer be written.
     """
     try:
@@ -50,7 +50,7 @@ def serve_until_stopped(settings: SimulatorSettings) -> int:
 
 
 def _refusal(settings: SimulatorSettings, error: OSError) -> PipelineError:
-    """Return what to tell about a port that cannot be taken, or a log that cannot be written."""
+    """Return the error for a port that cannot be bound or a log that cannot be written."""
     if error.filename is not None:
         if error.errno in NO_ROOM:
             return DiskError(f"--log: {error.filename}: {error.strerror}; make room or log to another disk")
@@ -62,7 +62,7 @@ def _refusal(settings: SimulatorSettings, error: OSError) -> PipelineError:
 
 
 def _greeting(settings: SimulatorSettings, url: str) -> Iterator[str]:
-    """Yield what the endpoint does, and the line that points a job at it."""
+    """Yield what the endpoint does, and the command that runs a job against it."""
     yield f"{url}: an OpenAI-compatible endpoint that only pretends; any API key is taken"
     yield "  replies   name a label that the request asks for, always the same one for the same text"
     yield f"  latency   {settings.latency} (seconds)" + (
@@ -83,11 +83,11 @@ def _greeting(settings: SimulatorSettings, url: str) -> Iterator[str]:
 
 def _limits(settings: SimulatorSettings) -> str:
     rates = settings.rates
-    limits = {"requests": rates.requests_per_minute, "tokens": rates.tokens_per_minute}
-    told = [f"{limit:,g} {unit} a minute" for unit, limit in limits.items() if limit is not None]
-    if not told:
+    per_minute = {"requests": rates.requests_per_minute, "tokens": rates.tokens_per_minute}
+    limits = [f"{limit:,g} {unit} a minute" for unit, limit in per_minute.items() if limit is not None]
+    if not limits:
         return "none"
-    return f"{', '.join(told)}, enforced every {rates.window_seconds:g} s; a 429 tells {WAITS[rates.retry_after]}"
+    return f"{', '.join(limits)}, enforced every {rates.window_seconds:g} s; a 429 tells {WAITS[rates.retry_after]}"
 
 
 def _how_we_were_called() -> str:
@@ -98,7 +98,7 @@ def _how_we_were_called() -> str:
 
 
 def _closing(settings: SimulatorSettings, sums: Sums) -> Iterator[str]:
-    """Yield the sums, for people."""
+    """Yield the totals, for people."""
     if not sums.requests:
         yield "nobody asked anything"
         return

@@ -26,7 +26,7 @@ def json_schema() -> dict[str, Any]:
 
 
 def _or_filled_in(value: dict[str, Any]) -> dict[str, Any]:
-    """Let a property's schema also accept `${NAME}`; sections, lists and free texts are left as they are."""
+    """Extend a property's schema to accept `${NAME}`; sections, lists and free text stay unchanged."""
     if "$ref" in value or ("enum" not in value and value.get("type") in {"string", "object", "array"}):
         return value
     about: dict[str, Any] = {key: value[key] for key in ("title", "description", "default") if key in value}

@@ -47,7 +47,7 @@ ELSEWHERE = {
 }  # fmt: skip
 
 
-def test_every_fault_of_the_simulator_is_tried_on_a_whole_run() -> None:
+def test_every_fault_is_tried_on_a_whole_run() -> None:
     here = chain(READ, UNTOLD, INVALID, FINAL, GARBLED, TOO_MUCH)
     assert sorted(chain(here, *ELSEWHERE.values())) == sorted(FAULTS)
     for module, names in ELSEWHERE.items():

@@ -1,4 +1,4 @@
-"""The acts of the faults: what each sends in place of the right answer."""
+"""What each fault sends in place of the right answer."""
 
 from collections.abc import Callable, Mapping
 from email.utils import formatdate
@@ -27,7 +27,7 @@ NO_CREDITS = {
 """Oxen's envelope."""
 
 HIDDEN_ERROR = {"error": {"message": "Provider returned error", "code": 502}}
-"""As OpenRouter passes on a failure behind it."""
+"""As OpenRouter passes on a failure of a provider behind it."""
 
 
 def sent(status: int, body: bytes = b"", headers: Headers = ()) -> Act:
@@ -48,12 +48,12 @@ def limited(*headers: tuple[str, str]) -> Act:
 
 
 def saying(content: Callable[[Call], str | None], finish: str = "stop") -> Act:
-    """Return an act that sends a completion with other *content*; it is on the bill."""
+    """Return an act that sends a completion with other *content*; it is billed."""
     return lambda call: call.reply(content(call), finish).response()
 
 
 def _limited_until(call: Call) -> Response | NoReply:
-    # formatdate cuts the fraction; one second more keeps the date from standing too early.
+    # formatdate cuts the fraction; one second more keeps the date from being too early.
     date = formatdate(time() + RETRY_SECONDS + 1, usegmt=True)
     return limited(("Retry-After", date))(call)
 
@@ -74,7 +74,7 @@ def _cut(call: Call) -> Response:
 
 
 def _two(call: Call) -> str:
-    """One string naming two labels where one is due; the same label twice where a list is."""
+    """Return two labels in one string if one is due, or one label twice if a list is."""
     if isinstance(call.answer, str):
         return content_of(f"{call.label}, {call.wrong_label}")
     return content_of([call.label, call.label])

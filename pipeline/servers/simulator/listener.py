@@ -33,15 +33,15 @@ class Listener:
         """
         # A socket that shares its port would not notice another one that shares it too.
         _bound(self.port, socket.SO_REUSEADDR).close()
-        # Bound and never listening: it keeps the port ours while nobody answers there.
+        # Bound but not listening: it reserves the port while connections are refused.
         self._holder = _bound(self.port, socket.SO_REUSEPORT)
         self.port = self._holder.getsockname()[1]
         await self.accept()
 
     def accept(self) -> asyncio.Task[asyncio.Server]:
-        """Accept connections, again or still; from the return on none is refused."""
+        """Start accepting connections if they are refused; none is refused once this returns."""
         if self._opening is None:
-            # Connections inherit both: those that linger after our end must not keep the port from our successor.
+            # Connections inherit both options: one that lingers must not block the port for the next server.
             sock = _bound(self.port, socket.SO_REUSEPORT, socket.SO_REUSEADDR)
             sock.listen(BACKLOG)
             loop = asyncio.get_running_loop()

@@ -1,4 +1,4 @@
-"""What the simulator was asked, what it sent, and what a provider would have put on the bill."""
+"""What the simulator was asked, what it sent, and what a provider would have billed."""
 
 import json
 from collections import Counter
@@ -11,16 +11,16 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One request that was answered, or that will never be.
+    """One request that was answered, or that never will be.
 
     Attributes:
-        at: Unix time in seconds when it had arrived whole.
+        at: Unix time in seconds at which it had arrived in full.
         key: Hex of the 128-bit blake2b of the user message; empty where there was none.
         text: The row's text; empty where there was none.
-        again: The same text was asked before with another message: the stricter, second ask.
+        again: Whether the same text was asked before in another message: the stricter, second ask.
         status: HTTP status sent; 0 where none was.
-        fault: Name of the fault in FAULTS, what else kept a right answer back, or None.
-        billed: A whole answer was made, even if the bytes on the wire were broken afterwards.
+        fault: Name of the `config.faults.Fault`, another reason why no right answer was sent, or None.
+        billed: Whether a whole answer was made, even if its bytes were broken afterwards.
         prompt_tokens: Billed tokens of the input; 0 where nothing was billed.
         completion_tokens: Billed tokens of the output.
         latency_seconds: From the request's last byte to the reply's first.
@@ -39,7 +39,7 @@ class Entry:
 
 
 def repeats(entries: Iterable[Entry]) -> dict[str, int]:
-    """Return the keys that were billed more than once, with how often: what somebody paid twice for."""
+    """Return each key that was billed more than once, and how often."""
     hits = Counter(entry.key for entry in entries if entry.billed)
     return {key: times for key, times in hits.items() if times > 1}
 
@@ -93,7 +93,7 @@ class RepeatCounter:
 
 
 class Log:
-    """Takes entries: counts all, and writes them to a file where that is wanted.
+    """Counts entries and, if there is a path, appends them to a file.
 
     Attributes:
         requests: How many there were.
@@ -101,8 +101,8 @@ class Log:
         billed: How many of them were billed.
         prompt_tokens: Sum over the billed ones.
         completion_tokens: Sum over the billed ones.
-        reasons: How often what kept a right answer back, by `Entry.fault`.
-        on_failure: Told once when the file can no longer be written; without it the error is raised.
+        reasons: How many requests got no right answer for each reason, by `Entry.fault`.
+        on_failure: Called once when the file can no longer be written; if None, the error is raised.
     """
 
     def __init__(self, path: Path | None = None, *, count_repeats: bool = True) -> None:
@@ -121,7 +121,7 @@ class Log:
         return self._counter.repeats if self._counter else None
 
     def is_again(self, text: str, content: str) -> bool:
-        """Say whether *text* came not long before in another user message; False where no one looks."""
+        """Return whether *text* was asked recently in another user message; False if this is not tracked."""
         if not self._marks_second_asks:
             return False
         wording = hash(content)

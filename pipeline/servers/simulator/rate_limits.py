@@ -6,10 +6,10 @@ from pipeline.servers.simulator.response import Headers, Response, refuse
 from pipeline.servers.simulator.settings import RateSettings
 
 ROUNDING = 1e-6
-"""What is missing after a refill of exactly the time told may be this little, in requests or tokens."""
+"""Tolerance, in requests or tokens, for rounding after a wait of exactly the announced time."""
 
 
-def go_duration(seconds: float) -> str:
+def format_go_duration(seconds: float) -> str:
     """Return *seconds* as Go writes durations: `12ms`, `1s`, `6m0s`, `1h0m0.5s`."""
     millis = math.ceil(seconds * 1000 - ROUNDING)
     if millis < 1000:  # noqa: PLR2004
@@ -25,8 +25,8 @@ def go_duration(seconds: float) -> str:
 class Bucket:
     """An allowance that fills at a steady rate up to one window's worth.
 
-    Whoever asks for more than it can ever hold is let through when it is full and leaves it in debt, so
-    that the rate holds on the whole.
+    An amount above the capacity is admitted when the bucket is full and leaves it in debt, so that the rate
+    holds on average.
     """
 
     def __init__(self, per_minute: float, window_seconds: float, now: float) -> None:
@@ -42,12 +42,12 @@ class Bucket:
         self._at = now
 
     def wait(self, amount: float) -> float:
-        """Return the seconds until *amount* will pass; 0 for now."""
+        """Return the seconds until *amount* passes; 0 if *amount* passes now."""
         missing = min(amount, self._size) - self._level
         return missing / self._rate if missing > ROUNDING else 0.0
 
     def take(self, amount: float) -> None:
-        """Use *amount* up."""
+        """Use *amount*."""
         self._level -= amount
 
     def headers(self, unit: str) -> Headers:
@@ -56,12 +56,12 @@ class Bucket:
         return (
             (f"x-ratelimit-limit-{unit}", f"{self.per_minute:.0f}"),
             (f"x-ratelimit-remaining-{unit}", f"{max(0, math.floor(self._level + ROUNDING))}"),
-            (f"x-ratelimit-reset-{unit}", go_duration(reset)),
+            (f"x-ratelimit-reset-{unit}", format_go_duration(reset)),
         )
 
 
 class Rates:
-    """Both allowances of one server."""
+    """The request and token limits of one server."""
 
     def __init__(self, settings: RateSettings, now: float) -> None:
         self._settings = settings
@@ -73,7 +73,7 @@ class Rates:
         }
 
     def refusal(self, tokens: int, now: float) -> Response | None:
-        """Take one request of *tokens* in; return None, or the 429 for it. A refused one uses nothing up."""
+        """Admit a request of *tokens*, or return the 429 for it; a refused request uses nothing."""
         if not self._buckets:
             return None
         amounts = {"requests": 1, "tokens": tokens}
@@ -91,14 +91,14 @@ class Rates:
         return None
 
     def headers(self) -> Headers:
-        """Return the headers that tell of the allowances; none where they are off."""
+        """Return the rate-limit headers; none if they are off."""
         if not self._settings.headers:
             return ()
         return tuple(header for unit, bucket in self._buckets.items() for header in bucket.headers(unit))
 
     def _limited(self, unit: str, wait: float) -> Response:
         limit = f"{unit} per min: Limit {self._buckets[unit].per_minute:.0f}"
-        message = f"Rate limit reached on {limit}. Please try again in {go_duration(wait)}."
+        message = f"Rate limit reached on {limit}. Please try again in {format_go_duration(wait)}."
         headers = self.headers() + self._retry_after(wait)
         return refuse(429, message, kind=unit, code="rate_limit_exceeded", headers=headers)
 

@@ -7,12 +7,12 @@ from pipeline.servers.simulator.response import NoReply, Response, refuse
 from pipeline.servers.simulator.settings import OutageKind, SimulatorSettings
 
 OUTAGES: dict[OutageKind, Response | NoReply] = {
-    # Connections that were open before the port closed are gone too; this answers who slips in between.
+    # Open connections are closed, too; this answers a request that arrives in between.
     "refuse": NoReply(hangs=False, delay=0),
     "503": refuse(503, "Service unavailable", kind="server_error"),
     "hang": NoReply(hangs=True, delay=0),
 }
-"""What a request gets that arrives in an outage."""
+"""What a request in an outage gets."""
 
 
 def no_model(name: str, settings: SimulatorSettings) -> Response | None:

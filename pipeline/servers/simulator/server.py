@@ -128,7 +128,7 @@ class Simulator:
         try:
             await asyncio.sleep(served.delay)
         except asyncio.CancelledError:
-            # The connection is lost. Unless we are away ourselves, the answer will be made and billed all the same.
+            # The client is gone. Unless an outage refuses connections, the answer is still made and billed.
             if self._service.outage != "refuse":
                 loop.call_at(due, self._service.note, served)
             raise
@@ -176,7 +176,7 @@ def _refusal(request: web.Request, error: web.HTTPException) -> tuple[Response, 
 
 
 def _is_our_error(record: logging.LogRecord) -> bool:
-    """Return whether *record* is about more than a request that is no HTTP, whose 400 says enough."""
+    """Return whether *record* is more than a malformed request, which its 400 reports."""
     error = record.exc_info[1] if record.exc_info else None
     return getattr(error, "code", None) != 400  # noqa: PLR2004
 

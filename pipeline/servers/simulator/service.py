@@ -19,7 +19,7 @@ CACHE_FROM_TOKENS, CACHE_STEP_TOKENS = 1024, 128
 """OpenAI caches prompts from so many tokens on, in such steps."""
 
 CACHED_PREFIXES = 4096
-"""What a provider's cache holds, too, is not kept for long."""
+"""Prefixes that are cached; the oldest is dropped."""
 
 COUNTERS = 1 << 22
 """Counts of how often a key was asked, one byte each: keys that share one are rare and do no harm, and memory
@@ -85,7 +85,7 @@ class Service:
         return self._serve(lambda: self._away() or Decision(models(name, self.settings)))
 
     def refuse(self, response: Response, reason: str) -> Served:
-        """Answer a request that cannot be about anything with *response*."""
+        """Answer with *response* a request that no route accepts."""
         return self._serve(lambda: self._away() or Decision(response, reason))
 
     def note(self, served: Served) -> Entry:
@@ -108,7 +108,7 @@ class Service:
         return entry
 
     def end(self) -> None:
-        """Count a request out."""
+        """Record that a request has ended."""
         self.in_flight -= 1
 
     def _serve(self, decide: Callable[[], Decision]) -> Served:
@@ -189,7 +189,7 @@ class Service:
         return 0
 
     def _outgoing(self, sent: Response | NoReply) -> Response | NoReply:
-        """Add the headers that tell the request's name and what is left of the limits."""
+        """Add the request id and the rate-limit headers."""
         if isinstance(sent, NoReply):
             return sent
         headers: Headers = (("x-request-id", f"req_{self._number:08x}"),)

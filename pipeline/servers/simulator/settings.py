@@ -80,7 +80,7 @@ class SimulatorSettings:
         seed: Faults and latencies follow from it, the request's key and how often it was asked; so they
             are the same whatever the order of arrival.
         port: On 127.0.0.1; 0 takes a free one.
-        latency: Of every answer except refusals of rate and key, which come at once.
+        latency: Of every answer but refusals, which are sent at once.
         rates: Limits per minute.
         faults: Name to the share of requests that get it, 0..1.
         capacity: Requests in flight from which latency grows in proportion; None for no such point.

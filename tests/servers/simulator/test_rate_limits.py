@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.servers.simulator.rate_limits import Rates, go_duration
+from pipeline.servers.simulator.rate_limits import Rates, format_go_duration
 from pipeline.servers.simulator.service import Service
 from pipeline.servers.simulator.settings import RateSettings, SimulatorSettings
 from tests.faultserver.client import Got, chat
@@ -135,7 +135,7 @@ def test_the_wait_can_be_told_in_one_form(form, names):
     [(0, "0ms"), (-1, "0ms"), (0.012, "12ms"), (1, "1s"), (1.5, "1.5s"), (360, "6m0s"), (3600.5, "1h0m0.5s")],
 )
 def test_durations_are_written_as_go_writes_them(seconds, text):
-    assert go_duration(seconds) == text
+    assert format_go_duration(seconds) == text
 
 
 @given(
