@@ -147,6 +147,7 @@ def simulate(  # noqa: PLR0913, PLR0917 - as many as the command has options
     """Serve an OpenAI-compatible endpoint on 127.0.0.1 that only pretends, with chosen latency, limits and faults, until Ctrl-C or SIGTERM. Rehearses jobs for free."""
     # What only the running command needs is imported here: --help must not wait for it.
     from pipeline.cli import simulate_output  # noqa: PLC0415
+    from pipeline.config.latency import parse_latency  # noqa: PLC0415
     from pipeline.servers.simulator import settings as chosen  # noqa: PLC0415
 
     if list_faults:
@@ -155,7 +156,7 @@ def simulate(  # noqa: PLR0913, PLR0917 - as many as the command has options
         settings = chosen.SimulatorSettings(
             seed=seed,
             port=port,
-            latency=chosen.parse_latency(latency),
+            latency=parse_latency(latency),
             rates=chosen.RateSettings(
                 requests_per_minute=requests_per_minute,
                 tokens_per_minute=tokens_per_minute,

@@ -1,7 +1,13 @@
-"""What a simulated endpoint can do wrong."""
+"""What a simulated endpoint can do wrong, and to what share of the requests."""
 
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
 from enum import StrEnum
 from typing import Self
+
+_ROUNDING = 1e-9
+"""Tolerance for shares whose sum exceeds 1 only because they are binary fractions."""
 
 
 class Fault(StrEnum):
@@ -46,3 +52,28 @@ class Fault(StrEnum):
     PROSE = "prose", "a sentence that names the right label"
     TWO_LABELS = "two_labels", "two labels where one is due; one label twice in a list"
     UNKNOWN_LABEL = "unknown_label", "a label outside the set"
+
+
+@dataclass(frozen=True, slots=True)
+class ShareProblems:
+    """What is wrong with the shares of faults.
+
+    Attributes:
+        unknown: Names of no fault, each with the most similar name of one, or None.
+        outside: Names whose share is not within 0 and 1.
+        excess: The sum of the shares if it is more than 1, or None.
+    """
+
+    unknown: Mapping[str, str | None]
+    outside: tuple[str, ...]
+    excess: float | None
+
+
+def share_problems(shares: Mapping[str, float], known: Collection[str] = tuple(Fault)) -> ShareProblems:
+    """Return what is wrong with *shares*, by name of a fault; the caller words it."""
+    unknown = {
+        name: next(iter(get_close_matches(name, known, 1)), None) for name in shares if name not in known
+    }
+    outside = tuple(name for name, share in shares.items() if not 0 <= share <= 1)
+    total = sum(shares.values())
+    return ShareProblems(unknown, outside, total if total > 1 + _ROUNDING else None)

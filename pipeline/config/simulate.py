@@ -1,19 +1,17 @@
 """The section `simulate`: how the endpoint of a rehearsal (provider `simulate`) behaves."""
 
 from collections.abc import Iterator
-from difflib import get_close_matches
 from typing import Annotated, TypeAlias
 
 from pydantic import BeforeValidator, Field, WithJsonSchema, field_validator
 
 from pipeline.config.base import Settings
-from pipeline.config.faults import Fault
+from pipeline.config.faults import Fault, share_problems
 from pipeline.config.latency import USUAL, AnyLatency, Fixed, parse_latency
 from pipeline.config.values import Share, Within, all_wrong, number, wrong
 from pipeline.errors import UsageError
 
 _FAULT_NAMES = tuple(fault.value for fault in Fault)
-_ROUNDING = 1e-9  # of a sum of shares
 
 
 def _latency(value: object) -> AnyLatency:
@@ -35,14 +33,12 @@ _LatencyOf: TypeAlias = Annotated[
 
 
 def _fault_problems(faults: dict[str, float]) -> Iterator[tuple[Within, str]]:
-    for name in faults:
-        if name not in _FAULT_NAMES:
-            near = get_close_matches(name, _FAULT_NAMES, 1)
-            hint = f"did you mean {near[0]}?" if near else "`simulate --list-faults` lists them"
-            yield (name,), f"is given to a fault that does not exist; {hint}"
-    total = sum(faults.values())
-    if total > 1 + _ROUNDING:
-        yield (), f"has shares that add up to {total:g}; lower them to 1 or less"
+    found = share_problems(faults)
+    for name, similar in found.unknown.items():
+        hint = f"did you mean {similar}?" if similar else "`simulate --list-faults` lists them"
+        yield (name,), f"is given to a fault that does not exist; {hint}"
+    if found.excess is not None:
+        yield (), f"has shares that add up to {found.excess:g}; lower them to 1 or less"
 
 
 class SimulateSettings(Settings):

@@ -19,9 +19,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.config import Config
+from pipeline.config.latency import Uniform
 from pipeline.errors import PipelineError
 from pipeline.ledger import FILE, open_store
-from pipeline.servers.simulator.settings import Uniform
 from tests.faultserver.server import FaultServer
 from tests.faultserver.settings import FaultServerSettings
 from tests.jobs import JobFiles, asked, right_label, run_job, some_rows

@@ -6,7 +6,8 @@ from contextlib import AsyncExitStack
 
 import pytest
 
-from pipeline.servers.simulator.settings import Fixed, Lognormal, Outage
+from pipeline.config.latency import Fixed, Lognormal
+from pipeline.servers.simulator.settings import Outage
 from tests.faultserver.client import ask, chat, line, post, request
 from tests.faultserver.server import FaultServer
 from tests.faultserver.settings import FaultServerSettings

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.config.latency import Fixed
 from pipeline.errors import DiskError
 from pipeline.ledger import Ledger, open_store, spill
 from pipeline.ledger.store import Store
-from pipeline.servers.simulator.settings import Fixed
 from tests.answers import answer, answers, key
 from tests.faultserver.server import FaultServer
 from tests.faultserver.settings import FaultServerSettings

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import NamedTuple
 
+from pipeline.config.latency import Fixed
 from pipeline.servers.simulator.call import Call
 from pipeline.servers.simulator.chat import BYTES_PER_TOKEN, KEY_BYTES, Ask, any_label, read_ask
 from pipeline.servers.simulator.faults import ACTS
@@ -13,7 +14,7 @@ from pipeline.servers.simulator.log import Entry, Log
 from pipeline.servers.simulator.rate_limits import Rates
 from pipeline.servers.simulator.refusals import OUTAGES, models, no_model
 from pipeline.servers.simulator.response import Headers, NoReply, Response, refuse
-from pipeline.servers.simulator.settings import Fixed, OutageKind, SimulatorSettings
+from pipeline.servers.simulator.settings import OutageKind, SimulatorSettings
 
 CACHE_FROM_TOKENS, CACHE_STEP_TOKENS = 1024, 128
 """OpenAI caches prompts from so many tokens on, in such steps."""
@@ -154,8 +155,8 @@ class Service:
         if not self.settings.faults:
             return None
         at = self._dice.random()
-        for name, rate in self.settings.faults.items():
-            at -= rate
+        for name, share in self.settings.faults.items():
+            at -= share
             if at < 0:
                 return name
         return None

@@ -3,39 +3,18 @@
 import math
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from pathlib import Path
 from types import MappingProxyType
 from typing import ClassVar, Literal, cast, get_args
 
-from pipeline.config.faults import Fault
-from pipeline.config.latency import Fixed, Latency, Lognormal, Uniform, parse_latency
+from pipeline.config.faults import Fault, share_problems
+from pipeline.config.latency import Fixed, Latency
 from pipeline.errors import UsageError
-
-__all__ = [
-    "Fixed",
-    "Latency",
-    "Lognormal",
-    "Outage",
-    "OutageKind",
-    "RateSettings",
-    "RetryAfter",
-    "SimulatorSettings",
-    "Uniform",
-    "check_faults",
-    "parse_faults",
-    "parse_latency",
-    "parse_outage",
-    "parse_prices",
-]
 
 RetryAfter = Literal["seconds", "ms", "both", "none"]
 OutageKind = Literal["refuse", "503", "hang"]
 
 PER_MILLION = 1_000_000
-
-ROUNDING = 1e-9
-"""Room for rates that add up to one, but not quite in binary."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,47 +85,44 @@ class SimulatorSettings:
     log_path: Path | None = None
 
     def __post_init__(self) -> None:
-        check_faults(self.faults, self.known_faults)
+        _check_faults(self.faults, self.known_faults)
 
 
-def check_faults(faults: Mapping[str, float], known: Collection[str]) -> None:
-    """Check names, which must be among the *known*, and rates.
+def _check_faults(faults: Mapping[str, float], known: Collection[str]) -> None:
+    """Check names, which must be among the *known*, and shares.
 
     Raises:
-        UsageError: A fault does not exist, or a rate or their sum is not within 0 and 1; all at once.
+        UsageError: A fault does not exist, or a share or their sum is not within 0 and 1; all at once.
     """
-    problems = [_no_such_fault(name, known) for name in faults if name not in known]
-    problems += [
-        f"fault {name}: its rate is {rate}; give a number from 0 to 1"
-        for name, rate in faults.items()
-        if not 0 <= rate <= 1
+    found = share_problems(faults, known)
+    problems = [
+        f"fault {name}: there is none of that name; "
+        + (f"use {similar}" if similar else "`simulate --list-faults` lists them")
+        for name, similar in found.unknown.items()
     ]
-    if not problems and sum(faults.values()) > 1 + ROUNDING:
-        problems.append(f"faults: their rates add up to {sum(faults.values()):g}; lower them to 1 or less")
+    problems += [
+        f"fault {name}: its share is {faults[name]}; give a number from 0 to 1" for name in found.outside
+    ]
+    if not problems and found.excess is not None:
+        problems.append(f"faults: their shares add up to {found.excess:g}; lower them to 1 or less")
     if problems:
         raise UsageError(*problems)
 
 
-def _no_such_fault(name: str, known: Collection[str]) -> str:
-    near = get_close_matches(name, known, 1)
-    hint = f"use {near[0]}" if near else "`simulate --list-faults` lists them"
-    return f"fault {name}: there is none of that name; {hint}"
-
-
 def parse_faults(items: Iterable[str]) -> dict[str, float]:
-    """Read faults from `name=rate` words, as a command line gives them.
+    """Read faults from `name=share` words, as a command line gives them.
 
     Raises:
         UsageError: A word is not of that form.
     """
     faults = {}
     for item in items:
-        name, _, rate = item.partition("=")
+        name, _, share = item.partition("=")
         try:
-            faults[name] = float(rate)
+            faults[name] = float(share)
         except ValueError:
             raise UsageError(
-                f"fault {item!r}: no rate; write it as name=rate, for instance http_500=0.1"
+                f"fault {item!r}: no share; write it as name=share, for instance http_500=0.1"
             ) from None
     return faults
 

@@ -11,9 +11,10 @@ from urllib.parse import urlsplit
 import aiohttp
 import pytest
 
+from pipeline.config.latency import Fixed, Lognormal
 from pipeline.servers.simulator import server as server_module
 from pipeline.servers.simulator.server import Simulator
-from pipeline.servers.simulator.settings import Fixed, Lognormal, Outage, SimulatorSettings
+from pipeline.servers.simulator.settings import Outage, SimulatorSettings
 from tests.faultserver.client import LABELS, Got, ask, chat, get, line, post, request
 
 CHAT = "/v1/chat/completions"

@@ -36,7 +36,7 @@ def test_a_seed_draws_the_same_faults_in_every_version():
     assert drawn == [None, None, "http_500", None, "http_500", None, None, "prose", "prose", "prose"]
 
 
-def test_the_rates_of_faults_are_kept():
+def test_the_shares_of_faults_are_kept():
     names = [name for (name,) in faults_of(0, range(2000)).values()]
     assert 520 < names.count("http_500") < 680
     assert 320 < names.count("prose") < 480

@@ -6,15 +6,12 @@ from statistics import median
 
 import pytest
 
+from pipeline.config.latency import Fixed, Lognormal, Uniform, parse_latency
 from pipeline.errors import UsageError
 from pipeline.servers.simulator.settings import (
-    Fixed,
-    Lognormal,
     Outage,
     SimulatorSettings,
-    Uniform,
     parse_faults,
-    parse_latency,
     parse_outage,
     parse_prices,
 )
@@ -70,8 +67,8 @@ def test_faults_are_read_from_words():
 
 
 @pytest.mark.parametrize("text", ["http_500", "http_500=", "http_500=often"])
-def test_a_fault_without_a_rate_is_refused(text):
-    with pytest.raises(UsageError, match="write it as name=rate"):
+def test_a_fault_without_a_share_is_refused(text):
+    with pytest.raises(UsageError, match="write it as name=share"):
         parse_faults([text])
 
 
@@ -80,8 +77,8 @@ def test_all_wrong_faults_are_named_at_once_with_the_nearest_there_is():
         SimulatorSettings(faults={"http_5000": 0.1, "drop": 2, "hang": math.nan})
     assert [problem.split(";")[0] for problem in caught.value.problems] == [
         "fault http_5000: there is none of that name",
-        "fault drop: its rate is 2",
-        "fault hang: its rate is nan",
+        "fault drop: its share is 2",
+        "fault hang: its share is nan",
     ]
     assert "use http_500" in caught.value.problems[0]
 
@@ -91,7 +88,7 @@ def test_what_only_the_tests_own_server_does_wrong_is_no_fault_of_the_simulator(
         SimulatorSettings(faults={"gzip_bomb": 0.1})
 
 
-def test_rates_may_add_up_to_one_and_no_further():
+def test_shares_may_add_up_to_one_and_no_further():
     SimulatorSettings(faults=dict.fromkeys(["http_500", "drop", "hang"], 1 / 3))
     with pytest.raises(UsageError, match=r"add up to 1\.2"):
         SimulatorSettings(faults={"http_500": 0.6, "drop": 0.6})
