@@ -3,7 +3,7 @@
 import asyncio
 import json
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
@@ -131,6 +131,13 @@ async def get(server: FaultServer, path: str, headers: str = "") -> Got:
     """Get *path* over a connection of its own."""
     async with line(server) as connection:
         return await connection.send(request(b"", path=path, method="GET", headers=headers))
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    """Wait until *holds* does; the bound only ends a test that would hang."""
+    async with asyncio.timeout(30):
+        while not holds():  # noqa: ASYNC110 - a server's counters have no event to wait for
+            await asyncio.sleep(0.005)
 
 
 async def spoiled(name: str, *, multi: bool = False) -> Got:

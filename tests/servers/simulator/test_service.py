@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.config.latency import Uniform
+from pipeline.config.latency import Fixed, Uniform
 from pipeline.servers.simulator import log, service
 from pipeline.servers.simulator.service import Service
 from pipeline.servers.simulator.settings import SimulatorSettings
@@ -49,6 +49,13 @@ def test_the_same_seed_texts_and_asks_take_as_long_in_any_order():
 
     assert delays(range(40)) == delays(range(39, -1, -1))
     assert len(set(delays(range(40)).values())) == 40
+
+
+def test_latency_grows_in_proportion_to_what_is_in_flight_beyond_the_capacity():
+    simulated = Service(SimulatorSettings(latency=Fixed(0.5), capacity=2))
+    assert [simulated.chat(chat(f"row {n}")).delay for n in range(4)] == [0.5, 0.5, 0.75, 1.0]
+    simulated.capacity = None
+    assert simulated.chat(chat("another row")).delay == 0.5
 
 
 def test_a_prefix_counts_as_cached_from_its_second_use_on_until_many_others_have_come(
