@@ -178,7 +178,8 @@ async def test_a_rate_that_the_server_enforces_is_kept(serve) -> None:
 
 
 async def test_a_hidden_rate_costs_no_row(serve) -> None:
-    _, job = serve(rates=RateSettings(requests_per_minute=6000, headers=False, retry_after="none"))
+    rates = RateSettings(requests_per_minute=6000, retry_after="none")
+    _, job = serve(rates=rates, rate_headers=False)
     job.table(texts(150))
     result = await run_job(job.config())
     assert result.failed == 0

@@ -43,7 +43,7 @@ CASES = {
     "refusals": Case(
         "refuses beyond 6,000 a minute, tells no rate",
         100,
-        {"rates": RateSettings(requests_per_minute=6000, headers=False, retry_after="none")},
+        {"rates": RateSettings(requests_per_minute=6000, retry_after="none"), "rate_headers": False},
     ),
     "doubling": Case(
         "takes longer beyond 32 in flight, half-way beyond 64",

@@ -26,9 +26,9 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from pipeline.servers.simulator.log import read_log
 from tests.benchmarks.apart import endpoint
 from tests.benchmarks.killed import MISSING, SERVER_LOG, build_once, label_of, renew, write_config
+from tests.faultserver.log import read_log
 from tests.faultserver.server import FaultServer
 from tests.faultserver.settings import FaultServerSettings
 

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import polars as pl
 
-from pipeline.servers.simulator.log import Entry, read_log
+from pipeline.servers.simulator.log import Entry
 from tests.benchmarks.apart import endpoint
+from tests.faultserver.log import read_log
 from tests.faultserver.server import FaultServer
 from tests.faultserver.settings import FaultServerSettings
 

@@ -30,7 +30,7 @@ class Exchange(Protocol):
         """Seconds to wait first."""
 
     def begin(self) -> None:
-        """The first byte is due; called even if the dispatcher has gone, because the answer was made."""
+        """The first byte is due; called even if the client has gone, because the answer was made."""
 
     def end(self) -> None:
         """Nothing more will be sent."""

@@ -4,6 +4,7 @@ It knows what each row should get, and logs what was asked, sent and billed.
 """
 
 import asyncio
+import socket
 import ssl
 import threading
 import time
@@ -15,12 +16,13 @@ from typing import Self
 import uvloop
 
 from pipeline.errors import UsageError
-from pipeline.servers.simulator.listener import HOST, Listener
-from pipeline.servers.simulator.log import Entry, Log, repeats
+from pipeline.servers.simulator.listener import BACKLOG, HOST, Listener
+from pipeline.servers.simulator.log import Entry, Log
 from pipeline.servers.simulator.settings import OutageKind
 from tests.faultserver.connection import Connection
 from tests.faultserver.faults import FAULTS
 from tests.faultserver.http1 import Request
+from tests.faultserver.log import repeats
 from tests.faultserver.service import CHAT, ELSEWHERE, Behaviour, FaultService, LabelFor
 from tests.faultserver.settings import FaultServerSettings
 
@@ -57,7 +59,7 @@ class FaultServer:
         self._service = FaultService(self.settings, label_for, clock)
         self._scheme = "https" if tls else "http"
         self._connections: set[Connection] = set()
-        self._listener = Listener(self.settings.port, self._connection, tls)
+        self._listener = _TlsListener(self.settings.port, self._connection, tls)
         self._timers: list[asyncio.TimerHandle] = []
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
@@ -215,6 +217,20 @@ class FaultServer:
     def _end_outage(self) -> None:
         self._service.outage = None
         self._listener.accept()
+
+
+class _TlsListener(Listener):
+    """A listener that speaks TLS if it has a context."""
+
+    def __init__(
+        self, port: int, protocol: Callable[[], asyncio.Protocol], tls: ssl.SSLContext | None
+    ) -> None:
+        super().__init__(port, protocol)
+        self._tls = tls
+
+    async def _serve(self, sock: socket.socket) -> asyncio.Server:
+        loop = asyncio.get_running_loop()
+        return await loop.create_server(self._protocol, sock=sock, ssl=self._tls, backlog=BACKLOG)
 
 
 def _known(behaviour: Behaviour) -> Behaviour:

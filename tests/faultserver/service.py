@@ -171,4 +171,7 @@ class FaultService(Service):
         if isinstance(sent, NoReply):
             return Wire(b"", end=End.SILENCE if sent.hangs else End.FIN, delay=sent.delay)
         response = super()._outgoing(sent)
+        if not self.settings.rate_headers:
+            told = [header for header in response.headers if not header[0].startswith("x-ratelimit-")]
+            response = replace(response, headers=tuple(told))
         return Wire(render(response), status=sent.status, billed=sent.billed, delay=sent.delay)

@@ -19,6 +19,7 @@ class FaultServerSettings(SimulatorSettings):
         json_schema: Support of that response format.
         json_object: Support of that response format.
         logprobs: Support of them.
+        rate_headers: Whether x-ratelimit-* headers report the limits.
         model_objects: Whether GET /models is there.
         api_key: The only one taken; None takes all, and none.
         tell_cost: Whether usage tells the cost at the prices.
@@ -31,6 +32,7 @@ class FaultServerSettings(SimulatorSettings):
     json_schema: Support = "yes"
     json_object: Support = "yes"
     logprobs: Support = "yes"
+    rate_headers: bool = True
     model_objects: bool = True
     api_key: str | None = field(default=None, repr=False)
     tell_cost: bool = False

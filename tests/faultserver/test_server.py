@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import UsageError
-from pipeline.servers.simulator.log import Entry, read_log
+from pipeline.servers.simulator.log import Entry
 from tests.faultserver.client import LABELS, ask, chat, line, request
 from tests.faultserver.http1 import Response
+from tests.faultserver.log import read_log
 from tests.faultserver.server import FaultServer
 from tests.faultserver.settings import FaultServerSettings
 

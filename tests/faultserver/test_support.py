@@ -2,6 +2,7 @@
 
 import pytest
 
+from pipeline.servers.simulator.settings import RateSettings
 from tests.faultserver.client import ask, chat, get, post
 from tests.faultserver.server import FaultServer
 from tests.faultserver.settings import FaultServerSettings
@@ -47,6 +48,14 @@ async def test_the_model_object_tells_the_prices_and_usage_the_cost():
 async def test_a_server_may_have_no_model_objects():
     async with FaultServer(FaultServerSettings(model_objects=False)) as server:
         assert (await get(server, "/v1/models/m")).status == 404
+
+
+async def test_a_rate_can_be_hidden():
+    rates = RateSettings(requests_per_minute=60, retry_after="none")
+    async with FaultServer(FaultServerSettings(rates=rates, rate_headers=False), clock=lambda: 0.0) as server:
+        replies = [await ask(server, "x") for _ in range(2)]
+    assert [got.status for got in replies] == [200, 429]
+    assert not any("ratelimit" in name or "retry" in name for got in replies for name in got.headers)
 
 
 @pytest.mark.parametrize("part", ["json_schema", "json_object", "logprobs"])

@@ -2,7 +2,6 @@
 
 import asyncio
 import socket
-import ssl
 from collections.abc import Callable
 
 HOST = "127.0.0.1"
@@ -16,12 +15,9 @@ class Listener:
         port: The port; known once it is open.
     """
 
-    def __init__(
-        self, port: int, protocol: Callable[[], asyncio.Protocol], tls: ssl.SSLContext | None = None
-    ) -> None:
+    def __init__(self, port: int, protocol: Callable[[], asyncio.Protocol]) -> None:
         self.port = port
         self._protocol = protocol
-        self._tls = tls
         self._holder: socket.socket | None = None
         self._opening: asyncio.Task[asyncio.Server] | None = None
 
@@ -44,10 +40,12 @@ class Listener:
             # Connections inherit both options: one that lingers must not block the port for the next server.
             sock = _bound(self.port, socket.SO_REUSEPORT, socket.SO_REUSEADDR)
             sock.listen(BACKLOG)
-            loop = asyncio.get_running_loop()
-            serving = loop.create_server(self._protocol, sock=sock, ssl=self._tls, backlog=BACKLOG)
-            self._opening = loop.create_task(serving)
+            self._opening = asyncio.get_running_loop().create_task(self._serve(sock))
         return self._opening
+
+    async def _serve(self, sock: socket.socket) -> asyncio.Server:
+        loop = asyncio.get_running_loop()
+        return await loop.create_server(self._protocol, sock=sock, backlog=BACKLOG)
 
     def refuse(self) -> None:
         """Refuse connections from now on; open ones are not touched."""

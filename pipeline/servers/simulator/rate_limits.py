@@ -91,9 +91,7 @@ class Rates:
         return None
 
     def headers(self) -> Headers:
-        """Return the rate-limit headers; none if they are off."""
-        if not self._settings.headers:
-            return ()
+        """Return the rate-limit headers."""
         return tuple(header for unit, bucket in self._buckets.items() for header in bucket.headers(unit))
 
     def _limited(self, unit: str, wait: float) -> Response:

@@ -25,14 +25,12 @@ class RateSettings:
         requests_per_minute: None for no limit.
         tokens_per_minute: Counted as OpenAI does: the larger of max_tokens and the prompt's estimate.
         window_seconds: How much of a minute's allowance may be used at once.
-        headers: Whether x-ratelimit-* headers tell of the limits.
         retry_after: The form in which a 429 says how long to wait.
     """
 
     requests_per_minute: float | None = None
     tokens_per_minute: float | None = None
     window_seconds: float = 1.0
-    headers: bool = True
     retry_after: RetryAfter = "both"
 
 

@@ -67,7 +67,7 @@ def refuses_beyond(per_minute: float, *, doubles: bool = False) -> Callable[[End
     def behave(self: Endpoint, call: Call) -> Sent:
         rate = per_minute * (2 if doubles and call.at >= CHANGE else 1)
         if rate not in self.allowances:
-            settings = RateSettings(requests_per_minute=rate, headers=False, retry_after="none")
+            settings = RateSettings(requests_per_minute=rate, retry_after="none")
             self.allowances[rate] = Rates(settings, call.at)
         refusal = self.allowances[rate].refusal(100, call.at)
         if refusal is None:

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.servers.simulator import log as log_module
-from pipeline.servers.simulator.log import Entry, Log, RepeatCounter, read_log, repeats
+from pipeline.servers.simulator.log import Entry, Log, RepeatCounter
+from tests.faultserver.log import read_log, repeats
 
 ANSWERED = Entry(1.0, "0a" * 16, "a text", False, 200, None, True, 10, 2, 0.1)  # noqa: FBT003
 FAILED = replace(ANSWERED, status=500, fault="http_500", billed=False, prompt_tokens=0, completion_tokens=0)

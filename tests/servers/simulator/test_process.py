@@ -10,8 +10,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from types import SimpleNamespace
 
-from pipeline.servers.simulator.log import read_log, repeats
 from tests.faultserver.client import ask, chat, line, request
+from tests.faultserver.log import read_log, repeats
 
 ROOT = Path(__file__).parents[3]
 
