@@ -1,4 +1,4 @@
-"""What a fault knows about the request that it spoils."""
+"""A request with its right answer: what a fault has to go by."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

@@ -17,7 +17,7 @@ BYTES_PER_TOKEN = 4
 """The usual estimate for English text."""
 
 CHARACTERS_PER_TOKEN = 4
-"""How a reply's content is cut into tokens."""
+"""Length of the tokens into which a reply's content is cut."""
 
 KEY_BYTES = 16
 MAX_LABELS = 3
@@ -34,7 +34,7 @@ class Ask:
         content: The user message about the row.
         text: The row's text: the JSON string on that message's last line, or the whole message.
         key: Hex of the 128-bit blake2b of `content`.
-        prefix: All that stands before it: what a provider's cache can keep.
+        prefix: The other messages: what a provider's cache can keep.
         labels: What the reply may choose from; empty where the request does not say.
         multi: Whether the reply holds a list of labels.
         format: `json_schema`, `json_object` or `text`.
@@ -58,13 +58,13 @@ class Ask:
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """A chat completion: its body, free to be damaged, and what it costs."""
+    """A chat completion: its body, which a fault may damage, and what it costs."""
 
     body: dict[str, Any]
     tokens: Tokens
 
     def response(self) -> Response:
-        """Return it as a reply with status 200 that is on the bill."""
+        """Return it as a reply with status 200, which is billed."""
         return Response(200, orjson.dumps(self.body), billed=self.tokens)
 
 

@@ -1,4 +1,4 @@
-"""A listening socket that can go away and come back on the same port."""
+"""A listening socket that can stop accepting connections and start again on the same port."""
 
 import asyncio
 import socket

@@ -16,12 +16,12 @@ class Sums:
     Attributes:
         requests: Requests of any kind.
         chats: Those that asked for a completion.
-        billed: Those that a provider would have put on the bill.
+        billed: Those that a provider would have billed.
         repeats: Keys that were billed more than once; None where that was not counted, or for too many keys.
         max_in_flight: The most that were being answered at once.
         prompt_tokens: Sum over the billed ones.
         completion_tokens: Sum over the billed ones.
-        withheld: How often what kept a right answer back: names of faults, `rate limited`, `outage`, ...
+        withheld: How many got no right answer for each reason: names of faults, `rate limited`, `outage`, ...
     """
 
     requests: int
@@ -35,10 +35,10 @@ class Sums:
 
 
 async def serve(settings: SimulatorSettings, announce: Callable[[str], None]) -> Sums:
-    """Serve until SIGINT or SIGTERM; *announce* is given the base URL once connections are taken.
+    """Serve until SIGINT or SIGTERM; *announce* is given the base URL once connections are accepted.
 
     Raises:
-        OSError: The port is taken, or the log cannot be written; then the error names the log.
+        OSError: If the port is taken, or the log cannot be written; in that case the error names the log.
     """
     loop, stop = asyncio.get_running_loop(), asyncio.Event()
     failures: list[OSError] = []

@@ -1,4 +1,4 @@
-"""What a server sends back, as values: a reply with its bill, or none."""
+"""What the simulator sends, as values: a reply with the tokens that it bills, or nothing."""
 
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
@@ -8,7 +8,7 @@ import orjson
 Headers = tuple[tuple[str, str], ...]
 
 INVALID = "invalid_request_error"
-"""OpenAI's type of an error that the request is to blame for."""
+"""OpenAI's type of an error that the request caused."""
 
 
 class Tokens(NamedTuple):
@@ -31,7 +31,7 @@ class Response:
         status: HTTP status.
         body: Sent with its Content-Length.
         headers: Further ones, in their order; Content-Type is application/json unless it is among them.
-        billed: Tokens on the bill, or None.
+        billed: Tokens that are billed, or None.
         delay: Seconds until the first byte; None takes the server's latency.
     """
 

@@ -20,7 +20,7 @@ CHAT, MODELS = "/v1/chat/completions", "/v1/models"
 MAX_BODY_BYTES = 32 * 1024 * 1024
 
 SHUTDOWN_SECONDS = 0.1
-"""How long requests in flight hold up the end; they get no reply, which a rehearsal can bear."""
+"""How long requests in flight delay the shutdown; they get no reply, which a rehearsal can bear."""
 
 
 class Simulator:
@@ -31,7 +31,7 @@ class Simulator:
     """
 
     def __init__(self, settings: SimulatorSettings | None = None) -> None:
-        """Make a server that `async with` starts; without *settings* a quick and flawless one."""
+        """Make a server that `async with` starts; without *settings* one with neither latency nor faults."""
         self.settings = settings or SimulatorSettings()
         self._service = Service(self.settings)
         self._runner = web.AppRunner(
@@ -56,7 +56,7 @@ class Simulator:
 
     @property
     def max_in_flight(self) -> int:
-        """The most requests that there ever were at once."""
+        """The most requests that were ever in flight at once."""
         return self._service.max_in_flight
 
     async def __aenter__(self) -> Self:

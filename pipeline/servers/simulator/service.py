@@ -1,4 +1,4 @@
-"""Decides what each request gets: refused, spoiled or answered."""
+"""Decides what each request gets: a refusal, a fault or the right answer."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -23,8 +23,8 @@ CACHED_PREFIXES = 4096
 """Prefixes that are cached; the oldest is dropped."""
 
 COUNTERS = 1 << 22
-"""Counts of how often a key was asked, one byte each: keys that share one are rare and do no harm, and memory
-does not grow with the number of rows."""
+"""How many counts, of one byte each, of how often a key was asked. Keys that share one are rare and harmless, and
+memory does not grow with the number of rows."""
 
 
 class Decision(NamedTuple):
@@ -60,7 +60,7 @@ class Service:
         capacity: Requests in flight from which latency grows; may be changed at any time.
         outage: The kind of outage that is on, or None.
         in_flight: Requests being answered.
-        max_in_flight: The most there ever were.
+        max_in_flight: The most that there ever were at once.
     """
 
     def __init__(self, settings: SimulatorSettings, clock: Callable[[], float] = time.monotonic) -> None:

@@ -36,12 +36,12 @@ class RateSettings:
 
 @dataclass(frozen=True, slots=True)
 class Outage:
-    """A time in which the server is away.
+    """A period in which the server is unavailable.
 
     Attributes:
         start: Seconds after the server's start.
         seconds: How long.
-        kind: Connections refused, 503, or requests taken and never answered.
+        kind: Connections are refused, requests get 503, or they are accepted and never answered.
     """
 
     start: float
@@ -54,16 +54,16 @@ class SimulatorSettings:
     """Everything that can be chosen about a simulator.
 
     Attributes:
-        seed: Faults and latencies follow from it, the request's key and how often it was asked; so they
-            are the same whatever the order of arrival.
+        seed: Faults and latencies follow from it, the request's key and how often it was asked, so they
+            do not depend on the order of arrival.
         port: On 127.0.0.1; 0 takes a free one.
         latency: Of every answer but refusals, which are sent at once.
         rates: Limits per minute.
         faults: Name to the share of requests that get it, 0..1.
         capacity: Requests in flight from which latency grows in proportion; None for no such point.
         outages: Planned ones.
-        models: Names that exist; None for all.
-        prices: US dollars per token in and out, told by the model object; None for none.
+        models: Names of the models that exist; None for every name.
+        prices: US dollars per token in and out, listed in the model object; None for none.
         count_repeats: Whether keys that are billed more than once are counted, which takes 32 MB.
         log_path: File to append the log to, one JSON object a line.
     """
@@ -129,7 +129,7 @@ def parse_outage(text: str) -> Outage:
     """Read `60:30` or `60:30:503`: seconds after the start, seconds that it lasts, and the kind.
 
     Raises:
-        UsageError: It is no such thing.
+        UsageError: If it is not of that form.
     """
     start, _, rest = text.partition(":")
     seconds, _, kind = rest.partition(":")
@@ -152,7 +152,7 @@ def parse_prices(text: str) -> tuple[float, float]:
     """Read `0.10,0.40`: US dollars per million tokens in and out; returns US dollars per token.
 
     Raises:
-        UsageError: It is not two prices.
+        UsageError: If it is not two prices.
     """
     try:
         price_in, price_out = (float(word) for word in text.split(","))
