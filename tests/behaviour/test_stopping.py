@@ -117,7 +117,7 @@ def test_a_gentle_stop_repeats_no_request(
 
 
 @pytest.mark.slow
-def test_a_signal_while_the_server_hangs_ends_the_run_when_its_patience_does(
+def test_a_signal_while_the_server_hangs_ends_the_run_when_its_drain_does(
     slow_job: JobFiles, slow_server: FaultServer
 ) -> None:
     slow_job.table(texts(200))

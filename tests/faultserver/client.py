@@ -78,13 +78,13 @@ class Line:
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.reader, self.writer = reader, writer
 
-    async def send(self, data: bytes, *, patience: float = 2.0) -> Got:
-        """Send a request and read its reply until it is whole, or for *patience* seconds."""
+    async def send(self, data: bytes, *, seconds: float = 2.0) -> Got:
+        """Send a request and read its reply until it is whole, or for *seconds*."""
         self.writer.write(data)
         received = bytearray()
         end = "silent"
         try:
-            async with asyncio.timeout(patience):
+            async with asyncio.timeout(seconds):
                 end = await self._read(received)
         except TimeoutError:
             pass
@@ -116,10 +116,10 @@ async def line(server: FaultServer, tls: ssl.SSLContext | None = None) -> AsyncI
         writer.transport.abort()
 
 
-async def post(server: FaultServer, body: bytes, *, patience: float = 2.0, headers: str = "") -> Got:
+async def post(server: FaultServer, body: bytes, *, seconds: float = 2.0, headers: str = "") -> Got:
     """Ask over a connection of its own."""
     async with line(server) as connection:
-        return await connection.send(request(body, headers=headers), patience=patience)
+        return await connection.send(request(body, headers=headers), seconds=seconds)
 
 
 async def ask(server: FaultServer, text: str, **fields: Any) -> Got:
@@ -144,7 +144,7 @@ async def spoiled(name: str, *, multi: bool = False) -> Got:
     """Return what the fault makes of a request whose right answer is games."""
     async with FaultServer(label_for=lambda _: ["games"] if multi else "games") as server:
         server.script([name])
-        got = await post(server, chat("x", multi=multi), patience=0.2 if name in SLOW else 2)
+        got = await post(server, chat("x", multi=multi), seconds=0.2 if name in SLOW else 2)
         (entry,) = server.entries
     assert (entry.fault, entry.status) == (name, got.status)
     assert entry.billed is (name in BILLED)

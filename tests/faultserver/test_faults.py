@@ -21,7 +21,7 @@ async def test_every_fault_can_be_had_by_name_and_the_server_lives_on(name):
     async with FaultServer(label_for=lambda _: "games") as server:
         server.script([name, None])
         async with line(server) as connection:
-            await connection.send(request(chat("x")), patience=0.1)
+            await connection.send(request(chat("x")), seconds=0.1)
         assert (await ask(server, "x")).label == "games"
         await asyncio.sleep(0)
         assert server.in_flight == 0

@@ -72,7 +72,7 @@ async def test_an_outage_can_be_503_or_silence():
         server.start_outage("503")
         assert (await ask(server, "x")).status == 503
         server.start_outage("hang")
-        assert (await post(server, chat("x"), patience=0.1)).end == "silent"
+        assert (await post(server, chat("x"), seconds=0.1)).end == "silent"
         server.stop_outage()
         assert (await ask(server, "x")).status == 200
         assert [entry.fault for entry in server.entries] == ["outage", "outage", None]

@@ -24,7 +24,7 @@ async def test_a_server_can_stop_after_the_head():
 async def test_a_dripping_server_sends_one_byte_a_second():
     async with FaultServer(label_for=lambda _: "games") as server:
         server.script(["drip"])
-        got = await post(server, chat("x"), patience=1.5)
+        got = await post(server, chat("x"), seconds=1.5)
     assert (got.body, got.end) == (b"{", "silent")
 
 
@@ -111,6 +111,6 @@ async def test_a_header_can_have_20_kilobytes():
 def test_the_wire_faults_are_the_same_in_a_thread(name):
     with FaultServer(label_for=lambda _: "games") as server:
         server.script([name])
-        got = asyncio.run(post(server, chat("x"), patience=0.2))
+        got = asyncio.run(post(server, chat("x"), seconds=0.2))
     ends = {"reset_mid_body": "reset", "fin_mid_body": "closed", "drop": "closed"}
     assert got.end == ends.get(name, "silent")

@@ -36,7 +36,7 @@ ELSEWHERE = {
         "hang", "headers_only", "drip",
         "reset_mid_body", "fin_mid_body", "no_content_length", "stale_keepalive", "drop",
     },
-    "test_limits_told": {
+    "test_rate_limits": {
         "rate_limit", "rate_limit_seconds", "rate_limit_ms", "rate_limit_date", "rate_limit_junk",
         "rate_limit_negative", "rate_limit_huge",
     },

@@ -279,7 +279,7 @@ async def test_after_a_failure_of_the_disk_nothing_more_is_written_to_the_ledger
         assert len(store.look_up([key(1), key(2)])) == 2
 
 
-def test_a_salvaged_ledger_is_on_the_disk_before_it_gets_its_name_and_the_name_after_it(
+def test_a_rebuilt_ledger_is_on_the_disk_before_it_gets_its_name_and_the_name_after_it(
     tmp_path: Path, synced: list[str]
 ) -> None:
     with Store(tmp_path / "ledger.sqlite") as store:

@@ -35,7 +35,7 @@ async def test_a_fault_comes_over_http_as_the_raw_server_sends_it_and_the_simula
         FaultServer(FaultServerSettings(faults=faults)),
     ):
         async with server, line(server) as connection:
-            got = await connection.send(request(chat("x")), patience=0.2)
+            got = await connection.send(request(chat("x")), seconds=0.2)
             headers = {name: value for name, value in got.headers.items() if name not in SERVERS_OWN}
             seen.append((got.status, headers, got.body, got.end))
             await ask(server, "y", model=None)
@@ -47,7 +47,7 @@ async def test_a_fault_comes_over_http_as_the_raw_server_sends_it_and_the_simula
 async def test_a_request_that_hangs_is_given_up_with_its_connection():
     async with Simulator(SimulatorSettings(faults={"hang": 1.0})) as server:
         async with line(server) as connection:
-            assert (await connection.send(request(chat("x")), patience=0.1)).end == "silent"
+            assert (await connection.send(request(chat("x")), seconds=0.1)).end == "silent"
             assert server._service.in_flight == 1
         await asyncio.sleep(0.05)
         assert server._service.in_flight == 0

@@ -248,7 +248,7 @@ async def test_an_outage_can_be_503_or_silence(kind: str, seen: tuple[int, str])
         await asyncio.sleep(0.01)
         for path, method in ((CHAT, "POST"), ("/v1/models/m", "GET"), ("/nowhere", "GET")):
             async with line(server) as connection:
-                got = await connection.send(request(chat("x"), path=path, method=method), patience=0.1)
+                got = await connection.send(request(chat("x"), path=path, method=method), seconds=0.1)
             assert (got.status, got.end) == seen
         assert server.log.reasons == {"outage": 3}
 
