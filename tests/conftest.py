@@ -12,9 +12,8 @@ import pytest
 from tests.faultserver.server import FaultServer
 from tests.jobs import JobFiles, right_label
 
-collect_ignore = (
-    [] if find_spec("airflow") else ["in_airflow"]
-)  # `make test-airflow` has an environment with it
+# `make test-airflow` has an environment with it.
+collect_ignore = [] if find_spec("airflow") else ["in_airflow"]
 
 
 @pytest.fixture

@@ -144,11 +144,8 @@ def _refuse_impossible_columns(path: Path, footer: pq.FileMetaData) -> None:
     size = path.stat().st_size
     number, group = _first_group(footer)
     for index, column in enumerate(_columns(group)):
-        name, stored, declared = (
-            column.path_in_schema,
-            column.total_compressed_size,
-            column.total_uncompressed_size,
-        )
+        name = column.path_in_schema
+        stored, declared = column.total_compressed_size, column.total_uncompressed_size
         problem = _impossible(group.num_rows, declared, stored)
         if not 0 <= stored <= size:
             problem = f"declares {stored} bytes in a file of {size}, which is damaged or cut; write it again"

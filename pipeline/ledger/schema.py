@@ -93,9 +93,8 @@ class DamagedError(sqlite3.DatabaseError):
 def is_damage(error: Exception) -> bool:
     """Return whether *error* means that the file is damaged, rather than that it cannot be read or written."""
     code = getattr(error, "sqlite_errorcode", None)
-    if (
-        code is None
-    ):  # raised by the sqlite3 module: a cell that should hold a number or bytes holds invalid text
+    # Without a code it is the sqlite3 module's own: a cell that should hold a number or bytes holds invalid text.
+    if code is None:
         return isinstance(error, DamagedError | sqlite3.OperationalError | UnicodeDecodeError)
     return code & 0xFF in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 

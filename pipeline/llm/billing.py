@@ -67,7 +67,7 @@ class Billing:
         if not self._warned and None in {usage.prompt_tokens, usage.completion_tokens}:
             self._warned = True
             log.warning(
-                "a reply does not tell its tokens, or tells nonsense; they are null in such rows, and the sums lack them"
+                "a reply does not report its tokens, or implausible ones; they are null in such rows, and the sums lack them"
             )
 
     def ensure_priced(self) -> None:

@@ -41,7 +41,7 @@ class Dispatcher:
         clock: Clock,
         spent_usd: float = 0.0,
     ) -> None:
-        """Make a dispatcher for *task*; nothing is sent before `start`.
+        """Make a dispatcher for *task*; no prompt is sent before `start`.
 
         Args:
             client: The open client.
@@ -62,13 +62,13 @@ class Dispatcher:
         self.budget = Budget(limits.max_cost_usd, spent_usd)
         self.billing = Billing(config.model, capped=limits.max_cost_usd is not None)
         self.breaker = CircuitBreaker(clock, limits.max_outage)
-        self._client, self._model, self._run = client, config.model, run
-        self._deliver, self._before_send, self._clock, self._policy = (
-            deliver,
-            before_send,
-            clock,
-            RetryPolicy(),
-        )
+        self._client = client
+        self._model = config.model
+        self._run = run
+        self._deliver = deliver
+        self._before_send = before_send
+        self._clock = clock
+        self._policy = RetryPolicy()
         self._negotiator = FormatNegotiator(task, config.model)
         self._estimate = TokenEstimate(task.system, config.model.max_tokens)
         self._timeout = AdaptiveTimeout(None if limits.request_timeout == "auto" else limits.request_timeout)
@@ -126,7 +126,7 @@ class Dispatcher:
                 self.breaker.release_probe()
 
     async def _send(self, request: Request, tokens: int) -> Reply | Failure:
-        """Send *request* once, and let all that adapts to calls know the outcome."""
+        """Send *request* once, and pass the outcome to everything that adapts to it."""
         estimate_usd = self.billing.estimate(tokens, self._estimate.completion)
         self.budget.reserve(estimate_usd)
         body = self._negotiator.body(request.prompt.text, again=request.previous is not None)
@@ -153,14 +153,13 @@ class Dispatcher:
         return outcome
 
     def _is_congestion(self, outcome: Reply | Failure | None, wait_seconds: float) -> bool:
-        """Whether the outcome of a call is a sign of too many requests in flight."""
+        """Return whether the outcome of a call is a sign of too many requests in flight."""
         if isinstance(outcome, Failure) and outcome.congested:
-            return not self.breaker.open  # an endpoint that is down is not congested
+            return not self.breaker.open  # an unavailable endpoint is not congested
         return wait_seconds > 0 and self.concurrency.limit > 1  # the window is used up: more would be refused
 
     def _answer(self, request: Request, reply: Reply) -> Answer:
         self._episodes = 0
-        self.counters.answers += 1
         return answer_from_reply(request, reply, self._run, self._clock.wall())
 
     def _priced(self, outcome: Reply | Failure) -> Reply | Failure:
@@ -187,7 +186,7 @@ class Dispatcher:
                 self._retry(request, failure, 0.0)
             case FailureKind.REPLACED:
                 self._retry(request, failure, 0.0)
-            case FailureKind.ROW | FailureKind.UNSUPPORTED:  # a form that brought replies is not to blame
+            case FailureKind.ROW | FailureKind.UNSUPPORTED:  # a format that brought replies is not to blame
                 await self._give_up(request, failure)
             case FailureKind.DENIED if self._denied_too_often(request, failure):
                 await self._give_up(request, failure)
@@ -219,17 +218,17 @@ class Dispatcher:
             self._retry(request, failure, delay)
 
     async def _row_is_to_blame(self, failure: Failure, attempts: Attempts) -> bool:
-        """Whether the row fails and not the endpoint, where no other rows show which of them it is."""
+        """Return whether the row fails and not the endpoint, where no other rows show which of them it is."""
         if failure.kind is not FailureKind.TRANSIENT or attempts.calls < self._policy.max_attempts:
             return False
         if not (self.breaker.undecided and self.breaker.succeeded):
             return False
-        # The model object costs nothing, and an endpoint that returns it is up.
+        # The model object costs nothing, and an endpoint that returns it is available.
         found = await self._client.model(self._model.name)
         return not (isinstance(found, Failure) and found.kind in OUTAGE_KINDS)
 
     def _failing_since(self, request: Request) -> float:
-        # Time in which the endpoint was down does not count against the row: it begins anew after an outage.
+        # Time in which the endpoint was unavailable does not count against the row: it begins anew after an outage.
         since = request.failing_since if self.breaker.others_succeed else None
         return self._clock.now() if since is None else since
 

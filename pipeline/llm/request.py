@@ -68,15 +68,12 @@ class Counters:
     requests: int = 0
     retries: int = 0
     throttled: int = 0
-    answers: int = 0
     prompt_tokens: int = 0
-    cached_tokens: int = 0
     completion_tokens: int = 0
 
     def add_usage(self, usage: Usage) -> None:
         """Add the tokens that a call was billed for; an unknown number adds nothing."""
         self.prompt_tokens += usage.prompt_tokens or 0
-        self.cached_tokens += usage.cached_tokens or 0
         self.completion_tokens += usage.completion_tokens or 0
 
 

@@ -66,12 +66,12 @@ class RetryPolicy:
         garbled_share: float,
         failed_share: float = 0.0,
     ) -> bool:
-        """Whether a row that failed with *failure* has been tried enough.
+        """Return whether a row that failed with *failure* has been tried enough.
 
         Args:
             failure: What went wrong now.
             attempts: The row's calls so far, including this one.
-            seconds: How long it has been tried while the endpoint was up.
+            seconds: How long it has been tried while the endpoint was available.
             garbled_share: Recent share of garbled replies, over all rows.
             failed_share: Recent share of failed calls, over all rows.
         """

@@ -77,7 +77,7 @@ def publish(
         DamagedPartError: If a part cannot be read; its chunk must be redone.
         OSError: If the disk is full or failing; the old output is then unchanged.
     """
-    from pipeline.outputs.duplicates import Duplicates  # noqa: PLC0415 - loads polars, which `check` does not need
+    from pipeline.outputs.duplicates import Duplicates  # noqa: PLC0415 - loads polars, which a run needs only at its end
 
     trim_heap()  # publishing needs the most memory of all
     publication = replace(publication, path=Path(os.path.realpath(publication.path)))

@@ -22,7 +22,7 @@ LONGEST_PLAIN = 1000
 SHOWN_CHARACTERS = 80
 
 MAX_ASKS = 2
-"""How often a prompt is asked: after an invalid reply once more, in a stricter form; then the answer is final."""
+"""How often a prompt is asked: after an invalid reply once more, with a stricter wording; then the answer is final."""
 
 
 class Parser:
@@ -111,9 +111,8 @@ def _unwrap(text: str) -> str:
 def _decode(text: str) -> Any:
     """Parse JSON; text that is not JSON is a bare label, perhaps in quotes. None for what is neither."""
     try:
-        orjson.loads(
-            text
-        )  # strict, and safe against deep nesting, but blind to repeated keys, which json reports
+        # orjson is strict and safe against deep nesting, but blind to repeated keys, which json reports.
+        orjson.loads(text)
         return json.loads(text, object_pairs_hook=unique_keys)
     except (ValueError, RecursionError):
         return _unquote(text) if len(text) <= LONGEST_PLAIN and text[:1] not in "{[" else None
@@ -132,7 +131,7 @@ def unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """
     found = dict(pairs)
     if len(found) != len(pairs):
-        raise ValueError("a key stands twice")
+        raise ValueError("a key occurs twice")
     return found
 
 

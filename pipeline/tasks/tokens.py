@@ -2,7 +2,7 @@
 
 BYTES_PER_TOKEN = 4
 """UTF-8 bytes per token: OpenAI's rule of thumb for English; other scripts have more bytes per character,
-and more tokens. The pacer corrects the estimate from the `usage` of real replies."""
+and more tokens. `llm.pacing.tokens.TokenEstimate` corrects it from the `usage` of real replies."""
 
 
 def estimate_tokens(text: str) -> int:

@@ -79,11 +79,11 @@ class Eye:
 
     Attributes:
         requests: How many had been sent when it last looked.
-        when_away: How many had been sent when the run first took the endpoint for gone; None if it did not.
+        when_unavailable: How many had been sent when the run first took the endpoint for unavailable; None if it did not.
     """
 
     requests: int = 0
-    when_away: int | None = None
+    when_unavailable: int | None = None
 
     @asynccontextmanager
     async def watching(self, look: Callable[[], Progress]) -> AsyncIterator[None]:
@@ -91,8 +91,8 @@ class Eye:
             while True:
                 seen = look()
                 self.requests = seen.requests
-                if seen.waiting and self.when_away is None:
-                    self.when_away = seen.requests
+                if seen.waiting and self.when_unavailable is None:
+                    self.when_unavailable = seen.requests
                 await asyncio.sleep(0.001)
 
         task = asyncio.create_task(keep())

@@ -178,7 +178,9 @@ async def test_usage_that_is_nonsense_is_null_and_told_and_not_in_the_sums(
         assert result.cost_usd == pytest.approx(result.prompt_tokens * 1e-7 + result.completion_tokens * 4e-7)
         assert violations(job, server) == []
     warnings = [
-        record.getMessage() for record in caplog.records if "does not tell its tokens" in record.getMessage()
+        record.getMessage()
+        for record in caplog.records
+        if "does not report its tokens" in record.getMessage()
     ]
     assert len(warnings) == 1
 

@@ -83,9 +83,8 @@ def fallen_asleep(start: Start, job: JobFiles, server: FaultServer) -> Execution
         # All of them unanswered still: it had nothing to send when it was stopped.
         if server.in_flight == IN_FLIGHT and is_free(job.folder / "state" / "ledger.sqlite"):
             break
-        first.signal(
-            signal.SIGCONT
-        )  # in the midst of a commit, which would keep all others out of the ledger
+        # In the midst of a commit, which would keep all others out of the ledger.
+        first.signal(signal.SIGCONT)
         time.sleep(0.01)
     time.sleep(0.15)
     until(lambda: server.in_flight == 0)

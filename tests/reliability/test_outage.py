@@ -1,4 +1,4 @@
-"""An endpoint that is away for ten minutes costs time and nothing else (fault 19)."""
+"""An endpoint that is unavailable for ten minutes costs time and nothing else (fault 19)."""
 
 import asyncio
 import os
@@ -51,9 +51,9 @@ async def through_an_outage(
     eye = Eye()
     run = asyncio.create_task(run_job(job.config(), watch=eye, clock=clock))
     await until(lambda: server.billed > 10 * IN_FLIGHT)
-    gone = time.time()
+    began = time.time()
     server.start_outage(kind)
-    eye.when_away = None  # a busy machine may have looked like an outage before
+    eye.when_unavailable = None  # a busy machine may have looked like an outage before
     await asyncio.sleep(seconds)
     sent = eye.requests
     server.stop_outage()
@@ -61,8 +61,8 @@ async def through_an_outage(
     result = await run
     assert result.failed == 0
     assert violations(job, server) == []
-    assert eye.when_away is not None
-    return sent - eye.when_away, gone, back
+    assert eye.when_unavailable is not None
+    return sent - eye.when_unavailable, began, back
 
 
 @pytest.mark.parametrize(
@@ -90,8 +90,8 @@ async def test_ten_real_minutes_away_cost_few_requests_no_row_and_less_than_a_mi
 ) -> None:
     limits = {"max_concurrency": 64}
     with job_against(tmp_path, texts(9000), limits=limits, latency=Fixed(0.5)) as (server, job):
-        sent, gone, back = await through_an_outage(server, job, "hang", TEN_MINUTES, Clock())
-        rate = sum(gone - SPAN <= entry.at < gone for entry in chats(server)) / SPAN
+        sent, began, back = await through_an_outage(server, job, "hang", TEN_MINUTES, Clock())
+        rate = sum(began - SPAN <= entry.at < began for entry in chats(server)) / SPAN
         assert recovered_after(server, back, rate) <= BACK_WITHIN
     assert sent <= MOST_REQUESTS
 

@@ -1,1 +1,1 @@
-"""Whether the endpoint is up, and what follows if it is not."""
+"""Whether the endpoint is available, and what follows if it is not."""

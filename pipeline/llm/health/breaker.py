@@ -1,4 +1,4 @@
-"""The endpoint's health: whether it is up, what may end the run, and whether a row is to blame for its failures."""
+"""The endpoint's health: whether it is available, what may end the run, and whether a row is to blame for its failures."""
 
 import asyncio
 import logging
@@ -32,7 +32,7 @@ UNDECIDED_SHARE = 0.5
 OUTAGE_KINDS = frozenset({FailureKind.TRANSIENT, FailureKind.UNREACHABLE, FailureKind.GARBLED})
 
 REFUSALS = frozenset({FailureKind.ROW, FailureKind.DENIED, FailureKind.UNTRUSTED})
-"""Failures that show that the endpoint is up."""
+"""Failures that show that the endpoint is available."""
 
 
 class CircuitBreaker:
@@ -64,7 +64,7 @@ class CircuitBreaker:
 
     @property
     def open(self) -> bool:
-        """Whether the breaker is open: the endpoint counts as down."""
+        """Whether the breaker is open: the endpoint counts as unavailable."""
         return not self._closed.is_set()
 
     @property
@@ -76,7 +76,7 @@ class CircuitBreaker:
     def undecided(self) -> bool:
         """Whether calls have failed for long, too few to open the breaker and with no replies to compare them with.
 
-        Such failures do not show whether the endpoint is down or the rows are to blame.
+        Such failures do not show whether the endpoint is unavailable or the rows are to blame.
         """
         since = self._failing_since
         seconds = 0.0 if since is None else self._clock.now() - since
@@ -209,7 +209,7 @@ class CircuitBreaker:
             )  # fmt: skip
 
     def is_about_row(self, failure: Failure, *, suspect: bool) -> bool:
-        """Whether a denial is about the row's text and not about the key."""
+        """Return whether a denial is about the row's text and not about the key."""
         # Gateways answer 403 to texts that they dislike; the key is good, because it has brought replies.
         return failure.status == FORBIDDEN and suspect and self.succeeded
 

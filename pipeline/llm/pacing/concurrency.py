@@ -34,10 +34,8 @@ class Concurrency:
     GROWTH = 0.125  # a round, where nothing suggests caution
     NEAR, BEYOND = 0.85, 1.1  # multiples of the level of the last episode
     EPISODE_GAP = 250  # replies between two episodes; each costs one or two refusals, so they stay below 1 %
-    CAUTION, MAX_CAUTION = (
-        500.0,
-        3000.0,
-    )  # replies in which the limit grows e-fold near the last episode's level
+    # Replies in which the limit grows e-fold near the last episode's level.
+    CAUTION, MAX_CAUTION = 500.0, 3000.0
     CALM_SECONDS = 180.0  # without an episode, until caution is halved
     HOLD_SECONDS = 4.0  # without growth, after more in flight brought nothing
     MIN_DUTY = 0.001
@@ -53,9 +51,8 @@ class Concurrency:
         self._maximum = maximum
         self._clock = clock
         self._slow_start = self._never_refused = True
-        self._cut_at = self._calm_since = self._full_at = self._next_send_at = self._held_until = float(
-            "-inf"
-        )
+        self._cut_at = self._calm_since = float("-inf")
+        self._full_at = self._next_send_at = self._held_until = float("-inf")
         self._reply_seconds = 0.0
         self._replies_since_cut = 0
         self._last_level, self._cautious_from, self._caution = float("inf"), float("inf"), self.CAUTION
@@ -127,23 +124,23 @@ class Concurrency:
         # "is": of replies that come together, all but the first find fewer in flight than the limit.
         full = self._full_at >= departure.at
         self.sending -= 1
+        if success:
+            self._record(departure)
         # A request sent before the last cut reports the same episode: one cut an episode, however many report it.
         if congested and departure.at > self._cut_at:
-            self._record(departure, success=success)
             self._cut()
             return True
-        if self._record(departure, success=success) and full:
+        if success and full:
             self._adapt(departure)
         return False
 
-    def _record(self, departure: Departure, *, success: bool) -> bool:
-        if success:
-            self._replies_since_cut += 1
-            seconds = self._clock.now() - departure.at
-            self._reply_seconds += (
-                self.WEIGHT * (seconds - self._reply_seconds) if self._reply_seconds else seconds
-            )
-        return success
+    def _record(self, departure: Departure) -> None:
+        """Count a reply, and learn from the time that it took."""
+        self._replies_since_cut += 1
+        seconds = self._clock.now() - departure.at
+        self._reply_seconds += (
+            self.WEIGHT * (seconds - self._reply_seconds) if self._reply_seconds else seconds
+        )
 
     def _adapt(self, departure: Departure) -> None:
         """Lower the limit to where the throughput saturates, or grow."""

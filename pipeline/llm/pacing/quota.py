@@ -42,7 +42,7 @@ class Quota:
         self._in_hand = 0.0  # units out of the bucket that nothing has used yet
 
     def holds(self, amount: float) -> bool:
-        """Whether *amount* units may be used at once."""
+        """Return whether *amount* units may be used at once."""
         # Not while others queue for the lock: a newcomer would overtake them.
         return self._in_hand >= amount and not self._lock.locked()
 
@@ -76,7 +76,7 @@ class Pause:
         return self._until - self._clock.now()
 
     def extend(self, seconds: float) -> None:
-        """Let it last at least *seconds* from now; it never gets shorter."""
+        """Extend the pause to at least *seconds* from now; never shorten it."""
         self._until = max(self._until, self._clock.now() + seconds)
 
     async def wait(self) -> None:

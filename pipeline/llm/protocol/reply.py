@@ -39,7 +39,7 @@ def read(status: int, headers: Mapping[str, str], body: bytes) -> Reply | Failur
 
 
 def _decode(body: bytes) -> Any:
-    """Return the JSON in *body*; None if it is invalid or a key stands twice, which makes it ambiguous."""
+    """Return the JSON in *body*; None if it is invalid or a key occurs twice, which makes it ambiguous."""
     body = body.removeprefix(BYTE_ORDER_MARK)
     try:
         found = orjson.loads(body)
@@ -51,7 +51,7 @@ def _decode(body: bytes) -> Any:
 
 
 def _may_repeat_keys(body: bytes) -> bool:
-    """Whether a key that matters may stand twice."""
+    """Return whether a key that matters may occur twice."""
     # Counting bytes costs a thousandth of parsing a second time, which is left to the rare body that may need it.
     contents = 2 if b'"logprobs"' in body else 1
     return body.count(b'"choices"') > 1 or body.count(b'"message"') > 1 or body.count(b'"content"') > contents

@@ -1,4 +1,4 @@
-"""The API key, read when it is needed and kept in no file of ours."""
+"""Read the API key when it is needed; never store it."""
 
 import os
 from collections.abc import Mapping

@@ -133,9 +133,8 @@ def _find_places(truth: Truth) -> None:
                 marks[name, int(number), int(ask)].add(place)
     for (number, ask), by_file in places.items():
         if by_file[LOG] and marks[LOG, number, ask] < marks[FILE, number, ask]:
-            by_file[LOG] |= by_file[
-                FILE
-            ]  # its page was written again, with the next answer; its overflow pages were not
+            # Its page was written again, with the next answer; its overflow pages were not.
+            by_file[LOG] |= by_file[FILE]
     for each, asked in truth.history.items():
         for one in asked:
             number, ask, _ = map(int, (one.request_id or "").rstrip("|").split("."))

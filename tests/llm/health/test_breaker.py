@@ -1,4 +1,4 @@
-"""When the endpoint counts as down, how it is probed, and what must end the run."""
+"""When the endpoint counts as unavailable, how it is probed, and what must end the run."""
 
 import asyncio
 from itertools import pairwise
@@ -69,7 +69,7 @@ def test_failures_older_than_ten_seconds_do_not_count() -> None:
 
 
 async def outage(breaker: CircuitBreaker, workers: int, seconds: float) -> list[float]:
-    """Have workers call an endpoint that is down for *seconds*; returns when they called."""
+    """Have workers call an endpoint that is unavailable for *seconds*; returns when they called."""
     calls: list[float] = []
 
     async def work() -> None:

@@ -146,9 +146,8 @@ async def provoke_without_client(fault: str) -> None:
 @pytest.mark.skipif(sys.platform != "linux", reason="memory is read from /proc")
 @pytest.mark.parametrize("name", ["gzip_bomb", "endless_body"])
 async def test_a_bomb_and_a_flood_cost_at_most_16_mib(name: str) -> None:
-    await provoke_without_client(
-        "gzip_bomb"
-    )  # the server makes it once, and its memory is this process's too
+    # The server makes it once, and its memory is this process's too.
+    await provoke_without_client("gzip_bomb")
     async with FaultServer() as server, connected(server) as client:
         await client.ask(BODY, 10)
         before = peak_memory_kib(reset=True)
