@@ -11,6 +11,9 @@ from functools import cached_property
 from itertools import compress
 from typing import Any, NamedTuple
 
+KEY_BYTES = 16
+"""Size of a prompt's key, under which its answer is stored."""
+
 
 class Status(StrEnum):
     """The final status of a row, published as `label_status`."""
@@ -63,7 +66,7 @@ class Prompt(NamedTuple):
     """A row rendered for the task.
 
     Attributes:
-        key: 16 bytes that identify the answer.
+        key: `KEY_BYTES` bytes that identify the answer.
         text: The text that the model reads, already cut to `max_text_tokens`.
         truncated: Whether the text was cut.
     """
@@ -105,7 +108,7 @@ class Answer(NamedTuple):
     """The answer for one key, as stored in the ledger.
 
     Attributes:
-        key: 16 bytes, the prompt's key.
+        key: The prompt's key.
         run: Id of the run that paid for it.
         text: The model's reply, unchanged; None if there was none.
         finish: The reply's finish reason (`stop`, `length`, `content_filter`, ...), or None.

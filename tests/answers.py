@@ -8,12 +8,12 @@ import pyarrow as pa
 from hypothesis import strategies as st
 
 from pipeline.outputs.columns import Answered, part_batch
-from pipeline.records import Answer, Outcome, Prompt, Prompts, Status, columns_of
+from pipeline.records import KEY_BYTES, Answer, Outcome, Prompt, Prompts, Status, columns_of
 
 
 def key(number: int) -> bytes:
     """A key that looks random, as real ones do."""
-    return blake2b(str(number).encode(), digest_size=16).digest()
+    return blake2b(str(number).encode(), digest_size=KEY_BYTES).digest()
 
 
 def answer(number: int = 0, **changes: object) -> Answer:

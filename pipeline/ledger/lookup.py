@@ -12,9 +12,7 @@ from zlib import crc32
 import orjson
 
 from pipeline.ledger.schema import answers_of
-from pipeline.records import Answers
-
-KEY_BYTES = 16
+from pipeline.records import KEY_BYTES, Answers
 
 FAILURES = (sqlite3.OperationalError, sqlite3.DataError)
 """Raised, among other things, for a set that is too large for SQLite or holds a cell of a wrong type."""

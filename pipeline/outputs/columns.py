@@ -5,7 +5,17 @@ from typing import Any
 
 import pyarrow as pa
 
-from pipeline.records import Answer, Answers, Outcome, Outcomes, Prompts, Status, columns_by_name, columns_of
+from pipeline.records import (
+    KEY_BYTES,
+    Answer,
+    Answers,
+    Outcome,
+    Outcomes,
+    Prompts,
+    Status,
+    columns_by_name,
+    columns_of,
+)
 
 KEY = "key"
 """The prompt's key: the only column of a part that is not published, since it only serves to find duplicates."""
@@ -56,7 +66,7 @@ def part_schema(kind: str) -> pa.Schema:
     label = pa.field("label", pa.string()) if kind == "single" else pa.field("labels", pa.list_(pa.string()))
     return pa.schema(
         [
-            pa.field(KEY, pa.binary(16)),
+            pa.field(KEY, pa.binary(KEY_BYTES)),
             label,
             pa.field("label_status", pa.string()),
             pa.field("label_confidence", pa.float64()),

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.outputs.duplicates import MOST_HELD, Duplicates
+from pipeline.records import KEY_BYTES
 from tests.answers import key
 
 CHUNK = 4096
@@ -20,7 +21,7 @@ def judged(folder: Path, chunks: list[list[int | None]], rows_per_bucket: int) -
         first_row = 0
         for chunk in chunks:
             keys = [None if number is None else key(number) for number in chunk]
-            duplicates.add(first_row, pa.array(keys, pa.binary(16)))
+            duplicates.add(first_row, pa.array(keys, pa.binary(KEY_BYTES)))
             first_row += len(chunk)
         duplicates.finish()
         portions = [duplicates.among(start, min(7, rows - start)) for start in range(0, rows, 7)]
@@ -57,7 +58,7 @@ def test_bucket_files_are_gone_afterwards_and_those_of_a_killed_run_are_not_read
     chunks: list[list[int | None]] = [list(range(10)), list(range(10))]
     with Duplicates(tmp_path, 20, 5, most_held=5) as killed:
         for number, chunk in enumerate(chunks):
-            killed.add(number * 10, pa.array([key(n) for n in chunk if n is not None], pa.binary(16)))
+            killed.add(number * 10, pa.array([key(n) for n in chunk if n is not None], pa.binary(KEY_BYTES)))
         left = {path.name: path.read_bytes() for path in tmp_path.glob(".keys-*")}
     assert left
     assert list(tmp_path.iterdir()) == []
@@ -71,7 +72,9 @@ def test_bucket_files_are_gone_afterwards_and_those_of_a_killed_run_are_not_read
 def test_keys_wait_in_memory_up_to_a_bound_however_many_rows_there_are(tmp_path: Path) -> None:
     with Duplicates(tmp_path, 10**8) as duplicates:
         for first in range(0, 2 * MOST_HELD, CHUNK):
-            duplicates.add(first, pa.array(map(key, range(first, first + CHUNK)), pa.binary(16), size=CHUNK))
+            duplicates.add(
+                first, pa.array(map(key, range(first, first + CHUNK)), pa.binary(KEY_BYTES), size=CHUNK)
+            )
             assert duplicates.rows_held < MOST_HELD
         assert keys_in_files(tmp_path) == 2 * MOST_HELD - duplicates.rows_held
         assert sum(path.stat().st_size for path in tmp_path.glob(".keys-*")) > 2 * MOST_HELD * 24

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 
 from pipeline.ledger.schema import Cells, checksum
+from pipeline.records import KEY_BYTES
 
 LOG_HEADER_BYTES = 32
 FRAME_HEADER_BYTES = 24
@@ -21,7 +22,6 @@ FRAME_HEADER_BYTES = 24
 MARK = b"\x00\x2c"
 """The types of id and key: the second and third byte of every record's header."""
 
-KEY_BYTES = 16
 MAX_RECORD_BYTES = 64 << 20
 """A damaged header may claim any size; no answer is nearly as large, because a reply has at most 1 MiB."""
 
