@@ -47,19 +47,18 @@ def drop_ballast(folder: Path) -> bool:
     return True
 
 
-def spill(folder: Path, answers: Sequence[Answer], places: Sequence[Path] | None = None) -> str:
+def spill(folder: Path, answers: Sequence[Answer]) -> str:
     """Save *answers* outside the failing disk; return a sentence that says where, or that it failed.
 
     A torn last line is harmless: `ingest_spilled` skips it.
 
     Args:
         folder: The state directory.
-        answers: What to save.
-        places: The folders to try, in order; TMPDIR, /tmp and /var/tmp unless they are given.
+        answers: What to save: to TMPDIR if that is possible, else to `ELSEWHERE`.
     """
     lines = b"".join(map(_line, answers))
     problems = []
-    for place in _places() if places is None else places:
+    for place in _places():
         path = place / f"{_prefix(folder)}{os.getpid()}-{time.time_ns()}.jsonl"
         try:
             _write_new(path, lines)

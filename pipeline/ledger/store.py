@@ -26,7 +26,7 @@ BEHIND = "SELECT max(id) > (SELECT indexed FROM progress) FROM answers"
 NEWEST = f"{SELECT}, a.id FROM answers a JOIN latest l ON l.key = a.key AND l.id = a.id WHERE a.id > ? ORDER BY a.id LIMIT {ROWS_PER_FETCH}"
 LOOK_UP = f"{SELECT}, l.key FROM latest l LEFT JOIN answers a ON a.id = l.id WHERE l.key IN ({{}})"
 TOTALS = """
-SELECT CAST(run AS BLOB), count(*), total(prompt_tokens), total(cached_tokens), total(completion_tokens), sum(cost_usd), min(at), max(at)
+SELECT CAST(run AS BLOB), count(*), total(prompt_tokens), total(completion_tokens), sum(cost_usd)
 FROM answers WHERE run IS NOT NULL AND id IN (SELECT max(id) FROM answers {} GROUP BY run, key) GROUP BY run ORDER BY min(at)
 """
 
@@ -38,11 +38,8 @@ class RunTotals:
     run: str
     answers: int
     prompt_tokens: int
-    cached_tokens: int
     completion_tokens: int
     cost_usd: float | None
-    first_at: float
-    last_at: float
 
 
 class Store:
@@ -129,10 +126,7 @@ class Store:
         """
         query = TOTALS.format("WHERE run = ?" if run else "")
         runs = self.file.do(lambda connection: connection.execute(query, (run,) if run else ()).fetchall())
-        return [
-            RunTotals(r[0].decode(errors="replace"), r[1], int(r[2]), int(r[3]), int(r[4]), *r[5:])
-            for r in runs
-        ]
+        return [RunTotals(r[0].decode(errors="replace"), r[1], int(r[2]), int(r[3]), r[4]) for r in runs]
 
     def prune(self, before: float) -> int:
         """Delete answers that arrived before *before* (Unix time) and free their space; return how many."""

@@ -59,12 +59,7 @@ class Ledger:
     @classmethod
     @asynccontextmanager
     async def open(
-        cls,
-        folder: Path,
-        *,
-        on_durable: Durable,
-        on_failure: Callable[[BaseException], None],
-        store: Store | None = None,
+        cls, folder: Path, *, on_durable: Durable, on_failure: Callable[[BaseException], None]
     ) -> "AsyncIterator[Ledger]":
         """Open the ledger in *folder* while the block runs, and make everything appended durable at its end.
 
@@ -72,14 +67,13 @@ class Ledger:
             folder: The state directory.
             on_durable: Called on the loop with each group of answers once it is durable.
             on_failure: Called on the loop when the disk fails. The answers are kept, in memory or in a spill file.
-            store: The folder's ledger file; opened here unless it is given, and closed in either case.
 
         Raises:
             ConfigError: If it is of another format.
             CannotCreateError: If the file cannot be created or is not a ledger.
             DiskError: At the block's end, if something could only be saved to the spill file, or not at all.
         """
-        ledger = cls(store or open_store(folder), folder, on_durable, on_failure)
+        ledger = cls(open_store(folder), folder, on_durable, on_failure)
         try:
             await ledger.look_up([])  # adds what a killed run has appended to the index
             yield ledger
@@ -116,11 +110,6 @@ class Ledger:
         while self._task is not None:
             self._overdue = True  # commit what has gathered since, too
             await asyncio.wait({self._task})
-
-    @property
-    def waiting(self) -> int:
-        """The number of answers that are not durable yet."""
-        return len(self._committing) + len(self._gathering)
 
     def _commit(self) -> None:
         """Start to commit the group that has gathered: now, or as soon as the group before it is durable."""

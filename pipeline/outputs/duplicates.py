@@ -31,7 +31,6 @@ class Duplicates:
     Attributes:
         rows: Number of rows of the input.
         rows_held: Number of keys that are buffered in memory.
-        found: Number of duplicates, known after `finish`.
     """
 
     def __init__(
@@ -44,7 +43,6 @@ class Duplicates:
         self._held: list[pl.DataFrame] = []
         self.rows_held = 0
         self._bits = bytearray()
-        self.found = 0
 
     def __enter__(self) -> Self:
         self._clear()  # of a run that was killed
@@ -78,9 +76,7 @@ class Duplicates:
             if not frames:
                 continue
             frame = pl.concat(frames, rechunk=True)
-            later = frame.filter(~frame[KEY].is_first_distinct())[ROW]
-            self.found += len(later)
-            for row in later:
+            for row in frame.filter(~frame[KEY].is_first_distinct())[ROW]:
                 self._bits[row >> 3] |= 1 << (row & 7)
         self._held = []
 

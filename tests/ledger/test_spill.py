@@ -81,9 +81,11 @@ def test_two_runs_that_ingest_one_spill_count_it_once(tmp_path: Path, store: Sto
 
 
 def test_a_spill_that_is_nowhere_possible_says_how_many_answers_are_lost(
-    tmp_path: Path,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    sentence = spill.spill(tmp_path, answers(0, 3), [Path("/proc/nowhere"), tmp_path / "missing"])
+    monkeypatch.setenv("TMPDIR", "/proc/nowhere")
+    monkeypatch.setattr(spill, "ELSEWHERE", (str(tmp_path / "missing"),))
+    sentence = spill.spill(tmp_path, answers(0, 3))
     assert "3 paid answers could not be saved" in sentence
     assert "/proc/nowhere" in sentence
     assert str(tmp_path / "missing") in sentence
