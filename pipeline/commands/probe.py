@@ -9,7 +9,7 @@ from pipeline.config import Config
 from pipeline.errors import ConfigError, KeyRefusedError, PipelineError, ProviderUnavailableError
 from pipeline.job.prepare import for_provider
 from pipeline.llm.billing import Billing
-from pipeline.llm.protocol.body import MODES, BodyTemplate, Form
+from pipeline.llm.protocol.body import MODES, BodyTemplate, RequestFormat
 from pipeline.llm.replies import Failure, FailureKind, Reply, Window
 from pipeline.llm.request import Request, answer_from_reply
 from pipeline.llm.transport.client import Client
@@ -70,10 +70,10 @@ async def probe(config: Config) -> list[Finding]:
         findings = [_model_object(model_object)]
         replies = []
         for mode in MODES:
-            outcome, window = await _ask(client, config, task, Form(mode, logprobs=False))
+            outcome, window = await _ask(client, config, task, RequestFormat(mode, logprobs=False))
             findings.append(_mode(mode, config, outcome))
             replies.append((outcome, window))
-        outcome, window = await _ask(client, config, task, Form("text", logprobs=True))
+        outcome, window = await _ask(client, config, task, RequestFormat("text", logprobs=True))
         findings.append(_logprobs(outcome))
         replies.append((outcome, window))
     return [*findings, _usage(replies), _limits(replies), _price(billing, replies)]
@@ -88,9 +88,9 @@ def exit_status(findings: Iterable[Finding]) -> int:
 
 
 async def _ask(
-    client: Client, config: Config, task: Task, form: Form
+    client: Client, config: Config, task: Task, request_format: RequestFormat
 ) -> tuple[Reply | Failure, Window | None]:
-    return await client.ask(BodyTemplate(task, config.model, form).body(QUESTION), TIMEOUT_SECONDS)
+    return await client.ask(BodyTemplate(task, config.model, request_format).body(QUESTION), TIMEOUT_SECONDS)
 
 
 def _model_object(found: Mapping[str, Any] | Failure) -> Finding:

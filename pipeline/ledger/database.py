@@ -156,14 +156,14 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
     # The first statement makes SQLite read the log, up to the first frame whose checksum is wrong. Answers after
     # that are lost and asked again; those in the file itself are not affected.
     version = execute("PRAGMA user_version").fetchone()[0]
-    ours = execute("PRAGMA application_id").fetchone()[0] == APPLICATION_ID
-    if not ours and execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]:
+    is_ledger = execute("PRAGMA application_id").fetchone()[0] == APPLICATION_ID
+    if not is_ledger and execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]:
         raise DamagedError("it does not say that it is a ledger")
-    if ours and VERSION < version <= NEWEST_IMAGINABLE_VERSION:
+    if is_ledger and VERSION < version <= NEWEST_IMAGINABLE_VERSION:
         raise ConfigError(
             f"{path}: written by a newer version of pipeline (format {version}); update pipeline"
         )
-    if ours and 0 < version < VERSION:
+    if is_ledger and 0 < version < VERSION:
         raise ConfigError(
             f"{path}: of format {version}, which this version of pipeline cannot read; move it away or change state.dir"
         )

@@ -79,7 +79,7 @@ class FailureKind(Enum):
     CONFIG = auto()
     """The endpoint does not know the model, or redirects elsewhere: the run ends."""
     UNSUPPORTED = auto()
-    """The endpoint refuses an optional part of the request, such as `response_format`: a weaker form is sent."""
+    """The endpoint refuses an optional part of the request, such as `response_format`: a weaker format is sent."""
     THROTTLED = auto()
     """Too many requests: all of them wait."""
     TRANSIENT = auto()

@@ -67,7 +67,7 @@ class Parts:
         found: list[Span] = []
         for path in sorted(self.folder.iterdir()):
             span = _span(path.name, files)
-            if span is None or not self._is_ours(path, span) or (found and _overlap(found[-1], span)):
+            if span is None or not self._is_usable(path, span) or (found and _overlap(found[-1], span)):
                 path.unlink()
             else:
                 found.append(span)
@@ -97,13 +97,13 @@ class Parts:
     def _path(self, span: Span) -> Path:
         return self.folder / f"f{span.file:06}-r{span.start:012}-{span.stop:012}.arrow"
 
-    def _is_ours(self, path: Path, span: Span) -> bool:
+    def _is_usable(self, path: Path, span: Span) -> bool:
         content = _content(path)
         if content is None:
             return False
         with _opened(content) as file:
-            ours = (file.schema.metadata or {}).get(IDENTITY) == self.identity.encode()
-            return ours and bool(file.get_batch(0).num_rows == span.rows)
+            is_same_run = (file.schema.metadata or {}).get(IDENTITY) == self.identity.encode()
+            return is_same_run and bool(file.get_batch(0).num_rows == span.rows)
 
 
 def gaps(whole: Iterable[Span], done: Iterable[Span]) -> Iterator[Span]:

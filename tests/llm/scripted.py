@@ -16,7 +16,7 @@ from pipeline.llm.protocol.headers import window
 from pipeline.llm.protocol.reply import read
 from pipeline.llm.replies import Failure, FailureKind, Reply, Window
 from pipeline.llm.transport.client import Client
-from pipeline.records import Answer, Prompt
+from pipeline.records import KEY_BYTES, Answer, Prompt
 from pipeline.tasks.prompt import Task
 from tests.llm.virtual_time import now, virtual_clock
 from tests.tasks.make import config
@@ -41,7 +41,7 @@ class Call:
     body: Mapping[str, Any]
 
     @property
-    def form(self) -> tuple[str, bool]:
+    def request_format(self) -> tuple[str, bool]:
         return self.body.get("response_format", {"type": "text"})["type"], "logprobs" in self.body
 
 
@@ -94,7 +94,7 @@ class Scripted(Client):
 
 
 def prompt(text: str) -> Prompt:
-    return Prompt(blake2b(text.encode(), digest_size=16).digest(), text, truncated=False)
+    return Prompt(blake2b(text.encode(), digest_size=KEY_BYTES).digest(), text, truncated=False)
 
 
 async def _ready() -> None:

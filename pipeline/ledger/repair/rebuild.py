@@ -56,7 +56,7 @@ def rebuild(path: Path, reason: str) -> None:
     building = swap.companion(path, ".rebuilding")
     try:
         saved = _build(building, path)
-        if not saved and not _is_ours(path):
+        if not saved and not _is_replaceable(path):
             raise CannotCreateError(
                 f"{path}: cannot be opened as a ledger: {reason}, and there is no answer in it; move it away or change state.dir"
             )
@@ -141,7 +141,7 @@ def _page_size(header: bytes) -> int | None:
     return size if header.startswith(MAGIC) and size >= LEAST_PAGE_BYTES and not size & (size - 1) else None
 
 
-def _is_ours(path: Path) -> bool:
+def _is_replaceable(path: Path) -> bool:
     """Return whether a file without any answer may be replaced: it is empty, or says that it is a ledger."""
     with _descriptor(path) as file:
         header = os.pread(file, HEADER_BYTES, 0)

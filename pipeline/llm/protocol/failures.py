@@ -47,7 +47,7 @@ BY_STATUS: dict[int, FailureKind] = {
     529: FailureKind.THROTTLED,  # Anthropic: overloaded
 }
 RUN_WIDE_STATUSES = (402, 429)
-FORM_STATUSES = (400, 422)
+FORMAT_STATUSES = (400, 422)
 TOO_LARGE = 413
 SUCCESSES = range(200, 300)
 SERVER_ERRORS = range(500, 600)
@@ -75,7 +75,7 @@ def kind_of(status: int, code: str, message: str) -> FailureKind:
         # Before the sentences: with status 429 "too many tokens" means to wait.
         (known is FailureKind.THROTTLED, FailureKind.THROTTLED),
         (_any_in(TOO_LONG_SENTENCES, message) and not server_error, FailureKind.ROW),
-        (status in FORM_STATUSES and _any_in(OPTIONAL_PARTS, f"{code} {message}"), FailureKind.UNSUPPORTED),
+        (status in FORMAT_STATUSES and _any_in(OPTIONAL_PARTS, f"{code} {message}"), FailureKind.UNSUPPORTED),
         (known is not None, known or FailureKind.ROW),
         (server_error, FailureKind.TRANSIENT),
         (status in SUCCESSES, FailureKind.GARBLED),

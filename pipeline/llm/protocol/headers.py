@@ -15,8 +15,8 @@ UNITS = {"ms": 0.001, "us": 0.000_001, "µs": 0.000_001, "ns": 0.000_000_001, "h
 DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|us|µs|ns|h|m|s)")
 
 
-def go_duration(text: str) -> float | None:
-    """Return the seconds in a Go duration such as `6m0s` or `12ms`, or in a bare number; None for anything else."""
+def parse_go_duration(text: str) -> float | None:
+    """Parse the seconds in a Go duration such as `6m0s` or `12ms`, or in a bare number; None for anything else."""
     parts = DURATION.findall(text)
     if parts and "".join(number + unit for number, unit in parts) == text:
         return sum(float(number) * UNITS[unit] for number, unit in parts)
@@ -40,9 +40,9 @@ def window(headers: Mapping[str, str]) -> Window | None:
         limit_requests=_number(headers.get("x-ratelimit-limit-requests", "")),
         limit_tokens=_number(headers.get("x-ratelimit-limit-tokens", "")),
         remaining_requests=_number(headers.get("x-ratelimit-remaining-requests", "")),
-        reset_requests=go_duration(headers.get("x-ratelimit-reset-requests", "")),
+        reset_requests=parse_go_duration(headers.get("x-ratelimit-reset-requests", "")),
         remaining_tokens=_number(headers.get("x-ratelimit-remaining-tokens", "")),
-        reset_tokens=go_duration(headers.get("x-ratelimit-reset-tokens", "")),
+        reset_tokens=parse_go_duration(headers.get("x-ratelimit-reset-tokens", "")),
     )
 
 

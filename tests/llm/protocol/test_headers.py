@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from multidict import CIMultiDict
 
-from pipeline.llm.protocol.headers import MAX_RETRY_AFTER, go_duration, retry_after, window
+from pipeline.llm.protocol.headers import MAX_RETRY_AFTER, parse_go_duration, retry_after, window
 from pipeline.llm.replies import Window
 
 NOW = "Wed, 21 Oct 2026 07:28:00 GMT"
@@ -38,13 +38,13 @@ NOW = "Wed, 21 Oct 2026 07:28:00 GMT"
     ],
 )
 def test_a_go_duration_is_seconds(text: str, seconds: float | None) -> None:
-    assert go_duration(text) == pytest.approx(seconds)
+    assert parse_go_duration(text) == pytest.approx(seconds)
 
 
 @given(st.integers(0, 99), st.integers(0, 59), st.integers(0, 59), st.integers(0, 999))
 def test_a_go_duration_is_read_as_it_was_written(hours: int, minutes: int, seconds: int, millis: int) -> None:
     text = f"{hours}h{minutes}m{seconds}.{millis:03d}s"
-    assert go_duration(text) == pytest.approx(hours * 3600 + minutes * 60 + seconds + millis / 1000)
+    assert parse_go_duration(text) == pytest.approx(hours * 3600 + minutes * 60 + seconds + millis / 1000)
 
 
 @pytest.mark.parametrize(
