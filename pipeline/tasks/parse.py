@@ -36,11 +36,6 @@ class Parser:
         # A run has far fewer different replies than rows.
         self._read = lru_cache(maxsize=4096)(self._read_text)
 
-    @property
-    def cached(self) -> int:
-        """Number of replies whose labels are cached."""
-        return self._read.cache_info().currsize
-
     def outcome(self, answer: Answer) -> Outcome:
         """Return the outcome of *answer*; never raises, whatever the model replied."""
         meant = self._meaning(answer.text, answer.finish, answer.status, answer.error)
