@@ -11,6 +11,7 @@ from typing import Any
 
 import orjson
 
+from pipeline.records import KEY_BYTES
 from pipeline.servers.simulator.response import Response, Tokens
 
 BYTES_PER_TOKEN = 4
@@ -19,7 +20,6 @@ BYTES_PER_TOKEN = 4
 CHARACTERS_PER_TOKEN = 4
 """Length of the tokens into which a reply's content is cut."""
 
-KEY_BYTES = 16
 MAX_LABELS = 3
 CREATED = 1_700_000_000
 """A fixed `created`, so that equal requests get equal bytes."""

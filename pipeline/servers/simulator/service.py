@@ -7,8 +7,9 @@ from random import Random
 from typing import NamedTuple
 
 from pipeline.config.latency import Fixed
+from pipeline.records import KEY_BYTES
 from pipeline.servers.simulator.call import Call
-from pipeline.servers.simulator.chat import BYTES_PER_TOKEN, KEY_BYTES, Ask, any_label, read_ask
+from pipeline.servers.simulator.chat import BYTES_PER_TOKEN, Ask, any_label, read_ask
 from pipeline.servers.simulator.faults import ACTS
 from pipeline.servers.simulator.log import Entry, Log
 from pipeline.servers.simulator.rate_limits import Rates
