@@ -5,6 +5,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint .ci/constraints.txt
 CONFIG ?= configs/tags.yaml
+# One more than the cores that the times are for: many tests wait.
+WORKERS ?= 3
 SOAK_SEED ?= $(shell date +%s)
 unexport PYTHONDONTWRITEBYTECODE  # the tests start hundreds of processes: each would compile everything anew
 
@@ -35,10 +37,10 @@ types: $(VENV)/installed-dev  ## check the types with mypy, strict
 	$(BIN)/mypy
 
 unit: $(VENV)/installed-dev  ## run the everyday tests, the import floors among them
-	$(BIN)/pytest -m 'not slow and not soak' --numprocesses 2 --dist worksteal --quiet
+	$(BIN)/pytest -m 'not slow and not soak' --numprocesses $(WORKERS) --dist worksteal --quiet
 
 unit-full: $(VENV)/installed-dev  ## run all tests but the soak
-	$(BIN)/pytest --numprocesses 2 --dist worksteal --quiet
+	$(BIN)/pytest --numprocesses $(WORKERS) --dist worksteal --quiet
 
 floors: $(VENV)/installed-dev  ## check only that imports go down
 	$(BIN)/pytest --quiet tests/test_layout.py

@@ -47,6 +47,7 @@ async def test_with_thirty_percent_of_answers_broken_every_row_is_right(serve) -
     assert job.labelled()["label"].to_list() == [right_label(text) for text in rows]
 
 
+@pytest.mark.slow
 async def test_thirty_percent_of_status_500_costs_at_most_half_as_many_requests_again(serve) -> None:
     server, job = serve(seed=6, faults={"http_500": 0.3})
     job.table(texts(1000))

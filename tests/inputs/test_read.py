@@ -170,6 +170,7 @@ def test_rows_before_a_span_cost_nothing_where_their_row_groups_are_skipped(put,
     assert chunk.columns["text"] == ["000000041", "000000042", "000000043"]
 
 
+@pytest.mark.slow
 def test_a_cell_of_100_mb_is_read_from_csv_and_parquet(put, look):
     big = "é" + "x" * 100_000_000
     for path in (
@@ -231,6 +232,7 @@ def test_an_empty_table_has_a_schema_and_no_chunks(put, look):
 
 
 @pytest.mark.parametrize("name", ["a.csv", "a.parquet"])
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_rows(put, look, name):
     peaks = []
     for rows in (50_000, 400_000):

@@ -138,7 +138,7 @@ with open_store(folder) as store:
 """
 
 
-@pytest.mark.parametrize("round_", range(4))
+@pytest.mark.parametrize("round_", [0, *(pytest.param(n, marks=pytest.mark.slow) for n in range(1, 4))])
 @pytest.mark.usefixtures("round_")
 def test_processes_that_create_and_fill_one_ledger_at_once_lose_nothing(tmp_path: Path) -> None:
     begin = str(time.time() + 0.6)

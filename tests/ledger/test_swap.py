@@ -88,6 +88,7 @@ open_store(Path(sys.argv[1])).close()
 """
 
 
+@pytest.mark.slow
 def test_a_rebuild_may_be_killed_at_any_step_and_so_may_the_next(tmp_path: Path) -> None:
     with open_store(tmp_path / "damaged") as store:
         store.append(answers(0, 200))

@@ -37,7 +37,7 @@ def kill_for_nights(found: Campaign, chance: Random, kills: int, *, as_folder: b
         write_rows(found.job, rows, folder=as_folder)
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_ten_kills_lose_nothing_and_double_nothing(
     tmp_path: Path, launcher: Launcher, record_property: Record, seed: int
 ) -> None:
@@ -54,7 +54,9 @@ def killed_at_every_step(found: Campaign, step: int) -> int:
     raise AssertionError
 
 
-@pytest.mark.parametrize("as_folder", [False, True], ids=["file", "folder"])
+@pytest.mark.parametrize(
+    "as_folder", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["file", "folder"]
+)
 def test_a_run_killed_at_steps_towards_the_disk_continues(
     tmp_path: Path, launcher: Launcher, record_property: Record, *, as_folder: bool
 ) -> None:

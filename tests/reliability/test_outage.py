@@ -100,20 +100,21 @@ async def test_ten_real_minutes_away_cost_few_requests_no_row_and_less_than_a_mi
 async def test_an_outage_longer_than_max_outage_ends_the_run_with_69_and_the_next_one_continues(
     tmp_path: Path, kind: OutageKind
 ) -> None:
-    limits = {"max_concurrency": IN_FLIGHT, "request_timeout": 0.1, "max_outage": "1m"}
+    limits = {"max_concurrency": IN_FLIGHT, "request_timeout": 24 / SPEED_TO_SCALE, "max_outage": "1m"}
     with job_against(tmp_path, texts(200), limits=limits, latency=Fixed(0.01)) as (server, job):
         witness = Witness(job, lambda: server.entries)
-        run = asyncio.create_task(run_job(job.config(), clock=quick(SPEED)))
+        run = asyncio.create_task(run_job(job.config(), clock=quick(SPEED_TO_SCALE)))
         await until(lambda: server.billed > 50)
         server.start_outage(kind)
         begun = time.monotonic()
         message = await raised(run, ProviderUnavailableError)
-        assert time.monotonic() - begun >= 60 / SPEED
+        assert time.monotonic() - begun >= 60 / SPEED_TO_SCALE
         assert "limits.max_outage" in message
         assert "run again to continue" in message
         witness.execution_ended()
 
         server.stop_outage()
+        job.set(limits={"request_timeout": "auto"})
         result = await run_job(job.config())
         witness.execution_ended()
         assert (result.failed, result.exit_status) == (0, 0)

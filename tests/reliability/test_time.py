@@ -67,7 +67,9 @@ def sleep_through(execution: Execution, server: FaultServer, requests: int, seco
 
 
 @pytest.mark.parametrize(
-    ("seconds", "rows"), [(3, 300), pytest.param(120, 6000, marks=pytest.mark.soak)], ids=["3 s", "120 s"]
+    ("seconds", "rows"),
+    [pytest.param(3, 300, marks=pytest.mark.slow), pytest.param(120, 6000, marks=pytest.mark.soak)],
+    ids=["3 s", "120 s"],
 )
 def test_a_run_that_was_stopped_goes_on_at_its_rate_and_nothing_has_failed(
     slow_job: JobFiles, slow_server: FaultServer, launcher: Launcher, seconds: float, rows: int

@@ -86,6 +86,7 @@ def test_a_night_that_fails_keeps_what_is_known_of_the_last_good_one(
     assert bad == good
 
 
+@pytest.mark.slow
 def test_with_dated_outputs_too_a_night_that_fails_knows_of_the_last_good_one(
     nightly: JobFiles, file: Path, run: Run
 ) -> None:

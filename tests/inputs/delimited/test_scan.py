@@ -50,6 +50,7 @@ def by_blocks(path, block_bytes):
 @given(body=BODIES, width=st.integers(1, 3), block_bytes=st.integers(1, 12))
 @example(body='a\r\r\n"b\n', width=1, block_bytes=2)
 @example(body="\ufeffa,b\n", width=2, block_bytes=1)
+@pytest.mark.slow
 def test_we_read_or_refuse_what_the_strict_reader_of_python_does(put, body, width, block_bytes):
     text = ",".join("abc"[:width]) + "\n" + body
     assert by_blocks(put("a.csv", text), block_bytes) == strictly(text, width)

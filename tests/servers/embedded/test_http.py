@@ -59,6 +59,7 @@ async def test_a_text_beyond_the_bound_is_refused_as_too_long(embedded_client):
     assert (status, found["error"]["code"]) == (400, "context_length_exceeded")
 
 
+@pytest.mark.slow
 async def test_the_event_loop_stays_free_while_the_model_works(embedded_client):
     slow = asyncio.create_task(embedded_client.answer(request_body("long words " * 1000)))
     await asyncio.sleep(0.2)  # the model is at work now: it takes seconds
@@ -99,6 +100,7 @@ async def test_questions_that_wait_are_answered_in_one_pass_of_the_model():
     assert max(model.passes) == MAX_BATCH
 
 
+@pytest.mark.slow
 async def test_too_many_waiting_questions_are_told_to_come_later(embedded_client):
     bodies = [request_body(str(i)) for i in range(2 * MAX_WAITING)]
     replies = await asyncio.gather(*map(embedded_client.post, bodies))

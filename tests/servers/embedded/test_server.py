@@ -26,6 +26,7 @@ async def test_a_text_gets_the_label_whose_description_is_nearest(embedded_clien
     assert label(await embedded_client.answer(request_body(text))) == expected
 
 
+@pytest.mark.slow
 async def test_at_least_seven_of_ten_labels_of_the_sample_are_right(embedded_client):
     with SAMPLE.open(encoding="utf-8", newline="") as file:
         rows = list(islice(csv.DictReader(file), 60))
