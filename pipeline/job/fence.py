@@ -81,7 +81,8 @@ class Fence:
             yield
         finally:
             task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+            # A check whose requests were cancelled is still under way; once the locks are released it would find them lost.
+            await asyncio.gather(task, *filter(None, [self._check]), return_exceptions=True)
 
     async def _monitor(self, stop: Callable[[BaseException], None]) -> None:
         try:

@@ -1,8 +1,10 @@
 """The fence of a run: a process that was suspended checks its locks before it acts."""
 
 import asyncio
+import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -97,3 +99,27 @@ async def test_a_lock_that_is_lost_stops_the_run_at_the_next_check(
             await asyncio.sleep(0.001)
     assert isinstance(reasons[0], LockedError)
     assert set(slept) == {CHECK_SECONDS}
+
+
+class SlowLock(CountedLock):
+    """Is checked only once *go_on* is set."""
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.go_on = threading.Event()
+
+    def ensure_held(self) -> None:
+        self.go_on.wait(10)
+        super().ensure_held()
+
+
+async def test_a_check_under_way_is_waited_for_before_the_locks_are_released(tmp_path: Path) -> None:
+    lock = SlowLock(tmp_path / "lock", tmp_path / "out.parquet", "output.path")
+    fence = Fence(Clock(now=iter([0.0, *[120.0] * 9]).__next__), lock)
+    with lock.held():
+        async with fence.monitored(lambda _: None):
+            waiting = asyncio.create_task(fence.ensure_fresh())
+            await asyncio.sleep(0)
+            waiting.cancel()  # as a worker is when the run ends
+            asyncio.get_running_loop().call_later(0.05, lock.go_on.set)
+        assert lock.checks == 1
