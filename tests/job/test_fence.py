@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from pipeline.errors import LockedError
-from pipeline.job.fence import CHECK_SECONDS, FRESH_SECONDS, Fence, fenced
+from pipeline.job.fence import FRESH_SECONDS, Fence, fenced
 from pipeline.system.clock import Clock
 from pipeline.system.lock import Lock
 
@@ -77,7 +77,7 @@ def test_what_is_guarded_is_not_called_without_the_locks(lock: CountedLock) -> N
 
 
 @pytest.mark.parametrize("lost", ["lock", ".out.parquet.lock"])
-async def test_a_lock_that_is_lost_stops_the_run_at_the_next_check(
+async def test_a_lock_that_is_lost_stops_the_run_within_two_seconds(
     lock: CountedLock, tmp_path: Path, lost: str
 ) -> None:
     slept: list[float] = []
@@ -98,7 +98,7 @@ async def test_a_lock_that_is_lost_stops_the_run_at_the_next_check(
         while not reasons:  # noqa: ASYNC110 - likewise
             await asyncio.sleep(0.001)
     assert isinstance(reasons[0], LockedError)
-    assert set(slept) == {CHECK_SECONDS}
+    assert max(slept) <= 2
 
 
 class SlowLock(CountedLock):

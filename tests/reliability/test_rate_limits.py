@@ -2,6 +2,7 @@
 
 import threading
 import time
+from collections.abc import Iterable
 from email.utils import formatdate
 from itertools import count, pairwise
 from pathlib import Path
@@ -142,15 +143,20 @@ def share_of_refusals(
     folder: Path, *, per_minute: float, seconds: float, headers: bool, told: RetryAfter, rows: int
 ) -> float:
     """Have an endpoint work with a rate that nobody was told; the share of 429s after the first third."""
-    settings = RateSettings(requests_per_minute=per_minute, headers=headers, retry_after=told)
+
+    def shown(all_headers: Iterable[tuple[str, str]]) -> dict[str, str]:
+        lower = ((name.lower(), value) for name, value in all_headers)
+        return {name: value for name, value in lower if headers or not name.startswith("x-ratelimit")}
+
+    settings = RateSettings(requests_per_minute=per_minute, retry_after=told)
     rates, chance, refused = Rates(settings, 0.0), Random(1), []
 
     def behave(call: Call) -> Sent:
         refusal = rates.refusal(100, call.at)
         refused.append(refusal is not None)
         if refusal is not None:
-            return Sent(429, refusal.body, {name.lower(): value for name, value in refusal.headers}, 0.01)
-        sent = {name.lower(): value for name, value in rates.headers()}
+            return Sent(429, refusal.body, shown(refusal.headers), 0.01)
+        sent = shown(rates.headers())
         return said(seconds=seconds * chance.uniform(0.7, 1.3), headers=sent)
 
     async def main() -> None:

@@ -156,7 +156,7 @@ async def test_a_connection_is_not_used_again_where_the_answer_came_before_the_e
     url = URL(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/")
     async with server, opened() as wire:
         for _ in range(2):
-            response = await wire.exchange(Target("POST", url, {}), b"x" * 30_000_000, 100)
+            response = await wire.exchange(Target("POST", url, {}), b"x" * 30_000_000, 10)
             assert response.status == 413
         assert len(seen) == 2
         for writer in seen:
