@@ -48,7 +48,7 @@ floors: $(VENV)/installed-dev  ## check only that imports go down
 soak: $(VENV)/installed-dev  ## run the long tests: kills, power cuts, failing disks, outages; as root, for all of them
 	@.ci/soak-tools
 	@echo "SOAK_SEED=$(SOAK_SEED) (make soak SOAK_SEED=$(SOAK_SEED) repeats this very soak)"
-	SOAK_SEED=$(SOAK_SEED) $(BIN)/pytest -m soak --numprocesses 2 --dist worksteal --quiet
+	SOAK_SEED=$(SOAK_SEED) $(BIN)/pytest -m soak --numprocesses $(WORKERS) --dist worksteal --quiet
 
 test-wheel:  ## build the wheel, install it with each Python from 3.11 to 3.14 found here, and run a job with it
 	.ci/test-wheel
