@@ -95,7 +95,9 @@ def test_a_task_that_is_asked_to_end_drains_and_repeats_nothing(airflow: Airflow
 
 
 def test_a_task_that_runs_out_of_time_is_continued_by_its_retry(airflow: Airflow, slow: FaultServer) -> None:
-    job = dag(airflow, slow, "out_of_time", execution_timeout=4, retries=30)  # a busy machine needs more of them
+    job = dag(
+        airflow, slow, "out_of_time", execution_timeout=4, retries=30
+    )  # a busy machine needs more of them
     (task,) = airflow.ended("out_of_time")
     assert task["state"] == "success"
     assert task["try_number"] > 1
