@@ -192,8 +192,12 @@ def test_once_adapted_at_most_one_request_in_a_hundred_is_refused(
 @pytest.mark.soak
 @pytest.mark.parametrize(("headers", "told"), [(True, "both"), (False, "ms"), (False, "none")])
 async def test_over_real_connections_too(tmp_path: Path, *, headers: bool, told: RetryAfter) -> None:
-    rates = RateSettings(requests_per_minute=6000, headers=headers, retry_after=told)
-    with job_against(tmp_path, texts(9000), rates=rates, latency=Fixed(0.05)) as (server, job):
+    rates = RateSettings(requests_per_minute=6000, retry_after=told)
+    latency = Fixed(0.05)
+    with job_against(tmp_path, texts(9000), rates=rates, rate_headers=headers, latency=latency) as (
+        server,
+        job,
+    ):
         assert (await run_job(job.config())).failed == 0
         adapted = chats(server)[len(chats(server)) // 3 :]
         assert sum(entry.status == 429 for entry in adapted) <= 0.01 * len(adapted)
