@@ -70,7 +70,7 @@ async def through_an_outage(
     [
         ("refuse", SPEED),
         pytest.param("503", SPEED, marks=pytest.mark.slow),
-        pytest.param("hang", SPEED_TO_SCALE, marks=pytest.mark.slow),
+        pytest.param("hang", SPEED_TO_SCALE, marks=pytest.mark.soak),
     ],
 )
 async def test_ten_minutes_away_cost_few_requests_and_no_row_and_nobody_sleeps_longer_than_a_minute(
