@@ -7,15 +7,17 @@ from typing import cast
 
 from pipeline.config import Config
 from pipeline.llm.billing import Billing, charged_usd
+from pipeline.llm.failure_policy import Action, FailurePolicy
 from pipeline.llm.health.breaker import OUTAGE_KINDS, CircuitBreaker
 from pipeline.llm.pacing.budget import Budget
 from pipeline.llm.pacing.concurrency import Concurrency
 from pipeline.llm.pacing.pacer import Pacer
 from pipeline.llm.pacing.tokens import TokenEstimate
+from pipeline.llm.protocol.body import RequestFormat
 from pipeline.llm.protocol.negotiation import FormatNegotiator
-from pipeline.llm.replies import NO_USAGE, Failure, FailureKind, Reply
+from pipeline.llm.replies import NO_USAGE, Failure, Reply
 from pipeline.llm.request import Counters, Request, RequestQueue, answer_from_failure, answer_from_reply
-from pipeline.llm.retry import Attempts, RetryPolicy
+from pipeline.llm.retry import RetryPolicy
 from pipeline.llm.timeouts import AdaptiveTimeout
 from pipeline.llm.transport.client import Client
 from pipeline.llm.workers import WorkerPool
@@ -68,8 +70,9 @@ class Dispatcher:
         self._deliver = deliver
         self._before_send = before_send
         self._clock = clock
-        self._policy = RetryPolicy()
+        self._retries = RetryPolicy()
         self._negotiator = FormatNegotiator(task, config.model)
+        self._policy = FailurePolicy(self.breaker, self._negotiator, self._retries, clock)
         self._estimate = TokenEstimate(task.system, config.model.max_tokens)
         self._timeout = AdaptiveTimeout(None if limits.request_timeout == "auto" else limits.request_timeout)
         self._pacer = Pacer(limits, self.concurrency, clock)
@@ -114,22 +117,23 @@ class Dispatcher:
             if self._pool.closing:  # it may have begun during any of these waits
                 return
             self._pool.sending.add(task)  # from here on the call may be billed, so a drain waits for it
-            outcome = await self._send(request, tokens)
+            form = request.form or self._negotiator.form
+            outcome = await self._send(request, form, tokens)
             if isinstance(outcome, Reply):
                 await self._deliver(self._answer(request, outcome))
                 self.billing.ensure_priced()  # only now: the answer is paid and must be kept
             else:
-                await self._handle_failure(request, outcome)
+                await self._handle_failure(request, outcome, form)
             self._pool.sending.discard(task)
         finally:
             if probing:
                 self.breaker.release_probe()
 
-    async def _send(self, request: Request, tokens: int) -> Reply | Failure:
-        """Send *request* once, and pass the outcome to everything that adapts to it."""
+    async def _send(self, request: Request, form: RequestFormat, tokens: int) -> Reply | Failure:
+        """Send *request* once in *form*, and pass the outcome to everything that adapts to it."""
         estimate_usd = self.billing.estimate(tokens, self._estimate.completion)
         self.budget.reserve(estimate_usd)
-        body = self._negotiator.body(request.prompt.text, again=request.previous is not None)
+        body = self._negotiator.body(request.prompt.text, form, again=request.previous is not None)
         seconds = self._timeout.probe_seconds if self.breaker.open else self._timeout.seconds
         self.counters.requests += 1
         departure = self.concurrency.on_sent()
@@ -175,74 +179,46 @@ class Dispatcher:
             return outcome.with_cost(usd)
         return replace(outcome, usage=usage._replace(cost_usd=usd))
 
-    async def _handle_failure(self, request: Request, failure: Failure) -> None:
-        first = request.attempts.calls == 0
-        fatal = self.breaker.on_failure(failure, suspect=request.attempts.suspect, first=first)
-        if fatal is not None:
-            raise fatal
-        match failure.kind:
-            case FailureKind.UNSUPPORTED if not self.breaker.succeeded:
-                self._negotiator.downgrade(failure.message)
-                self._retry(request, failure, 0.0)
-            case FailureKind.REPLACED:
-                self._retry(request, failure, 0.0)
-            case FailureKind.ROW | FailureKind.UNSUPPORTED:  # a format that brought replies is not to blame
+    async def _handle_failure(self, request: Request, failure: Failure, form: RequestFormat) -> None:
+        decision = self._policy.decide(request, failure, form)
+        again = decision.request
+        match decision.action:
+            case Action.END_RUN if decision.error is not None:
+                raise decision.error
+            case Action.GIVE_UP:
                 await self._give_up(request, failure)
-            case FailureKind.DENIED if self._denied_too_often(request, failure):
+            case Action.DOUBT if await self._available():
                 await self._give_up(request, failure)
-            case FailureKind.THROTTLED:
-                self.counters.throttled += 1
-                self._pacer.pause(self._policy.pause(failure, self._episodes, self._clock), failure.message)
-                self._retry(request, failure, 0.0)
-            case FailureKind.DENIED | FailureKind.UNTRUSTED:
+            case Action.THROTTLE:
+                self._throttle(again, failure)
+            case Action.CONFIRM:
                 self._client.refresh()
                 # The worker sleeps and keeps its slot, where another request would only be denied too.
-                await self._clock.sleep(self._policy.confirm_seconds)
-                self._retry(request, failure, 0.0)
+                await self._clock.sleep(decision.after)
+                self._retry(again, 0.0)
             case _:
-                await self._retry_or_give_up(request, failure)
+                self._retry(again, decision.after)
 
-    def _denied_too_often(self, request: Request, failure: Failure) -> bool:
-        about_row = self.breaker.is_about_row(failure, suspect=request.attempts.suspect)
-        return about_row and request.attempts.denied + 1 >= self._policy.max_denied
+    def _throttle(self, again: Request, failure: Failure) -> None:
+        """Send nothing for a while, and *again* after that."""
+        self.counters.throttled += 1
+        self._pacer.pause(self._retries.pause(failure, self._episodes, self._clock), failure.message)
+        self._retry(again, 0.0)
 
-    async def _retry_or_give_up(self, request: Request, failure: Failure) -> None:
-        attempts = request.attempts.after(failure, others_succeed=self.breaker.others_succeed)
-        seconds = self._clock.now() - self._failing_since(request)
-        shares = (self.breaker.garbled_share, self.breaker.failed_share)
-        exhausted = self._policy.exhausted(failure, attempts, seconds, *shares)
-        if exhausted or await self._row_is_to_blame(failure, attempts):
-            await self._give_up(request, failure)
-        else:
-            delay = self._policy.delay(failure, max(1, attempts.own_failures), self._clock)
-            self._retry(request, failure, delay)
-
-    async def _row_is_to_blame(self, failure: Failure, attempts: Attempts) -> bool:
-        """Return whether the row fails and not the endpoint, where no other rows show which of them it is."""
-        if failure.kind is not FailureKind.TRANSIENT or attempts.calls < self._policy.max_attempts:
-            return False
-        if not (self.breaker.undecided and self.breaker.succeeded):
-            return False
+    async def _available(self) -> bool:
         # The model object costs nothing, and an endpoint that returns it is available.
         found = await self._client.model(self._model.name)
         return not (isinstance(found, Failure) and found.kind in OUTAGE_KINDS)
 
-    def _failing_since(self, request: Request) -> float:
-        # Time in which the endpoint was unavailable does not count against the row: it begins anew after an outage.
-        since = request.failing_since if self.breaker.others_succeed else None
-        return self._clock.now() if since is None else since
-
     async def _give_up(self, request: Request, failure: Failure) -> None:
         await self._deliver(answer_from_failure(request, failure, self._run, self._clock.wall()))
 
-    def _retry(self, request: Request, failure: Failure, seconds: float) -> None:
+    def _retry(self, again: Request, seconds: float) -> None:
         self.counters.retries += 1
-        attempts = request.attempts.after(failure, others_succeed=self.breaker.others_succeed)
-        retried = request._replace(attempts=attempts, failing_since=self._failing_since(request))
         if seconds > 0:
-            self._pool.spawn(self._push_later(retried, seconds))  # so that the worker is free meanwhile
+            self._pool.spawn(self._push_later(again, seconds))  # so that the worker is free meanwhile
         else:
-            self._queue.push(retried, first=True)
+            self._queue.push(again, first=True)
 
     async def _push_later(self, request: Request, seconds: float) -> None:
         await self._clock.sleep(seconds)

@@ -5,6 +5,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from pipeline.llm.protocol.body import RequestFormat
 from pipeline.llm.replies import NO_USAGE, Failure, Reply, Usage
 from pipeline.llm.retry import Attempts
 from pipeline.records import Answer, Prompt
@@ -20,12 +21,14 @@ class Request(NamedTuple):
         previous: The invalid answer that makes this the second, stricter ask; None for the first.
         attempts: Its failed calls so far.
         failing_since: When it first failed while others got replies, on the clock; None if it did not.
+        form: The form to send it in; None for the one that is current when it is sent.
     """
 
     prompt: Prompt
     previous: Answer | None = None
     attempts: Attempts = UNTRIED
     failing_since: float | None = None
+    form: RequestFormat | None = None
 
 
 class RequestQueue:

@@ -1,0 +1,127 @@
+"""What is done about a failed call: the decision alone, which the dispatcher carries out."""
+
+from enum import Enum, auto
+from typing import NamedTuple
+
+from pipeline.errors import PipelineError
+from pipeline.llm.health.breaker import CircuitBreaker
+from pipeline.llm.protocol.body import RequestFormat
+from pipeline.llm.protocol.negotiation import FormatNegotiator
+from pipeline.llm.replies import Failure, FailureKind
+from pipeline.llm.request import Request
+from pipeline.llm.retry import RetryPolicy
+from pipeline.system.clock import Clock
+
+
+class Action(Enum):
+    """What the dispatcher does next."""
+
+    RETRY = auto()
+    """Send the request again after a wait, in which its worker serves others."""
+    CONFIRM = auto()
+    """Send it again after a wait in which its worker serves nobody: another request would fare no better."""
+    THROTTLE = auto()
+    """Send it again once the endpoint takes more; the pace is adapted."""
+    GIVE_UP = auto()
+    """Deliver the answer that the row has failed."""
+    DOUBT = auto()
+    """Give the row up if the endpoint is available, which its model object shows; else send it again."""
+    END_RUN = auto()
+    """Raise the decision's error."""
+
+
+class Decision(NamedTuple):
+    """What is done about a failure.
+
+    Attributes:
+        action: What the dispatcher does.
+        request: The request, with this failure in its history where it is sent again.
+        after: Seconds to wait before that.
+        error: What ends the run.
+    """
+
+    action: Action
+    request: Request
+    after: float = 0.0
+    error: PipelineError | None = None
+
+
+NEVER_THE_FORM = frozenset({
+    FailureKind.QUOTA, FailureKind.DENIED, FailureKind.REPLACED, FailureKind.UNTRUSTED, FailureKind.THROTTLED,
+})  # fmt: skip
+"""Failures that no other form of the request would avoid."""
+
+
+class FailurePolicy:
+    """Decides about each failure, from its kind, its row's history and how other calls fare."""
+
+    def __init__(
+        self, breaker: CircuitBreaker, negotiator: FormatNegotiator, retries: RetryPolicy, clock: Clock
+    ) -> None:
+        self._breaker, self._negotiator = breaker, negotiator
+        self._retries, self._clock = retries, clock
+
+    def decide(self, request: Request, failure: Failure, form: RequestFormat) -> Decision:
+        """Return what is done about the *failure* of *request*, which was sent in *form*.
+
+        Raises:
+            ConfigError: If the endpoint takes no form that the config allows.
+        """
+        attempts = request.attempts
+        fatal = self._breaker.on_failure(failure, suspect=attempts.suspect, first=attempts.calls == 0)
+        if fatal is not None:
+            return Decision(Action.END_RUN, request, error=fatal)
+        return self._in_other_form(request, failure, form) or self._by_kind(request, failure)
+
+    def _in_other_form(self, request: Request, failure: Failure, form: RequestFormat) -> Decision | None:
+        """Return the decision to send *request* in another form at once; None if the form is not to blame."""
+        if failure.status is None or failure.kind in NEVER_THE_FORM:
+            return None
+        other = self._negotiator.on_refusal(failure, form, proven=self._breaker.succeeded)
+        if other is None:
+            return None
+        return Decision(Action.RETRY, self._again(request, failure)._replace(form=other))
+
+    def _by_kind(self, request: Request, failure: Failure) -> Decision:
+        match failure.kind:
+            case FailureKind.REPLACED:
+                return Decision(Action.RETRY, self._again(request, failure))
+            case FailureKind.ROW | FailureKind.UNSUPPORTED:  # a format that brought replies is not to blame
+                return Decision(Action.GIVE_UP, request)
+            case FailureKind.DENIED if self._denied_too_often(request, failure):
+                return Decision(Action.GIVE_UP, request)
+            case FailureKind.THROTTLED:
+                return Decision(Action.THROTTLE, self._again(request, failure))
+            case FailureKind.DENIED | FailureKind.UNTRUSTED:
+                seconds = self._retries.confirm_seconds
+                return Decision(Action.CONFIRM, self._again(request, failure), seconds)
+        return self._retry_or_give_up(request, failure)
+
+    def _denied_too_often(self, request: Request, failure: Failure) -> bool:
+        about_row = self._breaker.is_about_row(failure, suspect=request.attempts.suspect)
+        return about_row and request.attempts.denied + 1 >= self._retries.max_denied
+
+    def _retry_or_give_up(self, request: Request, failure: Failure) -> Decision:
+        again = self._again(request, failure)
+        seconds = self._clock.now() - self._failing_since(request)
+        shares = (self._breaker.garbled_share, self._breaker.failed_share)
+        if self._retries.exhausted(failure, again.attempts, seconds, *shares):
+            return Decision(Action.GIVE_UP, request)
+        after = self._retries.delay(failure, max(1, again.attempts.own_failures), self._clock)
+        return Decision(Action.DOUBT if self._doubted(failure, again) else Action.RETRY, again, after)
+
+    def _doubted(self, failure: Failure, again: Request) -> bool:
+        """Return whether the row may be what fails and not the endpoint, with no other rows to show which of them it is."""
+        if failure.kind is not FailureKind.TRANSIENT or again.attempts.calls < self._retries.max_attempts:
+            return False
+        return self._breaker.undecided and self._breaker.succeeded
+
+    def _again(self, request: Request, failure: Failure) -> Request:
+        """Return *request* with *failure* in its history, to be sent in whatever form is current then."""
+        attempts = request.attempts.after(failure, others_succeed=self._breaker.others_succeed)
+        return request._replace(attempts=attempts, failing_since=self._failing_since(request), form=None)
+
+    def _failing_since(self, request: Request) -> float:
+        # Time in which the endpoint was unavailable does not count against the row: it begins anew after an outage.
+        since = request.failing_since if self._breaker.others_succeed else None
+        return self._clock.now() if since is None else since
