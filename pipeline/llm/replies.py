@@ -49,6 +49,8 @@ class Reply(NamedTuple):
         model: The model's name as the endpoint sent it.
         request_id: The endpoint's id of the reply.
         logprobs: JSON array of [token, logprob], or None.
+        reasoning_tokens: Tokens of thought among those billed, where the reply is cut or has no text of its own; 0 if
+            the endpoint names none.
     """
 
     text: str | None
@@ -59,6 +61,7 @@ class Reply(NamedTuple):
     model: str | None
     request_id: str | None
     logprobs: str | None
+    reasoning_tokens: int = 0
 
     def with_cost(self, usd: float | None) -> "Reply":
         """Return the reply with a cost of *usd* US dollars in its usage."""
@@ -89,7 +92,11 @@ class FailureKind(Enum):
     GARBLED = auto()
     """A status of success without a usable reply."""
     ROW = auto()
-    """This row cannot be answered, but others can."""
+    """The endpoint refuses this request; perhaps for its row alone, and others can be answered."""
+
+
+REQUEST_TIMEOUT = 408
+SERVER_ERRORS = range(500, 600)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +111,9 @@ class Failure:
         row_status: The row's final status, if it is given up for this.
         timed_out: Whether no whole reply came in time.
         usage: What a garbled reply was billed for, as far as it reports it.
+        param: The part of the request that the endpoint blames (`error.param`), as it names it, or None.
+        code: The error's code, type and status words, in lower case with blanks between; empty if it has none.
+        about_content: Whether status or words say that it is the row's own content: too long, or filtered.
     """
 
     kind: FailureKind
@@ -113,6 +123,16 @@ class Failure:
     row_status: Status = Status.ERROR
     timed_out: bool = False
     usage: Usage = NO_USAGE
+    param: str | None = None
+    code: str = ""
+    about_content: bool = False
+
+    @property
+    def may_mean_load(self) -> bool:
+        """Whether sending less may make it rarer: a throttle, a timeout, or a server error that may pass."""
+        if self.kind is FailureKind.TRANSIENT:
+            return self.timed_out or self.status == REQUEST_TIMEOUT or self.status in SERVER_ERRORS
+        return self.kind is FailureKind.THROTTLED
 
     @property
     def congested(self) -> bool:
