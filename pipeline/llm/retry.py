@@ -48,15 +48,17 @@ class RetryPolicy:
 
     def pause(self, failure: Failure, episodes: int, clock: Clock) -> float:
         """Return the seconds in which nothing is sent after a throttle; a Retry-After is never undercut."""
-        if failure.retry_after is not None:
-            return failure.retry_after * (1 + self.jitter * clock.random())
-        return self.throttled.after(max(1, episodes), clock)
+        return self._at_least_told(failure, self.throttled.after(max(1, episodes), clock), clock)
 
     def delay(self, failure: Failure, failures: int, clock: Clock) -> float:
         """Return the seconds that one row waits before its next call, after *failures* of its own."""
-        if failure.retry_after is not None:
-            return failure.retry_after * (1 + self.jitter * clock.random())
-        return self.transient.after(failures, clock)
+        return self._at_least_told(failure, self.transient.after(failures, clock), clock)
+
+    def _at_least_told(self, failure: Failure, own: float, clock: Clock) -> float:
+        # A floor and no ceiling: gateways tell `Retry-After: 0` in every refusal, which is no leave to hammer.
+        if failure.retry_after is None:
+            return own
+        return max(own, failure.retry_after * (1 + self.jitter * clock.random()))
 
     def exhausted(
         self,

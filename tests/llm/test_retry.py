@@ -21,7 +21,7 @@ def failed(kind: FailureKind = FailureKind.TRANSIENT, **more: object) -> Failure
     return Failure(kind, "it failed", **more)
 
 
-@given(st.floats(0, 86_400), chance)
+@given(st.floats(60, 86_400), chance)
 def test_a_retry_after_is_never_undercut_and_never_stretched_by_more_than_a_tenth(
     seconds: float, value: float
 ) -> None:
@@ -30,6 +30,19 @@ def test_a_retry_after_is_never_undercut_and_never_stretched_by_more_than_a_tent
         POLICY.delay(failed(retry_after=seconds), 3, random_is(value)),
     ):
         assert seconds <= waited <= seconds * 1.1
+
+
+@given(st.floats(0, 60), st.integers(1, 20), chance)
+def test_a_retry_after_never_shortens_the_own_growing_wait(
+    seconds: float, failures: int, value: float
+) -> None:
+    told, untold = failed(retry_after=seconds), failed()
+    clock = random_is(value)
+    for waited, own in (
+        (POLICY.pause(told, failures, clock), POLICY.pause(untold, failures, clock)),
+        (POLICY.delay(told, failures, clock), POLICY.delay(untold, failures, clock)),
+    ):
+        assert max(seconds, own) <= waited <= max(seconds * 1.1, own)
 
 
 @given(st.integers(1, 10_000), chance)

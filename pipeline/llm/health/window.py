@@ -16,10 +16,7 @@ class _Second:
 
 
 class SlidingWindow:
-    """Counts of the calls of the last *seconds*, to whole seconds.
-
-    Old calls are dropped when the next one is counted, so the counts stand still while nothing is called.
-    """
+    """Counts of the calls of the last *seconds*, to whole seconds."""
 
     def __init__(self, seconds: int, clock: Clock) -> None:
         self._length, self._clock = seconds, clock
@@ -28,11 +25,13 @@ class SlidingWindow:
     @property
     def replies(self) -> int:
         """Calls with a reply."""
+        self._forget()
         return sum(second.replies for second in self._seconds)
 
     @property
     def failures(self) -> int:
         """Calls without one."""
+        self._forget()
         return sum(second.failures for second in self._seconds)
 
     def count(self, *, replied: bool) -> None:
@@ -48,7 +47,13 @@ class SlidingWindow:
     def _current(self) -> _Second:
         at = int(self._clock.now())
         if not self._seconds or self._seconds[-1].at != at:
+            self._forget()
             self._seconds.append(_Second(at))
-            while self._seconds[0].at <= at - self._length:
-                self._seconds.popleft()
         return self._seconds[-1]
+
+    def _forget(self) -> None:
+        """Drop the calls that are too old."""
+        # Also when counts are read: where nothing is called, nothing is counted, and old replies would stay for ever.
+        oldest = int(self._clock.now()) - self._length
+        while self._seconds and self._seconds[0].at <= oldest:
+            self._seconds.popleft()
