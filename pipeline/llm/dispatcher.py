@@ -9,13 +9,14 @@ from pipeline.config import Config
 from pipeline.llm.billing import Billing, charged_usd
 from pipeline.llm.failure_policy import Action, FailurePolicy
 from pipeline.llm.health.breaker import OUTAGE_KINDS, CircuitBreaker
+from pipeline.llm.held_rows import HeldRows
 from pipeline.llm.pacing.budget import Budget
 from pipeline.llm.pacing.concurrency import Concurrency
 from pipeline.llm.pacing.pacer import Pacer
 from pipeline.llm.pacing.tokens import TokenEstimate
 from pipeline.llm.protocol.body import RequestFormat
 from pipeline.llm.protocol.negotiation import FormatNegotiator
-from pipeline.llm.replies import NO_USAGE, Failure, Reply
+from pipeline.llm.replies import NO_USAGE, RUN_WIDE, Failure, Reply
 from pipeline.llm.request import Counters, Request, RequestQueue, answer_from_failure, answer_from_reply
 from pipeline.llm.retry import RetryPolicy
 from pipeline.llm.timeouts import AdaptiveTimeout
@@ -78,6 +79,8 @@ class Dispatcher:
         self._pacer = Pacer(limits, self.concurrency, clock)
         self._episodes = 0  # of congestion since the last reply
         self._queue = RequestQueue()
+        self._held = HeldRows(self._queue, clock, self._give_up)
+        self._unanswered = 0  # prompts, among them those whose rows are held
         self._pool = WorkerPool(stop)
 
     async def start(self) -> None:
@@ -88,6 +91,7 @@ class Dispatcher:
 
     def ask(self, prompt: Prompt, previous: Answer | None = None) -> None:
         """Queue *prompt*; *previous* is its invalid answer, if this is the second ask."""
+        self._unanswered += 1
         self._queue.push(Request(prompt, previous), first=previous is not None)
 
     async def drain(self, seconds: float) -> None:
@@ -118,9 +122,10 @@ class Dispatcher:
                 return
             self._pool.sending.add(task)  # from here on the call may be billed, so a drain waits for it
             form = request.form or self._negotiator.form
+            sent_at = self._clock.now()
             outcome = await self._send(request, form, tokens)
             if isinstance(outcome, Reply):
-                await self._deliver(self._answer(request, outcome))
+                await self._on_reply(request, outcome, sent_at)
                 self.billing.ensure_priced()  # only now: the answer is paid and must be kept
             else:
                 await self._handle_failure(request, outcome, form)
@@ -128,6 +133,13 @@ class Dispatcher:
         finally:
             if probing:
                 self.breaker.release_probe()
+
+    async def _on_reply(self, request: Request, reply: Reply, sent_at: float) -> None:
+        """Deliver the answer, and those of rows that were given up before the request was sent."""
+        if not request.control:
+            await self._deliver(self._answer(request, reply))
+            self._unanswered -= 1
+        await self._held.on_reply(request, reply, sent_at)
 
     async def _send(self, request: Request, form: RequestFormat, tokens: int) -> Reply | Failure:
         """Send *request* once in *form*, and pass the outcome to everything that adapts to it."""
@@ -185,15 +197,18 @@ class Dispatcher:
         match decision.action:
             case Action.END_RUN if decision.error is not None:
                 raise decision.error
-            case Action.GIVE_UP:
+            case Action.GIVE_UP if failure.about_content:
                 await self._give_up(request, failure)
+            case Action.GIVE_UP:
+                await self._hold(request, failure)
             case Action.DOUBT if await self._available():
                 await self._give_up(request, failure)
             case Action.THROTTLE:
                 self._throttle(again, failure)
             case Action.CONFIRM:
-                self._client.refresh()
-                # The worker sleeps and keeps its slot, where another request would only be denied too.
+                if failure.kind in RUN_WIDE:
+                    self._client.refresh()
+                # The worker sleeps and keeps its slot, where another request would probably be refused too.
                 await self._clock.sleep(decision.after)
                 self._retry(again, 0.0)
             case _:
@@ -212,6 +227,14 @@ class Dispatcher:
 
     async def _give_up(self, request: Request, failure: Failure) -> None:
         await self._deliver(answer_from_failure(request, failure, self._run, self._clock.wall()))
+        self._unanswered -= 1
+
+    async def _hold(self, request: Request, failure: Failure) -> None:
+        """Give *request* up once it is known that the endpoint is not to blame."""
+        if await self._held.hold(request, failure):
+            self._pool.spawn(
+                self._held.watch(lambda: self.breaker.open or self._unanswered == len(self._held))
+            )
 
     def _retry(self, again: Request, seconds: float) -> None:
         self.counters.retries += 1

@@ -5,9 +5,10 @@ from typing import NamedTuple
 
 from pipeline.errors import PipelineError
 from pipeline.llm.health.breaker import CircuitBreaker
+from pipeline.llm.health.endings import ending
 from pipeline.llm.protocol.body import RequestFormat
 from pipeline.llm.protocol.negotiation import FormatNegotiator
-from pipeline.llm.replies import Failure, FailureKind
+from pipeline.llm.replies import RUN_WIDE, Failure, FailureKind
 from pipeline.llm.request import Request
 from pipeline.llm.retry import RetryPolicy
 from pipeline.system.clock import Clock
@@ -23,7 +24,7 @@ class Action(Enum):
     THROTTLE = auto()
     """Send it again once the endpoint takes more; the pace is adapted."""
     GIVE_UP = auto()
-    """Deliver the answer that the row has failed."""
+    """Deliver the answer that the row has failed, once it is known that the endpoint has not."""
     DOUBT = auto()
     """Give the row up if the endpoint is available, which its model object shows; else send it again."""
     END_RUN = auto()
@@ -71,7 +72,11 @@ class FailurePolicy:
         fatal = self._breaker.on_failure(failure, suspect=attempts.suspect, first=attempts.calls == 0)
         if fatal is not None:
             return Decision(Action.END_RUN, request, error=fatal)
-        return self._in_other_form(request, failure, form) or self._by_kind(request, failure)
+        decision = self._in_other_form(request, failure, form) or self._by_kind(request, failure)
+        if request.control and decision.action is Action.GIVE_UP:  # no row is to blame for it
+            error = ending(failure, succeeded=self._breaker.succeeded)
+            return Decision(Action.END_RUN, request, error=error)
+        return decision
 
     def _in_other_form(self, request: Request, failure: Failure, form: RequestFormat) -> Decision | None:
         """Return the decision to send *request* in another form at once; None if the form is not to blame."""
@@ -83,29 +88,33 @@ class FailurePolicy:
         return Decision(Action.RETRY, self._again(request, failure)._replace(form=other))
 
     def _by_kind(self, request: Request, failure: Failure) -> Decision:
+        attempts = request.attempts
         match failure.kind:
             case FailureKind.REPLACED:
                 return Decision(Action.RETRY, self._again(request, failure))
-            case FailureKind.ROW | FailureKind.UNSUPPORTED:  # a format that brought replies is not to blame
-                return Decision(Action.GIVE_UP, request)
-            case FailureKind.DENIED if self._denied_too_often(request, failure):
-                return Decision(Action.GIVE_UP, request)
             case FailureKind.THROTTLED:
                 return Decision(Action.THROTTLE, self._again(request, failure))
-            case FailureKind.DENIED | FailureKind.UNTRUSTED:
-                seconds = self._retries.confirm_seconds
-                return Decision(Action.CONFIRM, self._again(request, failure), seconds)
-        return self._retry_or_give_up(request, failure)
-
-    def _denied_too_often(self, request: Request, failure: Failure) -> bool:
-        about_row = self._breaker.is_about_row(failure, suspect=request.attempts.suspect)
-        return about_row and request.attempts.denied + 1 >= self._retries.max_denied
+            case FailureKind.ROW | FailureKind.UNSUPPORTED:
+                # A backend of a router or a gateway's page may have refused it: it is sent once more.
+                final = failure.about_content or attempts.refused > 0
+            case kind if kind in RUN_WIDE:
+                about_row = self._breaker.is_about_row(failure, suspect=attempts.suspect)
+                final = about_row and attempts.denied + 1 >= self._retries.max_denied
+            case _:
+                return self._retry_or_give_up(request, failure)
+        if final:
+            return Decision(Action.GIVE_UP, request)
+        seconds = max(self._retries.confirm_seconds, failure.retry_after or 0.0)
+        return Decision(Action.CONFIRM, self._again(request, failure), seconds)
 
     def _retry_or_give_up(self, request: Request, failure: Failure) -> Decision:
         again = self._again(request, failure)
         seconds = self._clock.now() - self._failing_since(request)
         shares = (self._breaker.garbled_share, self._breaker.failed_share)
-        if self._retries.exhausted(failure, again.attempts, seconds, *shares):
+        # Before the first reply, one row's garbled ones tell as much as those of all: each may have been paid.
+        garbled = failure.kind is FailureKind.GARBLED and not self._breaker.succeeded
+        enough = garbled and (request.control or again.attempts.garbled >= self._retries.max_garbled)
+        if enough or self._retries.exhausted(failure, again.attempts, seconds, *shares):
             return Decision(Action.GIVE_UP, request)
         after = self._retries.delay(failure, max(1, again.attempts.own_failures), self._clock)
         return Decision(Action.DOUBT if self._doubted(failure, again) else Action.RETRY, again, after)
@@ -114,7 +123,7 @@ class FailurePolicy:
         """Return whether the row may be what fails and not the endpoint, with no other rows to show which of them it is."""
         if failure.kind is not FailureKind.TRANSIENT or again.attempts.calls < self._retries.max_attempts:
             return False
-        return self._breaker.undecided and self._breaker.succeeded
+        return self._breaker.undecided and self._breaker.succeeded and not again.control
 
     def _again(self, request: Request, failure: Failure) -> Request:
         """Return *request* with *failure* in its history, to be sent in whatever form is current then."""

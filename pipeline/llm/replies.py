@@ -95,6 +95,9 @@ class FailureKind(Enum):
     """The endpoint refuses this request; perhaps for its row alone, and others can be answered."""
 
 
+RUN_WIDE = frozenset({FailureKind.QUOTA, FailureKind.DENIED, FailureKind.UNTRUSTED, FailureKind.CONFIG})
+"""Kinds that concern all rows, once it is certain."""
+
 REQUEST_TIMEOUT = 408
 SERVER_ERRORS = range(500, 600)
 

@@ -22,6 +22,7 @@ class Request(NamedTuple):
         attempts: Its failed calls so far.
         failing_since: When it first failed while others got replies, on the clock; None if it did not.
         form: The form to send it in; None for the one that is current when it is sent.
+        control: Whether it is about no row, and only shows whether the endpoint answers (see `llm.held_rows`).
     """
 
     prompt: Prompt
@@ -29,6 +30,7 @@ class Request(NamedTuple):
     attempts: Attempts = UNTRIED
     failing_since: float | None = None
     form: RequestFormat | None = None
+    control: bool = False
 
 
 class RequestQueue:
@@ -37,19 +39,27 @@ class RequestQueue:
     def __init__(self) -> None:
         self._requests: deque[Request] = deque()
         self._waiters: deque[asyncio.Future[None]] = deque()
+        self._held: deque[Request] | None = None
 
     def push(self, request: Request, *, first: bool) -> None:
         """Add *request* at the end, or at the front if *first*."""
+        requests = self._requests if self._held is None or request.control else self._held
         # Retries and second asks go to the front: their chunk is the oldest and waits for them.
         if first:
-            self._requests.appendleft(request)
+            requests.appendleft(request)
         else:
-            self._requests.append(request)
-        while self._waiters:
-            waiter = self._waiters.popleft()
-            if not waiter.done():
-                waiter.set_result(None)
-                break
+            requests.append(request)
+        self._wake(1)
+
+    def hold_all(self) -> None:
+        """Give out nothing but controls until `let_go`."""
+        self._held, self._requests = self._requests, deque()
+
+    def let_go(self) -> None:
+        """Give out all requests again."""
+        self._requests.extend(self._held or ())
+        self._held = None
+        self._wake(len(self._requests))
 
     def pop(self) -> Request | None:
         """Take the first request; None if there is none."""
@@ -62,6 +72,13 @@ class RequestQueue:
             self._waiters.append(waiter)
             await waiter
         return self._requests.popleft()
+
+    def _wake(self, count: int) -> None:
+        while self._waiters and count:
+            waiter = self._waiters.popleft()
+            if not waiter.done():
+                waiter.set_result(None)
+                count -= 1
 
 
 @dataclass(slots=True)

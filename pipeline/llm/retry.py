@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from pipeline.llm.replies import NO_USAGE, Failure, FailureKind, Usage
+from pipeline.llm.replies import NO_USAGE, RUN_WIDE, Failure, FailureKind, Usage
 from pipeline.system.clock import Clock
 
 
@@ -92,7 +92,8 @@ class Attempts:
         calls: All of them.
         own_failures: Those that count against the row.
         garbled: The garbled ones among those.
-        denied: Those that were refused as if the key were wrong.
+        denied: Those that were refused as if it concerned all rows.
+        refused: Those that were refused as if it concerned this row alone.
         paid: What garbled replies were billed for; it is added to the answer's bill.
     """
 
@@ -100,6 +101,7 @@ class Attempts:
     own_failures: int = 0
     garbled: int = 0
     denied: int = 0
+    refused: int = 0
     paid: Usage = NO_USAGE
 
     @property
@@ -116,6 +118,7 @@ class Attempts:
             self.calls + 1,
             self.own_failures + counts,
             self.garbled + garbled,
-            self.denied + (failure.kind is FailureKind.DENIED),
+            self.denied + (failure.kind in RUN_WIDE),
+            self.refused + (failure.kind in {FailureKind.ROW, FailureKind.UNSUPPORTED}),
             self.paid.plus(failure.usage),
         )

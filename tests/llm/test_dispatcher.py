@@ -300,9 +300,12 @@ def test_a_second_ask_is_stricter_with_twice_the_tokens_and_both_are_billed(tmp_
 
 
 def test_if_the_second_ask_fails_the_first_answer_stays(tmp_path: Path) -> None:
-    answer = second_ask(tmp_path, lambda _: failed(400)).of("row")
-    assert (answer.text, answer.status, answer.asks, answer.attempts) == ("nonsense", None, 2, 2)
-    assert (answer.prompt_tokens, answer.cost_usd) == (100, pytest.approx(COST))
+    case = second_ask(tmp_path, lambda call: failed(400) if call.text == "row" else said())
+    answer = case.of("row")
+    assert (answer.text, answer.status, answer.asks, answer.attempts) == ("nonsense", None, 2, 3)
+    # The control that showed the row to be at fault is on its bill.
+    assert (answer.prompt_tokens, answer.cost_usd) == (200, pytest.approx(2 * COST))
+    assert case.dispatcher.counters.prompt_tokens == 100
 
 
 def test_a_drain_takes_what_is_in_flight_and_sends_nothing_more(tmp_path: Path) -> None:

@@ -71,8 +71,12 @@ def after(*failures: Failure, others_succeed: bool = True) -> Attempts:
 def test_only_what_is_the_rows_fault_counts_against_it() -> None:
     assert after(failed()).own_failures == 1
     assert after(failed(), others_succeed=False).own_failures == 0
-    for kind in (FailureKind.THROTTLED, FailureKind.UNREACHABLE, FailureKind.DENIED, FailureKind.UNSUPPORTED):
-        assert after(failed(kind)) == Attempts(calls=1, denied=kind is FailureKind.DENIED)
+    for kind in (FailureKind.THROTTLED, FailureKind.UNREACHABLE):
+        assert after(failed(kind)) == Attempts(calls=1)
+    for kind in (FailureKind.DENIED, FailureKind.QUOTA, FailureKind.CONFIG):
+        assert after(failed(kind)) == Attempts(calls=1, denied=1)
+    for kind in (FailureKind.ROW, FailureKind.UNSUPPORTED):
+        assert after(failed(kind)) == Attempts(calls=1, refused=1)
 
 
 def test_garbled_replies_count_and_their_bills_add_up() -> None:

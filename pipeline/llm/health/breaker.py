@@ -3,9 +3,10 @@
 import asyncio
 import logging
 
-from pipeline.errors import ConfigError, KeyRefusedError, PipelineError, ProviderUnavailableError
+from pipeline.errors import PipelineError, ProviderUnavailableError
+from pipeline.llm.health.endings import UNAUTHORIZED, ending
 from pipeline.llm.health.window import SlidingWindow
-from pipeline.llm.replies import Failure, FailureKind
+from pipeline.llm.replies import RUN_WIDE, Failure, FailureKind
 from pipeline.system.clock import Clock
 
 log = logging.getLogger(__name__)
@@ -17,11 +18,13 @@ OPEN_SILENCES = 10
 FIRST_PROBE_SECONDS = 5.0
 MAX_PROBE_SECONDS = 30.0
 CONFIRMATIONS = 3
-"""Denials without a reply between them that end the run."""
+"""Run-wide failures without a reply between them that end the run, once there was one at all."""
 
-FORBIDDEN = 403
-FIRST_REQUESTS = 20
-"""Number of first calls of which OPEN_SHARE refused means that the config is wrong."""
+NEVER_CERTAIN_AT_ONCE = frozenset({FailureKind.DENIED, FailureKind.UNTRUSTED})
+"""Run-wide failures that are confirmed even if there was no reply before them."""
+
+FIRST_CALLS, FIRST_SHARE = 20, 0.95
+"""Number of first calls, and the share of them that, garbled, means that the config is wrong."""
 
 SHARE_WEIGHT = 0.02
 """Weight of one call in the moving shares of failed and of garbled ones: they look back over about 50."""
@@ -31,7 +34,7 @@ UNDECIDED_SHARE = 0.5
 
 OUTAGE_KINDS = frozenset({FailureKind.TRANSIENT, FailureKind.UNREACHABLE, FailureKind.GARBLED})
 
-REFUSALS = frozenset({FailureKind.ROW, FailureKind.DENIED, FailureKind.UNTRUSTED})
+REFUSALS = RUN_WIDE | {FailureKind.ROW, FailureKind.UNSUPPORTED}
 """Failures that show that the endpoint is available."""
 
 
@@ -53,7 +56,7 @@ class CircuitBreaker:
         self._window = SlidingWindow(WINDOW_SECONDS, clock)
         self._silences = 0
         self._denials = 0
-        self._first_outcomes: list[bool] = []
+        self._first_calls = self._first_garbled = 0  # before the first reply
         self._failing_since: float | None = None
         self._probes, self._next_probe_at = 0, 0.0
         self._probe_lock = asyncio.Lock()
@@ -133,8 +136,6 @@ class CircuitBreaker:
         self.failed_share *= 1 - SHARE_WEIGHT
         if not suspect:
             self.garbled_share *= 1 - SHARE_WEIGHT
-        if len(self._first_outcomes) < FIRST_REQUESTS:
-            self._first_outcomes.append(True)
         if self.open:
             log.warning("the endpoint is back after %.0f s", self._clock.now() - (since or self._clock.now()))
             self._probes = 0
@@ -149,9 +150,14 @@ class CircuitBreaker:
             suspect: Whether the same row was garbled or denied before.
             first: Whether it was the row's first call.
         """
+        if not self.succeeded:
+            self._first_calls += 1
+            self._first_garbled += failure.kind is FailureKind.GARBLED
         if failure.kind in OUTAGE_KINDS:
             self.failed_share += SHARE_WEIGHT * (1 - self.failed_share)
-            self._record_outage(failure, first=first)
+            # Whoever garbles its first replies is there, and no outage.
+            if self.succeeded or failure.kind is not FailureKind.GARBLED:
+                self._record_outage(failure, first=first)
         # A suspect row says more about itself than about the endpoint.
         if failure.kind is FailureKind.GARBLED and not suspect:
             self.garbled_share += SHARE_WEIGHT * (1 - self.garbled_share)
@@ -162,20 +168,20 @@ class CircuitBreaker:
         return self._fatal(failure, suspect=suspect) or self._outage_too_long(failure)
 
     def _fatal(self, failure: Failure, *, suspect: bool) -> PipelineError | None:
-        match failure.kind:
-            case FailureKind.QUOTA:
-                return KeyRefusedError(
-                    f"the account has no credit or quota left: {failure.message}; top it up and run again"
-                )
-            case FailureKind.CONFIG:
-                return ConfigError(
-                    f"{failure.message}; set model.name or model.base_url to what the endpoint has"
-                )
-            case FailureKind.DENIED | FailureKind.UNTRUSTED:
-                return None if self.is_about_row(failure, suspect=suspect) else self._denied(failure)
-            case FailureKind.ROW:
-                return self._refused_row(failure)
+        if failure.kind in RUN_WIDE and not self.is_about_row(failure, suspect=suspect):
+            # One denial can be a gateway's blip. Three with no reply between them are not, however slowly they come.
+            self._denials += 1
+            certain = self._denials >= CONFIRMATIONS
+            if certain or not (self.succeeded or failure.kind in NEVER_CERTAIN_AT_ONCE):
+                return ending(failure, succeeded=self.succeeded)
+        if failure.kind is FailureKind.GARBLED and self._never_answered():
+            return ending(failure, succeeded=False)
         return None
+
+    def _never_answered(self) -> bool:
+        """Return whether nearly all of the first calls got a status of success and no reply: whoever answers is no model."""
+        enough = self._first_calls >= FIRST_CALLS and self._first_garbled >= FIRST_SHARE * self._first_calls
+        return enough and not self.succeeded
 
     def _outage_too_long(self, failure: Failure) -> PipelineError | None:
         limit, since = self._max_outage, self._failing_since
@@ -209,29 +215,8 @@ class CircuitBreaker:
             )  # fmt: skip
 
     def is_about_row(self, failure: Failure, *, suspect: bool) -> bool:
-        """Return whether a denial is about the row's text and not about the key."""
-        # Gateways answer 403 to texts that they dislike; the key is good, because it has brought replies.
-        return failure.status == FORBIDDEN and suspect and self.succeeded
-
-    def _denied(self, failure: Failure) -> PipelineError | None:
-        # One denial can be a gateway's blip. Three with no reply between them are not, however slowly they come.
-        self._denials += 1
-        if self._denials < CONFIRMATIONS:
-            return None
-        if failure.kind is FailureKind.UNTRUSTED:
-            return ConfigError(f"{failure.message}; check model.base_url")
-        return KeyRefusedError(
-            f"the endpoint refuses the key: {failure.message}; check the key and its rights"
-        )
-
-    def _refused_row(self, failure: Failure) -> PipelineError | None:
-        # If nearly all of the first rows are refused, it is the config that is wrong and not the rows.
-        if len(self._first_outcomes) < FIRST_REQUESTS:
-            self._first_outcomes.append(False)
-            replies = sum(self._first_outcomes)
-            if len(self._first_outcomes) == FIRST_REQUESTS and replies < (1 - OPEN_SHARE) * FIRST_REQUESTS:
-                return ConfigError(
-                    f"the endpoint refused nearly all of the first {FIRST_REQUESTS} requests, at last: {failure.message}; "
-                    "check model and task with `probe`"
-                )
-        return None
+        """Return whether a failure of the run-wide kinds is about the row's text."""
+        # Gateways answer 403, 404 or a redirect to texts that they dislike; key, model and path have brought replies.
+        if failure.kind in {FailureKind.QUOTA, FailureKind.UNTRUSTED} or failure.status == UNAUTHORIZED:
+            return False
+        return suspect and self.succeeded

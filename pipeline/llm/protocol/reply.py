@@ -154,8 +154,10 @@ def _read_failure(status: int, headers: Mapping[str, str], found: Any) -> Failur
     text = f"{status}: {message}" if message else f"status {status}"
     kind = kind_of(status, code, message.lower())
     if kind is not FailureKind.ROW:
-        return Failure(kind, text, status, retry_after(headers))
-    return Failure(FailureKind.ROW, text, status, row_status=row_status(status, code, message.lower()))
+        return Failure(kind, text, status, retry_after(headers), code=code)
+    final = row_status(status, code, message.lower())
+    about_content = final is not Status.ERROR
+    return Failure(FailureKind.ROW, text, status, row_status=final, code=code, about_content=about_content)
 
 
 def _error(found: Any) -> tuple[str, str]:

@@ -36,7 +36,8 @@ def record(
         (2, 18, FailureKind.TRANSIENT, True),
         (3, 17, FailureKind.TRANSIENT, False),
         (70, 30, FailureKind.TRANSIENT, False),
-        (0, 20, FailureKind.GARBLED, True),
+        (1, 20, FailureKind.GARBLED, True),
+        (0, 19, FailureKind.GARBLED, False),
         (0, 9, FailureKind.UNREACHABLE, False),
         (50, 10, FailureKind.UNREACHABLE, True),
         (0, 50, FailureKind.THROTTLED, False),
@@ -168,8 +169,8 @@ def ending(
 @pytest.mark.parametrize(
     ("kind", "times", "error"),
     [
-        (FailureKind.QUOTA, 1, KeyRefusedError),
-        (FailureKind.CONFIG, 1, ConfigError),
+        (FailureKind.QUOTA, 3, KeyRefusedError),
+        (FailureKind.CONFIG, 3, ConfigError),
         (FailureKind.DENIED, 3, KeyRefusedError),
         (FailureKind.UNTRUSTED, 3, ConfigError),
     ],
@@ -214,17 +215,56 @@ def test_a_403_of_the_same_row_again_says_nothing_about_the_key_that_works() -> 
     in_virtual_time(main())
 
 
-@pytest.mark.parametrize(("replies", "is_fatal"), [(0, True), (1, True), (2, False)])
-def test_nearly_all_of_the_first_requests_refused_is_the_configs_fault(replies: int, is_fatal: bool) -> None:  # noqa: FBT001
-    async def main() -> PipelineError | None:
+@pytest.mark.parametrize(
+    ("kind", "times"), [(FailureKind.QUOTA, 1), (FailureKind.CONFIG, 1), (FailureKind.DENIED, 3)]
+)
+def test_before_the_first_reply_no_money_and_no_model_need_no_confirmation(
+    kind: FailureKind, times: int
+) -> None:
+    async def main() -> list[bool]:
         breaker = closed()
-        for _ in range(replies):
-            breaker.on_reply(suspect=False)
-        errors = [breaker.on_failure(failed(FailureKind.ROW), suspect=False) for _ in range(20 - replies)]
-        assert errors[:-1] == [None] * (19 - replies)
-        return errors[-1]
+        return [breaker.on_failure(failed(kind), suspect=False) is not None for _ in range(times)]
 
-    assert isinstance(in_virtual_time(main()), ConfigError) is is_fatal
+    assert in_virtual_time(main()) == [False] * (times - 1) + [True]
+
+
+@pytest.mark.parametrize("kind", [FailureKind.QUOTA, FailureKind.CONFIG])
+def test_after_a_reply_one_page_of_a_gateway_does_not_end_the_run(kind: FailureKind) -> None:
+    async def main() -> None:
+        breaker = closed()
+        for _ in range(10):
+            breaker.on_reply(suspect=False)
+            for _ in range(2):
+                assert breaker.on_failure(failed(kind), suspect=False) is None
+
+    in_virtual_time(main())
+
+
+def endings(*kinds: FailureKind) -> list[PipelineError | None]:
+    """What each of some failures leads to, before any reply."""
+
+    async def main() -> list[PipelineError | None]:
+        breaker = closed()
+        return [breaker.on_failure(failed(kind, 200), suspect=False) for kind in kinds]
+
+    return in_virtual_time(main())
+
+
+def test_whoever_garbles_nearly_all_of_the_first_replies_is_no_model_and_no_outage() -> None:
+    found = endings(*[FailureKind.GARBLED] * 10, FailureKind.TRANSIENT, *[FailureKind.GARBLED] * 9)
+    assert found[:-1] == [None] * 19
+    assert isinstance(found[-1], ConfigError)
+    assert "what it said" in str(found[-1])
+    assert "model.base_url" in str(found[-1])
+
+
+def test_a_gateway_that_mostly_answers_502_is_away_though_it_garbles_some_replies() -> None:
+    mixed = [FailureKind.GARBLED, FailureKind.TRANSIENT, FailureKind.TRANSIENT]
+    assert endings(*mixed * 20) == [None] * 60
+
+
+def test_rows_that_are_refused_are_not_the_endpoints_failures() -> None:
+    assert endings(*[FailureKind.ROW] * 100) == [None] * 100
 
 
 def test_an_outage_longer_than_max_outage_ends_the_run() -> None:
