@@ -8,6 +8,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, TypeVar
 
+from pipeline.engine.brake import Brake
 from pipeline.engine.resolver import Resolver
 from pipeline.errors import DiskError, InterruptedRunError, LockedError
 from pipeline.job.fence import Fence
@@ -51,6 +52,7 @@ class Execution:
             self.record.run_id,
             retry=job.options.retry,
             open_dispatcher=self._open_dispatcher,
+            brake=Brake(job.config.limits, job.source.rows, stop.set_reason),
         )
         self._dispatcher: Dispatcher | None = None
         self._resources, self._opening = AsyncExitStack(), asyncio.Lock()

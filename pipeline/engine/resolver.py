@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import compress
 
+from pipeline.engine.brake import Brake
 from pipeline.ledger import Ledger
 from pipeline.llm.dispatcher import Dispatcher
 from pipeline.outputs.columns import Answered
@@ -56,6 +57,7 @@ class Resolver:
         *,
         retry: Iterable[Status],
         open_dispatcher: Callable[[], Awaitable[Dispatcher]],
+        brake: Brake | None = None,
     ) -> None:
         """Create a resolver.
 
@@ -64,12 +66,14 @@ class Resolver:
             run: The run's id.
             retry: Statuses whose stored answers do not count, unless this run paid for them.
             open_dispatcher: Called when the first prompt must be sent to the model.
+            brake: Looks at each answer that becomes durable.
         """
         self._parser = parser
         self._run = run
         self._retry = frozenset(retry)
         self._doubtful = self._retry | {Status.INVALID}
         self._open_dispatcher = open_dispatcher
+        self._brake = brake
         self._dispatcher: Dispatcher | None = None
         self._pending: dict[bytes, _PendingChunk] = {}  # the chunk that resolves each key
         self._followers: dict[bytes, list[_PendingChunk]] = {}  # other chunks that wait for the key
@@ -106,7 +110,10 @@ class Resolver:
         """Deliver answers that have become durable, or ask once more where an answer is not final."""
         for answer in answers:
             outcome = self._parser.outcome(answer)
-            if self._parser.is_final(outcome.status, answer.asks) or self._dispatcher is None:
+            final = self._parser.is_final(outcome.status, answer.asks)
+            if self._brake is not None:
+                self._brake.on_answer(answer, outcome, final=final)
+            if final or self._dispatcher is None:
                 self._deliver(answer, outcome)
             else:
                 self._dispatcher.ask(self._pending[answer.key].prompt(answer.key), answer)

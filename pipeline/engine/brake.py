@@ -1,0 +1,76 @@
+"""The brake on paid failure: a run whose answers are nearly all unusable stops early, or at least says so."""
+
+import logging
+from collections import Counter
+from collections.abc import Callable
+
+from pipeline.config import LimitSettings
+from pipeline.errors import ConfigError
+from pipeline.records import Answer, Outcome, Status
+
+log = logging.getLogger(__name__)
+
+FIRST_ANSWERS, MOST_UNUSABLE = 20, 19
+"""Of so many first paid answers, so many that are unusable for one reason end the run."""
+
+WINDOW = 300
+"""Answers that are looked at together later; the same share of them is worth a warning."""
+
+FREE = frozenset({Status.ERROR, Status.TOO_LONG, Status.FILTERED})
+"""Statuses of answers that nobody has paid a reply for, as a rule."""
+
+
+class Brake:
+    """Looks at each answer as it becomes durable."""
+
+    def __init__(self, limits: LimitSettings, rows: int, stop: Callable[[BaseException], None]) -> None:
+        """Watch a run.
+
+        Args:
+            limits: With `max_failed`.
+            rows: Rows of the whole input.
+            stop: Called with the error that must end the run.
+        """
+        self._allowed, self._rows, self._stop = limits.max_failed, rows, stop
+        self._may_all_fail = self._allowed.allows(rows, rows)
+        self._answers = self._failed = self._failed_in_window = 0
+        self._reasons: Counter[str] = Counter()
+        self._warned = self._may_all_fail
+
+    def on_answer(self, answer: Answer, outcome: Outcome, *, final: bool) -> None:
+        """Count an answer; *final* if its row is not asked again."""
+        paid = answer.status not in FREE
+        self._answers += paid
+        if outcome.status is not Status.OK:
+            self._on_failed(outcome, paid=paid, final=final)
+        if paid and self._answers % WINDOW == 0:
+            self._failed_in_window = 0
+
+    def _on_failed(self, outcome: Outcome, *, paid: bool, final: bool) -> None:
+        self._failed += final
+        self._failed_in_window += paid
+        error = outcome.error or outcome.status
+        if paid and outcome.status is Status.INVALID and self._answers <= FIRST_ANSWERS:
+            self._judge_first(error)
+        if self._warned:
+            return
+        if not self._allowed.allows(self._failed, self._rows):
+            self._warn(f"{self._failed} rows have failed, more than limits.max_failed allows", error)
+        elif self._failed_in_window * FIRST_ANSWERS >= WINDOW * MOST_UNUSABLE:
+            self._warn(f"nearly all of the last {WINDOW} paid answers are unusable", error)
+
+    def _judge_first(self, error: str) -> None:
+        # What follows the reason is the reply, which differs from row to row.
+        reason = error.partition(": ")[0]
+        self._reasons[reason] += 1
+        if self._reasons[reason] == MOST_UNUSABLE and not self._may_all_fail:
+            self._stop(
+                ConfigError(
+                    f"{MOST_UNUSABLE} of the first {self._answers} paid answers are unusable, at last: {error}; try "
+                    "another model.name, task.instructions or model.structured_output with `probe`; the answers are kept"
+                )
+            )
+
+    def _warn(self, what: str, error: str) -> None:
+        self._warned = True
+        log.warning("%s, at last: %s; the run goes on", what, error)

@@ -1,0 +1,184 @@
+"""A refusal of all rows, in whatever words and whenever it comes, stops the run and leaves the rows open; one row's own is final."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pipeline.errors import ConfigError, KeyRefusedError, PipelineError, ProviderUnavailableError
+from pipeline.llm.held_rows import CONTROL, FIRST_BOUND
+from pipeline.llm.replies import Failure, FailureKind
+from pipeline.records import Status
+from tests.llm.scripted import Call, Case, Sent, failed, limits, said
+from tests.llm.virtual_time import in_virtual_time
+
+ROWS = [f"row {number}" for number in range(300)]
+BUDGET = (422, "Budget has been exceeded! Current cost: 0.0601, Max budget: 0.06")
+MODEL = (400, "Invalid model name passed in model=test-model")
+UNKNOWN = (418, "no such luck")
+
+
+def asked(
+    folder: Path, behave: Callable[[Call], Sent | Failure], texts: list[str] = ROWS, **sections: object
+) -> Case:
+    """Ask about *texts* until all are answered or the run must stop."""
+
+    async def main() -> Case:
+        return await Case(limits(folder, **sections), behave).run(texts)
+
+    return in_virtual_time(main())
+
+
+def statuses(case: Case) -> Counter[Status | None]:
+    return Counter(answer.status for answer in case.answers.values())
+
+
+def controls(case: Case) -> int:
+    return sum(call.text == CONTROL.prompt.text for call in case.endpoint.calls)
+
+
+def after(count: int, answer: Sent) -> Callable[[Call], Sent]:
+    """An endpoint that answers *count* requests, and then all others with *answer*."""
+    left = iter(range(count))
+    return lambda _: said() if next(left, None) is not None else answer
+
+
+def number(call: Call) -> int:
+    """The row's number; -1 for a control."""
+    return int(call.text.split()[-1]) if call.text.startswith("row") else -1
+
+
+@pytest.mark.parametrize(
+    ("refusal", "error"),
+    [(BUDGET, KeyRefusedError), (MODEL, ConfigError), (UNKNOWN, ProviderUnavailableError)],
+)
+@pytest.mark.parametrize("good", [60, 295, 299])
+def test_a_refusal_of_all_rows_that_comes_late_stops_the_run_and_no_row_is_written_off(
+    tmp_path: Path, refusal: tuple[int, str], error: type[PipelineError], good: int
+) -> None:
+    case = asked(tmp_path, after(good, failed(*refusal)))
+    assert isinstance(case.stopped[0], error)
+    assert refusal[1] in str(case.stopped[0])
+    assert statuses(case) == {None: good}
+    assert len(case.endpoint.calls) - good <= 2 * 64 + 2  # each one in flight once more, and the control
+
+
+@pytest.mark.parametrize(
+    ("refusal", "error"), [(BUDGET, KeyRefusedError), (MODEL, ConfigError), ((400, "nope"), ConfigError)]
+)
+@pytest.mark.parametrize("rows", [1, 10, 300])
+def test_a_refusal_of_all_rows_from_the_start_stops_jobs_of_any_size(
+    tmp_path: Path, refusal: tuple[int, str], error: type[PipelineError], rows: int
+) -> None:
+    case = asked(tmp_path, lambda _: failed(*refusal), ROWS[:rows])
+    assert isinstance(case.stopped[0], error)
+    assert case.answers == {}
+    assert len(case.endpoint.calls) <= 2 * (FIRST_BOUND + 1)
+
+
+@pytest.mark.parametrize(("row", "rows"), [(0, 300), (150, 300), (299, 300), (0, 1)])
+def test_a_poisoned_row_is_sent_twice_and_costs_that_row_alone(tmp_path: Path, row: int, rows: int) -> None:
+    case = asked(tmp_path, lambda call: failed(*UNKNOWN) if number(call) == row else said(), ROWS[:rows])
+    assert case.stopped == []
+    assert statuses(case) == Counter({None: rows - 1, Status.ERROR: 1})
+    assert case.of(ROWS[row]).attempts == 2
+    assert controls(case) == (row == rows - 1)  # only where nothing is asked after it that could tell
+
+
+def test_many_poisoned_rows_in_a_row_cost_few_controls_and_all_others_are_answered(tmp_path: Path) -> None:
+    case = asked(tmp_path, lambda call: failed(*UNKNOWN) if 0 <= number(call) < 200 else said())
+    assert case.stopped == []
+    assert statuses(case) == {None: 100, Status.ERROR: 200}
+    assert 1 <= controls(case) <= 5
+    paid = sum(answer.prompt_tokens or 0 for answer in case.answers.values())
+    assert paid == case.dispatcher.counters.prompt_tokens == 100 * (100 + controls(case))
+
+
+def test_a_control_that_meets_an_outage_waits_for_its_end_and_then_decides(tmp_path: Path) -> None:
+    def behave(call: Call) -> Sent | Failure:
+        if number(call) >= 0:
+            return failed(*UNKNOWN)
+        return Failure(FailureKind.UNREACHABLE, "no connection") if call.at < 300 else said()
+
+    case = asked(tmp_path, behave, ROWS[:30])
+    assert case.stopped == []
+    assert statuses(case) == {Status.ERROR: 30}
+
+
+@pytest.mark.parametrize(
+    ("status", "message"), [(404, "no page"), (402, "no credits"), (307, "elsewhere"), (403, "no")]
+)
+def test_one_reply_that_would_end_the_run_is_sent_again_once_there_was_a_success(
+    tmp_path: Path, status: int, message: str
+) -> None:
+    once = iter([failed(status, message)])
+    case = asked(tmp_path, lambda call: next(once, said()) if number(call) == 200 else said())
+    assert case.stopped == []
+    assert statuses(case) == {None: 300}
+
+
+@pytest.mark.parametrize(
+    ("status", "error"), [(404, ConfigError), (402, KeyRefusedError), (307, ConfigError)]
+)
+def test_three_of_them_without_a_reply_between_end_the_run_and_the_rows_stay_open(
+    tmp_path: Path, status: int, error: type[PipelineError]
+) -> None:
+    case = asked(tmp_path, after(200, failed(status, "no")))
+    assert isinstance(case.stopped[0], error)
+    assert statuses(case) == {None: 200}
+    assert len(case.endpoint.calls) <= 200 + 64 + 3
+
+
+@pytest.mark.parametrize("status", [404, 307, 403])
+def test_a_row_that_a_gateway_always_sends_elsewhere_costs_that_row_alone(
+    tmp_path: Path, status: int
+) -> None:
+    case = asked(tmp_path, lambda call: failed(status, "blocked") if number(call) == 299 else said(seconds=8))
+    assert case.stopped == []
+    assert statuses(case) == {None: 299, Status.ERROR: 1}
+
+
+def test_rows_that_are_too_long_say_nothing_about_the_endpoint(tmp_path: Path) -> None:
+    case = asked(tmp_path, lambda call: failed(400, "context length") if number(call) < 20 else said())
+    assert case.stopped == []
+    assert statuses(case) == {None: 280, Status.TOO_LONG: 20}
+    assert len(case.endpoint.calls) == 300
+
+
+@pytest.mark.parametrize("rows", [1, 3, 300])
+def test_a_page_of_status_200_from_the_start_is_no_outage_but_a_wrong_url(tmp_path: Path, rows: int) -> None:
+    case = asked(tmp_path, lambda _: Sent(200, b"<html>please log in</html>"), ROWS[:rows])
+    assert isinstance(case.stopped[0], ConfigError)
+    assert "model.base_url" in str(case.stopped[0])
+    assert case.answers == {}
+    assert len(case.endpoint.calls) <= 22
+    assert case.times[-1] < 30
+
+
+def test_a_gateway_that_answers_502_from_the_start_is_waited_for(tmp_path: Path) -> None:
+    def behave(call: Call) -> Sent:
+        if call.at > 600:
+            return said()
+        return Sent(200, b"<html>starting</html>") if int(call.at) % 3 == 0 else failed(502)
+
+    case = asked(tmp_path, behave)
+    assert case.stopped == []
+    assert statuses(case) == {None: 300}
+
+
+def test_a_drain_leaves_the_rows_that_are_held_open(tmp_path: Path) -> None:
+    async def main() -> Case:
+        case = Case(
+            limits(tmp_path), lambda call: failed(*UNKNOWN) if number(call) >= 0 else said(seconds=1000)
+        )
+        await case.dispatcher.start()
+        case.dispatcher.ask(CONTROL.prompt._replace(key=b"1" * 16, text="row 1"))
+        await asyncio.sleep(10)
+        assert controls(case) == 1
+        await case.dispatcher.drain(5)
+        return case
+
+    case = in_virtual_time(main())
+    assert (case.answers, case.stopped) == ({}, [])
