@@ -4,7 +4,7 @@ PipelineError                70
 ├── UsageError                2   the command line
 ├── InputDataError           65   the input's content
 ├── NoInputError             66   the input or the config is not there
-├── ProviderUnavailableError 69   the endpoint was unavailable for too long
+├── ProviderUnavailableError 69   the endpoint was unavailable for too long, or refuses every row
 ├── CannotCreateError        73   output or state cannot be created
 ├── DiskError                74   reading or writing failed
 ├── InterruptedRunError      75   stopped early; the same command continues
@@ -56,7 +56,7 @@ class NoInputError(PipelineError):
 
 
 class ProviderUnavailableError(PipelineError):
-    """The endpoint was unavailable for longer than `limits.max_outage`."""
+    """The endpoint was unavailable for longer than `limits.max_outage`, or refuses every row and does not say why."""
 
     exit_status = 69
 

@@ -139,7 +139,7 @@ class Dispatcher:
         if not request.control:
             await self._deliver(self._answer(request, reply))
             self._unanswered -= 1
-        await self._held.on_reply(request, reply, sent_at)
+        await self._held.on_reply(request, reply.usage, sent_at)
 
     async def _send(self, request: Request, form: RequestFormat, tokens: int) -> Reply | Failure:
         """Send *request* once in *form*, and pass the outcome to everything that adapts to it."""
@@ -203,6 +203,8 @@ class Dispatcher:
                 await self._hold(request, failure)
             case Action.DOUBT if await self._available():
                 await self._give_up(request, failure)
+            case Action.TAKE_FOR_REPLY:
+                await self._held.on_reply(request, failure.usage, self._clock.now())
             case Action.THROTTLE:
                 self._throttle(again, failure)
             case Action.CONFIRM:

@@ -27,6 +27,8 @@ class Action(Enum):
     """Deliver the answer that the row has failed, once it is known that the endpoint has not."""
     DOUBT = auto()
     """Give the row up if the endpoint is available, which its model object shows; else send it again."""
+    TAKE_FOR_REPLY = auto()
+    """A control, see `llm.held_rows`, was answered well enough to show that the endpoint is not to blame."""
     END_RUN = auto()
     """Raise the decision's error."""
 
@@ -73,10 +75,17 @@ class FailurePolicy:
         if fatal is not None:
             return Decision(Action.END_RUN, request, error=fatal)
         decision = self._in_other_form(request, failure, form) or self._by_kind(request, failure)
-        if request.control and decision.action is Action.GIVE_UP:  # no row is to blame for it
-            error = ending(failure, succeeded=self._breaker.succeeded)
-            return Decision(Action.END_RUN, request, error=error)
+        if request.control and decision.action is Action.GIVE_UP:
+            return self._on_failed_control(request, failure)
         return decision
+
+    def _on_failed_control(self, request: Request, failure: Failure) -> Decision:
+        succeeded = self._breaker.succeeded
+        if (
+            failure.kind is FailureKind.GARBLED and succeeded
+        ):  # served and perhaps billed: the endpoint refuses nobody
+            return Decision(Action.TAKE_FOR_REPLY, request)
+        return Decision(Action.END_RUN, request, error=ending(failure, succeeded=succeeded))
 
     def _in_other_form(self, request: Request, failure: Failure, form: RequestFormat) -> Decision | None:
         """Return the decision to send *request* in another form at once; None if the form is not to blame."""
@@ -104,8 +113,10 @@ class FailurePolicy:
                 return self._retry_or_give_up(request, failure)
         if final:
             return Decision(Action.GIVE_UP, request)
-        seconds = max(self._retries.confirm_seconds, failure.retry_after or 0.0)
-        return Decision(Action.CONFIRM, self._again(request, failure), seconds)
+        again, seconds = self._again(request, failure), self._retries.confirm_seconds
+        if (failure.retry_after or 0.0) > seconds:  # too long for a worker to serve nobody
+            return Decision(Action.RETRY, again, self._retries.delay(failure, 1, self._clock))
+        return Decision(Action.CONFIRM, again, seconds)
 
     def _retry_or_give_up(self, request: Request, failure: Failure) -> Decision:
         again = self._again(request, failure)

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import NamedTuple
 
-from pipeline.llm.replies import Failure, Reply, Usage
+from pipeline.llm.replies import Failure, Usage
 from pipeline.llm.request import Request, RequestQueue
 from pipeline.records import Prompt
 from pipeline.system.clock import Clock
@@ -81,13 +81,13 @@ class HeldRows:
             self._queue.hold_all()
             self._queue.push(CONTROL, first=True)
 
-    async def on_reply(self, request: Request, reply: Reply, sent_at: float) -> None:
-        """Deliver the rows that have failed since before *request* was sent, which has got *reply*."""
+    async def on_reply(self, request: Request, usage: Usage, sent_at: float) -> None:
+        """Deliver the rows that have failed since before *request* was sent, which has got a reply of *usage*."""
         self._answered_at = max(self._answered_at, sent_at)
         if request.control:
             self._controlling = False
             self._bound = min(MAX_BOUND, 2 * self._bound)
-            self._bill(request.attempts.paid.plus(reply.usage))
+            self._bill(request.attempts.paid.plus(usage))
             self._queue.let_go()
         if self._rows:
             await self._release()
