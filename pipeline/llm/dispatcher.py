@@ -79,9 +79,8 @@ class Dispatcher:
         self._pacer = Pacer(limits, self.concurrency, clock)
         self._episodes = 0  # of congestion since the last reply
         self._queue = RequestQueue()
-        self._held = HeldRows(self._queue, clock, self._give_up)
-        self._unanswered = 0  # prompts, among them those whose rows are held
         self._pool = WorkerPool(stop)
+        self._held = HeldRows(self._queue, self._pool, self.breaker, clock, self._give_up)
 
     async def start(self) -> None:
         """Read the model's price from the endpoint, and start the workers."""
@@ -91,7 +90,7 @@ class Dispatcher:
 
     def ask(self, prompt: Prompt, previous: Answer | None = None) -> None:
         """Queue *prompt*; *previous* is its invalid answer, if this is the second ask."""
-        self._unanswered += 1
+        self._held.unanswered += 1
         self._queue.push(Request(prompt, previous), first=previous is not None)
 
     async def drain(self, seconds: float) -> None:
@@ -138,7 +137,7 @@ class Dispatcher:
         """Deliver the answer, and those of rows that were given up before the request was sent."""
         if not request.control:
             await self._deliver(self._answer(request, reply))
-            self._unanswered -= 1
+            self._held.unanswered -= 1
         await self._held.on_reply(request, reply.usage, sent_at)
 
     async def _send(self, request: Request, form: RequestFormat, tokens: int) -> Reply | Failure:
@@ -197,10 +196,8 @@ class Dispatcher:
         match decision.action:
             case Action.END_RUN if decision.error is not None:
                 raise decision.error
-            case Action.GIVE_UP if failure.about_content:
-                await self._give_up(request, failure)
             case Action.GIVE_UP:
-                await self._hold(request, failure)
+                await self._held.give_up(request, failure)
             case Action.DOUBT if await self._available():
                 await self._give_up(request, failure)
             case Action.TAKE_FOR_REPLY:
@@ -229,14 +226,7 @@ class Dispatcher:
 
     async def _give_up(self, request: Request, failure: Failure) -> None:
         await self._deliver(answer_from_failure(request, failure, self._run, self._clock.wall()))
-        self._unanswered -= 1
-
-    async def _hold(self, request: Request, failure: Failure) -> None:
-        """Give *request* up once it is known that the endpoint is not to blame."""
-        if await self._held.hold(request, failure):
-            self._pool.spawn(
-                self._held.watch(lambda: self.breaker.open or self._unanswered == len(self._held))
-            )
+        self._held.unanswered -= 1
 
     def _retry(self, again: Request, seconds: float) -> None:
         self.counters.retries += 1
