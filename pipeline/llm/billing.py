@@ -2,14 +2,19 @@
 
 import logging
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import replace
+from typing import Any, TypeAlias
 
 from pipeline.config import ModelSettings
 from pipeline.errors import ConfigError
 from pipeline.llm.pricing import PER_MILLION, TABLE, Price, per_million
-from pipeline.llm.replies import Failure, Reply, Usage
+from pipeline.llm.replies import NO_USAGE, Failure, Reply, Usage
+from pipeline.llm.request import Counters
 
 log = logging.getLogger(__name__)
+
+Outcome: TypeAlias = Reply | Failure
+"""What a call came to."""
 
 LIST_PRICED = frozenset({"oxen", "openai", "simulate"})
 """Providers that the list prices hold for; the simulator stands in for the others."""
@@ -61,6 +66,19 @@ class Billing:
                 usage.prompt_tokens, usage.cached_tokens or 0, usage.completion_tokens or 0
             )
         return None
+
+    def priced(self, outcome: Outcome, counters: Counters) -> Outcome:
+        """Count the tokens, and put the cost into the usage; a garbled reply may have been billed too."""
+        usage = outcome.usage
+        if usage is NO_USAGE:
+            return outcome
+        counters.add_usage(usage)
+        usd = self.cost(usage)
+        if usd == usage.cost_usd:
+            return outcome
+        if isinstance(outcome, Reply):
+            return outcome.with_cost(usd)
+        return replace(outcome, usage=usage._replace(cost_usd=usd))
 
     def warn_if_unreported(self, usage: Usage) -> None:
         """Log a warning for the first reply that does not report its tokens."""

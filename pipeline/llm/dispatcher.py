@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 from typing import cast
 
 from pipeline.config import Config
@@ -13,7 +12,7 @@ from pipeline.llm.pacing.concurrency import Concurrency
 from pipeline.llm.pacing.pacer import Pacer
 from pipeline.llm.pacing.tokens import TokenEstimate
 from pipeline.llm.protocol.negotiation import FormatNegotiator
-from pipeline.llm.replies import NO_USAGE, Failure, FailureKind, Reply
+from pipeline.llm.replies import Failure, FailureKind, Reply
 from pipeline.llm.request import Counters, Request, RequestQueue, answer_from_failure, answer_from_reply
 from pipeline.llm.retry import Attempts, RetryPolicy
 from pipeline.llm.timeouts import AdaptiveTimeout
@@ -142,7 +141,7 @@ class Dispatcher:
             replied = isinstance(outcome, Reply)
             congested = self._is_congestion(outcome, wait)
             self._episodes += self.concurrency.on_done(departure, congested=congested, success=replied)
-            outcome = outcome and self._priced(outcome)
+            outcome = outcome and self.billing.priced(outcome, self.counters)
             self.budget.settle(estimate_usd, charged_usd(outcome, estimate_usd))
         self._pacer.pause(wait, "no more requests or tokens are left in this minute")
         if isinstance(outcome, Reply):
@@ -161,19 +160,6 @@ class Dispatcher:
     def _answer(self, request: Request, reply: Reply) -> Answer:
         self._episodes = 0
         return answer_from_reply(request, reply, self._run, self._clock.wall())
-
-    def _priced(self, outcome: Reply | Failure) -> Reply | Failure:
-        """Count the tokens, and put the cost into the usage; a garbled reply may have been billed too."""
-        usage = outcome.usage
-        if usage is NO_USAGE:
-            return outcome
-        self.counters.add_usage(usage)
-        usd = self.billing.cost(usage)
-        if usd == usage.cost_usd:
-            return outcome
-        if isinstance(outcome, Reply):
-            return outcome.with_cost(usd)
-        return replace(outcome, usage=usage._replace(cost_usd=usd))
 
     async def _handle_failure(self, request: Request, failure: Failure) -> None:
         first = request.attempts.calls == 0

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.llm.protocol.reply import MAX_TOKENS_PLAUSIBLE, read
+from pipeline.llm.protocol.reply import read
+from pipeline.llm.protocol.usage import MAX_TOKENS_PLAUSIBLE
 from pipeline.llm.replies import NO_USAGE, Failure, Reply, Usage
 from pipeline.records import Status
 
