@@ -10,7 +10,7 @@ import orjson
 
 from pipeline.llm.protocol.failures import hidden_kind, kind_of, row_status
 from pipeline.llm.protocol.headers import retry_after
-from pipeline.llm.protocol.usage import read_usage
+from pipeline.llm.protocol.usage import COST_HEADER, read_usage, with_told_cost
 from pipeline.llm.replies import Failure, FailureKind, Reply
 from pipeline.records import Status
 from pipeline.tasks.parse import unique_keys
@@ -29,7 +29,8 @@ def read(status: int, headers: Mapping[str, str], body: bytes) -> Reply | Failur
         )
     found = _decode(body)
     if status == OK:
-        return _read_reply(found, body)
+        reply = _read_reply(found, body)
+        return with_told_cost(reply, headers) if COST_HEADER in headers else reply
     return _read_failure(status, headers, found)
 
 
