@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from typing import cast
 
 from pipeline.config import Config
-from pipeline.llm.billing import Billing, charged_usd
+from pipeline.llm.billing import Billing
 from pipeline.llm.health.breaker import OUTAGE_KINDS, CircuitBreaker
 from pipeline.llm.pacing.budget import Budget
 from pipeline.llm.pacing.concurrency import Concurrency
@@ -78,7 +78,8 @@ class Dispatcher:
 
     async def start(self) -> None:
         """Read the model's price from the endpoint, and start the workers."""
-        self.billing.learn(await self._client.model(self._model.name))
+        await self.billing.ask(self._client)
+        self.billing.ensure_payable()
         for _ in range(self._worker_count):
             self._pool.spawn(self._work())
 
@@ -110,13 +111,18 @@ class Dispatcher:
             if not self._pacer.try_admit(self._estimate.quota(tokens)):
                 await self._pacer.admit(self._estimate.quota(tokens))
             await self._before_send()
+            bound_usd = self.billing.bound_usd(self._estimate, request.prompt.text)
+            if not self.budget.try_reserve(bound_usd):
+                await self.budget.reserve(bound_usd)
             if self._pool.closing:  # it may have begun during any of these waits
                 return
             self._pool.sending.add(task)  # from here on the call may be billed, so a drain waits for it
-            outcome = await self._send(request, tokens)
+            outcome = await self._send(request, tokens, bound_usd)
             if isinstance(outcome, Reply):
                 await self._deliver(self._answer(request, outcome))
-                self.billing.ensure_priced()  # only now: the answer is paid and must be kept
+                if self.billing.ask_again:  # only now: the answer is paid and must be kept
+                    await self.billing.ask(self._client)
+                    self.billing.ensure_priced()
             else:
                 await self._handle_failure(request, outcome)
             self._pool.sending.discard(task)
@@ -124,10 +130,8 @@ class Dispatcher:
             if probing:
                 self.breaker.release_probe()
 
-    async def _send(self, request: Request, tokens: int) -> Reply | Failure:
+    async def _send(self, request: Request, tokens: int, bound_usd: float) -> Reply | Failure:
         """Send *request* once, and pass the outcome to everything that adapts to it."""
-        estimate_usd = self.billing.estimate(tokens, self._estimate.completion)
-        self.budget.reserve(estimate_usd)
         body = self._negotiator.body(request.prompt.text, again=request.previous is not None)
         seconds = self._timeout.probe_seconds if self.breaker.open else self._timeout.seconds
         self.counters.requests += 1
@@ -142,7 +146,7 @@ class Dispatcher:
             congested = self._is_congestion(outcome, wait)
             self._episodes += self.concurrency.on_done(departure, congested=congested, success=replied)
             outcome = outcome and self.billing.priced(outcome, self.counters)
-            self.budget.settle(estimate_usd, charged_usd(outcome, estimate_usd))
+            self.budget.settle(bound_usd, self.billing.charge(outcome, tokens, self._estimate.completion))
         self._pacer.pause(wait, "no more requests or tokens are left in this minute")
         if isinstance(outcome, Reply):
             self.breaker.on_reply(suspect=request.attempts.suspect)
