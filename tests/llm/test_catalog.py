@@ -2,9 +2,11 @@
 
 import subprocess
 import sys
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from genai_prices import Usage, calc_price
 
 from pipeline.config import ModelSettings
 from pipeline.errors import ConfigError
@@ -79,9 +81,21 @@ def test_a_server_of_ones_own_and_an_unknown_model_have_no_list_price(unknown: M
 
 
 def test_a_price_that_changes_in_the_course_of_the_day_is_the_highest_of_them() -> None:
-    found = catalog_price(at("https://api.deepseek.com", "deepseek-chat"))
+    url, name = "https://api.deepseek.com", "deepseek-chat"
+    midnight = datetime.now(UTC).replace(hour=0, minute=0, second=0)
+    hourly = [
+        calc_price(
+            Usage(input_tokens=1000),
+            name,
+            provider_api_url=url,
+            genai_request_timestamp=midnight + timedelta(hours=hour),
+        ).total_price
+        for hour in range(24)
+    ]
+    found = catalog_price(at(url, name))
     assert found is not None
-    assert found.input == pytest.approx(0.27e-6)
+    assert found.input == pytest.approx(float(max(hourly)) / 1000)
+    assert max(hourly) > min(hourly), "no price here changes any more: take another model"
 
 
 def test_a_budget_at_openai_needs_a_model_of_known_price_before_anything_is_sent() -> None:
