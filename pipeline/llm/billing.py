@@ -10,7 +10,7 @@ from pipeline.errors import ConfigError
 from pipeline.llm.catalog import NO_PRICE, catalog_price, ensure_payable
 from pipeline.llm.pacing.tokens import TokenEstimate
 from pipeline.llm.pricing import Price, endpoint_price, per_million
-from pipeline.llm.replies import NO_USAGE, Failure, Reply, Usage
+from pipeline.llm.replies import NO_USAGE, Failure, FailureKind, Reply, Usage
 from pipeline.llm.request import Counters
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ class Billing:
     """Costs of replies: as the reply itself tells, else by the price in the config, the endpoint's, or the list price.
 
     Attributes:
-        ask_again: Whether to `ask` once more.
+        ask_again: Whether to `ask_once_more`.
     """
 
     def __init__(self, model: ModelSettings, *, capped: bool) -> None:
@@ -43,7 +43,7 @@ class Billing:
         self._price: Price | None = None
         if model.price is not None:
             self._price = per_million(model.price.input, model.price.output, model.price.cached, "config")
-        self._looked_up = False
+        self._looked_up = self._told_none = False
         self.ask_again = False
 
     @property
@@ -63,11 +63,23 @@ class Billing:
 
     async def ask(self, client: "Client") -> None:
         """Ask the endpoint for the model's price."""
-        self.ask_again = False  # first, so that one worker asks and not all of them
         self.learn(await client.model(self._model.name))
+
+    async def ask_once_more(self, client: "Client") -> None:
+        """Ask the endpoint for the model's price again, if it may tell it now.
+
+        Raises:
+            ConfigError: If there is a budget, and still no price.
+        """
+        self.ask_again = False  # first, so that one worker asks and not all of them
+        # With a budget, others would be sent meanwhile: only an endpoint that could not answer is asked once more.
+        if not (self._capped and self._told_none):
+            await self.ask(client)
+        self.ensure_priced()
 
     def learn(self, model_object: Mapping[str, Any] | Failure) -> None:
         """Take the price from the endpoint's model object, if it holds one and the config does not."""
+        self._told_none = not isinstance(model_object, Failure) or model_object.kind is FailureKind.CONFIG
         if self._model.price is None and not isinstance(model_object, Failure):
             self._price = endpoint_price(model_object) or self._price
 
@@ -110,7 +122,7 @@ class Billing:
             return usd
         # Where only replies tell costs, the highest of them: a budget must rather end early than be exceeded.
         if self.price is None:
-            return self._highest_usd or 0.0
+            return self._highest_usd
         return self.price.cost(int(prompt_tokens), 0, int(completion_tokens) + 1)
 
     def bound_usd(self, estimate: TokenEstimate, text: str) -> float:

@@ -121,8 +121,7 @@ class Dispatcher:
             if isinstance(outcome, Reply):
                 await self._deliver(self._answer(request, outcome))
                 if self.billing.ask_again:  # only now: the answer is paid and must be kept
-                    await self.billing.ask(self._client)
-                    self.billing.ensure_priced()
+                    await self.billing.ask_once_more(self._client)
             else:
                 await self._handle_failure(request, outcome)
             self._pool.sending.discard(task)

@@ -74,10 +74,11 @@ def test_a_budget_smaller_than_a_bound_is_used_row_by_row(tmp_path: Path) -> Non
     assert (len(case.endpoint.calls), case.endpoint.most_in_flight) == (3, 1)
 
 
+@pytest.mark.parametrize("about", [None, {}, {"id": "m", "pricing": None}])
 def test_a_price_that_nobody_tells_ends_a_run_with_a_budget_after_one_reply_that_is_kept(
-    tmp_path: Path,
+    tmp_path: Path, about: Any
 ) -> None:
-    case = asked(tmp_path, lambda _: said(), limits={"max_cost_usd": 1}, model={"price": None})
+    case = asked(tmp_path, lambda _: said(), about=about, limits={"max_cost_usd": 1}, model={"price": None})
     assert isinstance(case.stopped[0], ConfigError)
     assert (len(case.endpoint.calls), len(case.answers)) == (1, 1)
 
