@@ -62,8 +62,19 @@ class Billing:
         return self._price.source if self._price else None
 
     async def ask(self, client: "Client") -> None:
-        """Ask the endpoint for the model's price."""
+        """Ask the endpoint for the model's price, before anything is sent.
+
+        Raises:
+            ConfigError: If there is a budget and nobody will tell a price.
+        """
+        ensure_payable(self._model, capped=self._capped)
         self.learn(await client.model(self._model.name))
+        if self._capped and self.price is None:
+            log.warning(
+                "limits.max_cost_usd is set and no price is known for %r; unless its first reply tells what it cost, "
+                "the run ends there: set model.price to be sure",
+                self._model.name,
+            )
 
     async def ask_once_more(self, client: "Client") -> None:
         """Ask the endpoint for the model's price again, if it may tell it now.
@@ -74,7 +85,7 @@ class Billing:
         self.ask_again = False  # first, so that one worker asks and not all of them
         # With a budget, others would be sent meanwhile: only an endpoint that could not answer is asked once more.
         if not (self._capped and self._told_none):
-            await self.ask(client)
+            self.learn(await client.model(self._model.name))
         self.ensure_priced()
 
     def learn(self, model_object: Mapping[str, Any] | Failure) -> None:
@@ -149,21 +160,6 @@ class Billing:
                 usd,
                 self._price.source,
             )
-
-    def ensure_payable(self) -> None:
-        """Make sure, before anything is sent, that costs are known if there is a budget, or that they may be told.
-
-        Raises:
-            ConfigError: If `limits.max_cost_usd` is set and nobody will tell a price.
-        """
-        if not self._capped or self.price is not None:
-            return
-        ensure_payable(self._model, capped=True)
-        log.warning(
-            "limits.max_cost_usd is set and no price is known for %r; unless its first reply tells what it cost, "
-            "the run ends there: set model.price to be sure",
-            self._model.name,
-        )
 
     def ensure_priced(self) -> None:
         """Make sure that costs are known if there is a budget; call it after a reply.

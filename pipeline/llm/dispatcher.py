@@ -79,7 +79,6 @@ class Dispatcher:
     async def start(self) -> None:
         """Read the model's price from the endpoint, and start the workers."""
         await self.billing.ask(self._client)
-        self.billing.ensure_payable()
         for _ in range(self._worker_count):
             self._pool.spawn(self._work())
 

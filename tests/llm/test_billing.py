@@ -11,6 +11,7 @@ from pipeline.llm.billing import Billing
 from pipeline.llm.pacing.tokens import TokenEstimate
 from pipeline.llm.replies import NO_USAGE, Failure, FailureKind, Reply, Usage
 from pipeline.llm.request import Counters
+from pipeline.llm.transport.client import Client
 
 USAGE = Usage(1_000_000, 0, 0)
 OXEN = {"pricing": {"method": "token", "input_cost_per_token": 2e-7, "output_cost_per_token": 5e-7}}
@@ -87,21 +88,50 @@ def test_a_budget_needs_a_price_or_a_reply_that_tells_its_cost() -> None:
     told.ensure_priced()
 
 
-def test_before_anything_is_sent_it_is_said_that_the_first_reply_decides(
+class Endpoint(Client):
+    """An endpoint that tells *about* as its object about the model."""
+
+    def __init__(self, about: Any = NO_MODEL) -> None:
+        self.about, self.asked = about, 0
+
+    async def model(self, name: str) -> Any:
+        assert name
+        self.asked += 1
+        return self.about
+
+
+async def test_before_anything_is_sent_it_is_said_that_the_first_reply_decides(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.WARNING)
-    for silent in (
-        billing(name="unknown"),
-        billing(capped=True),
-        billing(capped=True, price={"input": 1, "output": 1}),
-    ):
-        silent.ensure_payable()
+    await billing(name="unknown").ask(Endpoint())
+    await billing(capped=True).ask(Endpoint())
+    await billing(capped=True, name="unknown").ask(Endpoint(OXEN))
+    await billing(capped=True, name="unknown", price={"input": 1, "output": 1}).ask(Endpoint())
     assert caplog.text == ""
-    billing(capped=True, name="unknown").ensure_payable()
+    await billing(capped=True, name="unknown").ask(Endpoint())
     assert "no price is known for 'unknown'; unless its first reply tells what it cost" in caplog.text
+
+
+async def test_a_provider_that_tells_no_price_is_not_even_asked_for_an_unknown_model_with_a_budget() -> None:
+    endpoint = Endpoint()
     with pytest.raises(ConfigError):
-        billing(capped=True, provider="openai", name="unknown").ensure_payable()
+        await billing(capped=True, provider="openai", name="unknown").ask(endpoint)
+    assert endpoint.asked == 0
+
+
+@pytest.mark.parametrize(
+    ("first", "asked"),
+    [(NO_MODEL, 1), ({}, 1), (Failure(FailureKind.TRANSIENT, "503"), 2)],
+)
+async def test_with_a_budget_only_an_endpoint_that_could_not_answer_is_asked_once_more(
+    first: Any, asked: int
+) -> None:
+    endpoint, bill = Endpoint(first), billing(capped=True, name="unknown")
+    await bill.ask(endpoint)
+    with pytest.raises(ConfigError):
+        await bill.ask_once_more(endpoint)
+    assert endpoint.asked == asked
 
 
 def test_the_price_is_asked_for_again_after_the_first_reply_of_unknown_cost_and_then_rarely() -> None:
