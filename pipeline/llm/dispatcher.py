@@ -2,11 +2,10 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 from typing import cast
 
 from pipeline.config import Config
-from pipeline.llm.billing import Billing, charged_usd
+from pipeline.llm.billing import Billing
 from pipeline.llm.failure_policy import Action, FailurePolicy
 from pipeline.llm.health.breaker import OUTAGE_KINDS, CircuitBreaker
 from pipeline.llm.held_rows import HeldRows
@@ -16,7 +15,7 @@ from pipeline.llm.pacing.pacer import Pacer
 from pipeline.llm.pacing.tokens import TokenEstimate
 from pipeline.llm.protocol.body import RequestFormat
 from pipeline.llm.protocol.negotiation import FormatNegotiator
-from pipeline.llm.replies import NO_USAGE, RUN_WIDE, Failure, Reply
+from pipeline.llm.replies import RUN_WIDE, Failure, Reply
 from pipeline.llm.request import Counters, Request, RequestQueue, answer_from_failure, answer_from_reply
 from pipeline.llm.retry import RetryPolicy
 from pipeline.llm.timeouts import AdaptiveTimeout
@@ -84,7 +83,7 @@ class Dispatcher:
 
     async def start(self) -> None:
         """Read the model's price from the endpoint, and start the workers."""
-        self.billing.learn(await self._client.model(self._model.name))
+        await self.billing.ask(self._client)
         for _ in range(self._worker_count):
             self._pool.spawn(self._work())
 
@@ -117,15 +116,19 @@ class Dispatcher:
             if not self._pacer.try_admit(self._estimate.quota(tokens)):
                 await self._pacer.admit(self._estimate.quota(tokens))
             await self._before_send()
+            bound_usd = self.billing.bound_usd(self._estimate, request.prompt.text)
+            if not self.budget.try_reserve(bound_usd):
+                await self.budget.reserve(bound_usd)
             if self._pool.closing:  # it may have begun during any of these waits
                 return
             self._pool.sending.add(task)  # from here on the call may be billed, so a drain waits for it
             form = request.form or self._negotiator.form
             sent_at = self._clock.now()
-            outcome = await self._send(request, form, tokens)
+            outcome = await self._send(request, form, tokens, bound_usd)
             if isinstance(outcome, Reply):
                 await self._on_reply(request, outcome, sent_at)
-                self.billing.ensure_priced()  # only now: the answer is paid and must be kept
+                if self.billing.ask_again:  # only now: the answer is paid and must be kept
+                    await self.billing.ask_once_more(self._client)
             else:
                 await self._handle_failure(request, outcome, form)
             self._pool.sending.discard(task)
@@ -140,10 +143,10 @@ class Dispatcher:
             self._held.unanswered -= 1
         await self._held.on_reply(request, reply.usage, sent_at)
 
-    async def _send(self, request: Request, form: RequestFormat, tokens: int) -> Reply | Failure:
+    async def _send(
+        self, request: Request, form: RequestFormat, tokens: int, bound_usd: float
+    ) -> Reply | Failure:
         """Send *request* once in *form*, and pass the outcome to everything that adapts to it."""
-        estimate_usd = self.billing.estimate(tokens, self._estimate.completion)
-        self.budget.reserve(estimate_usd)
         body = self._negotiator.body(request.prompt.text, form, again=request.previous is not None)
         seconds = self._timeout.probe_seconds if self.breaker.open else self._timeout.seconds
         self.counters.requests += 1
@@ -157,8 +160,8 @@ class Dispatcher:
             replied = isinstance(outcome, Reply)
             congested = self._is_congestion(outcome, wait)
             self._episodes += self.concurrency.on_done(departure, congested=congested, success=replied)
-            outcome = outcome and self._priced(outcome)
-            self.budget.settle(estimate_usd, charged_usd(outcome, estimate_usd))
+            outcome = outcome and self.billing.priced(outcome, self.counters)
+            self.budget.settle(bound_usd, self.billing.charge(outcome, tokens, self._estimate.completion))
         self._pacer.pause(wait, "no more requests or tokens are left in this minute")
         if isinstance(outcome, Reply):
             self.breaker.on_reply(suspect=request.attempts.suspect)
@@ -176,19 +179,6 @@ class Dispatcher:
     def _answer(self, request: Request, reply: Reply) -> Answer:
         self._episodes = 0
         return answer_from_reply(request, reply, self._run, self._clock.wall())
-
-    def _priced(self, outcome: Reply | Failure) -> Reply | Failure:
-        """Count the tokens, and put the cost into the usage; a garbled reply may have been billed too."""
-        usage = outcome.usage
-        if usage is NO_USAGE:
-            return outcome
-        self.counters.add_usage(usage)
-        usd = self.billing.cost(usage)
-        if usd == usage.cost_usd:
-            return outcome
-        if isinstance(outcome, Reply):
-            return outcome.with_cost(usd)
-        return replace(outcome, usage=usage._replace(cost_usd=usd))
 
     async def _handle_failure(self, request: Request, failure: Failure, form: RequestFormat) -> None:
         decision = self._policy.decide(request, failure, form)
