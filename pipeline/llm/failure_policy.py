@@ -81,9 +81,7 @@ class FailurePolicy:
 
     def _on_failed_control(self, request: Request, failure: Failure) -> Decision:
         succeeded = self._breaker.succeeded
-        if (
-            failure.kind is FailureKind.GARBLED and succeeded
-        ):  # served and perhaps billed: the endpoint refuses nobody
+        if failure.kind is FailureKind.GARBLED and succeeded:  # served, if badly: nobody is refused
             return Decision(Action.TAKE_FOR_REPLY, request)
         return Decision(Action.END_RUN, request, error=ending(failure, succeeded=succeeded))
 
