@@ -119,7 +119,7 @@ def test_there_are_no_circles() -> None:
 def test_only_what_talks_to_the_endpoint_imports_aiohttps_client() -> None:
     users = {name for name, path in MODULES.items() if any(_aiohttp(path))}
     clients = {name for name, path in MODULES.items() if any(each != "web" for each in _aiohttp(path))}
-    assert clients == {"llm.transport.client", "llm.transport.wire"}
+    assert clients == {"llm.transport.broken", "llm.transport.wire"}
     assert all(name.split(".")[0] in {"llm", "servers"} for name in users)
 
 

@@ -7,7 +7,10 @@ from pipeline.config import Config
 
 def check(config: Config) -> int:
     """Check everything that can be checked without sending."""
-    rows = command.check(config).source.rows
-    print_lines([f"{config.path}: all is well; {rows:,} rows to label"])
+    job, remarks = command.check(config)
+    rows = job.source.rows
+    print_lines(
+        [*(f"note: {remark}" for remark in remarks), f"{config.path}: all is well; {rows:,} rows to label"]
+    )
     print_result({"status": "ok", "rows": rows})
     return 0

@@ -7,19 +7,18 @@ from pipeline.config import Config
 from pipeline.errors import PipelineError
 from pipeline.job.job import Job
 from pipeline.job.prepare import ensure_output, prepare
+from pipeline.job.readiness import ensure_ready, remarks
 from pipeline.job.workspace import ensure_state
-from pipeline.llm.catalog import ensure_payable
-from pipeline.llm.transport.credentials import read_key
 from pipeline.outputs.destination import ensure_creatable
 
 T = TypeVar("T")
 
 
-def check(config: Config) -> Job:
-    """Check config, input, output, state directory, key and budget.
+def check(config: Config) -> tuple[Job, list[str]]:
+    """Check all that a run needs before its first request: config, input, output, state, key, network and budget.
 
     Returns:
-        The job, if there are no problems.
+        If there are no problems, the job, and remarks on what a run will meet.
 
     Raises:
         PipelineError: With a line for each problem; its class is that of the first one.
@@ -28,15 +27,16 @@ def check(config: Config) -> Job:
     job = _collect(errors, lambda: prepare(config))
     if job is not None:
         _collect(errors, lambda: ensure_output(job))
+        _collect(errors, lambda: ensure_state(config.state.dir, job.workspace.parts))
     else:  # the input is unknown, so the output's name must show whether it is meant to be one file
         single = config.output.path.suffix == ".parquet"
         _collect(errors, lambda: ensure_creatable(config.output.path, single=single, overwrite=False))
-    _collect(errors, lambda: ensure_state(config.state.dir))
-    _collect(errors, lambda: read_key(config.model))
-    _collect(errors, lambda: ensure_payable(config.model, capped=config.limits.max_cost_usd is not None))
+        _collect(errors, lambda: ensure_state(config.state.dir))
+    _collect(errors, lambda: ensure_ready(config))
     if errors or job is None:
         raise type(errors[0])(*(problem for error in errors for problem in error.problems))
-    return job
+    holder = job.workspace.holder()
+    return job, [*remarks(config), *([f"another run has the output now: {holder}"] if holder else [])]
 
 
 def _collect(errors: list[PipelineError], check: Callable[[], T]) -> T | None:

@@ -18,7 +18,8 @@ from pipeline.ledger.store import Store
 from pipeline.llm.billing import Billing
 from pipeline.llm.catalog import ensure_payable
 from pipeline.outputs.duplicates import Duplicates
-from pipeline.records import Prompt, Prompts
+from pipeline.records import Prompt, Prompts, Status
+from pipeline.system.redaction import is_spoilt
 from pipeline.tasks.parse import Parser
 from pipeline.tasks.tokens import estimate_tokens
 
@@ -120,6 +121,7 @@ def _count_missing(job: Job, counts: _Counts, store: Store | None, prompts: list
             answer
             and outcome
             and parser.is_final(outcome.status, answer.asks)
+            and not (outcome.status is Status.INVALID and is_spoilt(answer.text))
             and outcome.status not in job.options.retry
         ):
             counts.answered += 1

@@ -8,12 +8,14 @@ from typing import Any
 from pipeline.config import Config
 from pipeline.errors import ConfigError, KeyRefusedError, PipelineError, ProviderUnavailableError
 from pipeline.job.prepare import for_provider
+from pipeline.job.readiness import ensure_ready
 from pipeline.llm.billing import Billing
 from pipeline.llm.protocol.body import MODES, BodyTemplate, RequestFormat
 from pipeline.llm.replies import Failure, FailureKind, Reply, Window
 from pipeline.llm.request import Request, answer_from_reply
 from pipeline.llm.transport.client import Client
 from pipeline.llm.transport.credentials import request_headers
+from pipeline.llm.transport.network import network
 from pipeline.records import Prompt, Status
 from pipeline.servers.endpoint import endpoint_url
 from pipeline.system.clock import Clock
@@ -62,8 +64,8 @@ async def probe(config: Config) -> list[Finding]:
     config = for_provider(config)
     task = Task.from_config(config)
     headers = partial(request_headers, config.model)
-    headers()  # raises if the key is missing, before any server is started
-    async with endpoint_url(config) as url, Client.open(url, headers) as client:
+    ensure_ready(config)  # before any server is started
+    async with endpoint_url(config) as url, Client.open(url, headers, network(config.model, url)) as client:
         billing = Billing(config.model, capped=False)
         model_object = await client.model(config.model.name)
         billing.learn(model_object)

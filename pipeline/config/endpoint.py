@@ -1,15 +1,15 @@
 """The section `model`: which endpoint to ask, and how. It never holds an API key itself."""
 
-import ipaddress
 import re
 from typing import Annotated, Literal, Self, TypeAlias
 from urllib.parse import SplitResult, urlsplit
 
-from pydantic import AfterValidator, Field, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr, field_validator, model_validator
 from pydantic_core.core_schema import ValidationInfo
 
 from pipeline.config.base import Settings
 from pipeline.config.paths import LocalPath
+from pipeline.config.proxy import AUTO, NONE, is_loopback, parse_proxy
 from pipeline.config.values import (
     CONTROL,
     Count,
@@ -61,16 +61,21 @@ def _split(url: str) -> SplitResult:
         raise wrong("carries a user name or a password; take it out and use api_key_env")
     if parts.scheme not in {"http", "https"} or not host:
         raise wrong("is not an http or https URL; write one such as https://host/v1")
-    if parts.query or parts.fragment or url.endswith(("?", "#")):
-        raise wrong("has a part after ? or #; leave that out, requests add their own path")
+    if parts.fragment or url.endswith(("?", "#")):
+        raise wrong("has a # or an empty part after ?; leave that out")
     return parts
 
 
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
+def _proxy(value: object) -> object:
+    """Check `model.proxy`, and return `auto`, `none` or the URL."""
+    if value is None or value in {"", AUTO, NONE}:
+        return value or AUTO
+    if isinstance(value, str):
+        try:
+            parse_proxy(value, "")
+        except ValueError as error:
+            raise wrong(f"{error}, none for no proxy, or leave it out") from None
+    return value
 
 
 def _variable(value: str) -> str:
@@ -107,6 +112,15 @@ class ModelSettings(Settings):
         repr=False,
         description="More HTTP headers for every request; secrets only as ${NAME}.",
     )
+    proxy: Annotated[str, BeforeValidator(_proxy)] = Field(
+        default=AUTO,
+        repr=False,
+        description="Proxy for the requests: its URL (a password only as ${NAME}), none, or auto for what HTTPS_PROXY, HTTP_PROXY and NO_PROXY say.",
+    )
+    ca_file: LocalPath | None = Field(
+        default=None,
+        description="File with certificates (PEM) to trust beside the system's: a company's own authority.",
+    )
     temperature: Temperature | None = Field(default=0.0, description="0 to 2; null sends none.")
     top_p: Probability | None = Field(
         default=None, description="Nucleus sampling, above 0 to 1; null sends none."
@@ -127,6 +141,12 @@ class ModelSettings(Settings):
     price: PriceSettings | None = Field(
         default=None, description="Prices, where the endpoint does not tell them."
     )
+    _filled_in: frozenset[str] = PrivateAttr(default=frozenset())
+
+    @property
+    def secrets(self) -> frozenset[str]:
+        """The values that `${NAME}` stands for in the headers: shown nowhere, whatever the headers are called."""
+        return self._filled_in
 
     @field_validator("base_url")
     @classmethod
@@ -138,14 +158,14 @@ class ModelSettings(Settings):
                 )
             return None
         parts = _split(url)
-        is_open = parts.scheme == "http" and not _is_loopback(parts.hostname or "")
-        if info.data.get("provider") == "simulate" and not _is_loopback(parts.hostname or ""):
+        is_open = parts.scheme == "http" and not is_loopback(parts.hostname or "")
+        if info.data.get("provider") == "simulate" and not is_loopback(parts.hostname or ""):
             raise wrong(
                 "is not on this machine, and a rehearsal asks nobody else; leave it out, or give --provider simulate"
             )
         if is_open and not info.data.get("allow_insecure"):
             raise wrong("sends the key and the rows unencrypted; write https://, or set allow_insecure: true")
-        return url.rstrip("/")
+        return parts._replace(path=parts.path.rstrip("/")).geturl() if parts.query else url.rstrip("/")
 
     @field_validator("headers")
     @classmethod
@@ -165,6 +185,11 @@ class ModelSettings(Settings):
         if problems:
             raise all_wrong(problems)
         return headers
+
+    @model_validator(mode="after")
+    def _remember_what_was_filled_in(self, info: ValidationInfo) -> Self:
+        self._filled_in = frozenset((info.context or {}).get("filled_in", ()))
+        return self
 
     @model_validator(mode="after")
     def _one_source_of_the_key(self) -> Self:

@@ -29,6 +29,12 @@ def fill(text: str, env: Mapping[str, str], now: datetime) -> str:
     return _FIELD.sub(lambda field: _value(field[1], env, now), text)
 
 
+def values_in(text: str, env: Mapping[str, str]) -> frozenset[str]:
+    """Return the values in *env* of the variables that a scalar names; they may be secrets."""
+    named = filter(None, (_VARIABLE.fullmatch(field) for field in _FIELD.findall(text)))
+    return frozenset(filter(None, (env.get(variable[1]) for variable in named)))
+
+
 def moment_of(text: str) -> datetime:
     """Parse a date or time in ISO 8601; without a time zone it is local.
 

@@ -12,10 +12,10 @@ from pydantic import ValidationError
 
 from pipeline.config.document import Loc, Node, Problem, Scalar, Value, parse_document, parse_value
 from pipeline.config.endpoint import OF_ONE_ENDPOINT
-from pipeline.config.environment import fill
+from pipeline.config.environment import fill, values_in
 from pipeline.config.models import Config
 from pipeline.config.paths import default_state_folder
-from pipeline.config.problems import escaped, guessed_labels, lines, refusals, secrets_written_out
+from pipeline.config.problems import escaped, guessed_labels, headers, lines, refusals, secrets_written_out
 from pipeline.errors import ConfigError, NoInputError, UsageError
 
 Filler: TypeAlias = Callable[[str], str]
@@ -49,9 +49,10 @@ def load_config(
         UsageError: The same, if only *overrides* or *provider* are wrong and the file is sound.
         NoInputError: If the file does not exist, is a directory or cannot be read.
     """
+    env = os.environ if env is None else env
     filler = partial(
         fill,
-        env=os.environ if env is None else env,
+        env=env,
         now=datetime.now().astimezone() if now is None else now,
     )
     draft = _Draft(*parse_document(_read(path), escaped(str(path))))
@@ -59,7 +60,7 @@ def load_config(
         draft.switch_provider(provider, filler)
     for override in overrides:
         draft.override(override)
-    return _separate_rehearsal(draft.checked(Path(os.path.normpath(Path(path).absolute())), filler))
+    return _separate_rehearsal(draft.checked(Path(os.path.normpath(Path(path).absolute())), filler, env))
 
 
 def _separate_rehearsal(config: Config) -> Config:
@@ -124,7 +125,7 @@ class _Draft:
                 f"{value.file}: {key}: there is no mapping to put it in; set the whole value above it"
             )
 
-    def checked(self, path: Path, filler: Filler) -> Config:
+    def checked(self, path: Path, filler: Filler, env: Mapping[str, str]) -> Config:
         """Build the Config, or raise everything that is wrong with it."""
         scanned = [*secrets_written_out(self.root), *guessed_labels(self.root)]
         substitution = _Substitution(filler, as_written=[problem.loc for problem in scanned])
@@ -134,7 +135,11 @@ class _Draft:
             self.problems.append(
                 Problem(("path",), "is an unknown key; did you mean input.path or output.path?")
             )
-        context = {"folder": path.parent, "state": default_state_folder(path)}
+        context = {
+            "folder": path.parent,
+            "state": default_state_folder(path),
+            "filled_in": {value for text in headers(self.root) for value in values_in(text, env)},
+        }
         refused: list[Problem] = []
         try:
             config = Config.model_validate({**values, "path": path}, context=context)

@@ -10,25 +10,31 @@ import re
 from collections.abc import Iterable, Mapping
 from operator import itemgetter
 from typing import Any, get_args
+from urllib.parse import parse_qsl
 
 from pydantic import BaseModel, ValidationError
 
 from pipeline.config.document import Loc, Node, Problem, Scalar, dotted
 from pipeline.config.models import Config
+from pipeline.system.redaction import is_secret_name
 
 _LONGEST_SHOWN = 60
 # Prefixes of the API keys of known services, and of the value of an authorization header.
 _KEY_VALUE = re.compile(r"(?<![A-Za-z])sk-|(?:bearer |gsk_|hf_|xai-|AIza)[^\s$]{16,}", re.IGNORECASE)
 _KEY_NAME = re.compile(r"(?:.*_)?(?:api_?key|secret|password)|key|token|(?:access|auth|bearer)_token")
-_SECRET_HEADER = re.compile(r"authorization|cookie|.*(?:key|token|secret).*", re.IGNORECASE)
 _TOKEN_LIKE = re.compile(r"\S{20,}")
-_NEVER_SHOWN = {"headers", "api_key_env", "api_key_file"}
+_NEVER_SHOWN = {"headers", "proxy", "api_key_env", "api_key_file"}
 _USE_VARIABLE = "; use api_key_env with the name of the variable that holds it"
 
 
 def secrets_written_out(root: Node) -> list[Problem]:
     """Find API keys in the section `model`; they belong in the environment or in a file of their own."""
     return [_secret(loc) for loc, scalar in _scalars(root, "model") if _is_secret(loc, scalar.source)]
+
+
+def headers(root: Node) -> list[str]:
+    """Return the values of the headers in the section `model`, as they are written."""
+    return [scalar.source for loc, scalar in _scalars(root, "model") if loc[1:2] == ("headers",)]
 
 
 def guessed_labels(root: Node) -> list[Problem]:
@@ -106,8 +112,14 @@ def _may_be_secret(loc: Loc, text: str) -> bool:
 
 
 def _is_secret(loc: Loc, source: str) -> bool:
-    if loc[1:2] == ("headers",) and _SECRET_HEADER.fullmatch(str(loc[-1])):
+    if loc[1:2] == ("headers",) and is_secret_name(str(loc[-1])):
         return "${" not in source
+    if loc[1:] == ("base_url",):
+        query = parse_qsl(source.partition("?")[2])
+        return any(is_secret_name(name) and "${" not in value for name, value in query)
+    if loc[1:] == ("proxy",):
+        password = source.rpartition("@")[0].rpartition("://")[2].partition(":")[2]
+        return bool(password) and "${" not in password
     return _KEY_VALUE.match(source.strip()) is not None
 
 
@@ -127,7 +139,7 @@ def _kind(scalar: Scalar) -> str:
 
 
 def _secret(loc: Loc) -> Problem:
-    if loc[1:2] == ("headers",):
+    if loc[1:2] in {("headers",), ("proxy",), ("base_url",)}:
         return Problem(
             loc, "holds a secret, which does not belong in the config; write ${NAME} and set that variable"
         )

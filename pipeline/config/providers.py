@@ -40,7 +40,7 @@ PROVIDERS: Mapping[ProviderName, Provider] = {
 
 
 def base_url(model: ModelSettings) -> str:
-    """Return the base URL of the endpoint of *model*, without a slash at its end.
+    """Return the base URL of the endpoint of *model*, without a slash at the end of its path.
 
     Raises:
         ConfigError: If neither the config nor the provider has one.
@@ -48,4 +48,4 @@ def base_url(model: ModelSettings) -> str:
     url = model.base_url or PROVIDERS[model.provider].base_url
     if url is None:
         raise ConfigError(f"model.base_url is not set; the provider {model.provider!r} needs it")
-    return url.rstrip("/")
+    return url

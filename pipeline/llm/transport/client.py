@@ -1,15 +1,14 @@
 """The HTTP client: one call in, one reply or failure out."""
 
 import asyncio
-import ssl
+import logging
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from email.utils import formatdate
 from typing import Any, cast
-from urllib.parse import quote
+from urllib.parse import parse_qsl, quote, urlsplit
 
-import aiohttp
 import orjson
 from yarl import URL
 
@@ -17,9 +16,11 @@ from pipeline.errors import ConfigError
 from pipeline.llm.protocol.headers import window
 from pipeline.llm.protocol.reply import OK, read
 from pipeline.llm.replies import Failure, FailureKind, Reply, Window
+from pipeline.llm.transport.broken import PROXY_REFUSES, failure_of, refused_by_proxy
 from pipeline.llm.transport.deadlines import Deadlines
+from pipeline.llm.transport.network import Network
 from pipeline.llm.transport.wire import BROKEN, UNZIP, Response, Target, Wire
-from pipeline.system.redaction import Redaction
+from pipeline.system.redaction import KEY_REDACTED, Redaction, is_secret_name
 from pipeline.telemetry.logs import hide
 
 MAX_BODY_BYTES = 1 << 20
@@ -28,33 +29,55 @@ MAX_BODY_BYTES = 1 << 20
 MODEL_SECONDS = 30.0
 """Timeout of the request for the model object."""
 
+MAY_BE_THE_PROXYS = frozenset(
+    {FailureKind.TRANSIENT, FailureKind.GARBLED, FailureKind.CONFIG, FailureKind.DENIED}
+)
+"""Kinds of failures that a proxy may cause itself, with a page of its own."""
+
+log = logging.getLogger(__name__)
+
 Headers = Callable[[], Mapping[str, str]]
 
 
 class Client:
     """A client of one endpoint, with a connection pool; made by `Client.open`."""
 
-    def __init__(self, wire: Wire, base_url: str, headers: Headers) -> None:
+    def __init__(self, wire: Wire, base_url: str, headers: Headers, network: Network) -> None:
         self._wire = wire
         self._read_headers = headers
         self._headers: dict[str, str] = {}
-        self._secrets: set[str] = set()
-        self._redaction = Redaction()
-        self._base_url = base_url
+        self._network = network
+        parts = urlsplit(base_url)
+        self._base_url = parts._replace(query="").geturl().rstrip("/")
+        self._query = f"?{parts.query}" if parts.query else ""
+        self._keys = {value for name, value in parse_qsl(parts.query) if is_secret_name(name)}
+        self._redaction = self._key_redaction = Redaction()
         self._deadlines = Deadlines()
         self.refresh()
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, base_url: str, headers: Headers) -> "AsyncIterator[Client]":
-        """Open a client for the endpoint at *base_url*; *headers* returns the headers of every request.
+    async def open(
+        cls,
+        base_url: str,
+        headers: Headers,
+        network: Network = Network(),  # noqa: B008 - frozen
+    ) -> "AsyncIterator[Client]":
+        """Open a client for the endpoint at *base_url*, which may have a query: it is sent with every request.
+
+        Args:
+            base_url: The URL.
+            headers: Returns the headers of every request.
+            network: The way to the endpoint.
 
         Raises:
             ConfigError: If *headers* finds no key, or *base_url* is no valid URL.
         """
-        wire = Wire()
+        if network.proxy is not None:
+            log.info("requests go through %s", network.proxy)
+        wire = Wire(network.trust.context)
         try:
-            yield cls(wire, base_url, headers)
+            yield cls(wire, base_url, headers, network)
         finally:
             await wire.close()
 
@@ -77,9 +100,11 @@ class Client:
         self._headers = wanted
         self._completions = self._target("POST", "chat/completions")
         # The old ones stay: a reply in flight may still repeat an old key.
-        self._secrets.update(given.values())
-        self._redaction = Redaction(self._secrets)
-        hide(given.values())
+        self._keys.update(value for name, value in given.items() if is_secret_name(name))
+        self._key_redaction = Redaction(self._keys, mark=KEY_REDACTED)
+        secrets = self._keys | self._network.secrets
+        self._redaction = Redaction(secrets)
+        hide(secrets)
 
     async def ask(self, body: bytes, timeout_seconds: float) -> tuple[Reply | Failure, Window | None]:
         """Send one chat completion request; whatever goes wrong with it is returned as a failure."""
@@ -91,7 +116,7 @@ class Client:
             if response.content is None:
                 return _too_big(), None
             headers = self._without_secrets(response)
-            outcome = read(response.status, headers, self._redacted(response.content))
+            outcome = self._outcome(response.status, headers, response.content)
             if (
                 isinstance(outcome, Failure)
                 and outcome.kind is FailureKind.DENIED
@@ -106,7 +131,7 @@ class Client:
                 FailureKind.TRANSIENT, f"no whole reply within {timeout_seconds:g} s", timed_out=True
             ), None
         except BROKEN as error:
-            return _failure(error, timeout_seconds, self._redaction), None
+            return failure_of(error, timeout_seconds, self._network, self._redaction), None
         finally:
             self._deadlines.end(task)
 
@@ -116,15 +141,15 @@ class Client:
             async with asyncio.timeout(MODEL_SECONDS):
                 target = self._target("GET", f"models/{quote(name, safe='')}")
                 response = await self._wire.exchange(target, b"", MAX_BODY_BYTES)
-            content = response.content and self._redacted(response.content)
+            content = response.content and self._redaction.of_bytes(response.content)
             return _model_object(response.status, response.headers, content)
         except BROKEN as error:
-            return _failure(error, MODEL_SECONDS, self._redaction)
+            return failure_of(error, MODEL_SECONDS, self._network, self._redaction)
 
     def _target(self, method: str, path: str) -> Target:
-        url = f"{self._base_url}/{path}"
+        url = f"{self._base_url}/{path}{self._query}"
         try:
-            return Target(method, URL(url), self._headers)
+            return Target(method, URL(url), self._headers, self._network.proxy)
         except ValueError as error:
             raise ConfigError(f"model.base_url is no valid URL: {error}") from error
 
@@ -135,31 +160,23 @@ class Client:
         # A server without a Date header is taken to go by this machine's clock.
         return {"date": formatdate(usegmt=True), **found}
 
-    def _redacted(self, content: bytes) -> bytes:
-        # Some endpoints repeat a refused key in their message.
-        return self._redaction.of_bytes(content)
+    def _outcome(self, status: int, headers: Mapping[str, str], content: bytes) -> Reply | Failure:
+        if status == OK:
+            # A good reply is the model's words, and is kept as it came but for the key.
+            outcome = read(status, headers, self._key_redaction.of_bytes(content))
+            if isinstance(outcome, Reply):
+                return outcome
+        if status == PROXY_REFUSES and self._network.proxy is not None:
+            return refused_by_proxy(self._network)
+        # What is shown has none of the secrets: some endpoints repeat a refused key in their message.
+        outcome = read(status, headers, self._redaction.of_bytes(content))
+        if isinstance(outcome, Failure) and self._network.proxy and outcome.kind in MAY_BE_THE_PROXYS:
+            return replace(outcome, message=f"{outcome.message} (asked through {self._network.proxy})")
+        return outcome
 
 
 def _too_big() -> Failure:
     return Failure(FailureKind.GARBLED, f"the endpoint's reply is larger than {MAX_BODY_BYTES >> 20} MiB")
-
-
-def _failure(error: Exception, timeout_seconds: float, redaction: Redaction) -> Failure:
-    match error:
-        case aiohttp.ClientConnectorCertificateError() | ssl.SSLCertVerificationError():
-            return Failure(FailureKind.UNTRUSTED, f"the endpoint's certificate is not valid: {error}")
-        case aiohttp.ConnectionTimeoutError() | aiohttp.ClientConnectorError():
-            return Failure(
-                FailureKind.UNREACHABLE, f"no connection to the endpoint: {str(error) or 'timed out'}"
-            )
-        case asyncio.TimeoutError():
-            return Failure(
-                FailureKind.TRANSIENT, f"no whole reply within {timeout_seconds:g} s", timed_out=True
-            )
-        case _:
-            # Some of these errors quote the bytes that were received.
-            message = redaction.of(str(error))[:200]
-            return Failure(FailureKind.TRANSIENT, f"the connection broke: {type(error).__name__}: {message}")
 
 
 def _model_object(

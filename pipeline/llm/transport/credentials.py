@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pipeline.config import ModelSettings
 from pipeline.config.providers import PROVIDERS
 from pipeline.errors import ConfigError
+from pipeline.system.redaction import is_secret_name
 
 OFFLINE_HINT = "or try it without a key: --provider local"
 
@@ -14,9 +15,12 @@ def request_headers(model: ModelSettings) -> Mapping[str, str]:
     """Return the headers of every request, including the key.
 
     Raises:
-        ConfigError: As for `read_key`.
+        ConfigError: As for `read_key`, or if a header for a secret is empty.
     """
     key = read_key(model)
+    for name, value in model.headers.items():
+        if is_secret_name(name) and not value.strip():
+            raise ConfigError(f"model.headers.{name} is empty; set the variable that it is filled in from")
     bearer = {"Authorization": f"Bearer {key}"} if key is not None else {}
     return {**bearer, **model.headers}
 

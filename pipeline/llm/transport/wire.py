@@ -5,6 +5,7 @@ redirects. None of that is needed here, and it costs as much as all the rest of 
 """
 
 import asyncio
+import ssl
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,6 +13,8 @@ from dataclasses import dataclass
 import aiohttp
 from aiohttp.http_exceptions import HttpProcessingError
 from yarl import URL
+
+from pipeline.config.proxy import Proxy
 
 MAX_FIELD_BYTES = 16 << 10
 """Limit of the status line and of each header field."""
@@ -49,19 +52,30 @@ class Response:
 class Target:
     """The destination of requests of one kind: a method, a URL and the headers, serialized once."""
 
-    def __init__(self, method: str, url: URL, headers: Mapping[str, str]) -> None:
-        """Serialize them.
+    def __init__(self, method: str, url: URL, headers: Mapping[str, str], proxy: Proxy | None = None) -> None:
+        """Serialize them; requests go through *proxy*, if there is one.
 
         Raises:
             ValueError: If the URL has no host, or a header holds a line break.
         """
-        self.request = aiohttp.ClientRequest(method, url, headers=headers, loop=asyncio.get_running_loop())
-        lines = [
-            f"{name}: {value}" for name, value in self.request.headers.items() if name.lower() not in FRAMING
-        ]
+        credentials = {"Proxy-Authorization": proxy.authorization} if proxy and proxy.authorization else {}
+        self.request = aiohttp.ClientRequest(
+            method,
+            url,
+            headers=headers,
+            loop=asyncio.get_running_loop(),
+            proxy=URL(proxy.url) if proxy else None,
+            # With the Host that aiohttp would add: they are part of what tells the pool's connections apart.
+            proxy_headers={"Host": url.host_port_subcomponent or "", **credentials} if proxy else None,
+        )
+        place, fields = url.raw_path_qs, dict(self.request.headers)
+        if proxy is not None and not self.request.is_ssl():
+            # The proxy reads it; what is encrypted goes through the tunnel that the pool has the proxy open.
+            place, fields = str(url), {**fields, **credentials}
+        lines = [f"{name}: {value}" for name, value in fields.items() if name.lower() not in FRAMING]
         if any("\r" in line or "\n" in line for line in lines):
             raise ValueError("a header may not hold a line break")
-        self._start = "\r\n".join([f"{method} {url.raw_path_qs} HTTP/1.1", *lines, ""]).encode()
+        self._start = "\r\n".join([f"{method} {place} HTTP/1.1", *lines, ""]).encode()
 
     def head(self, size: int) -> bytes:
         """Return the request line and headers for a body of *size* bytes."""
@@ -71,9 +85,12 @@ class Target:
 class Wire:
     """A pool of connections to one endpoint."""
 
-    def __init__(self) -> None:
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
+        """Open a pool; *tls* says which certificates are trusted, by default the system's."""
         self._connecting = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS)
-        self._pool = aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEP_ALIVE_SECONDS, ttl_dns_cache=60)
+        self._pool = aiohttp.TCPConnector(
+            limit=0, ssl=tls or True, keepalive_timeout=KEEP_ALIVE_SECONDS, ttl_dns_cache=60
+        )
 
     async def close(self) -> None:
         """Close all connections."""

@@ -1,0 +1,62 @@
+"""Readiness: what asking needs, as far as it can be known without asking. A run looks before it asks, and so does `check`."""
+
+from collections.abc import Callable
+
+from yarl import URL
+
+from pipeline.config import Config
+from pipeline.config.providers import base_url
+from pipeline.errors import ConfigError
+from pipeline.llm.billing import Billing
+from pipeline.llm.transport.credentials import request_headers
+from pipeline.llm.transport.network import OWN_SERVERS, network
+from pipeline.servers.endpoint import ensure_installed
+
+
+def ensure_ready(config: Config) -> None:
+    """Check the key, the endpoint's URL, the proxy, the certificates and that the embedded model is there if it is asked.
+
+    Raises:
+        ConfigError: If a request could not be sent; a line for each problem.
+    """
+    looks: tuple[Callable[[Config], object], ...] = (_headers, ensure_installed, _way)
+    problems: list[str] = []
+    for look in looks:
+        try:
+            look(config)
+        except ConfigError as error:
+            problems += error.problems
+    if problems:
+        raise ConfigError(*problems)
+
+
+def remarks(config: Config) -> list[str]:
+    """Return what is worth knowing before a run, and is no problem: sentences."""
+    found: list[str] = []
+    model = config.model
+    if model.provider in OWN_SERVERS:
+        return found
+    if proxy := network(model, base_url(model)).proxy:
+        found.append(f"requests go through {proxy}")
+    capped = config.limits.max_cost_usd is not None
+    if capped and Billing(model, capped=capped).price is None:
+        found.append(
+            "limits.max_cost_usd: only the endpoint can tell what its model costs; "
+            "if it does not, the run ends after its first reply, unless model.price is set"
+        )
+    return found
+
+
+def _headers(config: Config) -> None:
+    request_headers(config.model)
+
+
+def _way(config: Config) -> None:
+    if config.model.provider in OWN_SERVERS and config.model.base_url is None:
+        return  # it is started for the run, on this machine
+    url = base_url(config.model)
+    try:
+        URL(url)
+    except ValueError as error:
+        raise ConfigError(f"model.base_url is no valid URL: {error}") from error
+    network(config.model, url)
