@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.authority import Authority, make_authority
 from tests.faultserver.server import FaultServer
 from tests.jobs import JobFiles, right_label
 
@@ -39,6 +40,12 @@ def untrusted(tmp_path_factory: pytest.TempPathFactory) -> ssl.SSLContext:
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(folder / "certificate.pem", folder / "key.pem")
     return context
+
+
+@pytest.fixture(scope="session")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    """A private authority that no system trusts by itself."""
+    return make_authority(tmp_path_factory.mktemp("authority"))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

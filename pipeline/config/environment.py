@@ -1,7 +1,7 @@
 """Substitute `${NAME}`, `${NAME:-default}` and `${now:%Y-%m-%d}` in the config's scalars."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 
 from pipeline.errors import UsageError
@@ -29,9 +29,10 @@ def fill(text: str, env: Mapping[str, str], now: datetime) -> str:
     return _FIELD.sub(lambda field: _value(field[1], env, now), text)
 
 
-def values_in(text: str, env: Mapping[str, str]) -> frozenset[str]:
-    """Return the values in *env* of the variables that a scalar names; they may be secrets."""
-    named = filter(None, (_VARIABLE.fullmatch(field) for field in _FIELD.findall(text)))
+def values_in(texts: Iterable[str], env: Mapping[str, str]) -> frozenset[str]:
+    """Return the values in *env* of the variables that scalars name; they may be secrets."""
+    fields = (field for text in texts for field in _FIELD.findall(text))
+    named = filter(None, map(_VARIABLE.fullmatch, fields))
     return frozenset(filter(None, (env.get(variable[1]) for variable in named)))
 
 

@@ -10,6 +10,7 @@ from typing import TypeAlias
 
 from pydantic import ValidationError
 
+from pipeline.config.answers import wrong_answers
 from pipeline.config.document import Loc, Node, Problem, Scalar, Value, parse_document, parse_value
 from pipeline.config.endpoint import OF_ONE_ENDPOINT
 from pipeline.config.environment import fill, values_in
@@ -138,14 +139,14 @@ class _Draft:
         context = {
             "folder": path.parent,
             "state": default_state_folder(path),
-            "filled_in": {value for text in headers(self.root) for value in values_in(text, env)},
+            "filled_in": values_in(headers(self.root), env),
         }
         refused: list[Problem] = []
         try:
             config = Config.model_validate({**values, "path": path}, context=context)
         except ValidationError as error:
-            refused = [problem for problem in refusals(error, self.root) if not _is_known(problem, scanned)]
-        problems = [*self.problems, *scanned, *refused]
+            refused = [*refusals(error, self.root), *wrong_answers(self.root)]
+        problems = [*self.problems, *scanned, *(each for each in refused if not _is_known(each, scanned))]
         if self.misused or problems:
             in_file = any(self.root.at(problem.loc)[0].line for problem in problems)
             raise (ConfigError if in_file else UsageError)(*self.misused, *lines(problems, self.root))

