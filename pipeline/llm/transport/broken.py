@@ -77,10 +77,11 @@ def _turned_away(error: aiohttp.ClientHttpProxyError, network: Network, redactio
 
 def _untrusted(error: Exception, network: Network, through: str) -> str:
     found = getattr(error, "certificate_error", error)
+    host = getattr(error, "host", "the endpoint")  # or the proxy
     words = getattr(found, "verify_message", "") or str(found)
     fix = (
         "; if an authority of your own signs it, set model.ca_file (or SSL_CERT_FILE) to that authority's certificate"
         if getattr(found, "verify_code", None) in NO_ISSUER
         else ""
     )
-    return f"the endpoint's certificate{through} is not valid: {words} (looked at {network.trust}){fix}"
+    return f"the certificate of {host}{through} is not valid: {words} (looked at {network.trust}){fix}"

@@ -11,7 +11,7 @@ from pipeline.errors import ConfigError
 from pipeline.llm.transport.trust import SYSTEM, Trust, load_trust
 
 OWN_SERVERS = {"local", "simulate"}
-"""Providers on this machine, to which no proxy leads."""
+"""Providers on this machine: there is no network on the way to them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,14 +35,15 @@ def network(model: ModelSettings, url: str) -> Network:
     Raises:
         ConfigError: If a variable holds no proxy, or a file of certificates cannot be used; a line for each problem.
     """
-    target = urlsplit(url)
+    if model.provider in OWN_SERVERS:
+        return Network(secrets=model.secrets)
     problems: list[str] = []
     proxy, trust = None, SYSTEM
     try:
-        if model.proxy not in {AUTO, NONE} and model.provider not in OWN_SERVERS:
+        if model.proxy == AUTO:
+            proxy = proxy_in_environment(urlsplit(url), os.environ)
+        elif model.proxy != NONE:
             proxy = parse_proxy(model.proxy, "model.proxy")
-        elif model.proxy == AUTO:
-            proxy = proxy_in_environment(target, os.environ)
     except ValueError as error:
         problems.append(str(error))
     try:

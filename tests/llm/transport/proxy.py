@@ -1,6 +1,7 @@
 """A small HTTP proxy on loopback: reads absolute requests, opens tunnels, may ask for a password, and notes both."""
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -65,8 +66,10 @@ async def _pass_on(source: Reader, target: Writer) -> None:
 
 
 @asynccontextmanager
-async def proxy_to(port: int, answer: bytes = b"") -> AsyncIterator[TestProxy]:
-    """Run a proxy to the server at *port* while the block runs."""
+async def proxy_to(
+    port: int, answer: bytes = b"", tls: ssl.SSLContext | None = None
+) -> AsyncIterator[TestProxy]:
+    """Run a proxy to the server at *port* while the block runs; with *tls* it is spoken to in TLS."""
     proxy = TestProxy(port, answer=answer)
     tasks: set[asyncio.Task[None]] = set()
 
@@ -77,8 +80,8 @@ async def proxy_to(port: int, answer: bytes = b"") -> AsyncIterator[TestProxy]:
         with suppress(asyncio.CancelledError):  # at the end of the test
             await proxy.serve(reader, writer)
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    proxy.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=tls)
+    proxy.url = f"{'https' if tls else 'http'}://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     try:
         yield proxy
     finally:

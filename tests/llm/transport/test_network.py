@@ -91,6 +91,23 @@ async def test_an_encrypted_request_goes_through_a_tunnel_that_is_told_the_host_
     assert "canary" not in "".join(proxy.heads)
 
 
+@pytest.mark.parametrize("scheme", ["http", "https"])
+async def test_the_way_to_the_proxy_may_be_encrypted_itself(authority: Authority, scheme: str) -> None:
+    tls = authority.context()
+    url = f"{scheme}://models.corp.invalid/v1"
+    async with (
+        FaultServer(label_for=lambda _: "games", tls=tls if scheme == "https" else None) as server,
+        proxy_to(port(server), tls=tls) as proxy,
+    ):
+        through = way(url, proxy=proxy.url, ca_file=str(authority.file))
+        outcomes = [await asked(url, through)]
+        outcomes.append(await asked(url, way(url, proxy=proxy.url)))
+    assert isinstance(outcomes[0], Reply)
+    assert isinstance(outcomes[1], Failure)
+    assert outcomes[1].kind is FailureKind.UNTRUSTED
+    assert "certificate of 127.0.0.1" in outcomes[1].message
+
+
 async def test_the_environment_names_the_proxy_but_not_for_loopback_or_what_no_proxy_names(
     endpoint: FaultServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
