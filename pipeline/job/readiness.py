@@ -7,19 +7,19 @@ from yarl import URL
 from pipeline.config import Config
 from pipeline.config.providers import base_url
 from pipeline.errors import ConfigError
-from pipeline.llm.billing import Billing
+from pipeline.llm.catalog import catalog_price, ensure_payable
 from pipeline.llm.transport.credentials import request_headers
 from pipeline.llm.transport.network import OWN_SERVERS, network
 from pipeline.servers.endpoint import ensure_installed
 
 
 def ensure_ready(config: Config) -> None:
-    """Check the key, the endpoint's URL, the proxy, the certificates and that the embedded model is there if it is asked.
+    """Check key, URL, proxy, certificates, the budget's price, and that the embedded model is there if it is asked.
 
     Raises:
         ConfigError: If a request could not be sent; a line for each problem.
     """
-    looks: tuple[Callable[[Config], object], ...] = (_headers, ensure_installed, _way)
+    looks: tuple[Callable[[Config], object], ...] = (_headers, ensure_installed, _way, _budget)
     problems: list[str] = []
     for look in looks:
         try:
@@ -39,7 +39,7 @@ def remarks(config: Config) -> list[str]:
     if proxy := network(model, base_url(model)).proxy:
         found.append(f"requests go through {proxy}")
     capped = config.limits.max_cost_usd is not None
-    if capped and Billing(model, capped=capped).price is None:
+    if capped and model.price is None and catalog_price(model) is None:
         found.append(
             "limits.max_cost_usd: only the endpoint can tell what its model costs; "
             "if it does not, the run ends after its first reply, unless model.price is set"
@@ -49,6 +49,10 @@ def remarks(config: Config) -> list[str]:
 
 def _headers(config: Config) -> None:
     request_headers(config.model)
+
+
+def _budget(config: Config) -> None:
+    ensure_payable(config.model, capped=config.limits.max_cost_usd is not None)
 
 
 def _way(config: Config) -> None:
