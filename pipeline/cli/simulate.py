@@ -115,7 +115,30 @@ Outages = Annotated[
     typer.Option(
         "--outage",
         metavar="START:SECONDS[:KIND]",
-        help="Be away from START seconds after the start, for so many SECONDS: refuse (connections, the default), 503, or hang. May be given several times.",
+        help="Be away from START seconds after the start, for so many SECONDS: refuse (connections, the default), 429 or 503 to every request, or hang. May be given several times.",
+    ),
+]
+Refusals = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--refuse",
+        metavar="STATUS:SHARE[:SECONDS]",
+        help="Refuse that share of the requests (0 to 1) at once, whatever the load, with 429 or 503 and Retry-After if SECONDS are given, such as 429:0.05:2. May be given several times.",
+    ),
+]
+MaxInFlight = Annotated[
+    str | None,
+    typer.Option(
+        "--max-in-flight",
+        metavar="N[:STATUS]",
+        help="Refuse what comes while N requests are in flight, with 429 (the default) or 503, and tell this limit nowhere. By default any number passes.",
+    ),
+]
+HideLimits = Annotated[
+    bool,
+    typer.Option(
+        "--hide-limits",
+        help="Tell the rates neither in headers nor in messages; with --retry-after none no time to wait, either.",
     ),
 ]
 Prices = Annotated[
@@ -135,6 +158,9 @@ def simulate(  # noqa: PLR0913, PLR0917 - as many as the command has options
     tokens_per_minute: TokensPerMinute = None,
     window_seconds: WindowSeconds = 1.0,
     retry_after: RetryAfterOption = RetryAfterForm.BOTH,
+    hide_limits: HideLimits = False,  # noqa: FBT002 - a command's options are its arguments
+    refuse: Refusals = None,
+    max_in_flight: MaxInFlight = None,
     fault: FaultShares = None,
     list_faults: ListFaults = False,  # noqa: FBT002 - a command's options are its arguments
     seed: FaultSeed = 0,
@@ -147,6 +173,7 @@ def simulate(  # noqa: PLR0913, PLR0917 - as many as the command has options
     """Serve an OpenAI-compatible endpoint on 127.0.0.1 that only pretends, with chosen latency, limits and faults, until Ctrl-C or SIGTERM. Rehearses jobs for free."""
     # What only the running command needs is imported here: --help must not wait for it.
     from pipeline.cli import simulate_output  # noqa: PLC0415
+    from pipeline.cli import simulate_words as words  # noqa: PLC0415
     from pipeline.config.latency import parse_latency  # noqa: PLC0415
     from pipeline.servers.simulator import settings as chosen  # noqa: PLC0415
 
@@ -162,12 +189,15 @@ def simulate(  # noqa: PLR0913, PLR0917 - as many as the command has options
                 tokens_per_minute=tokens_per_minute,
                 window_seconds=window_seconds,
                 retry_after=retry_after.value,
+                hidden=hide_limits,
             ),
-            faults=chosen.parse_faults(fault or ()),
+            faults=words.parse_faults(fault or ()),
+            refusals=tuple(map(words.parse_refusal, refuse or ())),
+            in_flight=None if max_in_flight is None else words.parse_in_flight(max_in_flight),
             capacity=capacity,
-            outages=tuple(map(chosen.parse_outage, outage or ())),
+            outages=tuple(map(words.parse_outage, outage or ())),
             models=tuple(model) if model else None,
-            prices=None if price is None else chosen.parse_prices(price),
+            prices=None if price is None else words.parse_prices(price),
             log_path=log,
         )
         return simulate_output.serve_until_stopped(settings)

@@ -71,6 +71,9 @@ def _greeting(settings: SimulatorSettings, url: str) -> Iterator[str]:
     yield f"  limits    {_limits(settings)}"
     faults = [f"{name} in {100 * share:g} % of the requests" for name, share in settings.faults.items()]
     faults += [
+        f"{refusal.status} to {100 * refusal.share:g} % whatever the load" for refusal in settings.refusals
+    ]
+    faults += [
         f"away ({away.kind}) for {away.seconds:g} s after {away.start:g} s" for away in settings.outages
     ]
     yield f"  faults    {', '.join(faults) or 'none'}"
@@ -85,9 +88,15 @@ def _limits(settings: SimulatorSettings) -> str:
     rates = settings.rates
     per_minute = {"requests": rates.requests_per_minute, "tokens": rates.tokens_per_minute}
     limits = [f"{limit:,g} {unit} a minute" for unit, limit in per_minute.items() if limit is not None]
-    if not limits:
-        return "none"
-    return f"{', '.join(limits)}, enforced every {rates.window_seconds:g} s; a 429 tells {WAITS[rates.retry_after]}"
+    told = []
+    if limits:
+        hidden = " and not the limits" if rates.hidden else ""
+        told.append(
+            f"{', '.join(limits)}, enforced every {rates.window_seconds:g} s; a 429 tells {WAITS[rates.retry_after]}{hidden}"
+        )
+    if settings.in_flight is not None:
+        told.append(f"{settings.in_flight.most:,} in flight, {settings.in_flight.status} to more")
+    return "; ".join(told) or "none"
 
 
 def _how_we_were_called() -> str:

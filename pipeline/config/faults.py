@@ -6,7 +6,7 @@ from difflib import get_close_matches
 from enum import StrEnum
 from typing import Self
 
-_ROUNDING = 1e-9
+ROUNDING = 1e-9
 """Tolerance for shares whose sum exceeds 1 only because they are binary fractions."""
 
 
@@ -76,4 +76,4 @@ def share_problems(shares: Mapping[str, float], known: Collection[str] = tuple(F
     }
     outside = tuple(name for name, share in shares.items() if not 0 <= share <= 1)
     total = sum(shares.values())
-    return ShareProblems(unknown, outside, total if total > 1 + _ROUNDING else None)
+    return ShareProblems(unknown, outside, total if total > 1 + ROUNDING else None)

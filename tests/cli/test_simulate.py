@@ -220,7 +220,10 @@ def test_all_faults_are_listed_with_what_they_do() -> None:
         (["--fault", "drop=2"], "fault drop: its share is 2"),
         (["--fault", "drop=0.6", "--fault", "hang=0.6"], "faults: their shares add up to 1.2"),
         (["--outage", "60"], "outage '60': not understood; write START:SECONDS"),
-        (["--outage", "0:9:away"], "outage '0:9:away': there is no kind 'away'; write refuse, 503, hang"),
+        (
+            ["--outage", "0:9:away"],
+            "outage '0:9:away': there is no kind 'away'; write refuse, 429, 503, hang",
+        ),
         (["--price", "free"], "price 'free': not understood; write IN,OUT"),
     ],
 )

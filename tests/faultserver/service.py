@@ -5,10 +5,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from urllib.parse import unquote
 
+from pipeline.servers.protocol.errors import BadRequestError
 from pipeline.servers.simulator.chat import Ask, labels_of, read_ask
 from pipeline.servers.simulator.log import Entry
 from pipeline.servers.simulator.refusals import models
-from pipeline.servers.simulator.response import NoReply, refuse
+from pipeline.servers.simulator.response import NoReply, refusal_of, refuse
 from pipeline.servers.simulator.service import Decision, Served, Service
 from tests.faultserver.faults import FAULTS, Call
 from tests.faultserver.http1 import End, Request, Response, Wire, render
@@ -99,8 +100,8 @@ class FaultService(Service):
     def _asked(self, request: Request) -> Decision:
         try:
             ask = self._understood(request.body)
-        except ValueError as error:
-            return Decision(refuse(400, str(error)), "unreadable request")
+        except BadRequestError as error:
+            return Decision(refusal_of(error), "unreadable request")
         self._roll(ask)
         if self.script:
             return self._ordered(request, ask, self.script.popleft())
@@ -117,7 +118,7 @@ class FaultService(Service):
         if self.settings.json_schema == "yes":
             return ask
         labels, multi = labels_of(ask.prefix)
-        return replace(ask, labels=labels, multi=multi)
+        return ask._replace(labels=labels, multi=multi)
 
     def _unwelcome(self, request: Request) -> Decision | None:
         key = self.settings.api_key
@@ -151,7 +152,7 @@ class FaultService(Service):
 
     def _raw_call(self, request: Request, ask: Ask) -> Call:
         settings = self.settings
-        call = self._call(replace(ask, logprobs=ask.logprobs and settings.logprobs == "yes"))
+        call = self._call(ask._replace(logprobs=ask.logprobs and settings.logprobs == "yes"))
         return Call(
             **{field.name: getattr(call, field.name) for field in fields(call)},
             request=request,

@@ -12,6 +12,9 @@ from typing import Any
 
 import orjson
 
+from pipeline.servers.protocol.errors import BadRequestError
+from pipeline.servers.protocol.request import read_request
+
 MODEL = "multilingual-e5-small"
 
 MAX_TEXT_BYTES = 65_536
@@ -22,18 +25,6 @@ The model's window is 512 tokens; a longer text is the mean of its windows.
 
 MAX_LABELS = 1000
 """Most labels of a schema, as in OpenAI's structured outputs."""
-
-
-class BadRequestError(Exception):
-    """A request that cannot be answered, with the fields of OpenAI's error object."""
-
-    def __init__(
-        self, message: str, *, param: str | None = None, code: str | None = None, status: int = 400
-    ) -> None:
-        super().__init__(message)
-        self.param = param
-        self.code = code
-        self.status = status
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,11 +67,17 @@ class Question:
         choices: The labels to choose from.
         text: The row's text.
         logprobs: Whether the reply must have log probabilities.
+        n: How many choices the reply must have.
+        stream: Whether the reply must come as events.
+        stream_usage: Whether these must end with the usage.
     """
 
     choices: Choices
     text: str
     logprobs: bool
+    n: int = 1
+    stream: bool = False
+    stream_usage: bool = False
 
 
 def read_question(body: bytes) -> Question:
@@ -89,30 +86,25 @@ def read_question(body: bytes) -> Question:
     Raises:
         BadRequestError: If this endpoint cannot answer the request.
     """
-    request = _request(body)
-    if request.get("model") != MODEL:
-        raise unknown_model(request.get("model"))
-    if request.get("stream"):
-        raise BadRequestError("stream is not supported; leave it out", param="stream")
+    request = read_request(body)
+    if request["model"] != MODEL:
+        raise unknown_model(request["model"])
     field, names, most = _labels(request.get("response_format"))
     choices = Choices(_content(request, "system", ""), field, names, most)
-    return Question(choices, _text(_content(request, "user")), request.get("logprobs") is True)
+    return Question(
+        choices,
+        _text(_content(request, "user")),
+        logprobs=request.get("logprobs") is True,
+        n=request.get("n") or 1,
+        stream=request.get("stream") is True,
+        stream_usage=bool((request.get("stream_options") or {}).get("include_usage")),
+    )
 
 
 def unknown_model(name: object) -> BadRequestError:
     """Return the error for a model that this endpoint does not have."""
     message = f"the model {str(name)[:80]!r} does not exist; this endpoint has {MODEL!r}"
     return BadRequestError(message, param="model", code="model_not_found", status=404)
-
-
-def _request(body: bytes) -> dict[str, Any]:
-    try:
-        request = orjson.loads(body)
-    except ValueError as error:
-        raise BadRequestError(f"the body is not JSON: {error}") from None
-    if not isinstance(request, dict):
-        raise BadRequestError("the body is not a JSON object")
-    return request
 
 
 def _labels(response_format: Any) -> tuple[str, tuple[str, ...], int]:
@@ -139,10 +131,7 @@ def _are_labels(names: tuple[Any, ...]) -> bool:
 
 def _content(request: dict[str, Any], role: str, default: str | None = None) -> str:
     """Return the content of the last message of *role*."""
-    messages = request.get("messages")
-    if not isinstance(messages, list) or not all(isinstance(message, dict) for message in messages):
-        raise BadRequestError("messages must be a list of objects", param="messages")
-    contents = [message.get("content") for message in messages if message.get("role") == role]
+    contents = [message["content"] for message in request["messages"] if message["role"] == role]
     content = contents[-1] if contents else default
     if not isinstance(content, str):
         raise BadRequestError(

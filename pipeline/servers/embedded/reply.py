@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from pipeline.servers.embedded.question import MODEL, Question
+from pipeline.servers.protocol.completion import Said, completion
 
 if TYPE_CHECKING:
     from pipeline.servers.embedded.model import Found
@@ -27,24 +28,19 @@ def reply(question: Question, found: "Found", name: str, created: int) -> dict[s
         created: Unix time in seconds.
     """
     tokens = _tokens(question.choices.field, found.labels)
-    content = {"role": "assistant", "content": "".join(token for token, _ in tokens)}
     listed: list[dict[str, Any]] = [
-        {"token": token, "logprob": value, "bytes": None, "top_logprobs": []} for token, value in tokens
+        {"token": token, "logprob": value, "bytes": list(token.encode()), "top_logprobs": []}
+        for token, value in tokens
     ]
-    choice = {
-        "index": 0,
-        "message": content,
-        "finish_reason": "stop",
-        "logprobs": {"content": listed} if question.logprobs else None,
-    }
-    return {
-        "id": name,
-        "object": "chat.completion",
-        "created": created,
-        "model": MODEL,
-        "choices": [choice],
-        "usage": _usage(found, len(tokens)),
-    }
+    content = "".join(token for token, _ in tokens)
+    return completion(
+        name=name,
+        created=created,
+        model=MODEL,
+        said=Said(content, logprobs=listed if question.logprobs else None),
+        usage=_usage(found, len(tokens) * question.n),
+        n=question.n,
+    )
 
 
 def _usage(found: "Found", completion_tokens: int) -> dict[str, Any]:

@@ -16,8 +16,11 @@ import orjson
 from aiohttp import web
 
 from pipeline.errors import ConfigError
-from pipeline.servers.embedded.question import MODEL, BadRequestError, Question, read_question, unknown_model
+from pipeline.servers.embedded.question import MODEL, Question, read_question, unknown_model
 from pipeline.servers.embedded.reply import reply
+from pipeline.servers.protocol.completion import EVENT_STREAM, as_events
+from pipeline.servers.protocol.errors import INVALID, BadRequestError, error_body
+from pipeline.servers.protocol.http import send, untaken
 
 if TYPE_CHECKING:
     from pipeline.servers.embedded.model import Found
@@ -108,11 +111,15 @@ class EmbeddedServer:
         app.router.add_get("/v1/models/{id}", _model)
         return app
 
-    async def _complete(self, request: web.Request) -> web.Response:
+    async def _complete(self, request: web.Request) -> web.StreamResponse:
         question = read_question(await request.read())
         found = await self._ask(question)
         self._answered += 1
-        return _json(reply(question, found, f"chatcmpl-local-{self._answered}", int(self._wall())))
+        body = reply(question, found, f"chatcmpl-local-{self._answered}", int(self._wall()))
+        if question.stream:
+            events = as_events(body, with_usage=question.stream_usage)
+            return await send(request, 200, events, (("Content-Type", EVENT_STREAM),))
+        return await send(request, 200, orjson.dumps(body))
 
     async def _ask(self, question: Question) -> "Found":
         if len(self._waiting) >= MAX_WAITING:
@@ -155,14 +162,14 @@ def _load_model() -> Model:
         ) from error
 
 
-async def _models(_request: web.Request) -> web.Response:
-    return _json({"object": "list", "data": [_MODEL_OBJECT]})
+async def _models(request: web.Request) -> web.StreamResponse:
+    return await send(request, 200, orjson.dumps({"object": "list", "data": [_MODEL_OBJECT]}))
 
 
-async def _model(request: web.Request) -> web.Response:
+async def _model(request: web.Request) -> web.StreamResponse:
     if request.match_info["id"] != MODEL:
         raise unknown_model(request.match_info["id"])
-    return _json(_MODEL_OBJECT)
+    return await send(request, 200, orjson.dumps(_MODEL_OBJECT))
 
 
 _MODEL_OBJECT: dict[str, Any] = {
@@ -182,14 +189,9 @@ async def _in_openai_shape(
     try:
         return await handler(request)
     except BadRequestError as error:
-        fields = {"message": str(error), "param": error.param, "code": error.code}
-        status = error.status
+        kind = "server_error" if error.status >= 500 else INVALID  # noqa: PLR2004
+        body = error_body(str(error), kind=kind, param=error.param, code=error.code)
+        return await send(request, error.status, body)
     except web.HTTPException as error:
-        fields = {"message": f"{error.status} {error.reason}", "param": None, "code": None}
-        status = error.status
-    kind = "server_error" if status >= 500 else "invalid_request_error"  # noqa: PLR2004
-    return _json({"error": {**fields, "type": kind}}, status)
-
-
-def _json(body: dict[str, Any], status: int = 200) -> web.Response:
-    return web.Response(body=orjson.dumps(body), status=status, content_type="application/json")
+        told = untaken(request, error)
+        return await send(request, told.status, told.body, told.headers)

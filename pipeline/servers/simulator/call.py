@@ -29,7 +29,7 @@ class Call:
     @property
     def content(self) -> str:
         """The content of the right reply."""
-        return content_of(self.answer)
+        return self.ask.made or content_of(self.answer)
 
     @property
     def label(self) -> str:

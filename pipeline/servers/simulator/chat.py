@@ -7,26 +7,27 @@ from functools import lru_cache
 from hashlib import blake2b
 from itertools import takewhile
 from math import log
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
 from pipeline.records import KEY_BYTES
+from pipeline.servers.protocol.completion import EVENT_STREAM, Said, as_events, completion, cut
+from pipeline.servers.protocol.request import read_request, text_of
+from pipeline.servers.protocol.schema import value_for
 from pipeline.servers.simulator.response import Response, Tokens
 
 BYTES_PER_TOKEN = 4
 """The usual estimate for English text."""
 
-CHARACTERS_PER_TOKEN = 4
-"""Length of the tokens into which a reply's content is cut."""
-
 MAX_LABELS = 3
+"""The most labels in a made-up list."""
+
 CREATED = 1_700_000_000
 """A fixed `created`, so that equal requests get equal bytes."""
 
 
-@dataclass(frozen=True, slots=True)
-class Ask:
+class Ask(NamedTuple):
     """A chat completion request, understood.
 
     Attributes:
@@ -37,9 +38,16 @@ class Ask:
         prefix: The other messages: what a provider's cache can keep.
         labels: What the reply may choose from; empty where the request does not say.
         multi: Whether the reply holds a list of labels.
+        most: The most labels that such a list may hold.
+        made: The content of the right reply, where the schema is of another shape than those two; else None.
         format: `json_schema`, `json_object` or `text`.
         logprobs: Whether the tokens' probabilities are asked for.
+        top_logprobs: How many alternatives of each token are asked for; there is one, itself.
         max_tokens: Bound of the reply, or None.
+        stop: Texts before which the reply ends.
+        n: How many choices.
+        stream: Whether the reply is to come as events.
+        stream_usage: Whether these end with the usage.
         prompt_tokens: UTF-8 bytes of all messages' contents, divided by four and rounded up.
     """
 
@@ -50,21 +58,32 @@ class Ask:
     prefix: str
     labels: tuple[str, ...]
     multi: bool
+    most: int
+    made: str | None
     format: str
     logprobs: bool
+    top_logprobs: int
     max_tokens: int | None
+    stop: tuple[str, ...]
+    n: int
+    stream: bool
+    stream_usage: bool
     prompt_tokens: int
 
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """A chat completion: its body, which a fault may damage, and what it costs."""
+    """A chat completion: who asked for it, its body, which a fault may damage, and what it costs."""
 
+    ask: Ask
     body: dict[str, Any]
     tokens: Tokens
 
     def response(self) -> Response:
         """Return it as a reply with status 200, which is billed."""
+        if self.ask.stream:
+            events = as_events(self.body, with_usage=self.ask.stream_usage)
+            return Response(200, events, (("Content-Type", EVENT_STREAM),), billed=self.tokens)
         return Response(200, orjson.dumps(self.body), billed=self.tokens)
 
 
@@ -72,35 +91,37 @@ def read_ask(body: bytes) -> Ask:
     """Return what *body* asks.
 
     Raises:
-        ValueError: The body is no chat completion request; the message says why.
+        BadRequestError: The body is no chat completion request, or no answer can follow its schema.
     """
-    found = orjson.loads(body)
-    try:
-        messages = [(message["role"], _text(message["content"])) for message in found["messages"]]
-        content, text = _row([content for role, content in messages if role == "user"])
-        prefix = "\n".join(other for _, other in messages if other is not content)
-        form = (found.get("response_format") or {}).get("type", "text")
-        schema = found["response_format"]["json_schema"]["schema"] if form == "json_schema" else None
-        labels, multi = _of_schema(schema) if schema else labels_of(prefix)
-        return Ask(
-            model=found["model"],
-            content=content,
-            text=text,
-            key=blake2b(content.encode(), digest_size=KEY_BYTES).hexdigest(),
-            prefix=prefix,
-            labels=labels,
-            multi=multi,
-            format=form,
-            logprobs=bool(found.get("logprobs")),
-            max_tokens=found.get("max_completion_tokens") or found.get("max_tokens"),
-            prompt_tokens=-(-sum(_size(each) for _, each in messages) // BYTES_PER_TOKEN),
-        )
-    except (KeyError, TypeError, AttributeError, IndexError) as error:
-        raise ValueError(f"not a chat completion request: {error!r}") from error
-
-
-def _text(content: str | list[dict[str, str]]) -> str:
-    return content if isinstance(content, str) else "".join(part["text"] for part in content)
+    found = read_request(body)
+    messages = [(message["role"], text_of(message)) for message in found["messages"]]
+    content, text = _row([content for role, content in messages if role == "user"] or [messages[-1][1]])
+    prefix = "\n".join(other for _, other in messages if other is not content)
+    key = blake2b(content.encode(), digest_size=KEY_BYTES).hexdigest()
+    form = found.get("response_format") or {"type": "text"}
+    schema = form["json_schema"].get("schema", {}) if form["type"] == "json_schema" else {}
+    wanted = _labels_in(schema) if schema else _Wanted(*labels_of(prefix))
+    stop = found.get("stop") or ()
+    return Ask(
+        model=found["model"],
+        content=content,
+        text=text,
+        key=key,
+        prefix=prefix,
+        labels=wanted.labels if wanted else (),
+        multi=wanted is not None and wanted.multi,
+        most=wanted.most if wanted else MAX_LABELS,
+        made=None if wanted else orjson.dumps(value_for(schema, int(key, 16))).decode(),
+        format=form["type"],
+        logprobs=bool(found.get("logprobs")),
+        top_logprobs=found.get("top_logprobs") or 0,
+        max_tokens=found.get("max_completion_tokens") or found.get("max_tokens"),
+        stop=(stop,) if isinstance(stop, str) else tuple(stop),
+        n=found.get("n") or 1,
+        stream=bool(found.get("stream")),
+        stream_usage=bool((found.get("stream_options") or {}).get("include_usage")),
+        prompt_tokens=-(-sum(_size(each) for _, each in messages) // BYTES_PER_TOKEN),
+    )
 
 
 def _size(content: str) -> int:
@@ -120,11 +141,27 @@ def _row(contents: Sequence[str]) -> tuple[str, str]:
     return contents[-1], contents[-1]
 
 
-def _of_schema(schema: dict[str, Any]) -> tuple[tuple[str, ...], bool]:
-    properties = schema["properties"]
-    multi = "labels" in properties
-    values = properties["labels"]["items"]["enum"] if multi else properties["label"]["enum"]
-    return tuple(values), multi
+class _Wanted(NamedTuple):
+    """Labels to choose from, whether a list of them is due, and the most that it may hold."""
+
+    labels: tuple[str, ...]
+    multi: bool
+    most: int = MAX_LABELS
+
+
+def _labels_in(schema: dict[str, Any]) -> _Wanted | None:
+    """Return the labels in a *schema* of the shape that this program sends; None for one of another shape."""
+    properties: Any = schema.get("properties")
+    name = next(iter(properties), "") if isinstance(properties, dict) and len(properties) == 1 else ""
+    if name not in {"label", "labels"}:
+        return None
+    value, most, multi = properties[name], MAX_LABELS, name == "labels"
+    if multi and isinstance(value, dict) and value.keys() <= {"type", "items", "maxItems"}:
+        most, value = value.get("maxItems", most), value.get("items")
+    labels = value.get("enum") if isinstance(value, dict) and value.keys() <= {"type", "enum"} else None
+    if type(most) is not int or most < 0 or not isinstance(labels, list) or set(map(type, labels)) != {str}:
+        return None
+    return _Wanted(tuple(labels), multi, min(most, MAX_LABELS))
 
 
 @lru_cache(maxsize=64)
@@ -140,7 +177,7 @@ def any_label(ask: Ask) -> str | list[str]:
     if not ask.labels:
         return [] if ask.multi else "unknown"
     number = int(ask.key, 16)
-    first, count = number % len(ask.labels), number // len(ask.labels) % (MAX_LABELS + 1)
+    first, count = number % len(ask.labels), number // len(ask.labels) % (ask.most + 1)
     if not ask.multi:
         return ask.labels[first]
     return [ask.labels[(first + step) % len(ask.labels)] for step in range(min(count, len(ask.labels)))]
@@ -161,42 +198,47 @@ def write_completion(
     cached_tokens: int = 0,
     request_id: str = "",
 ) -> Completion:
-    """Return the completion that says *content*, cut at `max_tokens` as a model's would be."""
-    tokens = _tokens(content or refusal or "")
+    """Return the completion that says *content*, cut at `stop` and `max_tokens` as a model's would be."""
+    said = content if refusal is None else refusal
+    for stop in ask.stop:
+        said = said.partition(stop)[0] if said and stop else said
+    tokens = cut(said or "")
     if ask.max_tokens is not None and len(tokens) > ask.max_tokens:
         tokens, finish = tokens[: ask.max_tokens], "length"
-        content = "".join(tokens)
-    billed = Tokens(ask.prompt_tokens, len(tokens))
-    message: dict[str, Any] = {"role": "assistant", "content": content}
-    if refusal is not None:
-        message["refusal"] = refusal
-    choice: dict[str, Any] = {"index": 0, "message": message, "finish_reason": finish}
-    if ask.logprobs and content:
-        choice["logprobs"] = {"content": _logprobs(tokens, ask.key)}
+        said = "".join(tokens)
+    billed = Tokens(ask.prompt_tokens, len(tokens) * ask.n)
     usage: dict[str, Any] = {
         "prompt_tokens": billed.prompt,
         "completion_tokens": billed.completion,
         "total_tokens": sum(billed),
         "prompt_tokens_details": {"cached_tokens": cached_tokens},
     }
-    head = {
-        "id": f"chatcmpl-{request_id}",
-        "object": "chat.completion",
-        "created": CREATED,
-        "model": ask.model,
-    }
-    return Completion({**head, "choices": [choice], "usage": usage}, billed)
+    body = completion(
+        name=f"chatcmpl-{request_id}",
+        created=CREATED,
+        model=ask.model,
+        said=Said(
+            said if refusal is None else None,
+            None if refusal is None else said,
+            finish,
+            _logprobs(tokens, ask) if ask.logprobs and content else None,
+        ),
+        n=ask.n,
+        usage=usage,
+    )
+    return Completion(ask, body, billed)
 
 
-def _tokens(content: str) -> list[str]:
-    return [content[at : at + CHARACTERS_PER_TOKEN] for at in range(0, len(content), CHARACTERS_PER_TOKEN)]
-
-
-def _logprobs(tokens: Sequence[str], key: str) -> list[dict[str, Any]]:
-    """Spread a confidence between a half and one, fixed by *key*, evenly over *tokens*."""
-    confidence = 0.5 + int(key[:8], 16) / 2**33
-    each = log(confidence) / len(tokens)
-    return [
+def _logprobs(tokens: Sequence[str], ask: Ask) -> list[dict[str, Any]]:
+    """Spread a confidence between a half and one, fixed by the key, evenly over *tokens*."""
+    confidence = 0.5 + int(ask.key[:8], 16) / 2**33
+    each = log(confidence) / max(1, len(tokens))
+    told: list[dict[str, Any]] = [
         {"token": token, "logprob": each, "bytes": list(token.encode()), "top_logprobs": []}
         for token in tokens
     ]
+    if ask.top_logprobs:
+        for token in told:
+            token["top_logprobs"] = [{**token}]
+            del token["top_logprobs"][0]["top_logprobs"]
+    return told

@@ -8,9 +8,11 @@ from typing import Any
 import orjson
 
 from pipeline.config.faults import Fault
+from pipeline.servers.protocol.errors import INVALID
+from pipeline.servers.protocol.http import Headers
 from pipeline.servers.simulator.call import Act, Call
 from pipeline.servers.simulator.chat import content_of
-from pipeline.servers.simulator.response import INVALID, Headers, NoReply, Response, refuse
+from pipeline.servers.simulator.response import NoReply, Response, refuse
 
 HTML: Headers = (("Content-Type", "text/html"),)
 RETRY_SECONDS = 2

@@ -2,7 +2,8 @@
 
 import math
 
-from pipeline.servers.simulator.response import Headers, Response, refuse
+from pipeline.servers.protocol.http import Headers
+from pipeline.servers.simulator.response import Response, refuse
 from pipeline.servers.simulator.settings import RateSettings
 
 ROUNDING = 1e-6
@@ -91,12 +92,17 @@ class Rates:
         return None
 
     def headers(self) -> Headers:
-        """Return the rate-limit headers."""
+        """Return the rate-limit headers; none where the limits are hidden."""
+        if self._settings.hidden:
+            return ()
         return tuple(header for unit, bucket in self._buckets.items() for header in bucket.headers(unit))
 
     def _limited(self, unit: str, wait: float) -> Response:
-        limit = f"{unit} per min: Limit {self._buckets[unit].per_minute:.0f}"
-        message = f"Rate limit reached on {limit}. Please try again in {format_go_duration(wait)}."
+        message = "Rate limit reached"
+        if not self._settings.hidden:
+            message += f" on {unit} per min: Limit {self._buckets[unit].per_minute:.0f}"
+        if self._settings.retry_after != "none":
+            message += f". Please try again in {format_go_duration(wait)}."
         headers = self.headers() + self._retry_after(wait)
         return refuse(429, message, kind=unit, code="rate_limit_exceeded", headers=headers)
 

@@ -4,15 +4,29 @@ import orjson
 
 from pipeline.servers.simulator.chat import CREATED
 from pipeline.servers.simulator.response import NoReply, Response, refuse
-from pipeline.servers.simulator.settings import OutageKind, SimulatorSettings
+from pipeline.servers.simulator.settings import OutageKind, RefusedWith, SimulatorSettings
+
+
+def turned_away(status: RefusedWith, retry_after: float | None = None) -> Response:
+    """Return a refusal that tells no more than *retry_after*."""
+    headers = () if retry_after is None else (("Retry-After", f"{retry_after:g}"),)
+    if status == 429:  # noqa: PLR2004
+        return refuse(429, "Rate limit reached", kind="requests", code="rate_limit_exceeded", headers=headers)
+    return refuse(503, "Service unavailable", kind="server_error", headers=headers)
+
 
 OUTAGES: dict[OutageKind, Response | NoReply] = {
     # Open connections are closed, too; this answers a request that arrives in between.
     "refuse": NoReply(hangs=False, delay=0),
-    "503": refuse(503, "Service unavailable", kind="server_error"),
+    "429": turned_away(429),
+    "503": turned_away(503),
     "hang": NoReply(hangs=True, delay=0),
 }
 """What a request in an outage gets."""
+
+
+ANY_MODEL = "simulated"
+"""The model that is listed where every name is known: clients choose from the list."""
 
 
 def no_model(name: str, settings: SimulatorSettings) -> Response | None:
@@ -26,7 +40,7 @@ def models(name: str, settings: SimulatorSettings) -> Response:
     """Return the model object of *name*, or the list of all where *name* is empty."""
     if name:
         return no_model(name, settings) or Response(200, orjson.dumps(_model(name, settings)))
-    listed = [_model(each, settings) for each in settings.models or ()]
+    listed = [_model(each, settings) for each in settings.models or (ANY_MODEL,)]
     return Response(200, orjson.dumps({"object": "list", "data": listed}))
 
 

@@ -3,12 +3,8 @@
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
-import orjson
-
-Headers = tuple[tuple[str, str], ...]
-
-INVALID = "invalid_request_error"
-"""OpenAI's type of an error that the request caused."""
+from pipeline.servers.protocol.errors import INVALID, BadRequestError, error_body
+from pipeline.servers.protocol.http import Headers
 
 
 class Tokens(NamedTuple):
@@ -61,5 +57,9 @@ def refuse(
     status: int, message: str, *, kind: str = INVALID, code: str | None = None, headers: Headers = ()
 ) -> Response:
     """Return an error in OpenAI's envelope, sent at once and not billed."""
-    error = {"message": message, "type": kind, "param": None, "code": code}
-    return Response(status, orjson.dumps({"error": error}), headers, delay=0)
+    return Response(status, error_body(message, kind=kind, code=code), headers, delay=0)
+
+
+def refusal_of(error: BadRequestError) -> Response:
+    """Return the answer to a request that cannot be answered."""
+    return Response(error.status, error_body(str(error), param=error.param, code=error.code), delay=0)

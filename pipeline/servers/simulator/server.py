@@ -7,9 +7,10 @@ from typing import Self
 
 from aiohttp import web
 
+from pipeline.servers.protocol.http import send, untaken
 from pipeline.servers.simulator.listener import HOST, Listener
 from pipeline.servers.simulator.log import Log
-from pipeline.servers.simulator.response import NoReply, Response, refuse
+from pipeline.servers.simulator.response import NoReply, Response
 from pipeline.servers.simulator.service import Served, Service
 from pipeline.servers.simulator.settings import OutageKind, SimulatorSettings
 
@@ -106,8 +107,9 @@ class Simulator:
         try:
             return await handler(request)
         except web.HTTPException as error:
-            response, reason = _refusal(request, error)
-            return await self._reply(request, self._service.refuse(response, reason))
+            told = untaken(request, error)
+            response = Response(told.status, told.body, told.headers, delay=0)
+            return await self._reply(request, self._service.refuse(response, told.reason))
 
     async def _reply(self, request: web.Request, served: Served) -> web.StreamResponse:
         """Send what was decided once it is due."""
@@ -115,7 +117,7 @@ class Simulator:
             await self._wait(served)
             self._service.note(served)
             if isinstance(served.sent, Response):
-                return _written(served.sent)
+                return await send(request, served.sent.status, served.sent.body, served.sent.headers)
             return await _say_nothing(request, served.sent)
         finally:
             self._service.end()
@@ -156,23 +158,6 @@ async def _say_nothing(request: web.Request, sent: NoReply) -> web.StreamRespons
     if request.transport is not None:
         request.transport.close()
     return web.Response()  # of which nothing goes out any more
-
-
-def _written(sent: Response) -> web.Response:
-    headers = sent.headers
-    if not any(name == "Content-Type" for name, _ in headers):
-        headers = (("Content-Type", "application/json"), *headers)
-    return web.Response(status=sent.status, body=sent.body, headers=headers)
-
-
-def _refusal(request: web.Request, error: web.HTTPException) -> tuple[Response, str]:
-    """Return what a request gets that no handler takes, and why."""
-    if isinstance(error, web.HTTPNotFound):
-        return refuse(404, f"There is nothing at {request.path}"), "no such path"
-    if isinstance(error, web.HTTPMethodNotAllowed):
-        message = f"{error.method} is not allowed at {request.path}"
-        return refuse(405, message, headers=(("Allow", error.headers["Allow"]),)), "no such method"
-    return refuse(error.status, error.text or error.reason), "unreadable request"
 
 
 def _is_our_error(record: logging.LogRecord) -> bool:

@@ -8,13 +8,15 @@ from typing import NamedTuple
 
 from pipeline.config.latency import Fixed
 from pipeline.records import KEY_BYTES
+from pipeline.servers.protocol.errors import BadRequestError
+from pipeline.servers.protocol.http import Headers
 from pipeline.servers.simulator.call import Call
 from pipeline.servers.simulator.chat import BYTES_PER_TOKEN, Ask, any_label, read_ask
 from pipeline.servers.simulator.faults import ACTS
 from pipeline.servers.simulator.log import Entry, Log
 from pipeline.servers.simulator.rate_limits import Rates
-from pipeline.servers.simulator.refusals import OUTAGES, models, no_model
-from pipeline.servers.simulator.response import Headers, NoReply, Response, refuse
+from pipeline.servers.simulator.refusals import OUTAGES, models, no_model, turned_away
+from pipeline.servers.simulator.response import NoReply, Response, refusal_of
 from pipeline.servers.simulator.settings import OutageKind, SimulatorSettings
 
 CACHE_FROM_TOKENS, CACHE_STEP_TOKENS = 1024, 128
@@ -72,7 +74,11 @@ class Service:
         self.in_flight = self.max_in_flight = 0
         self._clock = clock
         self._rates = Rates(settings.rates, clock())
-        self._is_random = bool(settings.faults) or not isinstance(settings.latency, Fixed)
+        self._refusals = [
+            (each.share, turned_away(each.status, each.retry_after)) for each in settings.refusals
+        ]
+        self._goes_wrong = bool(settings.faults or self._refusals)
+        self._is_random = self._goes_wrong or not isinstance(settings.latency, Fixed)
         self._dice = Random(settings.seed)  # noqa: S311 - repeatable, not secret
         self._times_asked = bytearray(COUNTERS)
         self._prefixes: dict[int, None] = {}
@@ -86,8 +92,8 @@ class Service:
         """Decide about a request for the model object of *name*, or for the list of all without a name."""
         return self._serve(lambda: self._away() or Decision(models(name, self.settings)))
 
-    def refuse(self, response: Response, reason: str) -> Served:
-        """Answer with *response* a request that no route accepts."""
+    def refuse(self, response: Response, reason: str | None) -> Served:
+        """Answer with *response* a request that no route accepts, for that *reason*."""
         return self._serve(lambda: self._away() or Decision(response, reason))
 
     def note(self, served: Served) -> Entry:
@@ -125,8 +131,8 @@ class Service:
     def _chat(self, body: bytes) -> Decision:
         try:
             ask = read_ask(body)
-        except ValueError as error:
-            return Decision(refuse(400, str(error)), "unreadable request")
+        except BadRequestError as error:
+            return Decision(refusal_of(error), "unreadable request")
         refused = self._away() or self._refused(ask)
         if refused is not None:
             return refused._replace(ask=ask)
@@ -140,6 +146,9 @@ class Service:
         response = no_model(ask.model, self.settings)
         if response is not None:
             return Decision(response, "not supported")
+        most = self.settings.in_flight
+        if most is not None and self.in_flight > most.most:
+            return Decision(turned_away(most.status), "too many in flight")
         response = self._rates.refusal(max(ask.max_tokens or 0, ask.prompt_tokens), self._clock())
         return Decision(response, "rate limited") if response else None
 
@@ -152,17 +161,24 @@ class Service:
         self._times_asked[key % COUNTERS] = (times + 1) % 256
         self._dice.seed(((self.settings.seed << 32) + times << 8 * KEY_BYTES) + key)
 
-    def _drawn(self) -> str | None:
-        if not self.settings.faults:
+    def _drawn(self) -> str | Response | None:
+        """Return what goes wrong with this request: a fault by its name, or a refusal as it is sent."""
+        if not self._goes_wrong:
             return None
         at = self._dice.random()
         for name, share in self.settings.faults.items():
             at -= share
             if at < 0:
                 return name
+        for share, response in self._refusals:
+            at -= share
+            if at < 0:
+                return response
         return None
 
-    def _answered(self, ask: Ask, fault: str | None) -> Decision:
+    def _answered(self, ask: Ask, fault: str | Response | None) -> Decision:
+        if isinstance(fault, Response):
+            return Decision(fault, "refused at random", ask)
         call = self._call(ask)
         return Decision(ACTS[fault](call) if fault else call.right(), fault, ask)
 

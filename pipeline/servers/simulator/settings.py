@@ -1,20 +1,18 @@
 """How a simulator behaves: latency, limits, faults, capacity, models."""
 
-import math
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import ClassVar, Literal, cast, get_args
+from typing import ClassVar, Literal
 
-from pipeline.config.faults import Fault, share_problems
+from pipeline.config.faults import ROUNDING, Fault, share_problems
 from pipeline.config.latency import Fixed, Latency
 from pipeline.errors import UsageError
 
 RetryAfter = Literal["seconds", "ms", "both", "none"]
-OutageKind = Literal["refuse", "503", "hang"]
-
-PER_MILLION = 1_000_000
+OutageKind = Literal["refuse", "429", "503", "hang"]
+RefusedWith = Literal[429, 503]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,12 +24,14 @@ class RateSettings:
         tokens_per_minute: Counted as OpenAI does: the larger of max_tokens and the prompt's estimate.
         window_seconds: How much of a minute's allowance may be used at once.
         retry_after: The form in which a 429 says how long to wait.
+        hidden: Whether neither headers nor messages tell the limits.
     """
 
     requests_per_minute: float | None = None
     tokens_per_minute: float | None = None
     window_seconds: float = 1.0
     retry_after: RetryAfter = "both"
+    hidden: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +41,40 @@ class Outage:
     Attributes:
         start: Seconds after the server's start.
         seconds: How long.
-        kind: Connections are refused, requests get 503, or they are accepted and never answered.
+        kind: Connections are refused, requests get 429 or 503, or they are accepted and never answered.
     """
 
     start: float
     seconds: float
     kind: OutageKind = "refuse"
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A share of the requests that is refused at once, whatever the load.
+
+    Attributes:
+        status: HTTP status.
+        share: Of the requests, 0..1.
+        retry_after: Seconds that Retry-After tells; None for no such header.
+    """
+
+    status: RefusedWith
+    share: float
+    retry_after: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class InFlightLimit:
+    """A limit that is told nowhere.
+
+    Attributes:
+        most: Requests in flight; what comes beyond is refused at once.
+        status: HTTP status of that.
+    """
+
+    most: int
+    status: RefusedWith = 429
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +88,8 @@ class SimulatorSettings:
         latency: Of every answer but refusals, which are sent at once.
         rates: Limits per minute.
         faults: Name to the share of requests that get it, 0..1.
+        refusals: What is refused at random beside the faults.
+        in_flight: Limit of the requests in flight, or None.
         capacity: Requests in flight from which latency grows in proportion; None for no such point.
         outages: Planned ones.
         models: Names of the models that exist; None for every name.
@@ -75,6 +105,8 @@ class SimulatorSettings:
     latency: Latency = field(default_factory=Fixed)
     rates: RateSettings = field(default_factory=RateSettings)
     faults: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
+    refusals: tuple[Refusal, ...] = ()
+    in_flight: InFlightLimit | None = None
     capacity: int | None = None
     outages: tuple[Outage, ...] = ()
     models: tuple[str, ...] | None = None
@@ -84,6 +116,11 @@ class SimulatorSettings:
 
     def __post_init__(self) -> None:
         _check_faults(self.faults, self.known_faults)
+        total = sum(self.faults.values()) + sum(refusal.share for refusal in self.refusals)
+        if total > 1 + ROUNDING:
+            raise UsageError(
+                f"faults and refusals: their shares add up to {total:g}; lower them to 1 or less"
+            )
 
 
 def _check_faults(faults: Mapping[str, float], known: Collection[str]) -> None:
@@ -105,61 +142,3 @@ def _check_faults(faults: Mapping[str, float], known: Collection[str]) -> None:
         problems.append(f"faults: their shares add up to {found.excess:g}; lower them to 1 or less")
     if problems:
         raise UsageError(*problems)
-
-
-def parse_faults(items: Iterable[str]) -> dict[str, float]:
-    """Read faults from `name=share` words, as a command line gives them.
-
-    Raises:
-        UsageError: A word is not of that form.
-    """
-    faults = {}
-    for item in items:
-        name, _, share = item.partition("=")
-        try:
-            faults[name] = float(share)
-        except ValueError:
-            raise UsageError(
-                f"fault {item!r}: no share; write it as name=share, for instance http_500=0.1"
-            ) from None
-    return faults
-
-
-def parse_outage(text: str) -> Outage:
-    """Read `60:30` or `60:30:503`: seconds after the start, seconds that it lasts, and the kind.
-
-    Raises:
-        UsageError: If it is not of that form.
-    """
-    start, _, rest = text.partition(":")
-    seconds, _, kind = rest.partition(":")
-    try:
-        outage = Outage(float(start), float(seconds), cast("OutageKind", kind or "refuse"))
-    except ValueError:
-        outage = Outage(-1, 0)
-    if not (0 <= outage.start < math.inf and 0 < outage.seconds < math.inf):
-        raise UsageError(
-            f"outage {text!r}: not understood; write START:SECONDS or START:SECONDS:KIND, such as 60:30:503"
-        )
-    if outage.kind not in get_args(OutageKind):
-        raise UsageError(
-            f"outage {text!r}: there is no kind {kind!r}; write {', '.join(get_args(OutageKind))}"
-        )
-    return outage
-
-
-def parse_prices(text: str) -> tuple[float, float]:
-    """Read `0.10,0.40`: US dollars per million tokens in and out; returns US dollars per token.
-
-    Raises:
-        UsageError: If it is not two prices.
-    """
-    try:
-        price_in, price_out = (float(word) for word in text.split(","))
-    except ValueError:
-        price_in = price_out = -1
-    if not (0 <= price_in < PER_MILLION and 0 <= price_out < PER_MILLION):
-        raise UsageError(
-            f"price {text!r}: not understood; write IN,OUT in US dollars per million tokens, such as 0.10,0.40"
-        )
-    return price_in / PER_MILLION, price_out / PER_MILLION

@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping
 
+from pipeline.servers.protocol.errors import INVALID
 from pipeline.servers.simulator.faults import failed, limited
-from pipeline.servers.simulator.response import INVALID
 from tests.faultserver.faults.call import Act, Fault
 from tests.faultserver.http1 import Response
 

@@ -6,11 +6,11 @@ from hypothesis import strategies as st
 
 from pipeline.servers.embedded.question import (
     MAX_TEXT_BYTES,
-    BadRequestError,
     Choices,
     Question,
     read_question,
 )
+from pipeline.servers.protocol.errors import BadRequestError
 from tests.servers.embedded.embedded_requests import LABELS, request_body, schema
 
 JSON = st.recursive(
@@ -93,7 +93,10 @@ def changed(**fields):
 
 def formatted(properties):
     return changed(
-        response_format={"type": "json_schema", "json_schema": {"schema": {"properties": properties}}}
+        response_format={
+            "type": "json_schema",
+            "json_schema": {"name": "answer", "schema": {"properties": properties}},
+        }
     )
 
 
@@ -105,7 +108,8 @@ def said(*contents):
     ("body", "param"),
     [
         ([], None),
-        (changed(stream=True), "stream"),
+        (changed(stream="yes"), "stream"),
+        (changed(n=0), "n"),
         (changed(response_format=None), "response_format"),
         (changed(response_format={"type": "json_object"}), "response_format"),
         (formatted({}), "response_format"),
@@ -116,9 +120,9 @@ def said(*contents):
         (formatted({"other": {"items": {"enum": ["x"]}}}), "response_format"),
         (formatted({"labels": {"items": {"enum": ["x"]}, "maxItems": "2"}}), "response_format"),
         (changed(messages=None), "messages"),
-        (changed(messages=["hello"]), "messages"),
+        (changed(messages=["hello"]), "messages[0]"),
         (changed(messages=[]), "messages"),
-        (said(None), "messages"),
+        (said(None), "messages[0].content"),
         (said([{"type": "text", "text": '"x"'}]), "messages"),
         (said("no JSON here"), "messages"),
         (said("a list\n[1]"), "messages"),

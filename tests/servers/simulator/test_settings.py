@@ -1,4 +1,4 @@
-"""Settings are checked at once and can be read from a command line's words."""
+"""Settings are checked at once."""
 
 import math
 from random import Random
@@ -8,13 +8,7 @@ import pytest
 
 from pipeline.config.latency import Fixed, Lognormal, Uniform, parse_latency
 from pipeline.errors import UsageError
-from pipeline.servers.simulator.settings import (
-    Outage,
-    SimulatorSettings,
-    parse_faults,
-    parse_outage,
-    parse_prices,
-)
+from pipeline.servers.simulator.settings import Refusal, SimulatorSettings
 
 
 @pytest.mark.parametrize(
@@ -62,16 +56,6 @@ def test_a_latency_that_cannot_be_is_refused(text):
         parse_latency(text)
 
 
-def test_faults_are_read_from_words():
-    assert parse_faults(["http_500=0.1", "drop=1e-3"]) == {"http_500": 0.1, "drop": 0.001}
-
-
-@pytest.mark.parametrize("text", ["http_500", "http_500=", "http_500=often"])
-def test_a_fault_without_a_share_is_refused(text):
-    with pytest.raises(UsageError, match="write it as name=share"):
-        parse_faults([text])
-
-
 def test_all_wrong_faults_are_named_at_once_with_the_nearest_there_is():
     with pytest.raises(UsageError) as caught:
         SimulatorSettings(faults={"http_5000": 0.1, "drop": 2, "hang": math.nan})
@@ -108,29 +92,8 @@ def test_a_latency_is_written_as_it_is_read(latency):
     assert parse_latency(str(latency)) == latency
 
 
-@pytest.mark.parametrize(
-    ("text", "outage"),
-    [
-        ("60:30", Outage(60, 30, "refuse")),
-        ("0:0.5:503", Outage(0, 0.5, "503")),
-        ("1:2:hang", Outage(1, 2, "hang")),
-    ],
-)
-def test_an_outage_is_read_from_one_word(text, outage):
-    assert parse_outage(text) == outage
-
-
-@pytest.mark.parametrize("text", ["", "60", "60:", ":30", "a:b", "-1:5", "0:0", "nan:1", "0:inf", "1:2:3:4"])
-def test_an_outage_that_is_none_is_refused(text):
-    with pytest.raises(UsageError, match=r"outage .*; write "):
-        parse_outage(text)
-
-
-def test_prices_are_read_per_million_and_kept_per_token():
-    assert parse_prices("0.10,0.40") == pytest.approx((1e-7, 4e-7))
-
-
-@pytest.mark.parametrize("text", ["", "1", "1,2,3", "a,b", "-1,0", "nan,1", "1,inf"])
-def test_prices_that_are_none_are_refused(text):
-    with pytest.raises(UsageError, match="write IN,OUT in US dollars per million tokens"):
-        parse_prices(text)
+def test_shares_of_refusals_count_with_those_of_faults():
+    refusals = (Refusal(429, 0.3), Refusal(503, 0.3, 1))
+    SimulatorSettings(faults={"http_500": 0.4}, refusals=refusals)
+    with pytest.raises(UsageError, match=r"add up to 1\.1"):
+        SimulatorSettings(faults={"http_500": 0.5}, refusals=refusals)
