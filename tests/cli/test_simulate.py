@@ -167,11 +167,11 @@ def test_it_ends_well_however_it_is_stopped(start: Start, signum: signal.Signals
 def test_it_says_at_its_start_what_it_does(start: Start) -> None:
     simulating = start(
         "--latency", "uniform:0.1,0.2", "--requests-per-minute", "300", "--retry-after", "ms", "--fault", "drop=0.05",
-        "--capacity", "8", "--outage", "60:30:hang", "--model", "m", "--model", "n", "--port", "0",
+        "--capacity", "8", "--refuse", "429:0.1:2", "--max-in-flight", "9:503", "--hide-limits", "--outage", "60:30:hang", "--model", "m", "--model", "n", "--port", "0",
     )  # fmt: skip
     text = "\n".join(simulating.greeting)
     for part in ("uniform:0.1,0.2", "more than 8 in flight", "300 requests a minute", "retry-after-ms",
-                 "drop in 5 %", "away (hang) for 30 s after 60 s", "m, n", "/v1"):  # fmt: skip
+                 "drop in 5 %", "429 to 10 % whatever the load", "9 in flight, 503 to more", "and not the limits", "away (hang) for 30 s after 60 s", "m, n", "/v1"):  # fmt: skip
         assert part in text
 
 
@@ -224,6 +224,9 @@ def test_all_faults_are_listed_with_what_they_do() -> None:
             ["--outage", "0:9:away"],
             "outage '0:9:away': there is no kind 'away'; write refuse, 429, 503, hang",
         ),
+        (["--refuse", "500:0.1"], "refuse '500:0.1': not understood; write STATUS:SHARE"),
+        (["--refuse", "429:0.6", "--fault", "hang=0.6"], "faults and refusals: their shares add up to 1.2"),
+        (["--max-in-flight", "0"], "max-in-flight '0': not understood; write N, N:429 or N:503"),
         (["--price", "free"], "price 'free': not understood; write IN,OUT"),
     ],
 )

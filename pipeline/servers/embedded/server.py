@@ -20,7 +20,7 @@ from pipeline.servers.embedded.question import MODEL, Question, read_question, u
 from pipeline.servers.embedded.reply import reply
 from pipeline.servers.protocol.completion import EVENT_STREAM, as_events
 from pipeline.servers.protocol.errors import INVALID, BadRequestError, error_body
-from pipeline.servers.protocol.http import send, untaken
+from pipeline.servers.protocol.http import read, send, untaken
 
 if TYPE_CHECKING:
     from pipeline.servers.embedded.model import Found
@@ -112,7 +112,7 @@ class EmbeddedServer:
         return app
 
     async def _complete(self, request: web.Request) -> web.StreamResponse:
-        question = read_question(await request.read())
+        question = read_question(await read(request))
         found = await self._ask(question)
         self._answered += 1
         body = reply(question, found, f"chatcmpl-local-{self._answered}", int(self._wall()))

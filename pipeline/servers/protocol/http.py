@@ -40,6 +40,18 @@ def untaken(request: web.Request, error: web.HTTPException) -> Told:
     return Told(error.status, error_body(error.text or error.reason), (), "unreadable request")
 
 
+async def read(request: web.Request) -> bytes:
+    """Return the body of *request*.
+
+    Raises:
+        HTTPException: It is too large, or not encoded as its headers say.
+    """
+    try:
+        return await request.read()
+    except web.RequestPayloadError as error:
+        raise web.HTTPBadRequest(text="the body is not encoded as its headers say") from error
+
+
 async def send(request: web.Request, status: int, body: bytes, headers: Headers = ()) -> web.StreamResponse:
     """Send *body*; events one by one, in chunks, as they come from a model."""
     told = dict(headers)

@@ -102,6 +102,8 @@ class _Maker:
 
     def _typed(self, rest: dict[str, Any], depth: int) -> Any:
         kind = _kind(rest)
+        if kind not in _OF_A_TYPE:
+            raise _refused(f"holds the type {kind!r}, which is none")
         unknown = rest.keys() - _KEYWORDS
         if unknown:
             raise _refused(f"holds '{min(unknown)}', which this endpoint cannot follow")

@@ -7,7 +7,7 @@ from typing import Self
 
 from aiohttp import web
 
-from pipeline.servers.protocol.http import send, untaken
+from pipeline.servers.protocol.http import read, send, untaken
 from pipeline.servers.simulator.listener import HOST, Listener
 from pipeline.servers.simulator.log import Log
 from pipeline.servers.simulator.response import NoReply, Response
@@ -94,7 +94,7 @@ class Simulator:
         return app
 
     async def _chat(self, request: web.Request) -> web.StreamResponse:
-        return await self._reply(request, self._service.chat(await request.read()))
+        return await self._reply(request, self._service.chat(await read(request)))
 
     async def _models(self, request: web.Request) -> web.StreamResponse:
         return await self._reply(request, self._service.models(request.match_info.get("name", "")))
@@ -163,7 +163,7 @@ async def _say_nothing(request: web.Request, sent: NoReply) -> web.StreamRespons
 def _is_our_error(record: logging.LogRecord) -> bool:
     """Return whether *record* is more than a malformed request, which its 400 reports."""
     error = record.exc_info[1] if record.exc_info else None
-    return getattr(error, "code", None) != 400  # noqa: PLR2004
+    return not isinstance(error, web.RequestPayloadError) and getattr(error, "code", None) != 400  # noqa: PLR2004
 
 
 log.addFilter(_is_our_error)

@@ -11,9 +11,11 @@ from pathlib import Path
 
 import aiohttp
 import pytest
+from openai import AsyncOpenAI
 
 from pipeline.servers.embedded.server import MAX_BATCH, MAX_WAITING, EmbeddedServer
-from tests.servers.embedded.embedded_requests import Client, label, request_body
+from tests.servers.embedded.embedded_requests import Client, content, label, request_body, tokens
+from tests.specification import ERROR, REPLY, problems
 
 ROOT = Path(__file__).parents[3]
 
@@ -52,6 +54,37 @@ async def test_refusals_have_the_shape_of_openais(embedded_client):
     assert (await embedded_client.get("/nothing"))[0] == 404
     assert (await embedded_client.get("/chat/completions"))[0] == 405
     assert (await embedded_client.post(b" " * (5 << 20)))[0] == 413
+
+
+async def test_wrong_paths_methods_and_bodies_have_envelopes_and_allow_tells_what_goes(embedded_client):
+    session, url = embedded_client._session, embedded_client.base_url
+    async with session.put(f"{url}/chat/completions") as response:
+        assert (response.status, response.headers["Allow"]) == (405, "POST")
+        assert problems(await response.json(), ERROR) == []
+    async with session.options(f"{url}/models") as response:
+        assert (response.status, response.headers["Allow"]) == (204, "GET,HEAD")
+    for body in (request_body("x") | {"max_tokens": "x"}, request_body("x") | {"messages": []}, b"{"):
+        status, found = await embedded_client.post(body)
+        assert (status, problems(found, ERROR)) == (400, [])
+
+
+async def test_a_reply_has_all_parts_and_as_many_choices_as_asked_for(embedded_client):
+    for logprobs in (True, False):
+        reply = await embedded_client.answer(request_body("chess", logprobs=logprobs) | {"n": 2})
+        assert problems(reply, REPLY) == []
+        assert [choice["index"] for choice in reply["choices"]] == [0, 1]
+
+
+async def test_openais_library_reads_a_stream(embedded_client):
+    asked = request_body("chess") | {"stream_options": {"include_usage": True}}
+    async with (
+        AsyncOpenAI(base_url=embedded_client.base_url, api_key="any", max_retries=0) as openai,
+        openai.chat.completions.stream(**asked) as stream,
+    ):
+        got = await stream.get_final_completion()
+    whole = await embedded_client.answer(request_body("chess"))
+    assert got.choices[0].message.content == content(whole)
+    assert len(got.choices[0].logprobs.content) == len(tokens(whole)) == got.usage.completion_tokens
 
 
 async def test_a_text_beyond_the_bound_is_refused_as_too_long(embedded_client):

@@ -8,6 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.servers.simulator.chat import any_label, content_of, read_ask, write_completion
+from pipeline.servers.simulator.service import Service
+from pipeline.servers.simulator.settings import SimulatorSettings
 from tests.faultserver.client import LABELS, chat
 
 
@@ -77,3 +79,39 @@ def test_a_label_is_made_up_from_the_key_and_lists_have_no_doubles():
 def test_without_any_labels_the_answer_is_unknown():
     ask = read_ask(chat("x", response_format=None))
     assert json.loads(content_of(any_label(ask))) == {"label": "unknown"}
+
+
+def test_a_list_holds_no_more_labels_than_the_schema_allows():
+    form = json.loads(chat("x", multi=True))["response_format"]
+    form["json_schema"]["schema"]["properties"]["labels"]["maxItems"] = 1
+    lists = [any_label(read_ask(chat(f"row {n}", response_format=form))) for n in range(50)]
+    assert {len(labels) for labels in lists} == {0, 1}
+
+
+@pytest.mark.parametrize(
+    ("properties", "answer"),
+    [
+        ({"category": {"enum": ["a"]}}, {"category": "a"}),
+        ({"label": {"enum": [7]}}, {"label": 7}),
+        ({"label": {"type": "string"}}, {"label": "unknown"}),
+        ({"label": {"enum": ["a"]}, "reason": {"type": "string"}}, {"label": "a", "reason": "unknown"}),
+        ({"labels": {"type": "array", "items": {"enum": ["a"]}, "minItems": 1}}, {"labels": ["a"]}),
+    ],
+)
+def test_a_schema_of_another_shape_is_answered_as_it_says(properties, answer):
+    form = {"type": "json_schema", "json_schema": {"name": "x", "schema": {"properties": properties}}}
+    call = Service(SimulatorSettings())._call(read_ask(chat("x", response_format=form)))
+    assert json.loads(call.content) == answer
+
+
+def test_a_reply_ends_before_a_stop():
+    reply = write_completion(read_ask(chat("x", stop=["zz", "el"])), content_of("games"))
+    choice = reply.body["choices"][0]
+    assert (choice["message"]["content"], choice["finish_reason"]) == ('{"lab', "stop")
+
+
+def test_every_choice_says_the_same_and_is_billed():
+    one, three = (write_completion(read_ask(chat("x", n=n)), content_of("games")) for n in (1, 3))
+    assert [choice["index"] for choice in three.body["choices"]] == [0, 1, 2]
+    assert {choice["message"]["content"] for choice in three.body["choices"]} == {'{"label":"games"}'}
+    assert three.tokens.completion == 3 * one.tokens.completion

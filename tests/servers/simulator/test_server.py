@@ -16,6 +16,7 @@ from pipeline.servers.simulator import server as server_module
 from pipeline.servers.simulator.server import Simulator
 from pipeline.servers.simulator.settings import Outage, SimulatorSettings
 from tests.faultserver.client import LABELS, Got, ask, chat, get, line, post, request, until
+from tests.specification import REPLY, problems
 
 CHAT = "/v1/chat/completions"
 
@@ -44,6 +45,7 @@ async def test_a_reply_has_all_parts_of_a_completion():
     assert (got.json["object"], got.json["model"]) == ("chat.completion", "m")
     assert got.json["choices"][0]["finish_reason"] == "stop"
     assert got.label in LABELS
+    assert problems(got.json, REPLY) == []
 
 
 async def test_the_same_text_gets_the_same_label_from_any_simulator():
@@ -117,7 +119,17 @@ async def test_what_is_nowhere_is_refused_and_counted(method: str, path: str, st
 
 
 @pytest.mark.parametrize(
-    "body", [b"", b"{", b"[]", b"{}", b'{"model": "m"}', b'{"model": "m", "messages": []}', b"\xff"]
+    "body",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"{}",
+        b'{"model": "m"}',
+        b'{"messages": [{"role": "user", "content": "x"}]}',
+        b'{"model": "m", "messages": []}',
+        b"\xff",
+    ],
 )
 async def test_what_is_no_request_for_a_completion_is_a_400(body: bytes):
     async with Simulator() as server, line(server) as connection:
@@ -242,8 +254,10 @@ async def test_what_is_being_answered_when_an_outage_begins_is_lost_and_not_bill
         assert (server.log.requests, server._service.in_flight) == (0, 0)
 
 
-@pytest.mark.parametrize(("kind", "seen"), [("503", (503, "whole")), ("hang", (0, "silent"))])
-async def test_an_outage_can_be_503_or_silence(kind: str, seen: tuple[int, str]):
+@pytest.mark.parametrize(
+    ("kind", "seen"), [("429", (429, "whole")), ("503", (503, "whole")), ("hang", (0, "silent"))]
+)
+async def test_an_outage_can_be_429_or_503_or_silence(kind: str, seen: tuple[int, str]):
     async with Simulator(SimulatorSettings(outages=(Outage(0, 60, kind),))) as server:
         await asyncio.sleep(0.01)
         for path, method in ((CHAT, "POST"), ("/v1/models/m", "GET"), ("/nowhere", "GET")):

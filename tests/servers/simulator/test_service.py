@@ -8,7 +8,7 @@ import pytest
 from pipeline.config.latency import Fixed, Uniform
 from pipeline.servers.simulator import log, service
 from pipeline.servers.simulator.service import Service
-from pipeline.servers.simulator.settings import SimulatorSettings
+from pipeline.servers.simulator.settings import InFlightLimit, RateSettings, Refusal, SimulatorSettings
 from tests.faultserver.client import chat
 
 
@@ -86,3 +86,70 @@ def test_memory_does_not_grow_with_the_number_of_requests(monkeypatch: pytest.Mo
     simulated.log.close()
     assert grown < 256 * 1024
     assert (simulated.log.chats, simulated.in_flight) == (1500, 0)
+
+
+def statuses(simulated: Service, rows: range, *, at_once: int) -> list[int]:
+    """The statuses of *rows*, of which so many are in flight at once."""
+    seen = []
+    for n in rows:
+        seen.append(simulated.chat(chat(f"row {n}")).sent.status)
+        if simulated.in_flight == at_once:
+            simulated.end()
+    return seen
+
+
+@pytest.mark.parametrize("at_once", [1, 50])
+def test_a_share_is_refused_whatever_the_load(at_once: int):
+    simulated = Service(SimulatorSettings(refusals=(Refusal(429, 0.1), Refusal(503, 0.05, 1.5))))
+    seen = statuses(simulated, range(4000), at_once=at_once)
+    assert 330 < seen.count(429) < 470
+    assert 150 < seen.count(503) < 250
+    assert seen.count(200) == 4000 - seen.count(429) - seen.count(503)
+
+
+def test_a_refusal_at_random_comes_at_once_and_tells_only_the_wait_that_was_chosen():
+    for refusal, told in ((Refusal(429, 1), []), (Refusal(503, 1, 1.5), [("Retry-After", "1.5")])):
+        served = Service(SimulatorSettings(latency=Fixed(9), refusals=(refusal,))).chat(chat("x"))
+        assert (served.sent.status, served.delay, served.decision.reason) == (
+            refusal.status,
+            0,
+            "refused at random",
+        )
+        assert [header for header in served.sent.headers if header[0] != "x-request-id"] == told
+        assert b"again" not in served.sent.body
+
+
+def test_a_row_that_was_refused_at_random_is_answered_another_time():
+    simulated = Service(SimulatorSettings(refusals=(Refusal(429, 0.5),)))
+    assert {simulated.chat(chat("x")).sent.status for _ in range(40)} == {200, 429}
+
+
+def test_faults_and_refusals_share_the_same_dice():
+    simulated = Service(SimulatorSettings(faults={"http_500": 0.5}, refusals=(Refusal(429, 0.5),)))
+    assert set(statuses(simulated, range(200), at_once=1)) == {500, 429}
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_what_is_beyond_the_limit_in_flight_is_refused_and_takes_no_place(status: int):
+    simulated = Service(SimulatorSettings(in_flight=InFlightLimit(3, status), latency=Fixed(9)))
+    seen = []
+    for n in range(5):
+        served = simulated.chat(chat(f"row {n}"))
+        seen.append(served.sent.status)
+        if served.delay == 0:
+            simulated.end()
+    assert seen == [200, 200, 200, status, status]
+    assert [name for name, _ in served.sent.headers] == ["x-request-id"]
+    simulated.end()
+    assert simulated.chat(chat("another")).sent.status == 200
+
+
+def test_hidden_rates_are_kept_and_told_nowhere():
+    rates = RateSettings(requests_per_minute=60, hidden=True, retry_after="none")
+    simulated = Service(SimulatorSettings(rates=rates), clock=lambda: 0.0)
+    taken, refused = simulated.chat(chat("a")).sent, simulated.chat(chat("b")).sent
+    assert (taken.status, refused.status) == (200, 429)
+    for sent in (taken, refused):
+        assert [name for name, _ in sent.headers] == ["x-request-id"]
+    assert b"60" not in refused.body
+    assert b"again" not in refused.body
