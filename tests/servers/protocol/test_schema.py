@@ -114,6 +114,28 @@ def test_schemas_as_they_are_written_are_answered(schema):
     jsonschema.validate(value, schema)
 
 
+@pytest.mark.parametrize(
+    ("schema", "value"),
+    [
+        ({}, "unknown"),
+        ({"type": "string", "maxLength": 3}, "unk"),
+        ({"type": "string", "minLength": 9}, "unknownun"),
+        ({"type": ["null", "string"], "format": "date"}, "2026-01-01"),
+        ({"type": "integer", "exclusiveMinimum": 3, "multipleOf": 5}, 5),
+        ({"type": "number", "minimum": 0.25, "exclusiveMaximum": 0.5}, 0.25),
+        ({"type": "array", "items": {"type": "null"}, "minItems": 2}, [None, None]),
+        ({"items": {"enum": ["a", "b"]}, "minItems": 2, "uniqueItems": True}, ["a", "b"]),
+        ({"const": {"a": 1}, "title": "x"}, {"a": 1}),
+        ({"enum": ["a", 7], "type": "integer"}, 7),
+        ({"anyOf": [{"pattern": "x"}, {"type": "boolean"}]}, True),
+        ({"properties": {"a": {"$ref": "#/$defs/b"}}, "$defs": {"b": {"enum": [1]}}}, {"a": 1}),
+        ({"required": ["a"], "additionalProperties": {"type": "null"}}, {"a": None}),
+    ],
+)
+def test_every_keyword_that_is_understood_is_followed(schema, value):
+    assert value_for(schema, 0) == value
+
+
 def test_the_number_chooses():
     assert {value_for({"enum": ["a", "b", "c"]}, number) for number in range(9)} == {"a", "b", "c"}
 
