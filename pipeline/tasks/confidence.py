@@ -12,6 +12,8 @@ from typing import NamedTuple
 
 import orjson
 
+from pipeline.tasks.spelling import find_last, fold
+
 MOST_CACHED = 1_000
 """Number of replies whose layout is cached; a task with few labels has few different replies."""
 
@@ -20,6 +22,9 @@ LONGEST_CACHED = 2_000
 
 STRING = re.compile(r'"((?:[^"\\]|\\.)*)"')
 """A JSON string; the group is its content."""
+
+FIELD = re.compile(r'"\s*labels?\s*"\s*:', re.IGNORECASE)
+"""The field that an answer is in."""
 
 NUMBER = r"[-+.0-9eE]+"
 
@@ -141,11 +146,14 @@ def _parts(tokens: tuple[str, ...], labels: tuple[str, ...]) -> list[tuple[int, 
 
 
 def _locate(text: str, label: str) -> tuple[int, int] | None:
-    """Return where *label* last starts and stops in *text*; an earlier one may be a field of the same name."""
-    folded = label.casefold()
-    strings = [found for found in STRING.finditer(text) if _plain(found[1]) == folded]
-    found = strings or list(re.finditer(re.escape(label), text, re.IGNORECASE))
-    return found[-1].span(1 if strings else 0) if found else None
+    """Return where the answer *label* starts and stops in *text*: first after its field, or where it last occurs."""
+    folded = fold(label)
+    # Thoughts before the field and reasons beside it may name the label, too.
+    field = [found.end() for found in FIELD.finditer(text)][-1:] or [0]
+    strings = [found for found in STRING.finditer(text, field[0]) if _plain(found[1]) == folded]
+    if strings:
+        return strings[0 if field[0] else -1].span(1)
+    return find_last(text, label)
 
 
 def _plain(string: str) -> str:
@@ -154,4 +162,4 @@ def _plain(string: str) -> str:
         decoded = json.loads(f'"{string}"') if "\\" in string else string
     except ValueError:
         decoded = string
-    return str(decoded).strip().casefold()
+    return fold(str(decoded))

@@ -1,11 +1,13 @@
 """Parse answers into labels. A reply outside the label set is invalid; it is never mapped by guessing.
 
-Tolerated, and nothing else: a code fence or one pair of quotes around the reply, white space around a label, its
-case (the labels of a task differ by more than case), a bare label where a list or an object is expected, and a list
-of one label where one label is expected. A truncated reply is not repaired.
+Tolerated, and nothing else: what `tasks.unwrap` takes off; a label's spelling as far as `tasks.spelling` calls it the
+same (the labels of a task differ by more); one pair of quotes around it; a bare label where a list or an object is
+expected; a list of one where one is expected; other fields beside the one that was asked for, and that one's case. A
+reply that was cut is not repaired.
 """
 
 import json
+from collections import Counter
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
@@ -15,11 +17,16 @@ import orjson
 from pipeline.config import TaskSettings
 from pipeline.records import Answer, Answers, Outcome, Outcomes, Status, columns_by_name
 from pipeline.tasks.confidence import Confidence
+from pipeline.tasks.finish import Ending, ending
+from pipeline.tasks.spelling import fold
+from pipeline.tasks.unwrap import answer_in, split_thoughts
 
 LONGEST_PLAIN = 1000
 """Characters; a longer reply is no bare label, and is not cached."""
 
 SHOWN_CHARACTERS = 80
+
+LESS_THOUGHT = "set model.reasoning_effort, or chat_template_kwargs in model.parameters, so that it thinks less or not at all"
 
 MAX_ASKS = 2
 """How often a prompt is asked: after an invalid reply once more, with a stricter wording; then the answer is final."""
@@ -31,7 +38,10 @@ class Parser:
     def __init__(self, task: TaskSettings) -> None:
         self._field = "label" if task.kind == "single" else "labels"
         self._max_labels = task.max_labels or len(task.labels)
-        self._known = {label.name.casefold(): label.name for label in task.labels}
+        names = [label.name for label in task.labels]
+        alike = Counter(map(fold, names))
+        self._known = {fold(name): name for name in names if alike[fold(name)] == 1}
+        self._exact = {name: name for name in names}
         self._confidence = Confidence()
         # A run has far fewer different replies than rows.
         self._read = lru_cache(maxsize=4096)(self._read_text)
@@ -64,19 +74,38 @@ class Parser:
     ) -> Outcome:
         if status is not None:
             return Outcome(status, error=error)
-        if finish == "length":
-            return Outcome(Status.INVALID, error="the reply was cut at max_tokens; raise model.max_tokens")
         text = text or ""
+        if finish != "stop" and not _is_whole(text, finish):
+            return Outcome(Status.INVALID, error=_cut(finish))
         read = self._read(text) if len(text) <= LONGEST_PLAIN else self._read_text(text)
         return Outcome(Status.INVALID, error=read) if isinstance(read, str) else Outcome(Status.OK, read)
 
     def _read_text(self, text: str) -> tuple[str, ...] | str:
         """Return the labels in *text*, or a sentence that says why there are none."""
-        found = _decode(_unwrap(text))
+        thoughts, reply = split_thoughts(text)
+        if reply is None:
+            return f"the reply ends within its thoughts, which were cut: {_shown(text)}; {LESS_THOUGHT}"
+        if reply or thoughts is None:
+            return self._labels(answer_in(reply))
+        # Bound to the schema, a model that is to think first has put the answer where its thoughts belong.
+        found = _decode(thoughts)
+        if isinstance(found, Mapping) and set(found) == {self._field}:
+            labels = self._labels(thoughts)
+            if not isinstance(labels, str):
+                return labels
+        return f"the model only thought, and gave no answer: {_shown(thoughts)}; {LESS_THOUGHT}"
+
+    def _labels(self, text: str) -> tuple[str, ...] | str:
+        found = _decode(text)
+        if isinstance(found, list) and len(found) == 1 and isinstance(found[0], dict):
+            found = found[0]
         if isinstance(found, Mapping):
-            if set(found) != {self._field}:
-                return f"the reply has no {self._field!r} alone: {_shown(text)}"
-            found = found[self._field]
+            fields = [name for name in found if name.strip().casefold() == self._field]
+            if len(fields) != 1:
+                return (
+                    f"the reply has {'no' if not fields else 'more than one'} {self._field!r}: {_shown(text)}"
+                )
+            found = found[fields[0]]
         names = found if isinstance(found, list) else [found]
         if self._field == "label" and len(names) != 1:
             return f"the reply names {len(names)} labels instead of one: {_shown(text)}"
@@ -85,7 +114,7 @@ class Parser:
     def _members(self, names: list[Any], text: str) -> tuple[str, ...] | str:
         labels = []
         for name in names:
-            label = self._known.get(name.strip().casefold()) if isinstance(name, str) else None
+            label = (self._exact.get(name) or self._known.get(fold(name))) if isinstance(name, str) else None
             if label is None:
                 return f"the reply is not one of the labels: {_shown(text)}"
             labels.append(label)
@@ -95,12 +124,24 @@ class Parser:
         return unique
 
 
-def _unwrap(text: str) -> str:
-    """Remove a code fence around the whole reply."""
-    text = text.strip()
-    if text.startswith("```") and text.endswith("```") and "\n" in text:
-        text = text[text.index("\n") + 1 : -3].strip()
-    return text
+def _cut(finish: str | None) -> str:
+    """Return the sentence about a reply that is not whole."""
+    if finish == "length" or "max" in (finish or "").lower():
+        return "the reply was cut at max_tokens; raise model.max_tokens"
+    if finish is None:
+        return (
+            "the reply is no whole JSON, and the endpoint does not say whether it was cut (no finish reason)"
+        )
+    return f"the reply may be cut, and is not believed: its finish reason is {_shown(finish)}"
+
+
+def _is_whole(text: str, finish: str | None) -> bool:
+    """Return whether the reply *text* with the finish reason *finish* is all that the model meant to say."""
+    how = ending(finish)
+    if how is Ending.UNTOLD:
+        answer = answer_in(split_thoughts(text)[1] or "")
+        return answer[:1] in {"{", "[", '"'} and _decode(answer) is not None
+    return how is Ending.WHOLE
 
 
 def _decode(text: str) -> Any:

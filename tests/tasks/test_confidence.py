@@ -201,3 +201,30 @@ def test_confidence_lies_between_0_and_1_wherever_the_tokens_are_cut(labels: lis
     found = parser("multi").outcome(answer(text, list(zip(pieces, values, strict=True)))).confidence
     assert found is not None
     assert exp(sum(value for value in values if value < 0)) - 1e-9 <= found <= 1
+
+
+@pytest.mark.parametrize(
+    ("tokens", "place"),
+    [
+        (["<think>", "games", "?", '"games"', "</think>", '{"label":"', "games", '"}'], 6),
+        (["<think>", '{"label":"games"}', "</think>", '{"label":"', "games", '"}'], 4),
+        (["```json\n", '{"label":"', "games", '"}', "\n```"], 2),
+        (['{"why":"games",', '"label":"', "games", '","sure":"', "games", '"}'], 2),
+        (['{"label":"', "games", '","why":"', "games", '"}'], 1),
+        (['[{"Label": "', "games", '"}]', "<|im_end|>"], 1),
+        (["Perhaps games.", "</think>", "games"], 2),
+    ],
+)
+def test_the_tokens_of_the_answer_are_found_whatever_is_around_it(tokens: list[str], place: int) -> None:
+    text, values = "".join(tokens), [float(-number) for number in range(len(tokens))]
+    outcome = parser().outcome(answer(text, list(zip(tokens, values, strict=True))))
+    assert (outcome.status, outcome.confidence) == (Status.OK, exp(values[place]))
+
+
+def test_a_label_is_found_in_the_form_in_which_it_was_said() -> None:
+    said = ["cafe\u0301", "\u00a0du", " monde"]
+    for label in ("caf\u00e9 du monde", "Cafe\u0301 du Monde"):
+        outcome = parser(labels=[label, "other"]).outcome(
+            answer("".join(said), list(zip(said, [-1.0, -2.0, -3.0], strict=True)))
+        )
+        assert outcome.confidence == exp(-6)

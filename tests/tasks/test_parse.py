@@ -34,6 +34,20 @@ def meant(text: str | None, kind: str = "single") -> tuple[str, ...] | None:
         '["games"]',
         '{"label": ["games"]}',
         '{"label": "\\u0067ames"}',
+        "``` games ```",
+        '```json {"label": "games"} ```',
+        '```{"label": "games"}```',
+        'Here it is:\n```json\n{"label": "games"}\n```',
+        '{"label": "games"}<|im_end|>',
+        '{"label": "games"}\n<|eot_id|></s>',
+        '[{"label": "games"}]',
+        '{"Label": "games"}',
+        '{"label": "games", "why": "it is one"}',
+        '{"sound": "no", "label": "games", "labels": ["sound"]}',
+        '<think>\n\n</think>\n\n{"label": "games"}',
+        '<think>Is it {"label": "sound"}? Or </think>?\n</think>\ngames',
+        'Perhaps sound.\n</think>\n\n```json\n{"label": "games"}\n```',
+        '[THINK]sound?[/THINK]{"label": "games"}',
     ],
 )
 def test_one_label_may_be_written_like_this(text: str) -> None:
@@ -51,14 +65,28 @@ def test_one_label_may_be_written_like_this(text: str) -> None:
         "{}",
         "[]",
         "``````",
-        "``` games ```",
         '{"label": null}',
         '{"label": []}',
         '{"label": ["games", "sound"]}',
         '{"label": "games, sound"}',
         '{"label": "games", "label": "sound"}',
-        '{"label": "games", "why": "it is one"}',
+        '{"label": "games", "Label": "sound"}',
+        '{"label": "other", "why": "no games"}',
+        '{"why": "games"}',
         '{"labels": "games"}',
+        '[{"label": "games"}, {"label": "games"}]',
+        '```json\n{"label": "games"}\n```\nOr is it sound?',
+        "It is\n```\ngames\n```",
+        '```{"label": "games"}``` or ```{"label": "sound"}```',
+        '```json {"label": "games"} {"label": "games"} ```',
+        "<think>It is games",
+        '<think>{"label": "games"}',
+        "<think>It is games.</think>",
+        "<think>games</think>",
+        "games</think>",
+        '<think>{"label": "games", "sure": true}</think>',
+        '<think>{"label": "unknown"}</think>',
+        "<think></think>",
         '{"label": {"label": "games"}}',
         '{"label": "game"}',
         '{"label": "gаmes"}',  # noqa: RUF001 - a Cyrillic letter
@@ -167,6 +195,15 @@ def test_a_reply_cut_at_max_tokens_is_invalid_even_if_it_looks_whole() -> None:
     outcome = SINGLE.outcome(answer('{"label": "games"}', finish="length"))
     assert outcome.status is Status.INVALID
     assert "raise model.max_tokens" in (outcome.error or "")
+
+
+def test_an_answer_where_the_thoughts_belong_is_read_and_thoughts_alone_say_what_helps() -> None:
+    assert meant('<think>{"label": "games"}</think>') == ("games",)
+    assert meant('<think>{"labels": ["games"]}</think>', "multi") == ("games",)
+    for text in ("<think>It is a game.</think>", "<think></think>", "<think>It is a ga"):
+        error = SINGLE.outcome(answer(text)).error or ""
+        assert "model.reasoning_effort" in error
+        assert "chat_template_kwargs" in error
 
 
 def test_a_status_from_the_endpoint_is_final_whatever_the_text() -> None:
