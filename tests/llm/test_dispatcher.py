@@ -164,7 +164,7 @@ def test_a_row_that_cannot_be_answered_is_final_at_once(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("row", ["row 5", ROWS[-1]])
 def test_a_row_that_a_gateway_forbids_costs_that_row_alone(tmp_path: Path, row: str) -> None:
-    case = asked(tmp_path, lambda call: failed(403, "blocked") if call.text == row else said())
+    case = asked(tmp_path, lambda call: failed(403, "no permission") if call.text == row else said())
     assert case.stopped == []
     assert (case.of(row).status, case.of(row).attempts) == (Status.ERROR, 3)
     assert statuses(case) == {None: 299, Status.ERROR: 1}
@@ -174,7 +174,9 @@ def test_a_row_that_a_gateway_forbids_costs_that_row_alone(tmp_path: Path, row: 
 def test_a_key_that_is_refused_in_the_middle_ends_the_run_within_three_seconds(
     tmp_path: Path, status: int
 ) -> None:
-    case = asked(tmp_path, lambda call: failed(status, "no") if call.at > 0.75 else said(), ROWS * 1)
+    case = asked(
+        tmp_path, lambda call: failed(status, "the key may not") if call.at > 0.75 else said(), ROWS * 1
+    )
     assert isinstance(case.stopped[0], KeyRefusedError)
     refused = [at for at in case.times if at > 0.75]
     assert refused[-1] - refused[0] < 3

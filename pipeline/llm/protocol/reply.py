@@ -8,16 +8,27 @@ from typing import Any
 
 import orjson
 
-from pipeline.llm.protocol.failures import hidden_kind, kind_of, row_status
+from pipeline.llm.protocol.envelope import Said, plain_text, read_error, said_in
+from pipeline.llm.protocol.failures import classify
 from pipeline.llm.protocol.headers import retry_after
 from pipeline.llm.protocol.usage import COST_HEADER, read_usage, with_told_cost
 from pipeline.llm.replies import Failure, FailureKind, Reply
 from pipeline.records import Status
+from pipeline.tasks.finish import Ending, ending
 from pipeline.tasks.parse import unique_keys
 
 OK = 200
+SUCCESSES = range(200, 300)
+UNTOLD_STATUS = 400
+"""How an error in a body of status 200 is read that names no status."""
+
+TEXT_PARTS = frozenset({"text", "output_text"})
+WAITING = frozenset({FailureKind.THROTTLED, FailureKind.TRANSIENT})
 REDIRECTS = range(300, 400)
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+
+SHOWN = 300
+"""Characters of a sentence."""
 
 
 def read(status: int, headers: Mapping[str, str], body: bytes) -> Reply | Failure:
@@ -27,11 +38,10 @@ def read(status: int, headers: Mapping[str, str], body: bytes) -> Reply | Failur
         return Failure(
             FailureKind.CONFIG, f"the endpoint redirects to {where[:200]}; set model.base_url to it", status
         )
-    found = _decode(body)
-    if status == OK:
-        reply = _read_reply(found, body)
-        return with_told_cost(reply, headers) if COST_HEADER in headers else reply
-    return _read_failure(status, headers, found)
+    if status in SUCCESSES:
+        outcome = _read_reply(status, headers, _decode(body), body)
+        return with_told_cost(outcome, headers) if COST_HEADER in headers else outcome
+    return _refusal(status, headers, read_error(body))
 
 
 def _decode(body: bytes) -> Any:
@@ -53,56 +63,106 @@ def _may_repeat_keys(body: bytes) -> bool:
     return body.count(b'"choices"') > 1 or body.count(b'"message"') > 1 or body.count(b'"content"') > contents
 
 
-def _read_reply(found: Any, body: bytes) -> Reply | Failure:
+def _read_reply(status: int, headers: Mapping[str, str], found: Any, body: bytes) -> Reply | Failure:
     try:
         choice = found["choices"][0]
+        finish = choice.get("finish_reason")
+        if choice.get("error"):  # the endpoint failed while it answered
+            return _hidden_error(status, headers, choice["error"], found)
         message = choice["message"]
         text = _text(message.get("content"))
-        finish, refusal = choice.get("finish_reason"), message.get("refusal")
-        if text is None and not refusal and finish not in {"content_filter", "length"}:
-            return replace(_garbled("its reply is empty"), usage=read_usage(found.get("usage")))
-        status, error = _verdict(finish, refusal)
-        return Reply(
+        reply = Reply(
             text=text,
             finish=finish if isinstance(finish, str) else None,
-            status=status,
-            error=error,
+            status=None,
+            error=None,
             usage=read_usage(found.get("usage")),
             model=_string(found.get("model")),
             request_id=_string(found.get("id")),
             logprobs=_logprobs(choice.get("logprobs")),
         )
+        if finish == "stop" and text and not text.isspace() and not message.get("refusal"):
+            return reply
+        return _judged(status, headers, reply, message, found)
     except (KeyError, IndexError, TypeError, AttributeError, ValueError):
-        return _unreadable(found, body)
+        return _unreadable(status, headers, found, body)
 
 
-def _unreadable(found: Any, body: bytes) -> Failure:
-    """Classify a body of status 200 without a reply in it."""
-    if isinstance(found, dict) and found.get("error"):
-        code, message = _error(found)
-        kind = hidden_kind(found["error"], code)
-        return Failure(kind, message, OK) if kind else _garbled(f"it holds an error: {message}")
+def _judged(
+    status: int, headers: Mapping[str, str], reply: Reply, message: dict[str, Any], found: dict[str, Any]
+) -> Reply | Failure:
+    """Return what a completion is that has no text, or whose finish reason is not the usual one."""
+    how = ending(reply.finish)
+    if how is Ending.BROKEN:
+        if found.get("error"):
+            return _hidden_error(status, headers, found["error"], found)
+        sentence = f"the endpoint answered {status} and broke the reply off (finish reason {reply.finish!r})"
+        return Failure(FailureKind.TRANSIENT, sentence[:SHOWN], status, usage=reply.usage)
+    if how is Ending.FILTERED:
+        sentence = f"the provider's content filter stopped the reply (finish reason {reply.finish!r})"
+        return reply._replace(status=Status.FILTERED, error=sentence[:SHOWN])
+    if how is Ending.REFUSED or message.get("refusal"):
+        sentence = f"the model refused: {message.get('refusal') or reply.text or 'without a word'}"
+        return reply._replace(status=Status.REFUSED, error=sentence[:SHOWN])
+    reply = reply._replace(reasoning_tokens=_reasoning_tokens(found.get("usage")))
+    has_text = reply.text is not None and not reply.text.isspace()
+    return reply if has_text or how is Ending.CUT else _without_text(status, reply, message)
+
+
+def _without_text(status: int, reply: Reply, message: dict[str, Any]) -> Reply | Failure:
+    """Return what a completion is that is whole and has no text: perhaps the model has only thought."""
+    thoughts = _string(message.get("reasoning_content")) or _string(message.get("reasoning")) or ""
+    if thoughts.strip() or reply.reasoning_tokens:
+        # As a model writes it whose server does not parse it; the task's parser looks for an answer in the thoughts.
+        return reply._replace(text=f"<think>{thoughts}</think>")
+    return replace(_garbled(status, "its reply is empty"), usage=reply.usage) if reply.text is None else reply
+
+
+def _reasoning_tokens(usage: Any) -> int:
+    details = usage.get("completion_tokens_details") if isinstance(usage, dict) else None
+    tokens = details.get("reasoning_tokens") if isinstance(details, dict) else None
+    return tokens if type(tokens) is int and tokens > 0 else 0
+
+
+def _unreadable(status: int, headers: Mapping[str, str], found: Any, body: bytes) -> Failure:
+    """Classify a body of a status of success without a reply in it."""
+    if isinstance(found, list) and len(found) == 1:
+        found = found[0]
+    if isinstance(found, dict) and (error := found.get("error") or found.get("errors")):
+        return _hidden_error(status, headers, error, found)
     if found is not None:
-        return _garbled("it is not a chat completion")
-    return _garbled("its body is empty" if not body.strip() else "its body is not whole JSON")
+        fields = (
+            f" but an object of {', '.join(map(repr, found))}" if isinstance(found, dict) and found else ""
+        )
+        return _garbled(
+            status, f"it is not a chat completion{fields[:SHOWN]}; it begins {plain_text(body)[:100]!r}"
+        )
+    if not body.strip():
+        return _garbled(status, "its body is empty")
+    return _garbled(status, f"its body is not whole JSON; it begins {plain_text(body)[:100]!r}")
 
 
-def _garbled(why: str) -> Failure:
-    return Failure(FailureKind.GARBLED, f"the endpoint answered 200 and {why}", OK)
+def _hidden_error(status: int, headers: Mapping[str, str], error: Any, found: dict[str, Any]) -> Failure:
+    """Classify an error that came with a status of success: by the status that it names itself, else by its words."""
+    said = said_in({"error": error})
+    failure = _refusal(said.status or UNTOLD_STATUS, headers, said)
+    if said.status is None and failure.kind is FailureKind.ROW and not failure.about_content:
+        failure = _garbled(status, f"it holds an error: {said.message}")
+    elif said.status is None:
+        failure = replace(
+            failure, message=f"the endpoint answered {status} and an error: {said.message}", status=status
+        )
+    return replace(failure, usage=read_usage(found.get("usage")), param=said.param, code=said.code)
 
 
-def _verdict(finish: Any, refusal: Any) -> tuple[Status | None, str | None]:
-    if finish == "content_filter":
-        return Status.FILTERED, "the provider's content filter stopped the reply"
-    if refusal:
-        return Status.REFUSED, f"the model refused: {str(refusal)[:200]}"
-    return None, None
+def _garbled(status: int, why: str) -> Failure:
+    return Failure(FailureKind.GARBLED, f"the endpoint answered {status} and {why}", status)
 
 
 def _text(content: Any) -> str | None:
     """Return the text in *content*, which may be a string or a list of parts."""
     if isinstance(content, list):
-        content = "".join(part["text"] for part in content if part.get("type", "text") == "text")
+        content = "".join(part["text"] for part in content if part.get("type", "text") in TEXT_PARTS)
     if content is not None and not isinstance(content, str):
         raise TypeError
     return content or None
@@ -124,28 +184,19 @@ def _string(value: Any) -> str | None:
     return value if isinstance(value, str) else None
 
 
-def _read_failure(status: int, headers: Mapping[str, str], found: Any) -> Failure:
-    code, message = _error(found)
-    text = f"{status}: {message}" if message else f"status {status}"
-    kind = kind_of(status, code, message.lower())
-    if kind is not FailureKind.ROW:
-        return Failure(kind, text, status, retry_after(headers), code=code)
-    final = row_status(status, code, message.lower())
-    about_content = final is not Status.ERROR
-    return Failure(FailureKind.ROW, text, status, row_status=final, code=code, about_content=about_content)
-
-
-def _error(found: Any) -> tuple[str, str]:
-    """Return an error body's code (with its type and status message, in lower case) and its message."""
-    # Three envelopes are known: {"error": {...}}, {"error": "sentence"}, and the error's fields at the top level.
-    if not isinstance(found, dict):
-        return "", ""
-    error = found.get("error")
-    fields = error if isinstance(error, dict) else found
-    words = [fields.get("code"), fields.get("type"), found.get("status_message")]
-    code = " ".join(str(word) for word in words if word).lower()
-    sentences = (
-        [error] if isinstance(error, str) else [fields.get(name) for name in ("message", "title", "detail")]
+def _refusal(status: int, headers: Mapping[str, str], said: Said) -> Failure:
+    """Return the failure of an error *status* whose body says *said*."""
+    kind, row_status, about_content = classify(status, said)
+    wait = None if kind is FailureKind.ROW else retry_after(headers)
+    if not wait and kind in WAITING and said.wait_seconds is not None:
+        wait = said.wait_seconds
+    return Failure(
+        kind,
+        f"{status}: {said.message}" if said.message else f"status {status}",
+        status,
+        retry_after=wait,
+        row_status=row_status,
+        param=said.param,
+        code=said.code,
+        about_content=about_content,
     )
-    message = "; ".join(str(sentence) for sentence in sentences if sentence)
-    return code, message[:300] or code[:300]

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from multidict import CIMultiDict
 
-from pipeline.llm.protocol.headers import MAX_RETRY_AFTER, parse_go_duration, retry_after, window
+from pipeline.llm.protocol.headers import MAX_RETRY_AFTER, parse_go_duration, retry_after, spoken_wait, window
 from pipeline.llm.replies import Window
 
 NOW = "Wed, 21 Oct 2026 07:28:00 GMT"
@@ -108,3 +108,30 @@ def test_values_that_are_no_counts_or_durations_are_left_out() -> None:
 
 def test_silence_about_the_limits_is_no_window() -> None:
     assert window({"x-ratelimit-limit-requests": "500"}) is None
+
+
+@pytest.mark.parametrize(
+    ("sentence", "seconds"),
+    [
+        ("Please try again in 1m30s. Visit us", 90),
+        ("please try again in 600ms", 0.6),
+        ("Retry after 12 seconds", 12),
+        ("Retrying is allowed; retry in 34.5s.", 34.5),
+        ("wait 1 hour, 2 minutes and 3 seconds", 3723),
+        ("Expected available in 5 minutes.", 300),
+        ("Limit 3, used 3. Try again in 20 secs", 20),
+        ("try again in 99 days", None),
+        ("try again after 3 attempts", None),
+        ("took 12 seconds", None),
+        ("try again", None),
+        ("", None),
+    ],
+)
+def test_a_sentence_that_tells_a_wait_is_seconds(sentence: str, seconds: float | None) -> None:
+    assert spoken_wait(sentence) == pytest.approx(seconds)
+
+
+@given(st.text(alphabet="retyagin 0123456789.msh,and", max_size=200))
+def test_a_spoken_wait_is_a_bounded_number_or_nothing_whatever_is_said(sentence: str) -> None:
+    seconds = spoken_wait(sentence)
+    assert seconds is None or 0 <= seconds <= MAX_RETRY_AFTER

@@ -81,6 +81,12 @@ def error(**fields: Any) -> dict[str, Any]:
         ({"content": None}, "content_filter", None, Status.FILTERED),
         ({"content": "gam"}, "content_filter", "gam", Status.FILTERED),
         ({"content": None, "refusal": "I can't."}, "stop", None, Status.REFUSED),
+        ({"content": "sound"}, "MAX_TOKENS", "sound", None),
+        ({"content": ""}, "model_length", None, None),
+        ({"content": None}, "SAFETY", None, Status.FILTERED),
+        ({"content": "gam"}, "recitation", "gam", Status.FILTERED),
+        ({"content": "I can't."}, "refusal", "I can't.", Status.REFUSED),
+        ({"content": "  "}, "stop", "  ", None),
     ],
 )  # fmt: skip
 def test_a_reply_may_look_like_this(
@@ -90,6 +96,39 @@ def test_a_reply_may_look_like_this(
     assert (found.text, found.status) == (text, status)
     assert (found.error is None) == (status is None)
     assert found.finish == (finish if isinstance(finish, str) else None)
+
+
+@pytest.mark.parametrize(
+    ("message", "text"),
+    [
+        ({"content": None, "reasoning_content": CONTENT, "reasoning": "{}"}, f"<think>{CONTENT}</think>"),
+        ({"content": "\n\n", "reasoning": "Hm."}, "<think>Hm.</think>"),
+        ({"content": CONTENT, "reasoning": "Hm."}, CONTENT),
+    ],
+)
+def test_thoughts_are_kept_where_there_is_nothing_else(message: dict[str, Any], text: str) -> None:
+    assert reply(completion(message)).text == text
+
+
+@pytest.mark.parametrize(
+    ("content", "finish", "text"),
+    [("", "length", None), (None, "max_tokens", None), ("", "stop", "<think></think>")],
+)
+def test_a_reply_without_text_tells_how_much_was_thought(
+    content: str | None, finish: str, text: str | None
+) -> None:
+    usage = {"completion_tokens": 32, "completion_tokens_details": {"reasoning_tokens": 30}}
+    found = reply(completion({"content": content}, finish, usage=usage))
+    assert (found.text, found.finish, found.reasoning_tokens) == (text, finish, 30)
+    for odd in (None, [], {"reasoning_tokens": "x"}, {"reasoning_tokens": -1}):
+        usage = {"completion_tokens_details": odd}
+        assert reply(completion({"content": ""}, "length", usage=usage)).reasoning_tokens == 0
+
+
+def test_a_body_that_is_no_completion_is_shown_with_its_fields() -> None:
+    found = failure(200, {"status": "ok", "answer": CONTENT}).message
+    assert "an object of 'status', 'answer'" in found
+    assert "Sign in" in failure(200, b"<html><title>Sign in</title></html>").message
 
 
 def test_a_byte_order_mark_is_ignored() -> None:
