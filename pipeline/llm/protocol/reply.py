@@ -38,10 +38,10 @@ def read(status: int, headers: Mapping[str, str], body: bytes) -> Reply | Failur
         return Failure(
             FailureKind.CONFIG, f"the endpoint redirects to {where[:200]}; set model.base_url to it", status
         )
-    if status in SUCCESSES:
+    if status == OK or status in SUCCESSES:
         outcome = _read_reply(status, headers, _decode(body), body)
         return with_told_cost(outcome, headers) if COST_HEADER in headers else outcome
-    return _refusal(status, headers, read_error(body))
+    return _refusal(status, headers, read_error(body.removeprefix(BYTE_ORDER_MARK)))
 
 
 def _decode(body: bytes) -> Any:
@@ -71,15 +71,15 @@ def _read_reply(status: int, headers: Mapping[str, str], found: Any, body: bytes
             return _hidden_error(status, headers, choice["error"], found)
         message = choice["message"]
         text = _text(message.get("content"))
-        reply = Reply(
-            text=text,
-            finish=finish if isinstance(finish, str) else None,
-            status=None,
-            error=None,
-            usage=read_usage(found.get("usage")),
-            model=_string(found.get("model")),
-            request_id=_string(found.get("id")),
-            logprobs=_logprobs(choice.get("logprobs")),
+        reply = Reply(  # by position: names cost a twentieth of reading a short body
+            text,
+            finish if isinstance(finish, str) else None,
+            None,
+            None,
+            read_usage(found.get("usage")),
+            _string(found.get("model")),
+            _string(found.get("id")),
+            _logprobs(choice.get("logprobs")),
         )
         if finish == "stop" and text and not text.isspace() and not message.get("refusal"):
             return reply

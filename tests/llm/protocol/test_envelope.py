@@ -34,6 +34,7 @@ INNER = orjson.dumps({"error": {"message": "Unsupported: max_tokens", "param": "
         (b'"a sentence alone"', "a sentence alone"),
         (b"<html><head><title>502 Bad Gateway</title><style>p{}</style></head><body><script>x()</script>nginx&nbsp;1</body></html>", "502 Bad Gateway nginx 1"),
         ({"message": "<p>in <b>tags</b></p>"}, "in tags"),
+        (b"<p>&quot;you&#39;re&quot; &amp;amp; &#x73;k&#45;1</p>", '"you\'re" &amp; &#x73;k&#45;1'),
         (b'{"error": {"message": "cut o', '{"error": {"message": "cut o'),
         ({"message": "line\none\u001b[31m"}, "line one [31m"),
         (b"", ""),
