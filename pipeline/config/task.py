@@ -87,7 +87,7 @@ class TaskSettings(Settings):
     )
     instructions: Annotated[str, AfterValidator(_filled)] = Field(description="What the model has to do.")
     text: str = Field(
-        description="What it reads about a row: text with plain {column} names; {{ and }} for braces."
+        description="What it reads about a row: text with {column} names, as the table has them; {{ and }} for braces."
     )
     max_text_tokens: Count = Field(
         default=_DEFAULT_MAX_TEXT_TOKENS, description="Longer text is cut at the end, and the row says so."

@@ -1,5 +1,6 @@
 """Survey the input: find everything that is wrong with it before the first request."""
 
+import difflib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
@@ -127,7 +128,8 @@ def _used_problems(path: str, first: _Inspected, used: Sequence[str]) -> Iterato
         return
     for name in dict.fromkeys(used):
         if (count := names.count(name)) == 0:
-            yield ConfigError(f"{path}: has no column {name!r}; its columns are {_shown(names)}")
+            meant = f"did you mean {near!r}? Its" if (near := _nearest(name, names)) else "its"
+            yield ConfigError(f"{path}: has no column {name!r}; {meant} columns are {_shown(names)}")
         elif count > 1:
             yield InputDataError(f"{path}: has {count} columns named {name!r}; rename all but one")
         elif not name:
@@ -163,6 +165,13 @@ def _differences(first: _Inspected, other: _Inspected) -> Iterator[PipelineError
 
 def _types(schema: pa.Schema) -> dict[str, pa.DataType]:
     return dict(zip(schema.names, schema.types, strict=True))
+
+
+def _nearest(name: str, names: Sequence[str]) -> str | None:
+    """Return the name among *names* that *name* was probably meant to be: the same but for capitals, or a similar one."""
+    folded = {each.strip().casefold(): each for each in reversed(names)}
+    found = difflib.get_close_matches(name.strip().casefold(), folded, n=1)
+    return folded[found[0]] if found else None
 
 
 def _shown(names: Sequence[str]) -> str:

@@ -33,8 +33,14 @@ def test_a_new_footer_is_a_new_fingerprint_at_the_same_size_and_time(put, look):
 
 
 def test_a_missing_column_is_named_with_the_ones_there_are(put, look):
-    with pytest.raises(ConfigError, match=r"no column 'texte'; its columns are 'id', 'text'"):
-        look(put("a.csv", GOOD_CSV), "texte")
+    with pytest.raises(ConfigError, match=r"no column 'absent'; its columns are 'id', 'text'"):
+        look(put("a.csv", GOOD_CSV), "absent")
+
+
+@pytest.mark.parametrize("name", ["Text", " text", "text:>9", "text!r", "texte"])
+def test_the_column_that_was_probably_meant_is_named(put, look, name):
+    with pytest.raises(ConfigError, match=r"; did you mean 'text'\? Its columns are 'id', 'text'"):
+        look(put("a.csv", GOOD_CSV), name)
 
 
 def test_problems_of_all_files_and_columns_come_at_once(put, look, tmp_path):
