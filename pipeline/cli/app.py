@@ -79,8 +79,14 @@ def run(
         from pipeline.job.job import RunOptions, is_whole
         from pipeline.telemetry.prometheus import MetricsFile
 
-        is_trial = dry_run or not is_whole(RunOptions(limit, sample), provider)
-        metrics = MetricsFile(None if is_trial else metrics_file, config)
+        if metrics_file is not None:
+            from pipeline.config import named_provider
+
+            # Asked for before the config is checked: one that is wrong must not end a rehearsal in the metrics.
+            asked = named_provider(config, overrides or (), provider)
+            if dry_run or not is_whole(RunOptions(limit, sample), asked):
+                metrics_file = None
+        metrics = MetricsFile(metrics_file, config)
         with metrics.reporting():
             options = run_options(limit, sample, seed, retry, overwrite=overwrite)
             loaded = load(config, overrides, provider, date)

@@ -1,7 +1,7 @@
 """Load a YAML file into a frozen Config, or report everything that is wrong by file, line and key."""
 
 from pipeline.config.endpoint import ModelSettings, PriceSettings
-from pipeline.config.load import load_config
+from pipeline.config.load import load_config, named_provider
 from pipeline.config.models import (
     ColumnsSettings,
     Config,
@@ -33,4 +33,5 @@ __all__ = [
     "TaskSettings",
     "json_schema",
     "load_config",
+    "named_provider",
 ]

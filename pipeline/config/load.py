@@ -14,16 +14,14 @@ from pipeline.config.answers import wrong_answers
 from pipeline.config.document import Loc, Node, Problem, Scalar, Value, parse_document, parse_value
 from pipeline.config.endpoint import OF_ONE_ENDPOINT
 from pipeline.config.environment import fill, values_in
+from pipeline.config.file import read_text
 from pipeline.config.models import Config
 from pipeline.config.paths import default_state_folder
 from pipeline.config.problems import escaped, guessed_labels, headers, lines, refusals, secrets_written_out
-from pipeline.errors import ConfigError, NoInputError, UsageError
+from pipeline.errors import ConfigError, PipelineError, UsageError
 
 Filler: TypeAlias = Callable[[str], str]
 Plain: TypeAlias = "dict[str, Plain] | list[Plain] | Value"
-
-# A config with 1000 long labels takes a few hundred kilobytes; a larger file is data given by mistake.
-_LARGEST_BYTES = 4 << 20
 
 
 def load_config(
@@ -56,12 +54,33 @@ def load_config(
         env=env,
         now=datetime.now().astimezone() if now is None else now,
     )
-    draft = _Draft(*parse_document(_read(path), escaped(str(path))))
+    draft = _drafted(path, overrides, provider, filler)
+    return _separate_rehearsal(draft.checked(Path(os.path.normpath(Path(path).absolute())), filler, env))
+
+
+def named_provider(
+    path: str | Path, overrides: Sequence[str] = (), provider: str | None = None
+) -> str | None:
+    """Return the provider that a config names, even one that is wrong elsewhere; None if that cannot be told."""
+    if provider is not None:
+        return provider
+    filler = partial(fill, env=os.environ, now=datetime.now().astimezone())
+    try:
+        node, there = _drafted(path, overrides, None, filler).root.at(("model", "provider"))
+    except PipelineError:
+        return None
+    named = _Substitution(filler).apply(node, ()) if there else None
+    return named if isinstance(named, str) else None
+
+
+def _drafted(path: str | Path, overrides: Sequence[str], provider: str | None, filler: Filler) -> "_Draft":
+    """Read a config file and apply the changes of the command line to it."""
+    draft = _Draft(*parse_document(read_text(path), escaped(str(path))))
     if provider is not None:
         draft.switch_provider(provider, filler)
     for override in overrides:
         draft.override(override)
-    return _separate_rehearsal(draft.checked(Path(os.path.normpath(Path(path).absolute())), filler, env))
+    return draft
 
 
 def _separate_rehearsal(config: Config) -> Config:
@@ -228,23 +247,3 @@ def _without(node: Node, loc: tuple[str, ...]) -> Node:
     if len(loc) > 1:
         others = {**content, loc[0]: _without(content[loc[0]], loc[1:])}
     return replace(node, content=others)
-
-
-def _read(path: str | Path) -> str:
-    name = escaped(str(path))
-    try:
-        with open(path, "rb") as file:  # noqa: PTH123 - for a NUL in a str path, open raises ValueError
-            content = file.read(_LARGEST_BYTES + 1)
-    except IsADirectoryError:
-        raise NoInputError(f"{name}: is a directory; name the YAML file in it") from None
-    except (FileNotFoundError, NotADirectoryError, ValueError):
-        raise NoInputError(f"{name}: is not there; check the path of the config file") from None
-    except OSError as error:
-        raise NoInputError(f"{name}: cannot be read ({error.strerror}); check its permissions") from None
-    if len(content) > _LARGEST_BYTES:
-        raise ConfigError(f"{name}:1: is larger than {_LARGEST_BYTES} bytes; name a config file, not data")
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        raise ConfigError(f"{name}:{line}: byte {error.start} is not UTF-8; save the file as UTF-8") from None

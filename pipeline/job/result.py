@@ -71,6 +71,7 @@ def finished(job: Job) -> RunResult | None:
         completion_tokens=0,
         cost_usd=0.0,
         seconds=0.0,
+        report=str(job.workspace.report),  # the state may have been moved since
         again=True,
     )
 

@@ -78,7 +78,7 @@ class Past:
 
     Attributes:
         succeeded_at: Unix time when one last ended with exit status 0.
-        report: Path of the report of the last run that published.
+        report: Path of the report of the last run that published, from the state directory, which may be moved.
     """
 
     succeeded_at: float | None = None
@@ -102,6 +102,7 @@ class MetricsFile:
 
     def __init__(self, path: Path | None, config: Path) -> None:
         self._path, self._config = path, os.path.abspath(config)  # noqa: PTH100 - a name, so links stay
+        self._state = Path()
         self._past_path: Path | None = None
         if path is None:
             return
@@ -120,7 +121,7 @@ class MetricsFile:
             self._path = None
         # Configs may share a state directory; the name is for people, the hash tells configs of one name apart.
         digest = blake2b(os.fsencode(self._config), digest_size=4).hexdigest()
-        self._past_path = state / f"metrics-{Path(self._config).stem}-{digest}.json"
+        self._state, self._past_path = state, state / f"metrics-{Path(self._config).stem}-{digest}.json"
 
     @contextmanager
     def reporting(self) -> Iterator[None]:
@@ -140,13 +141,14 @@ class MetricsFile:
         try:
             now, past = time.time(), self._load_past()
             if result is not None:
-                past = replace(past, report=result.report)
+                past = replace(past, report=os.path.relpath(result.report, self._state))
             if exit_status == 0:
                 past = replace(past, succeeded_at=now)
             ends = {END: now, STATUS: exit_status, SUCCESS: past.succeeded_at}
             from prometheus_client import write_to_textfile  # noqa: PLC0415 - 0.1 s, which only these runs wait
 
-            write_to_textfile(str(self._path), self._registry(ends, past.report))
+            report = None if past.report is None else self._state / past.report
+            write_to_textfile(str(self._path), self._registry(ends, report))
             if result is not None and self._past_path is not None:
                 write(self._past_path, orjson.dumps(past))
         except Exception as error:  # noqa: BLE001 - the run is over, and its metrics do not change how it went
@@ -158,7 +160,7 @@ class MetricsFile:
         except (OSError, ValueError, TypeError):  # there is none yet, or it is damaged
             return Past()
 
-    def _registry(self, ends: Mapping[str, float | None], report: str | None) -> "CollectorRegistry":
+    def _registry(self, ends: Mapping[str, float | None], report: Path | None) -> "CollectorRegistry":
         from prometheus_client import CollectorRegistry, Gauge  # noqa: PLC0415
 
         registry = CollectorRegistry()
@@ -177,12 +179,12 @@ class MetricsFile:
         return registry
 
 
-def _figures(path: str | None) -> list[tuple[Metric, float | Mapping[str, float] | None]]:
+def _figures(path: Path | None) -> list[tuple[Metric, float | Mapping[str, float] | None]]:
     """Return the gauges about the run whose report is at *path*, and their values; none if it cannot be read."""
     if path is None:
         return []
     try:
-        report: Report = orjson.loads(Path(path).read_bytes())
+        report: Report = orjson.loads(path.read_bytes())
         return [(metric, metric.value(report)) for metric in PUBLISHED]
     except (OSError, ValueError, KeyError) as error:
         log.warning("--metrics-file: the figures of the last run are left out: %s: %s", path, error)

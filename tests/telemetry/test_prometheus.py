@@ -1,5 +1,6 @@
 """The metrics file: what a run counted, how it ended, and what is still known of the last good one."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -167,6 +168,46 @@ def test_a_rehearsal_writes_no_metrics(nightly: JobFiles, file: Path, run: Run, 
         nightly.set(model={"provider": "simulate"})
     assert run(*(["--provider", "simulate"] if asked_for == "on the command line" else [])) == 0
     assert not file.exists()
+
+
+@pytest.mark.parametrize("wrong", [["--set", "limits.max=3"], ["--retry", "often"], ["--date", "soon"]])
+@pytest.mark.parametrize("asked_for", ["in the config", "by --set"])
+def test_a_rehearsal_that_cannot_begin_writes_no_metrics_either(
+    nightly: JobFiles, file: Path, run: Run, asked_for: str, wrong: list[str]
+) -> None:
+    del nightly.settings["model"]["base_url"]
+    nightly.set(model={"provider": "simulate" if asked_for == "in the config" else "oxen"})
+    by_option = ["--set", "model.provider=simulate"] if asked_for == "by --set" else []
+    assert run(*by_option, *wrong) == 2
+    assert not file.exists()
+
+
+def test_after_the_state_was_moved_the_report_and_the_figures_of_the_last_run_are_still_found(
+    nightly: JobFiles, file: Path, run: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run()
+    night = metrics(file)
+    (nightly.folder / "state").rename(nightly.folder / "elsewhere")
+    nightly.set(state={"dir": "elsewhere"})
+    capsys.readouterr()
+    assert run() == 0
+    report = Path(json.loads(capsys.readouterr().out)["report"])
+    assert report.is_relative_to(nightly.folder / "elsewhere")
+    assert report.is_file()
+    assert set(metrics(file)) == set(night)
+
+
+def test_a_night_that_fails_after_the_state_was_moved_knows_of_the_last_good_one(
+    nightly: JobFiles, file: Path, run: Run
+) -> None:
+    run()
+    night = metrics(file)
+    (nightly.folder / "state").rename(nightly.folder / "elsewhere")
+    nightly.set(state={"dir": "elsewhere"})
+    nightly.table(texts(120))
+    take_away_the_provider(nightly)
+    assert run() == 69
+    assert set(metrics(file)) == set(night)
 
 
 def test_a_run_that_gives_way_to_another_leaves_the_file_alone(file: Path) -> None:
