@@ -10,6 +10,7 @@ from pipeline.config import Config
 from pipeline.job.job import RunOptions, is_whole
 from pipeline.job.prepare import Start, started
 from pipeline.summary import RunResult
+from pipeline.system.interruption import deferred
 from pipeline.system.memory import limit_free_memory
 from pipeline.telemetry.healthcheck import reporting
 
@@ -94,10 +95,11 @@ def run(
 
 def _label(start: Start, watch: "Watcher | None", stop: "Stop | None", *, handle_signals: bool) -> RunResult:
     limit_free_memory()
-    # Imported only now: a finished job must not wait for aiohttp, uvloop and polars.
-    from pipeline.journey import run_started  # noqa: PLC0415
-    from pipeline.system.shutdown import Stop  # noqa: PLC0415
-    from pipeline.system.threads import run_blocking, run_in_thread  # noqa: PLC0415
+    with deferred():
+        # Imported only now: a finished job must not wait for aiohttp, uvloop and polars.
+        from pipeline.journey import run_started  # noqa: PLC0415
+        from pipeline.system.shutdown import Stop  # noqa: PLC0415
+        from pipeline.system.threads import run_blocking, run_in_thread  # noqa: PLC0415
 
     stop = stop or Stop()
     stop.handles_signals = handle_signals

@@ -114,7 +114,8 @@ def as_pipeline_error(error: BaseException) -> PipelineError:
         known = error.subgroup(PipelineError)
         return as_pipeline_error((known or error).exceptions[0])
     if not isinstance(error, Exception):
-        by = "a signal" if isinstance(error, KeyboardInterrupt) else type(error).__name__
+        is_signal = isinstance(error, KeyboardInterrupt)
+        by = (str(error) or "a signal") if is_signal else type(error).__name__
         return InterruptedRunError(f"stopped by {by}; run the same command again to continue")
     bug = PipelineError(f"a bug in pipeline: {type(error).__name__}: {error}; please report it")
     bug.__cause__ = error

@@ -8,7 +8,6 @@ from typing import Annotated
 
 import typer
 
-from pipeline.cli.console import printing_failure
 from pipeline.cli.exit import exit_status
 from pipeline.cli.options import (
     ConfigFile,
@@ -24,6 +23,7 @@ from pipeline.cli.options import (
     run_options,
 )
 from pipeline.cli.simulate import simulate
+from pipeline.system.interruption import deferred
 from pipeline.system.memory import claim_process
 
 app = typer.Typer(
@@ -75,30 +75,29 @@ def run(
     metrics_file: Metrics = None,
 ) -> int:
     """Label the table. Run again to continue; a finished job ends at once and sends nothing."""
-    with printing_failure():
+    with deferred():
+        # All that takes long comes before the config: from then on the health check is told of a signal.
+        from pipeline.cli.run import run
+        from pipeline.config import named_provider
         from pipeline.job.job import RunOptions, is_whole
         from pipeline.telemetry.prometheus import MetricsFile
 
-        if metrics_file is not None:
-            from pipeline.config import named_provider
+    if metrics_file is not None:
+        # Asked for before the config is checked: one that is wrong must not end a rehearsal in the metrics.
+        asked = named_provider(config, overrides or (), provider)
+        if dry_run or not is_whole(RunOptions(limit, sample), asked):
+            metrics_file = None
+    metrics = MetricsFile(metrics_file, config)
+    with metrics.reporting():
+        options = run_options(limit, sample, seed, retry, overwrite=overwrite)
+        loaded = load(config, overrides, provider, date)
+        metrics.config_loaded(loaded.state.dir, is_whole=is_whole(options, loaded.model.provider))
+        if dry_run:
+            from pipeline.cli.plan import plan
 
-            # Asked for before the config is checked: one that is wrong must not end a rehearsal in the metrics.
-            asked = named_provider(config, overrides or (), provider)
-            if dry_run or not is_whole(RunOptions(limit, sample), asked):
-                metrics_file = None
-        metrics = MetricsFile(metrics_file, config)
-        with metrics.reporting():
-            options = run_options(limit, sample, seed, retry, overwrite=overwrite)
-            loaded = load(config, overrides, provider, date)
-            metrics.config_loaded(loaded.state.dir, is_whole=is_whole(options, loaded.model.provider))
-            if dry_run:
-                from pipeline.cli.plan import plan
-
-                return plan(loaded, options, quiet=quiet)
-            from pipeline.cli.run import run
-
-            json_log = log_format is LogFormat.JSON
-            return run(loaded, options, metrics, quiet=quiet, progress=progress, json_log=json_log)
+            return plan(loaded, options, quiet=quiet)
+        json_log = log_format is LogFormat.JSON
+        return run(loaded, options, metrics, quiet=quiet, progress=progress, json_log=json_log)
 
 
 @app.command()

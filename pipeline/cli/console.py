@@ -1,13 +1,13 @@
 """What a command prints: text for people on stderr, and its result as one JSON object, the last line of stdout."""
 
 import sys
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from typing import Any
 
 import orjson
 
-from pipeline.errors import DiskError, InterruptedRunError, as_pipeline_error
+from pipeline.errors import DiskError, InterruptedRunError, PipelineError
 from pipeline.telemetry.logs import one_line
 
 
@@ -38,15 +38,13 @@ def print_result(facts: Mapping[str, Any]) -> None:
         raise DiskError(f"stdout: {error}; make room") from error
 
 
-@contextmanager
-def printing_failure() -> Iterator[None]:
-    """Print an error that ends the block as the last line of stdout, for the program that started us."""
-    try:
-        yield
-    except Exception as error:
-        failure = as_pipeline_error(error)
-        status = "interrupted" if isinstance(failure, InterruptedRunError) else "error"
-        problem = one_line(failure.problems[0])
-        with suppress(DiskError):  # stderr and the exit status are for the first error
-            print_result({"status": status, "error": problem, "exit_status": failure.exit_status})
-        raise
+def print_failure(failure: PipelineError) -> None:
+    """Print the error that ends a command as the last line of stdout, for the program that started us."""
+    status = "interrupted" if isinstance(failure, InterruptedRunError) else "error"
+    told = {
+        "status": status,
+        "error": one_line(failure.problems[0]),
+        "exit_status": failure.exit_status,
+    }
+    with suppress(DiskError):  # stderr and the exit status are for the first error
+        print_result(told)

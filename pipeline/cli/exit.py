@@ -9,9 +9,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
-from pipeline.cli.console import print_lines, print_result
-from pipeline.errors import DiskError, InterruptedRunError, PipelineError, as_pipeline_error
+from pipeline.cli.console import print_failure, print_lines
+from pipeline.errors import DiskError, PipelineError, UsageError, as_pipeline_error
+from pipeline.system.interruption import Interruption, interruption, received
 from pipeline.telemetry.logs import one_line
+
+TYPERS_INTERRUPT = 130
+"""What typer returns at a KeyboardInterrupt."""
 
 NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
 
@@ -55,35 +59,39 @@ def _run(command: Callable[[], int | None]) -> int:
         status = command() or 0
         with suppress(BrokenPipeError):
             sys.stdout.flush()  # here, as a full disk is this command's error
-    except PipelineError as error:
-        if error.exit_status == PipelineError.exit_status and error.__cause__ is not None:
-            _print_traceback(error.__cause__)
-        _print_problems(*error.problems)
-        return error.exit_status
-    except KeyboardInterrupt:
-        return InterruptedRunError.exit_status
     except BrokenPipeError:  # `| head` has read enough
         return 0
-    except Exception as error:  # noqa: BLE001 - the one place where a bug becomes an exit status
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the one place where a bug becomes an exit status
         return _status_of(error)
+    if status == TYPERS_INTERRUPT:
+        return _status_of(Interruption(received() or ""))
     return status
 
 
-def _status_of(error: Exception) -> int:
-    """Print an error that is not a PipelineError, and return its exit status."""
+def _status_of(error: BaseException) -> int:
+    """Print why the command failed: for people on stderr, as JSON on stdout. Return the exit status."""
+    failure = _failure_of(error)
     if isinstance(error, CommandLineError):
-        with suppress(OSError, DiskError):
-            error.show()
-            print_result({"status": "error", "error": one_line(error.format_message())})
-        return error.exit_code
+        with suppress(OSError):
+            error.show()  # with the command's usage
+    else:
+        if failure.exit_status == PipelineError.exit_status:
+            _print_traceback(failure.__cause__ or failure)
+        _print_problems(*failure.problems)
+    print_failure(failure)
+    return failure.exit_status
+
+
+def _failure_of(error: BaseException) -> PipelineError:
+    if isinstance(error, PipelineError):
+        return error
+    if isinstance(error, CommandLineError):
+        return UsageError(error.format_message())
+    if interrupted := interruption(error):
+        return as_pipeline_error(interrupted)
     if isinstance(error, OSError) and error.errno in NO_ROOM:
-        _print_problems(f"{error.filename or 'stdout'}: {error}; make room")
-        return DiskError.exit_status
-    if type(error).__name__ == "Abort":  # typer's form of KeyboardInterrupt
-        return InterruptedRunError.exit_status
-    _print_traceback(error)
-    _print_problems(*as_pipeline_error(error).problems)
-    return PipelineError.exit_status
+        return DiskError(f"{error.filename or 'stdout'}: {error}; make room")
+    return as_pipeline_error(error)
 
 
 def _print_traceback(bug: BaseException) -> None:

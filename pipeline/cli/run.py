@@ -2,10 +2,7 @@
 
 import logging
 import os
-import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 from pipeline import api
 from pipeline.cli.console import print_lines, print_result
@@ -36,10 +33,7 @@ def run(
     with log_file(config.state.dir / "log.jsonl", job=config.path.stem, pid=os.getpid()) as history:
         history.info("begins: %s", config.output.path)
         try:
-            with interruptible():
-                result = api.run(
-                    config, options, watch=Tee(Bar(), Log()) if bar else Log(), handle_signals=True
-                )
+            result = api.run(config, options, watch=Tee(Bar(), Log()) if bar else Log(), handle_signals=True)
         except BaseException as error:
             failure = as_pipeline_error(error)
             facts = {"exit_status": failure.exit_status}
@@ -55,26 +49,6 @@ def run(
         print_lines(summary(result, config))
     print_result(result.as_dict())
     return result.exit_status
-
-
-@contextmanager
-def interruptible() -> Iterator[None]:
-    """Handle SIGTERM and SIGHUP like Ctrl-C while the block runs: before the run handles signals itself, and after.
-
-    Raises:
-        InterruptedRunError: Instead of a KeyboardInterrupt.
-    """
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
-    for number, handler in before.items():
-        if handler is signal.SIG_DFL:  # not if ignored: that is what nohup is for
-            signal.signal(number, signal.default_int_handler)
-    try:
-        yield
-    except KeyboardInterrupt as error:
-        raise as_pipeline_error(error) from None
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def summary(result: RunResult, config: Config) -> list[str]:

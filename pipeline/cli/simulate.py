@@ -6,8 +6,6 @@ from typing import Annotated
 
 import typer
 
-from pipeline.cli.console import printing_failure
-
 MAX_PORT = 65_535
 MOST_PER_MINUTE = 1e9
 MOST_WINDOW_SECONDS = 86_400.0
@@ -179,25 +177,24 @@ def simulate(  # noqa: PLR0913, PLR0917 - as many as the command has options
 
     if list_faults:
         return simulate_output.list_faults()
-    with printing_failure():
-        settings = chosen.SimulatorSettings(
-            seed=seed,
-            port=port,
-            latency=parse_latency(latency),
-            rates=chosen.RateSettings(
-                requests_per_minute=requests_per_minute,
-                tokens_per_minute=tokens_per_minute,
-                window_seconds=window_seconds,
-                retry_after=retry_after.value,
-                hidden=hide_limits,
-            ),
-            faults=words.parse_faults(fault or ()),
-            refusals=tuple(map(words.parse_refusal, refuse or ())),
-            in_flight=None if max_in_flight is None else words.parse_in_flight(max_in_flight),
-            capacity=capacity,
-            outages=tuple(map(words.parse_outage, outage or ())),
-            models=tuple(model) if model else None,
-            prices=None if price is None else words.parse_prices(price),
-            log_path=log,
-        )
-        return simulate_output.serve_until_stopped(settings)
+    settings = chosen.SimulatorSettings(
+        seed=seed,
+        port=port,
+        latency=parse_latency(latency),
+        rates=chosen.RateSettings(
+            requests_per_minute=requests_per_minute,
+            tokens_per_minute=tokens_per_minute,
+            window_seconds=window_seconds,
+            retry_after=retry_after.value,
+            hidden=hide_limits,
+        ),
+        faults=words.parse_faults(fault or ()),
+        refusals=tuple(map(words.parse_refusal, refuse or ())),
+        in_flight=None if max_in_flight is None else words.parse_in_flight(max_in_flight),
+        capacity=capacity,
+        outages=tuple(map(words.parse_outage, outage or ())),
+        models=tuple(model) if model else None,
+        prices=None if price is None else words.parse_prices(price),
+        log_path=log,
+    )
+    return simulate_output.serve_until_stopped(settings)

@@ -7,8 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
 
 from pipeline.errors import InterruptedRunError, LimitReachedError, PipelineError, as_pipeline_error
-
-SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+from pipeline.system.interruption import SIGNALS, received
 
 
 class Stop:
@@ -96,6 +95,8 @@ class Stop:
             handled = []
         for number in handled:
             loop.add_signal_handler(number, self.signal, number.name)
+        if handled and (name := received()) is not None:
+            self.signal(name)
         try:
             yield
         finally:

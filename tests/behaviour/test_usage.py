@@ -49,7 +49,29 @@ def test_what_the_parser_of_the_command_line_finds_ends_with_2_and_a_json_line_t
     ran = command("run", str(config), "--limit", "0")
     assert ran.returncode == 2
     assert "--limit" in last_line(ran)["error"]
-    assert last_line(ran)["status"] == "error"
+    assert (last_line(ran)["status"], last_line(ran)["exit_status"]) == ("error", 2)
+
+
+@pytest.mark.parametrize(
+    "named",
+    [
+        "run",
+        "check",
+        "plan",
+        "probe",
+        "status",
+        "explain CONFIG 0",
+        "ledger stats",
+        "ledger export CONFIG x.parquet",
+    ],
+)
+def test_every_command_that_fails_ends_with_a_json_line(tmp_path: Path, named: str) -> None:
+    before, _, after = named.partition(" CONFIG")
+    ran = command(*before.split(), str(tmp_path / "nowhere.yaml"), *after.split())
+    assert ran.returncode == 66
+    told = last_line(ran)
+    assert (told["status"], told["exit_status"]) == ("error", 66)
+    assert ran.stderr == f"error: {told['error']}\n"
 
 
 def test_plan_takes_no_seed_without_a_sample_either(config: Path) -> None:

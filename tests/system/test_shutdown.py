@@ -66,3 +66,27 @@ def test_a_signal_that_is_ignored_stays_ignored() -> None:
         [sys.executable, "-c", IGNORED], env=environment(), capture_output=True, text=True, check=True
     )
     assert done.stdout.split() == ["None", "75", "True"]
+
+
+EARLIER = """
+import asyncio, os, signal
+from pipeline import Stop
+from pipeline.system.interruption import interruptible
+async def main():
+    stop = Stop()
+    with stop.handling_signals():
+        print(stop.reason)
+with interruptible():
+    try:
+        os.kill(os.getpid(), signal.SIGTERM)
+    except KeyboardInterrupt:  # as a library may do
+        pass
+    asyncio.run(main())
+"""
+
+
+def test_a_signal_that_a_library_has_swallowed_before_stops_the_run() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", EARLIER], env=environment(), capture_output=True, text=True, check=True
+    )
+    assert done.stdout.startswith("stopped by SIGTERM")
