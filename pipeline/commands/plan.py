@@ -74,11 +74,10 @@ def plan(config: Config, options: RunOptions = RunOptions()) -> Plan:  # noqa: B
     Raises:
         PipelineError: If the config or the input is wrong.
     """
-    job = prepare(config, options)
-    ensure_payable(job.config.model, capped=job.config.limits.max_cost_usd is not None)
     with tempfile.TemporaryDirectory(prefix="pipeline-plan-") as folder:
-        counts = _count(job, Path(folder))
-    return _estimate(job, counts)
+        job = prepare(config, options, copies=Path(folder))
+        ensure_payable(job.config.model, capped=job.config.limits.max_cost_usd is not None)
+        return _estimate(job, _count(job, Path(folder)))
 
 
 @dataclass(slots=True)

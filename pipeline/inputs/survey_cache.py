@@ -12,7 +12,10 @@ from pipeline.config import CsvSettings
 from pipeline.inputs.source import Block, Contents, Stamp
 from pipeline.system import atomic
 
-_VERSION = 1  # raise it when the layout of the cache changes, or the checks that a cached file has passed
+_VERSION = 2  # raise it when the layout of the cache changes, or the checks that a cached file has passed
+
+_OTHERS_KEPT = 1_000
+"""How many files of other surveys stay in the cache: jobs may share a state directory, and dated inputs never end."""
 
 
 @dataclass(slots=True)
@@ -25,28 +28,23 @@ class SurveyCache:
     """
 
     path: Path | None
-    settings: list[Any]
+    settings: str
     _old: dict[str, Any] = field(default_factory=dict)
     _new: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
     def load(cls, path: Path | None, csv: CsvSettings) -> "SurveyCache":
-        """Read the cache at *path*; it is empty if it does not exist or was written with other CSV settings."""
-        cache = cls(path, [_VERSION, csv.delimiter, csv.encoding, csv.quote])
-        with suppress(OSError, ValueError):
-            found = json.loads(path.read_bytes()) if path else None
-            if isinstance(found, dict) and found.get("settings") == cache.settings:
-                cache._old = found["files"]
-        return cache
+        """Read the cache at *path*; it is empty if it does not exist."""
+        return cls(path, json.dumps([_VERSION, csv.delimiter, csv.encoding, csv.quote]), _read(path))
 
     def get(self, path: Path, stamp: Stamp) -> Contents | None:
         """Return the contents of the file at *path* with this *stamp*, or None if they are not cached."""
         with suppress(KeyError, TypeError, ValueError):
-            kept = self._old[str(path)]
+            kept = self._old[self._key(path)]
             if Stamp(*kept["stamp"]) == stamp:
                 schema = pa.schema([(name, pa.string()) for name in kept["columns"]])
                 contents = Contents(schema, tuple(Block(*block) for block in kept["blocks"]), kept["digest"])
-                self._new[str(path)] = kept
+                self._new[self._key(path)] = kept
                 return contents
         return None
 
@@ -54,7 +52,8 @@ class SurveyCache:
         """Add the contents of a file, if it is a CSV file; others are quick to inspect again."""
         if any(kind != pa.string() for kind in contents.schema.types):  # a CSV file has strings only
             return
-        self._new[str(path)] = {
+        self._new[self._key(path)] = {
+            "path": str(path),
             "stamp": astuple(stamp),
             "columns": contents.schema.names,
             "blocks": [astuple(block) for block in contents.blocks],
@@ -62,10 +61,29 @@ class SurveyCache:
         }
 
     def save(self) -> None:
-        """Write the files of this survey, if they differ from those that were read."""
-        if self.path is None or self._new == self._old:
+        """Add the files of this survey, unless they are there; of all others, the newest that have not changed stay."""
+        if self.path is None or self._new.items() <= self._old.items():
             return
+        others = {key: kept for key, kept in _read(self.path).items() if key not in self._new}
+        unchanged = [key for key in reversed(others) if _is_unchanged(others[key])][:_OTHERS_KEPT]
+        files = {**{key: others[key] for key in reversed(unchanged)}, **self._new}
         with suppress(OSError):
             self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             atomic.sweep(self.path)
-            atomic.write(self.path, json.dumps({"settings": self.settings, "files": self._new}).encode())
+            atomic.write(self.path, json.dumps(files).encode())
+
+    def _key(self, path: Path) -> str:
+        return f"{self.settings} {path}"
+
+
+def _read(path: Path | None) -> dict[str, Any]:
+    with suppress(OSError, ValueError):
+        found = json.loads(path.read_bytes()) if path else None
+        return found if isinstance(found, dict) else {}
+    return {}
+
+
+def _is_unchanged(kept: Any) -> bool:
+    with suppress(KeyError, TypeError, OSError):
+        return Stamp(*kept["stamp"]) == Stamp.of(Path(kept["path"]))
+    return False

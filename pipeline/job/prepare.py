@@ -7,16 +7,16 @@ from pathlib import Path
 
 from pipeline.config import Config
 from pipeline.config.providers import PROVIDERS
-from pipeline.errors import CannotCreateError, ConfigError, UsageError
+from pipeline.errors import ConfigError, UsageError
 from pipeline.inputs.source import Source
 from pipeline.inputs.survey import survey
 from pipeline.job.job import Job, RunOptions
 from pipeline.job.result import finished
+from pipeline.job.selection import remove_old_copies, select_rows
 from pipeline.job.workspace import workspace
 from pipeline.outputs.columns import output_names
 from pipeline.outputs.destination import RUN_METADATA_KEY, ensure_creatable, output_name
 from pipeline.summary import RunResult
-from pipeline.system.atomic import make_private
 from pipeline.system.lock import Lock
 from pipeline.tasks.prompt import Task
 
@@ -46,11 +46,18 @@ def started(config: Config, options: RunOptions) -> Iterator[Start]:
     job = prepare(config, options)
     with job.workspace.locked() as lock:
         job.workspace.tidy()
+        if options.selection is not None:
+            remove_old_copies(job.source, job.workspace.folder)
         yield Start(job, lock, finished(job))
 
 
-def prepare(config: Config, options: RunOptions = RunOptions()) -> Job:  # noqa: B008 - frozen
+def prepare(config: Config, options: RunOptions = RunOptions(), *, copies: Path | None = None) -> Job:  # noqa: B008 - frozen
     """Check *config* and its input, and return the job.
+
+    Args:
+        config: The config.
+        options: What one run does differently.
+        copies: Where to copy the rows that *options* select; by default to the state directory.
 
     Raises:
         PipelineError: With all problems that can be found at once.
@@ -60,10 +67,10 @@ def prepare(config: Config, options: RunOptions = RunOptions()) -> Job:  # noqa:
     config = for_provider(config)
     output = _output_path(config, options)
     state = workspace(config.state.dir, output)
+    used = _used_columns(config)
+    source = survey(config.input, used, cache=_survey_cache(config))
     if options.selection is not None:
-        source = _select_rows(config, options, state.folder)
-    else:
-        source = survey(config.input, _used_columns(config), cache=_survey_cache(config))
+        source = select_rows(source, options, config.input, used, copies or state.folder)
     problems = [*_output_problems(source, output), *_column_problems(config, source)]
     if problems:
         raise ConfigError(*problems)
@@ -85,26 +92,6 @@ def for_provider(config: Config) -> Config:
     if only is None:
         return config
     return config.model_copy(update={"model": config.model.model_copy(update={"name": only})})
-
-
-def _select_rows(config: Config, options: RunOptions, folder: Path) -> Source:
-    """Copy the selected rows to a file in *folder*, and return that file as the input."""
-    try:
-        make_private(folder)
-    except OSError as error:
-        raise CannotCreateError(f"{folder}: cannot be written: {error}; check state.dir") from error
-    from pipeline.inputs.subset import cut_rows, sample_rows  # noqa: PLC0415 - imports pyarrow.compute: 50 ms
-
-    whole = survey(config.input, _used_columns(config), cache=_survey_cache(config))
-    if options.sample is not None:
-        rows = sample_rows(whole.rows, options.sample, options.seed)
-    else:
-        rows = range(min(options.limit or 0, whole.rows))
-    # Named after the input's content and written once: the same rows again are the same job again.
-    path = folder / f"{options.selection}-{whole.fingerprint[:12]}.parquet"
-    if not path.exists():
-        cut_rows(whole, rows, path)
-    return survey(config.input.model_copy(update={"path": str(path)}), _used_columns(config), cache=None)
 
 
 def _used_columns(config: Config) -> list[str]:
