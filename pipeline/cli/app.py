@@ -205,14 +205,18 @@ def ledger_prune(
     older_than_days: Annotated[
         float, typer.Option(min=0, help="Delete answers that are older than so many days.")
     ],
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask first.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Delete nothing; print how many there are, and what they cost.")
+    ] = False,
     overrides: Overrides = None,
     provider: ProviderName = None,
     date: Date = None,
 ) -> int:
-    """Delete old answers for good. Rows that need them again are asked, and paid for, again."""
+    """Delete old answers for good, after a question. Rows that need them again are asked, and paid for, again."""
     from pipeline.cli.ledger import prune
 
-    return prune(load(config, overrides, provider, date), older_than_days)
+    return prune(load(config, overrides, provider, date), older_than_days, yes=yes, dry_run=dry_run)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

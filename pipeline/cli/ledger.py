@@ -1,10 +1,15 @@
 """`ledger stats`, `ledger export`, `ledger prune`: print what was paid for, exported and deleted."""
 
+import sys
+import time
 from pathlib import Path
 
 from pipeline.cli.console import print_lines, print_result
 from pipeline.commands import ledger as command
 from pipeline.config import Config
+from pipeline.errors import UsageError
+
+SECONDS_PER_DAY = 86_400
 
 
 def stats(config: Config) -> int:
@@ -24,9 +29,30 @@ def export(config: Config, to: Path) -> int:
     return 0
 
 
-def prune(config: Config, days: float) -> int:
-    """Delete answers that are older than *days*, and print how many there were."""
-    count = command.prune(config, days)
-    print_lines([f"{count:,} answers deleted"])
-    print_result({"deleted": count})
+def prune(config: Config, days: float, *, yes: bool, dry_run: bool) -> int:
+    """Delete answers that are older than *days*, if the user agrees, and print how many there were.
+
+    Raises:
+        UsageError: If there is nobody to ask.
+    """
+    before = time.time() - days * SECONDS_PER_DAY
+    old = command.prunable(config, before)
+    cost = "for which no price is known" if old.cost_usd is None else f"worth ${old.cost_usd:.4f}"
+    what = f"{old.answers:,} answers that are older than {days:g} days, {cost}"
+    deletes = old.answers > 0 and not dry_run and (yes or _agrees(what))
+    deleted = command.prune(config, before) if deletes else 0
+    print_lines([f"{deleted:,} answers deleted" if deletes else f"nothing deleted; there are {what}"])
+    print_result({"deleted": deleted, "answers": old.answers, "cost_usd": old.cost_usd})
     return 0
+
+
+def _agrees(what: str) -> bool:
+    if not sys.stdin.isatty():
+        raise UsageError(
+            f"ledger prune: would delete for good {what}; add --yes to delete them, or --dry-run to only count them"
+        )
+    sys.stderr.write(
+        f"Delete for good {what}? Rows that need them again are asked, and paid for, again. [y/N] "
+    )
+    sys.stderr.flush()
+    return sys.stdin.readline().strip().lower() in {"y", "yes"}

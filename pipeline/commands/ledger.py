@@ -1,6 +1,5 @@
 """`ledger stats`, `ledger export`, `ledger prune`: look after the answers that were paid for."""
 
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -8,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.config import Config
-from pipeline.errors import CannotCreateError, NoInputError
+from pipeline.errors import CannotCreateError, LockedError, NoInputError
+from pipeline.job.workspace import running
 from pipeline.ledger import FILE, opened
 from pipeline.ledger.export import export as export_answers
+from pipeline.ledger.prune import Prunable
 from pipeline.ledger.store import RunTotals, Store
-
-SECONDS_PER_DAY = 86_400
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,14 +63,30 @@ def export(config: Config, to: Path) -> int:
             raise CannotCreateError(f"{to}: cannot be written: {error}; choose another file") from error
 
 
-def prune(config: Config, days: float) -> int:
-    """Delete answers that are older than *days*, and return how many there were.
+def prunable(config: Config, before: float) -> Prunable:
+    """Return what `prune` would delete.
 
     Raises:
         NoInputError: If there is no ledger yet.
     """
     with _open_store(config) as store:
-        return store.prune(time.time() - days * SECONDS_PER_DAY)
+        return store.prunable(before)
+
+
+def prune(config: Config, before: float) -> int:
+    """Delete answers that arrived before *before* (Unix time), and return how many there were.
+
+    Raises:
+        NoInputError: If there is no ledger yet.
+        LockedError: If a run uses it.
+    """
+    if users := running(config.state.dir):
+        raise LockedError(f"{config.state.dir}: in use by {', '.join(users)}; wait for it, or end it")
+    with _open_store(config) as store:
+        count = store.prune(before)
+        if not running(config.state.dir):  # one that has begun meanwhile must not wait for so long
+            store.give_space_back()
+    return count
 
 
 @contextmanager

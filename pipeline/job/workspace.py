@@ -186,6 +186,12 @@ def _ensure_writable(folder: Path) -> None:
         raise CannotCreateError(f"{existing}: cannot be written; check state.dir")
 
 
+def running(state: Path) -> list[str]:
+    """Return which processes run a job now whose state is in the state directory *state*."""
+    places = [Workspace(folder, folder) for folder in state.glob("runs/*") if folder.is_dir()]
+    return [holder for place in places if (holder := place.holder()) is not None]
+
+
 def new_run_id(clock: "Clock") -> str:
     """Return a unique id that sorts by time: date, time (UTC) and four random hexadecimal digits."""
     moment = datetime.fromtimestamp(clock.wall(), UTC)

@@ -150,8 +150,13 @@ class OpenFile:
         self.connection, self._identity = connection, swap.identity(self._path)
 
 
-def _prepare(connection: sqlite3.Connection, path: Path) -> None:
-    """Check whose file it is, set the connection up, and create the tables of a new file."""
+def check_format(connection: sqlite3.Connection, path: Path) -> int:
+    """Check whose file it is, and return the version of its format; 0 for an empty one.
+
+    Raises:
+        ConfigError: If it is of another format.
+        DamagedError: If it is not a ledger.
+    """
     execute = connection.execute
     # The first statement makes SQLite read the log, up to the first frame whose checksum is wrong. Answers after
     # that are lost and asked again; those in the file itself are not affected.
@@ -169,6 +174,12 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
         )
     if version not in {0, VERSION}:
         raise DamagedError("it does not say which version wrote it")
+    return int(version)
+
+
+def _prepare(connection: sqlite3.Connection, path: Path) -> None:
+    """Check whose file it is, set the connection up, and create the tables of a new file."""
+    version, execute = check_format(connection, path), connection.execute
     execute("PRAGMA journal_mode = WAL")  # one sync a commit, and look-ups do not wait for a commit
     execute("PRAGMA synchronous = FULL")  # NORMAL would lose the last commits when the power goes
     execute("PRAGMA cache_size = -8000")

@@ -1,17 +1,23 @@
 """Opening the ledger of a state directory, for a run or for another command."""
 
+import errno
 import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from pipeline.errors import CannotCreateError, DiskError, PipelineError
+from pipeline.errors import CannotCreateError, DiskError, InterruptedRunError, PipelineError
 from pipeline.ledger import spill
+from pipeline.ledger.database import BUSY_SECONDS
+from pipeline.ledger.reading import opened_to_read
 from pipeline.ledger.store import Store
 from pipeline.system.atomic import make_private
 
 FILE = "ledger.sqlite"
+
+NOT_ALLOWED = {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_CANTOPEN}
+"""SQLite's errors where it may not write or create a file."""
 
 
 def open_store(folder: Path) -> Store:
@@ -21,19 +27,23 @@ def open_store(folder: Path) -> Store:
         ConfigError: If it is of another format.
         CannotCreateError: If the file cannot be created or is not a ledger.
         DiskError: If there is no room for the spilled answers; they stay where they are.
+        InterruptedRunError: If another process has locked the file for too long.
     """
     path = folder / FILE
     try:
         make_private(folder)
+        _ensure_writable(path)
         store = Store(path)
     except (sqlite3.Error, OSError) as error:
+        if is_locked(error):
+            raise ledger_error(folder, error) from error
         raise CannotCreateError(f"{path}: cannot be opened as a ledger: {error}; check state.dir") from error
     try:
         spill.ingest_spilled(folder, store)
         spill.renew_ballast(folder)
     except (sqlite3.Error, OSError) as error:
         store.close()
-        raise disk_error(folder, error) from error
+        raise ledger_error(folder, error) from error
     except PipelineError:
         store.close()
         raise
@@ -53,14 +63,40 @@ def opened(folder: Path) -> Iterator[Store | None]:
     if not any(folder.glob(f"{FILE}*")):  # not the file alone: a rebuild may have been interrupted
         yield None
         return
-    with open_store(folder) as store:
-        try:
+    try:
+        # Somebody else's, or on a read-only disk: to look at it must not need more.
+        is_ours = all(os.access(path, os.W_OK) for path in (folder, *folder.glob(FILE)))
+        with open_store(folder) if is_ours else opened_to_read(folder / FILE) as store:
             yield store
-        except sqlite3.Error as error:
-            raise disk_error(folder, error) from error
+    except (sqlite3.Error, OSError) as error:
+        raise ledger_error(folder, error) from error
 
 
-def disk_error(folder: Path, error: Exception) -> DiskError:
+def ledger_error(folder: Path, error: Exception) -> PipelineError:
     """Return *error* of the ledger in *folder* as an error with a remedy."""
+    path, code = folder / FILE, _primary_code(error)
+    if is_locked(error):
+        return InterruptedRunError(
+            f"{path}: locked by another process for more than {BUSY_SECONDS:g} s; "
+            "end what is writing to it or looks at it, then run again to continue"
+        )
+    if code in NOT_ALLOWED or getattr(error, "errno", None) in {errno.EROFS, errno.EACCES, errno.EPERM}:
+        return CannotCreateError(f"{path}: cannot be written: {error}; check state.dir and its permissions")
     fix = "make room" if "full" in str(error) or "No space" in str(error) else "repair the disk"
-    return DiskError(f"{folder / FILE}: {error}; {fix}, then run again")
+    return DiskError(f"{path}: {error}; {fix}, then run again")
+
+
+def is_locked(error: Exception) -> bool:
+    """Return whether *error* means that another process has had the ledger for itself for too long."""
+    return _primary_code(error) in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
+
+
+def _primary_code(error: Exception) -> int | None:
+    code = getattr(error, "sqlite_errorcode", None)
+    return None if code is None else code & 0xFF
+
+
+def _ensure_writable(path: Path) -> None:
+    """Check that a ledger that is there can be written: a run finds that out before its first request."""
+    if path.exists() and not os.access(path, os.W_OK):
+        raise CannotCreateError(f"{path}: cannot be written; check its permissions, or who you are")

@@ -62,6 +62,7 @@ INSERT INTO latest
 SELECT key, max(id) FROM answers WHERE id > (SELECT indexed FROM progress) GROUP BY key ORDER BY key
 ON CONFLICT (key) DO UPDATE SET id = excluded.id
 """
+BEHIND = "SELECT max(id) > (SELECT indexed FROM progress) FROM answers"
 INDEXED = "UPDATE progress SET indexed = (SELECT ifnull(max(id), 0) FROM answers)"
 
 # Added up as answers are indexed: a sum over ten million of them takes a minute.

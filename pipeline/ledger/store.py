@@ -15,14 +15,22 @@ from typing import Self
 
 from pipeline.ledger import lookup
 from pipeline.ledger.database import OpenFile, index, transaction
-from pipeline.ledger.schema import INSERT, SELECT, SPENT_BY_RUN, Cells, DamagedError, answer_of, cells_of
+from pipeline.ledger.prune import Prunable, give_space_back, prunable, prune
+from pipeline.ledger.schema import (
+    BEHIND,
+    INSERT,
+    SELECT,
+    SPENT_BY_RUN,
+    Cells,
+    DamagedError,
+    answer_of,
+    cells_of,
+)
 from pipeline.records import Answer, Answers
 
 KEYS_PER_STATEMENT = 4096
 ROWS_PER_FETCH = 1000
 
-REINDEX = "INSERT OR IGNORE INTO latest SELECT key, max(id) FROM answers GROUP BY key ORDER BY key"
-BEHIND = "SELECT max(id) > (SELECT indexed FROM progress) FROM answers"
 NEWEST = f"{SELECT}, a.id FROM answers a JOIN latest l ON l.key = a.key AND l.id = a.id WHERE a.id > ? ORDER BY a.id LIMIT {ROWS_PER_FETCH}"
 LOOK_UP = f"{SELECT}, l.key FROM latest l LEFT JOIN answers a ON a.id = l.id WHERE l.key IN ({{}})"
 TOTALS = """
@@ -63,6 +71,13 @@ class Store:
         """
         self.file = OpenFile(path)
         self.damaged = 0
+
+    @classmethod
+    def of(cls, file: OpenFile) -> Self:
+        """Return the ledger in an open *file*."""
+        store = cls.__new__(cls)
+        store.file, store.damaged = file, 0
+        return store
 
     def append(self, answers: Iterable[Answer]) -> None:
         """Make *answers* durable, in one transaction."""
@@ -129,9 +144,18 @@ class Store:
         return [RunTotals(r[0].decode(errors="replace"), r[1], int(r[2]), int(r[3]), r[4]) for r in runs]
 
     def prune(self, before: float) -> int:
-        """Delete answers that arrived before *before* (Unix time) and free their space; return how many."""
+        """Delete answers that arrived before *before* (Unix time), a few at a time; return how many."""
         self.index()
-        return self.file.do(partial(_prune, before), writes=True)
+        return prune(self.file, before)
+
+    def prunable(self, before: float) -> Prunable:
+        """Return what `prune` would delete."""
+        self.index()
+        return prunable(self.file, before)
+
+    def give_space_back(self) -> None:
+        """Make the file as small as its answers; nobody can write to it meanwhile."""
+        give_space_back(self.file)
 
     def close(self) -> None:
         """Close the file."""
@@ -147,16 +171,3 @@ class Store:
 def _append(connection: sqlite3.Connection, cells: Sequence[Cells]) -> None:
     with transaction(connection):
         connection.executemany(INSERT, cells)
-
-
-def _prune(before: float, connection: sqlite3.Connection) -> int:
-    execute = connection.execute
-    with transaction(connection):
-        # A damaged answer has no time of arrival, and is of no use.
-        execute("DELETE FROM latest WHERE id IN (SELECT id FROM answers WHERE ifnull(at, 0) < ?)", (before,))
-        count = execute("DELETE FROM answers WHERE ifnull(at, 0) < ?", (before,)).rowcount
-        # If the clock was set back, an answer that stays may have been superseded by one that is deleted.
-        execute(REINDEX)
-    execute("VACUUM")
-    execute("PRAGMA wal_checkpoint(TRUNCATE)")  # a rebuild must not find in the log what was pruned
-    return count

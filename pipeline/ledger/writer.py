@@ -15,7 +15,7 @@ from typing import TypeVar
 
 from pipeline.errors import CannotCreateError, ConfigError, DiskError, PipelineError
 from pipeline.ledger import spill
-from pipeline.ledger.opening import FILE, disk_error, open_store
+from pipeline.ledger.opening import FILE, ledger_error, open_store
 from pipeline.ledger.store import Store
 from pipeline.records import Answer, Answers
 
@@ -36,7 +36,7 @@ class Ledger:
     """An open ledger, for one event loop; made by `Ledger.open`.
 
     Attributes:
-        failure: Why the disk failed; None as long as it has not.
+        failure: Why answers cannot be written any more; None as long as they can.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class Ledger:
         self._overdue = False  # whether to commit again once the running commit is over
         self._room = asyncio.Event()
         self._room.set()
-        self.failure: DiskError | None = None
+        self.failure: PipelineError | None = None
 
     @classmethod
     @asynccontextmanager
@@ -131,7 +131,7 @@ class Ledger:
             self._gathering = group + self._gathering  # it was paid for: `_save_rest` spills it
             if not isinstance(error, Exception):
                 raise
-            self.failure = error if isinstance(error, DiskError) else disk_error(self._folder, error)
+            self.failure = error if isinstance(error, PipelineError) else ledger_error(self._folder, error)
             self._room.set()
             self._on_failure(error)
         else:
@@ -163,7 +163,7 @@ class Ledger:
         try:
             return await asyncio.get_running_loop().run_in_executor(self._thread, function, *args)
         except (sqlite3.Error, OSError) as error:
-            raise disk_error(self._folder, error) from error
+            raise ledger_error(self._folder, error) from error
         except (CannotCreateError, ConfigError) as error:  # the file was replaced by one that is not a ledger
             raise DiskError(*error.problems) from error
 
@@ -189,6 +189,6 @@ class Ledger:
             except PipelineError as error:
                 failure = DiskError(*error.problems)
             except (sqlite3.Error, OSError) as error:
-                failure = disk_error(self._folder, error)
+                failure = ledger_error(self._folder, error)
         if failure is not None:
-            raise DiskError(*failure.problems, spill.spill(self._folder, rest))
+            raise type(failure)(*failure.problems, spill.spill(self._folder, rest))

@@ -1,5 +1,6 @@
 """Every command: its exit status, what it says, and its last line."""
 
+import io
 import json
 import re
 from collections.abc import Callable, Iterator
@@ -10,6 +11,8 @@ import polars as pl
 import pytest
 import typer
 
+import pipeline
+import pipeline.job.prepare
 from pipeline.cli import app
 from tests.faultserver.server import FaultServer
 from tests.jobs import JobFiles, asked, command, last_line, texts
@@ -209,9 +212,39 @@ def test_the_ledger_tells_exports_and_forgets(say: Command, done: Path, tmp_path
     assert exported.last["answers"] == 29
     frame = pl.read_parquet(tmp_path / "answers" / "all.parquet")
     assert (frame.height, frame["key"].n_unique(), frame["prompt_tokens"].dtype) == (29, 29, pl.Int64)
-    assert say("ledger", "prune", done, "--older-than-days", 1).last == {"deleted": 0}
-    assert say("ledger", "prune", done, "--older-than-days", 0).last == {"deleted": 29}
+    assert say("ledger", "prune", done, "--older-than-days", 1).last["answers"] == 0
+    prune = "ledger", "prune", done, "--older-than-days", 0
+    assert say(*prune, "--dry-run").last == {"deleted": 0, "answers": 29, "cost_usd": None}
+    assert say("plan", done).last["requests"] == 0
+    assert say(*prune, "--yes").last["deleted"] == 29
     assert say("plan", done).last["requests"] == 29
+
+
+@pytest.mark.parametrize(("answer", "deleted"), [("y\n", 29), ("Yes\n", 29), ("\n", 0), ("no\n", 0), ("", 0)])
+def test_pruning_asks_on_a_terminal(
+    say: Command, done: Path, monkeypatch: pytest.MonkeyPatch, answer: str, deleted: int
+) -> None:
+    terminal = io.StringIO(answer)
+    monkeypatch.setattr(terminal, "isatty", lambda: True)
+    monkeypatch.setattr("sys.stdin", terminal)
+    said = say("ledger", "prune", done, "--older-than-days", 0)
+    assert (said.status, said.last["deleted"]) == (0, deleted)
+    assert "Delete for good 29 answers that are older than 0 days" in said.err
+
+
+def test_pruning_refuses_where_there_is_nobody_to_ask(say: Command, done: Path) -> None:
+    said = say("ledger", "prune", done, "--older-than-days", 0)
+    assert said.status == 2
+    assert "29 answers" in said.err
+    assert "--yes" in said.err
+    assert say("ledger", "stats", done).last["answers"] == 29
+
+
+def test_pruning_refuses_while_a_run_is_on(say: Command, done: Path, job: JobFiles) -> None:
+    with pipeline.job.prepare.started(job.config(), pipeline.RunOptions()):
+        said = say("ledger", "prune", done, "--older-than-days", 0, "--yes")
+    assert (said.status, "in use by process" in said.err) == (75, True)
+    assert say("ledger", "stats", done).last["answers"] == 29
 
 
 @pytest.mark.parametrize("command", [["stats"], ["prune", "--older-than-days", "1"], ["export", "x.parquet"]])

@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pipeline.ledger import open_store, opened
+from pipeline.ledger.prune import ANSWERS_AT_ONCE, Prunable
 from pipeline.ledger.store import Store
 from pipeline.records import Answer
 from tests.answers import ANSWERS, answer, answers, key
@@ -109,6 +110,29 @@ def test_pruning_after_the_clock_was_set_back_keeps_the_older_answer_that_stays(
     assert store.look_up([key(1)])[key(1)].text == "kept"
 
 
+def test_what_would_be_pruned_is_counted_with_what_it_would_cost_again(store: Store) -> None:
+    store.append(answers(0, 3, at=1000.0, cost_usd=0.25))
+    store.append([answer(1, at=1001.0, cost_usd=0.5), answer(7, at=2000.0, cost_usd=9.0)])
+    assert store.prunable(before=1500.0) == Prunable(4, 1.0)
+    assert store.prunable(before=0.0) == Prunable(0, None)
+
+
+def test_pruning_many_lets_others_write_in_between(store: Store, tmp_path: Path) -> None:
+    store.append(answers(0, 2 * ANSWERS_AT_ONCE + 1))
+    written = []
+    with Store(tmp_path / "ledger.sqlite") as other:
+
+        def write(statement: str) -> None:
+            if statement.strip().startswith("SELECT min(id)"):  # before each transaction
+                written.append(answer(99_000 + len(written), at=2000.0))
+                other.append(written[-1:])
+
+        store.file.connection.set_trace_callback(write)
+        assert store.prune(before=1500.0) == 2 * ANSWERS_AT_ONCE + 1
+    assert len(written) == 4
+    assert list(store.answers()) == written
+
+
 def test_pruning_takes_damaged_answers_along(store: Store) -> None:
     store.append(answers(0, 10, at=2000.0))
     store.file.connection.execute("UPDATE answers SET body = 'no JSON' WHERE id = 3")
@@ -119,7 +143,7 @@ def test_pruning_takes_damaged_answers_along(store: Store) -> None:
 def test_pruning_gives_the_space_back(store: Store, tmp_path: Path) -> None:
     store.append(answers(0, 5000, text="x" * 200))
     store.prune(before=1500.0)
-    store.file.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    store.give_space_back()
     assert (tmp_path / "ledger.sqlite").stat().st_size < 100_000
 
 

@@ -3,13 +3,13 @@
 import asyncio
 import sqlite3
 from collections.abc import AsyncIterator, Sequence
-from contextlib import suppress
+from contextlib import AsyncExitStack, closing, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from pipeline.errors import DiskError
+from pipeline.errors import DiskError, InterruptedRunError
 from pipeline.ledger import Ledger, open_store
 from pipeline.ledger.store import Store
 from pipeline.ledger.writer import COMMIT_ANSWERS, MAX_GATHERED
@@ -234,3 +234,25 @@ async def test_a_look_up_finds_only_what_is_durable(ledger: Ledger) -> None:
     await ledger.flush()
     assert await ledger.look_up([key(1), key(2)]) == {key(1): answer(1)}
     assert await ledger.spent("run-1") == 0.25
+
+
+@pytest.mark.usefixtures("elsewhere")
+async def test_a_ledger_that_another_process_has_locked_is_no_broken_disk(
+    tmp_path: Path, listener: Listener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipeline.ledger.database.BUSY_SECONDS", 0.05)
+    async with AsyncExitStack() as stack:
+        ledger = await stack.enter_async_context(listener.open(tmp_path))
+        other = stack.enter_context(
+            closing(sqlite3.connect(tmp_path / "ledger.sqlite", isolation_level=None))
+        )
+        other.execute("BEGIN IMMEDIATE")
+        await ledger.append(answer(1))
+        await ledger.flush()
+        other.execute("ROLLBACK")
+        closed = stack.pop_all()
+    with pytest.raises(InterruptedRunError, match=r"locked by another process.*\n1 paid answers were saved"):
+        await closed.aclose()
+    assert [type(failure) for failure in listener.failures] == [InterruptedRunError]
+    with open_store(tmp_path) as store:
+        assert set(store.look_up([key(1)])) == {key(1)}
