@@ -19,7 +19,7 @@ from functools import partial
 from pipeline.engine.lifecycle import Execution
 from pipeline.engine.publication import publication_of
 from pipeline.errors import DiskError, as_pipeline_error
-from pipeline.inputs.read import read_chunks
+from pipeline.inputs.read import CHUNK_BYTES, CHUNK_ROWS, read_chunks
 from pipeline.inputs.source import all_spans, ensure_unchanged
 from pipeline.job.fence import fenced
 from pipeline.job.prepare import Start, ensure_output
@@ -33,13 +33,17 @@ from pipeline.summary import RunResult
 from pipeline.system.clock import Clock
 from pipeline.system.memory import relaxed_gc
 from pipeline.system.prefetch import prefetch
+from pipeline.system.room import Room
 from pipeline.system.shutdown import Stop
 from pipeline.telemetry.progress import Progress, Silent, Watcher
 
 log = logging.getLogger(__name__)
 
 OPEN_CHUNKS = 6
-"""Chunks in progress at once: enough that a slow row at a chunk's end does not idle the workers."""
+"""Full chunks in progress at once: enough that a slow row at a chunk's end does not idle the workers."""
+
+OPEN_SMALL_CHUNKS = 1_536
+"""Most chunks in progress at once, however small they are, as those of a folder of small files."""
 
 ROUNDS = 10
 """How often damaged parts are made again before the disk is blamed."""
@@ -91,14 +95,15 @@ class Journey:
         )
 
     async def _label(self, spans: Sequence[Span]) -> None:
-        """Take the rows of *spans* from the input to their parts, a few chunks at a time."""
-        room = asyncio.Semaphore(OPEN_CHUNKS)
+        """Take the rows of *spans* from the input to their parts, so many rows at a time."""
+        room = Room()
         async with asyncio.TaskGroup() as open_chunks, aclosing(prefetch(self._read(spans))) as stream:
             async for span, prompts in stream:
-                # Waits here and not in the task, so that reading stops, too: memory holds a few chunks only.
-                await room.acquire()
+                # Waits here and not in the task, so that reading stops, too: memory holds a few full chunks only.
+                share = _share(prompts)
+                await room.enter(share)
                 task = open_chunks.create_task(self._label_chunk(span, prompts))
-                task.add_done_callback(lambda _: room.release())
+                task.add_done_callback(lambda _, share=share: room.leave(share))  # type: ignore[misc]  # a default binds it now
 
     def _read(self, spans: Iterable[Span]) -> Iterator[tuple[Span, Prompts]]:
         """Yield the prompts of each chunk. Runs in the prefetching thread, as the event loop has requests to send."""
@@ -134,3 +139,10 @@ class Journey:
     def progress(self) -> Progress:
         """Return where the run stands, for its watcher."""
         return self._execution.progress(self._rows_done, self._rows_failed)
+
+
+def _share(prompts: Prompts) -> float:
+    """Return which share of all that may be in progress at once a chunk is: by its rows or by the size of its text."""
+    size = sum(map(len, filter(None, prompts.texts)))
+    fullness = max(len(prompts) / CHUNK_ROWS, size / CHUNK_BYTES)
+    return max(fullness / OPEN_CHUNKS, 1 / OPEN_SMALL_CHUNKS)

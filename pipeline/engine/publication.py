@@ -1,6 +1,8 @@
 """The publication of a job: its output files, what each is joined from, and their metadata."""
 
 from functools import partial
+from itertools import groupby
+from operator import attrgetter
 
 from pipeline._version import __version__
 from pipeline.inputs.read import read_batches
@@ -21,6 +23,7 @@ def publication_of(job: Job, run_id: str, parts: Parts) -> Publication:
     spans = parts.spans(all_spans(job.source))
     for gap in gaps(all_spans(job.source), spans):
         raise DamagedPartError(f"the part of rows {gap.first_row} to {gap.first_row + gap.rows - 1}")
+    of_file = {number: list(some) for number, some in groupby(spans, key=attrgetter("file"))}
     metadata = {
         RUN_METADATA_KEY: run_id.encode(),
         b"pipeline.task": job.task.fingerprint.hex().encode(),
@@ -33,7 +36,7 @@ def publication_of(job: Job, run_id: str, parts: Parts) -> Publication:
             name=output_name(file.name),
             schema=job.kept_schema(),
             batches=partial(read_batches, job.source, file, job.kept_columns()),
-            spans=[span for span in spans if span.file == number],
+            spans=of_file.get(number, []),
         )
         for number, file in enumerate(job.source.files)
     ]

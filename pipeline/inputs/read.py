@@ -16,6 +16,9 @@ from pipeline.inputs.source import Block, InputFile, Source, Table
 from pipeline.inputs.text import as_text, byte_lengths, cells
 from pipeline.records import Chunk, Span
 
+CHUNK_ROWS, CHUNK_BYTES = 4096, 16 << 20
+"""A chunk is full with so many rows, or with so many bytes of text."""
+
 # Small, so that a batch fits the processor's cache, and because a value that is stored once for many rows is decoded
 # into each of them.
 _TEXT = {"max_rows": 512, "max_bytes": 4 << 20}
@@ -27,8 +30,8 @@ def read_chunks(
     columns: Sequence[str],
     spans: Iterable[Span],
     *,
-    max_rows: int = 4096,
-    max_bytes: int = 16 << 20,
+    max_rows: int = CHUNK_ROWS,
+    max_bytes: int = CHUNK_BYTES,
 ) -> Iterator[Chunk]:
     """Yield the rows of *spans* as chunks, in order, decoding only *columns*.
 

@@ -12,7 +12,6 @@ from contextlib import closing
 from itertools import groupby
 from pathlib import Path
 
-import polars as pl
 import pytest
 
 from pipeline.engine.resolver import Resolver
@@ -113,11 +112,10 @@ async def test_an_input_that_changes_while_it_is_labelled_is_noticed(tmp_path: P
     assert not job.output.exists()
 
 
-async def test_only_so_many_chunks_are_open_at_once(job: JobFiles, server: FaultServer) -> None:
-    """Of each chunk one row is never answered, so that the chunk stays open."""
-    chunks, size = 12, 20
+async def opened_chunks(job: JobFiles, server: FaultServer, expected: int) -> set[int]:
+    """Which of 12 files are asked about if of each one row is never answered, so that its chunk stays open."""
+    chunks, size = 12, SMALL_FILE
     rows = texts(chunks * size)
-    pl.DataFrame({"text": rows}).write_parquet(job.folder / "in.parquet", row_group_size=size)
     (job.folder / "in").mkdir()
     for number in range(chunks):
         job.table(rows[number * size : (number + 1) * size], f"in/{number:02}.parquet")
@@ -125,13 +123,30 @@ async def test_only_so_many_chunks_are_open_at_once(job: JobFiles, server: Fault
     last = set(rows[size - 1 :: size])
     server.when(last.__contains__, "hang")
     running = asyncio.create_task(run_job(job.config()))
-    while len(asked(server)) < OPEN_CHUNKS * size - OPEN_CHUNKS:  # noqa: ASYNC110 - the server is in another thread
+    while len(asked(server)) < expected * size - expected:  # noqa: ASYNC110 - the server is in another thread
         await asyncio.sleep(0.01)
     await asyncio.sleep(0.3)
     seen = {rows.index(text) // size for text in asked(server)}
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
-    assert seen == set(range(OPEN_CHUNKS))
+    return seen
+
+
+SMALL_FILE = 20
+
+
+@pytest.mark.parametrize(("bound", "value"), [("CHUNK_ROWS", SMALL_FILE), ("CHUNK_BYTES", SMALL_FILE * 30)])
+async def test_only_so_many_chunks_are_open_at_once(
+    job: JobFiles, server: FaultServer, monkeypatch: pytest.MonkeyPatch, bound: str, value: int
+) -> None:
+    """A chunk of 20 rows counts as a full one, by its rows or by its text."""
+    monkeypatch.setattr(f"pipeline.journey.{bound}", value)
+    seen = await opened_chunks(job, server, OPEN_CHUNKS - 1)
+    assert seen <= set(range(OPEN_CHUNKS))
+
+
+async def test_small_chunks_are_open_together(job: JobFiles, server: FaultServer) -> None:
+    assert await opened_chunks(job, server, 12) == set(range(12))
 
 
 def test_when_the_run_must_end_nobody_sends_again_however_late_it_is_told(tmp_path: Path) -> None:
