@@ -1,9 +1,10 @@
 """The Python interface: three blocking functions that work in scripts, notebooks and Airflow tasks alike."""
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from os import PathLike
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pipeline import config as configs
 from pipeline.config import Config
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 def load_config(
     path: str | PathLike[str],
     *,
-    overrides: Sequence[str] = (),
+    overrides: Mapping[str, Any] | Sequence[str] = (),
     provider: str | None = None,
     now: datetime | None = None,
 ) -> Config:
@@ -31,7 +32,8 @@ def load_config(
 
     Args:
         path: The YAML file.
-        overrides: Settings such as `limits.max_concurrency=8`, which take precedence over the file's.
+        overrides: Settings that take precedence over the file's: a dict such as `{"limits.max_concurrency": 8}`, or a
+            list of `limits.max_concurrency=8`.
         provider: Ask this endpoint instead of the file's, such as `local`.
         now: What `${now:...}` in the file stands for; the local time by default.
 
@@ -43,7 +45,13 @@ def load_config(
         UsageError: If only *overrides* or *provider* are wrong.
         NoInputError: If the file does not exist.
     """
-    return configs.load_config(str(path), overrides=overrides, provider=provider, now=now)
+    return configs.load_config(str(path), overrides=_settings(overrides), provider=provider, now=now)
+
+
+def _settings(overrides: Mapping[str, Any] | Sequence[str]) -> Sequence[str]:
+    if isinstance(overrides, Mapping):  # JSON is YAML
+        return [f"{name}={json.dumps(value, default=str)}" for name, value in overrides.items()]
+    return [overrides] if isinstance(overrides, str) else overrides
 
 
 def plan(config: Config, options: RunOptions = RunOptions()) -> "Plan":  # noqa: B008 - frozen

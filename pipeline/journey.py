@@ -18,7 +18,7 @@ from functools import partial
 
 from pipeline.engine.lifecycle import Execution
 from pipeline.engine.publication import publication_of
-from pipeline.errors import DiskError, as_pipeline_error
+from pipeline.errors import DiskError, PipelineError, as_pipeline_error
 from pipeline.inputs.read import CHUNK_BYTES, CHUNK_ROWS, read_chunks
 from pipeline.inputs.source import all_spans, ensure_unchanged
 from pipeline.job.fence import fenced
@@ -69,14 +69,21 @@ class Journey:
         schema = part_schema(self._job.config.task.kind)
         self._parts = Parts(self._job.workspace.parts, execution.record.run_id, schema)
         self._rows_done = self._rows_failed = 0
+        self._published: RunResult | None = None
 
     async def go(self) -> RunResult:
         """Label the rows that are left, and publish."""
         try:
             async with self._execution.opened(), self._watch.watching(self.progress):
                 return await self._execution.until_stopped(self._label_and_publish)
-        except BaseExceptionGroup as group:
-            raise as_pipeline_error(group) from group
+        except (PipelineError, BaseExceptionGroup) as error:
+            failure = as_pipeline_error(error)
+            if self._published is not None:
+                log.warning("after the output was published: %s", failure)
+                return self._published
+            if failure is error:
+                raise
+            raise failure from error
 
     async def _label_and_publish(self) -> RunResult:
         source = self._job.source
@@ -132,6 +139,7 @@ class Journey:
         result = result_of(effort, tally, job, price_source=execution.price_source)
         guard(save_report, job.workspace.report, result, tally)
         execution.finish(effort, result)
+        self._published = result  # from here on nothing makes the run fail
         # Last: if the run is killed before this, the next one finds the job finished and removes them.
         guard(self._parts.remove)
         return result

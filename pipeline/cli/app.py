@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from pipeline._version import __version__
+from pipeline.cli.console import write_json_lines
 from pipeline.cli.exit import exit_status
 from pipeline.cli.options import (
     ConfigFile,
@@ -32,11 +34,29 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
-    help="Label every row of a table by asking a small language model: paced, resumable, never paid twice.",
     epilog="Exit statuses: 0 done; 1 too many rows failed; 2 usage; 65 bad input data; 66 no input; 69 provider away; "
     "70 bug; 73 cannot create output; 74 disk; 75 interrupted, locked or over a limit (run again to continue); "
     "77 key or quota refused; 78 bad config.",
 )
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        sys.stdout.write(f"pipeline {__version__}\n")
+        raise typer.Exit
+
+
+@app.callback()
+def main_options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version, and end."),
+    ] = False,
+) -> None:
+    """Label every row of a table by asking a small language model: paced, resumable, never paid twice."""
+    del version
+
+
 ledger_app = typer.Typer(no_args_is_help=True, help="Look after the ledger of paid answers.")
 app.add_typer(ledger_app, name="ledger")
 app.command()(simulate)
@@ -70,11 +90,13 @@ def run(
     ] = False,
     progress: Annotated[bool, typer.Option(help="Show a progress bar, if stderr is a terminal.")] = True,
     log_format: Annotated[
-        LogFormat, typer.Option(help="Write log lines to stderr as plain text or as JSON.")
+        LogFormat, typer.Option(help="Write all lines on stderr as plain text or as JSON.")
     ] = LogFormat.TEXT,
     metrics_file: Metrics = None,
 ) -> int:
     """Label the table. Run again to continue; a finished job ends at once and sends nothing."""
+    json_log = log_format is LogFormat.JSON
+    write_json_lines(on=json_log)
     with deferred():
         # All that takes long comes before the config: from then on the health check is told of a signal.
         from pipeline.cli.run import run
@@ -96,7 +118,6 @@ def run(
             from pipeline.cli.plan import plan
 
             return plan(loaded, options, quiet=quiet)
-        json_log = log_format is LogFormat.JSON
         return run(loaded, options, metrics, quiet=quiet, progress=progress, json_log=json_log)
 
 

@@ -1,6 +1,8 @@
 """What a command prints: text for people on stderr, and its result as one JSON object, the last line of stdout."""
 
+import logging
 import sys
+import time
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from typing import Any
@@ -8,14 +10,37 @@ from typing import Any
 import orjson
 
 from pipeline.errors import DiskError, InterruptedRunError, PipelineError
-from pipeline.telemetry.logs import one_line
+from pipeline.telemetry.logs import JsonLines, one_line
 
 
-def print_lines(lines: Iterable[str]) -> None:
+class _Stderr:
+    """The form of what is printed to stderr."""
+
+    json_lines = False
+
+
+def write_json_lines(*, on: bool) -> None:
+    """Set whether all that is printed to stderr is JSON, as `--log-format json` asks for: a program reads it."""
+    _Stderr.json_lines = on
+
+
+def print_lines(lines: Iterable[str], level: str = "info") -> None:
     """Print *lines* to stderr, without secrets and control characters; a line may contain newlines."""
     with suppress(OSError, AttributeError):  # stderr may be closed, or a pipe that nothing reads any more
         for line in lines:
-            sys.stderr.write("\n".join(map(one_line, line.split("\n"))) + "\n")
+            if _Stderr.json_lines:
+                facts = {"msg": line, "levelname": level, "created": time.time()}
+                sys.stderr.write(JsonLines().format(logging.makeLogRecord(facts)) + "\n")
+            else:
+                sys.stderr.write("\n".join(map(one_line, line.split("\n"))) + "\n")
+
+
+def print_problems(problems: Iterable[str]) -> None:
+    """Print *problems* to stderr, a line each."""
+    if _Stderr.json_lines:
+        print_lines(problems, "error")
+    else:
+        print_lines(f"error: {one_line(problem)}" for problem in problems)
 
 
 def fact_lines(facts: Mapping[str, Any]) -> list[str]:

@@ -9,10 +9,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
-from pipeline.cli.console import print_failure, print_lines
+from pipeline.cli.console import print_failure, print_lines, print_problems, write_json_lines
 from pipeline.errors import DiskError, PipelineError, UsageError, as_pipeline_error
 from pipeline.system.interruption import Interruption, interruption, received
-from pipeline.telemetry.logs import one_line
 
 TYPERS_INTERRUPT = 130
 """What typer returns at a KeyboardInterrupt."""
@@ -35,6 +34,7 @@ class CommandLineError(Protocol):
 
 def exit_status(command: Callable[[], int | None]) -> int:
     """Run *command*, print its error to stderr if there is one, and return the exit status."""
+    write_json_lines(on=False)
     _reopen_closed_streams()
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:  # the parent process had closed it
@@ -77,7 +77,7 @@ def _status_of(error: BaseException) -> int:
     else:
         if failure.exit_status == PipelineError.exit_status:
             _print_traceback(failure.__cause__ or failure)
-        _print_problems(*failure.problems)
+        print_problems(failure.problems)
     print_failure(failure)
     return failure.exit_status
 
@@ -96,12 +96,6 @@ def _failure_of(error: BaseException) -> PipelineError:
 
 def _print_traceback(bug: BaseException) -> None:
     print_lines(line.rstrip("\n") for line in traceback.format_exception(bug))
-
-
-def _print_problems(*problems: str) -> None:
-    with suppress(OSError):
-        for problem in problems:
-            sys.stderr.write(f"error: {one_line(problem)}\n")
 
 
 def _flush_streams() -> None:

@@ -17,17 +17,19 @@ def plan(config: Config, options: RunOptions, *, quiet: bool = False) -> int:
 
 def plan_text(found: Plan, config: Config) -> list[str]:
     """Return the lines that describe a plan to people."""
-    cost = (
-        "no price known unless the endpoint tells one; see model.price"
-        if found.cost_usd is None
-        else f"about ${found.cost_usd:.4f} (price from {found.cost_source})"
-    )
-    limit = getattr(config.limits, found.bound)
+    if found.cost_usd is None:
+        cost = "no price known unless the endpoint tells one; see model.price"
+    elif found.cost_source == "free":
+        cost = "free"
+    else:
+        cost = f"about ${found.cost_usd:.4f} (price from {found.cost_source})"
+    limit = getattr(config.limits, found.bound, None)
+    bound = "on two cores" if limit is None else f"at limits.{found.bound} = {limit:,}"
     return [
         f"{found.rows:,} rows, {found.empty:,} of them empty; {found.prompts:,} different prompts",
         f"{found.answered:,} are answered already; {found.requests:,} requests would be sent",
         f"about {found.prompt_tokens:,} prompt and {found.completion_tokens:,} completion tokens, {cost}",
-        f"about {duration(found.seconds)} at limits.{found.bound} = {limit:,}",
+        f"about {duration(found.seconds)} {bound}",
     ]
 
 

@@ -28,7 +28,7 @@ def run(
     json_log: bool,
 ) -> int:
     """Run the job, and print its summary and its result."""
-    bar = progress and not quiet and sys.stderr.isatty()
+    bar = progress and not quiet and not json_log and sys.stderr.isatty()
     configure(json_lines=json_log, level=logging.WARNING if quiet or bar else logging.INFO)
     with log_file(config.state.dir / "log.jsonl", job=config.path.stem, pid=os.getpid()) as history:
         history.info("begins: %s", config.output.path)

@@ -11,8 +11,11 @@ from pipeline.job.job import Job
 from pipeline.job.prepare import prepare
 from pipeline.ledger import opened
 from pipeline.llm.protocol.body import BodyTemplate, first_format
-from pipeline.records import Answer, Outcome, Prompt, Span
+from pipeline.records import Answer, Outcome, Prompt, Span, Status
 from pipeline.tasks.parse import Parser
+
+NOT_ASKED = "not asked yet"
+"""Status of a row whose prompt the ledger has no answer to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +38,13 @@ class Explanation:
     answer: Answer | None
     outcome: Outcome | None
 
+    @property
+    def status(self) -> str:
+        """The row's status; NOT_ASKED as long as there is no answer."""
+        if self.prompt is None:
+            return Status.EMPTY.value
+        return self.outcome.status.value if self.outcome else NOT_ASKED
+
     def as_dict(self) -> dict[str, Any]:
         """Return the facts that fit in JSON."""
         answer, outcome = self.answer, self.outcome
@@ -43,7 +53,7 @@ class Explanation:
             "key": self.prompt.key.hex() if self.prompt else None,
             "text": self.prompt.text if self.prompt else None,
             "truncated": self.prompt.truncated if self.prompt else False,
-            "status": outcome.status.value if outcome else None,
+            "status": self.status,
             "labels": list(outcome.labels) if outcome else None,
             "confidence": outcome.confidence if outcome else None,
             "error": outcome.error if outcome else None,

@@ -17,6 +17,7 @@ from pipeline.ledger import opened
 from pipeline.ledger.store import Store
 from pipeline.llm.billing import Billing
 from pipeline.llm.catalog import ensure_payable
+from pipeline.llm.pricing import Price
 from pipeline.outputs.duplicates import Duplicates
 from pipeline.records import Prompt, Prompts, Status
 from pipeline.system.redaction import is_spoilt
@@ -32,6 +33,12 @@ CHAT_TOKENS = 11
 SECONDS_PER_REQUEST = 0.5
 """Typical latency of a small model."""
 
+EMBEDDED_SECONDS = 0.1
+"""What a row takes the embedded model on two cores, however many are asked about at once."""
+
+FREE = Price(0.0, 0.0, 0.0, "free")
+"""The price of the embedded model."""
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:
@@ -46,9 +53,10 @@ class Plan:
         prompt_tokens: Estimated prompt tokens of these requests.
         completion_tokens: Estimated tokens of the replies.
         cost_usd: Estimated cost in US dollars; None if no price is known.
-        cost_source: Where the price is from, `config` or `catalog`; None if no price is known.
+        cost_source: Where the price is from, `config` or `catalog`, or `free`; None if no price is known.
         seconds: Estimated duration within the configured limits.
-        bound: The limit that determines it: `requests_per_minute`, `tokens_per_minute` or `max_concurrency`.
+        bound: The limit that determines it: `requests_per_minute`, `tokens_per_minute` or `max_concurrency`; or
+            `processor` for the embedded model.
     """
 
     rows: int
@@ -133,10 +141,14 @@ def _estimate(job: Job, counts: _Counts) -> Plan:
     limits, model, requests = job.config.limits, job.config.model, counts.missing
     prompt_tokens = counts.missing_tokens + requests * estimate_tokens(job.task.system)
     completion_tokens = requests * min(REPLY_TOKENS, model.max_tokens)
-    price = Billing(model, capped=False).price
+    is_embedded = model.provider == "local"
+    price = Billing(model, capped=False).price or (FREE if is_embedded else None)
     quota_tokens = max(prompt_tokens, requests * model.max_tokens)  # as the run counts them, too
     minutes = {
-        "max_concurrency": requests * SECONDS_PER_REQUEST / limits.max_concurrency / 60,
+        "processor": requests * EMBEDDED_SECONDS / 60 if is_embedded else 0.0,
+        "max_concurrency": 0.0
+        if is_embedded
+        else requests * SECONDS_PER_REQUEST / limits.max_concurrency / 60,
         "requests_per_minute": requests / limits.requests_per_minute if limits.requests_per_minute else 0.0,
         "tokens_per_minute": quota_tokens / limits.tokens_per_minute if limits.tokens_per_minute else 0.0,
     }

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from pipeline.config import Config
-from pipeline.errors import NoInputError
+from pipeline.errors import InputDataError, NoInputError
 from pipeline.job.job import Job
 from pipeline.job.prepare import prepare
 from pipeline.job.workspace import RUNNING
@@ -23,10 +23,15 @@ def status(config: Config) -> dict[str, Any]:
 
     Raises:
         NoInputError: If there was no run yet.
+        InputDataError: If the record of the latest run is damaged.
         PipelineError: If the config or the input is wrong.
     """
     job = prepare(config)
     record = job.workspace.load()
+    if record is None and job.workspace.record.exists():
+        raise InputDataError(
+            f"{job.workspace.record}: is damaged; `run` writes a new one, and pays nothing twice"
+        )
     if record is None:
         raise NoInputError(f"{job.workspace.folder}: no run yet; start one with `run`")
     holder = job.workspace.holder()
@@ -43,7 +48,7 @@ def status(config: Config) -> dict[str, Any]:
         "requests": None if is_open else record.requests,
         "seconds": None if is_open else round(record.seconds, 1),
         "output": str(job.output),
-        "summary": dict(record.summary) if record.summary else None,
+        "summary": {**record.summary, "report": str(job.workspace.report)} if record.summary else None,
     }
 
 

@@ -83,6 +83,11 @@ class Workspace:
         """Path of the report of the latest published run."""
         return self.folder / "report.json"
 
+    @property
+    def record(self) -> Path:
+        """Path of the record of the latest run."""
+        return self.folder / "run.json"
+
     def load(self) -> RunRecord | None:
         """Return the record of the latest run; None if there is none, or it is damaged.
 
@@ -90,7 +95,7 @@ class Workspace:
             CannotCreateError: If it is another user's.
         """
         try:
-            return RunRecord(**orjson.loads((self.folder / "run.json").read_bytes()))
+            return RunRecord(**orjson.loads(self.record.read_bytes()))
         except PermissionError as error:
             raise CannotCreateError(
                 f"{self.folder}: cannot be read; check its permissions, or who you are"
@@ -104,11 +109,12 @@ class Workspace:
         Raises:
             DiskError: If it cannot be written.
         """
-        path = self.folder / "run.json"
         try:
-            write(path, orjson.dumps(record, option=orjson.OPT_INDENT_2))
+            write(self.record, orjson.dumps(record, option=orjson.OPT_INDENT_2))
         except OSError as error:
-            raise DiskError(f"{path}: {error}; make room or repair the disk, then run again") from error
+            raise DiskError(
+                f"{self.record}: {error}; make room or repair the disk, then run again"
+            ) from error
 
     def begin_or_continue(self, identity: str, clock: "Clock") -> tuple[RunRecord, bool]:
         """Continue the unfinished run of the job *identity*, or begin a new one.

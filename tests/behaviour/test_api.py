@@ -10,11 +10,13 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 
 import pipeline
-from pipeline.system.shutdown import SIGNALS, Stop
+from pipeline.system.interruption import SIGNALS
+from pipeline.system.shutdown import Stop
 from tests.faultserver.server import FaultServer
 from tests.jobs import JobFiles, asked, environment, right_label, texts
 
@@ -181,3 +183,18 @@ def test_the_package_offers_what_it_names_and_nothing_else() -> None:
         assert getattr(pipeline, name).__name__ == name
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         _ = pipeline.nothing
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        {"limits.max_concurrency": 3, "output.columns.only": ["text"]},
+        ["limits.max_concurrency=3", "output.columns.only=[text]"],
+        "limits.max_concurrency=3",
+    ],
+)
+def test_overrides_are_a_dict_or_a_list_or_one_setting(job: JobFiles, overrides: Any) -> None:
+    job.table(texts(3))
+    config = pipeline.load_config(job.config_file(), overrides=overrides)
+    assert config.limits.max_concurrency == 3
+    assert config.output.columns.only == (None if isinstance(overrides, str) else ("text",))

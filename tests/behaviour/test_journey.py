@@ -1,6 +1,8 @@
 """The journey of a row, end to end, against a real server that knows the right answers."""
 
+import errno
 import json
+import time
 from pathlib import Path
 
 import polars as pl
@@ -9,7 +11,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline import RunOptions
+from pipeline.errors import InterruptedRunError
+from pipeline.job.prepare import started
+from pipeline.journey import run_started
+from pipeline.outputs.parts import Parts
 from pipeline.records import Status
+from pipeline.system.shutdown import Stop
 from tests.faultserver.server import FaultServer
 from tests.jobs import JobFiles, asked, last_line, right_label, run_job, texts
 
@@ -257,3 +264,33 @@ def test_quiet_prints_nothing_but_the_json_line(job: JobFiles) -> None:
     job.table(texts(20))
     done = job.run("--quiet")
     assert (done.returncode, done.stderr) == (0, "")
+
+
+async def test_nothing_that_happens_after_publishing_makes_a_run_fail(
+    job: JobFiles, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def remove(_: Parts) -> None:
+        raise OSError(errno.EIO, "I/O error")
+
+    job.table(texts(10))
+    monkeypatch.setattr(Parts, "remove", remove)
+    first = await run_job(job.config())
+    assert first.status == "done"
+    assert "after the output was published" in caplog.text
+    again = await run_job(job.config())
+    assert (again.run_id, again.again) == (first.run_id, True)
+
+
+async def test_a_run_that_is_asked_to_stop_while_it_publishes_and_publishes_is_done(
+    job: JobFiles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stop = Stop()
+
+    def remove(_: Parts) -> None:
+        stop.ask(InterruptedRunError("stopped"))
+        time.sleep(0.05)
+
+    job.table(texts(10))
+    monkeypatch.setattr(Parts, "remove", remove)
+    with started(job.config(), RunOptions()) as start:
+        assert (await run_started(start, stop=stop)).status == "done"

@@ -294,3 +294,25 @@ def test_all_that_is_printed_on_a_terminal_that_is_too_narrow_is_still_printed(
 def test_the_module_is_the_command(config: Path) -> None:
     ran = command("check", str(config))
     assert (ran.returncode, last_line(ran)["status"]) == (0, "ok")
+
+
+def test_the_version_is_told(say: Command) -> None:
+    said = say("--version")
+    assert (said.status, said.out) == (0, f"pipeline {pipeline.__version__}\n")
+
+
+def test_the_embedded_model_is_free_and_as_slow_as_the_processor(say: Command, config: Path) -> None:
+    said = say("plan", config, "--provider", "local")
+    assert (said.last["cost_usd"], said.last["cost_source"], said.last["bound"]) == (0.0, "free", "processor")
+    assert "free\n" in said.err
+    assert "on two cores" in said.err
+    assert float(str(said.last["seconds"])) > 1
+
+
+@pytest.mark.parametrize("wrong", [[], ["--set", "limits.max=1"], ["--set", "input.path=nowhere.parquet"]])
+def test_with_json_lines_all_of_stderr_is_json(say: Command, config: Path, wrong: list[str]) -> None:
+    said = say("run", config, "--log-format", "json", *wrong)
+    lines = [json.loads(line) for line in said.err.splitlines()]
+    assert lines[-1]["level"] == ("error" if wrong else "info")
+    assert all({"at", "level", "message"} <= line.keys() for line in lines)
+    assert say("run", config, *wrong).err.count("{") == 0

@@ -22,3 +22,11 @@ def test_a_row_is_found_by_its_id(job: JobFiles) -> None:
     prompt = explain(job.config(), "007").prompt
     assert prompt is not None
     assert prompt.text == texts(1)[0]
+
+
+def test_a_row_without_an_answer_says_why(job: JobFiles) -> None:
+    job.table(["some text", ""])
+    assert explain(job.config(), "0").as_dict()["status"] == "not asked yet"
+    assert explain(job.config(), "1").as_dict()["status"] == "empty"
+    job.run("--quiet")
+    assert explain(job.config(), "0").as_dict()["status"] == "ok"

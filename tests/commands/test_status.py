@@ -77,3 +77,21 @@ def test_a_run_that_was_stopped_gently_is_interrupted_and_one_that_is_done_publi
     done = status(job)
     assert (done["status"], done["rows_done"], done["answers"]) == ("published", found["answers"] // 2, 0)
     assert (done["requests"], done["seconds"] >= 0) == (0, True)
+
+
+def test_a_damaged_record_is_not_taken_for_no_run(job: JobFiles) -> None:
+    job.table(texts(5))
+    assert "no run yet" in command("status", str(job.config_file())).stderr
+    job.run("--quiet")
+    (record,) = job.folder.glob("state/runs/*/run.json")
+    record.write_text("garbage")
+    said = command("status", str(job.config_file()))
+    assert (said.returncode, f"{record}: is damaged" in said.stderr) == (65, True)
+
+
+def test_the_report_is_where_the_state_is_now(job: JobFiles) -> None:
+    job.table(texts(5))
+    job.run("--quiet")
+    (job.folder / "state").rename(job.folder / "moved")
+    job.set(state={"dir": "moved"})
+    assert str(job.folder / "moved") in status(job)["summary"]["report"]
