@@ -8,14 +8,16 @@ from typing import cast
 from pipeline.config import Config
 from pipeline.llm.billing import Billing, charged_usd
 from pipeline.llm.failure_policy import Action, FailurePolicy
+from pipeline.llm.form_memory import FormMemory
 from pipeline.llm.health.breaker import OUTAGE_KINDS, CircuitBreaker
 from pipeline.llm.held_rows import HeldRows
 from pipeline.llm.pacing.budget import Budget
 from pipeline.llm.pacing.concurrency import Concurrency
 from pipeline.llm.pacing.pacer import Pacer
 from pipeline.llm.pacing.tokens import TokenEstimate
-from pipeline.llm.protocol.body import RequestFormat
+from pipeline.llm.protocol.form import RequestForm
 from pipeline.llm.protocol.negotiation import FormatNegotiator
+from pipeline.llm.protocol.room import cut_short, lacked_room
 from pipeline.llm.replies import NO_USAGE, RUN_WIDE, Failure, Reply
 from pipeline.llm.request import Counters, Request, RequestQueue, answer_from_failure, answer_from_reply
 from pipeline.llm.retry import RetryPolicy
@@ -72,7 +74,8 @@ class Dispatcher:
         self._before_send = before_send
         self._clock = clock
         self._retries = RetryPolicy()
-        self._negotiator = FormatNegotiator(task, config.model)
+        self._memory = FormMemory(config, task, clock)
+        self._negotiator = FormatNegotiator(task, config.model, on_settled=self._memory.keep)
         self._policy = FailurePolicy(self.breaker, self._negotiator, self._retries, clock)
         self._estimate = TokenEstimate(task.system, config.model.max_tokens)
         self._timeout = AdaptiveTimeout(None if limits.request_timeout == "auto" else limits.request_timeout)
@@ -84,8 +87,11 @@ class Dispatcher:
         self._pool = WorkerPool(stop)
 
     async def start(self) -> None:
-        """Read the model's price from the endpoint, and start the workers."""
-        self.billing.learn(await self._client.model(self._model.name))
+        """Read from the endpoint what the model costs and takes, and start the workers."""
+        about = await self._client.model(self._model.name)
+        self.billing.learn(about)
+        self._negotiator.begin(about, self._memory.recall())
+        self._estimate.set_ceiling(self._negotiator.form.ceiling)
         for _ in range(self._worker_count):
             self._pool.spawn(self._work())
 
@@ -125,7 +131,8 @@ class Dispatcher:
             sent_at = self._clock.now()
             outcome = await self._send(request, form, tokens)
             if isinstance(outcome, Reply):
-                await self._on_reply(request, outcome, sent_at)
+                if outcome.finish == "stop" or not self._asked_with_more_room(request, outcome, form):
+                    await self._on_reply(request, outcome, sent_at)
                 self.billing.ensure_priced()  # only now: the answer is paid and must be kept
             else:
                 await self._handle_failure(request, outcome, form)
@@ -141,7 +148,7 @@ class Dispatcher:
             self._unanswered -= 1
         await self._held.on_reply(request, reply.usage, sent_at)
 
-    async def _send(self, request: Request, form: RequestFormat, tokens: int) -> Reply | Failure:
+    async def _send(self, request: Request, form: RequestForm, tokens: int) -> Reply | Failure:
         """Send *request* once in *form*, and pass the outcome to everything that adapts to it."""
         estimate_usd = self.billing.estimate(tokens, self._estimate.completion)
         self.budget.reserve(estimate_usd)
@@ -163,6 +170,8 @@ class Dispatcher:
         self._pacer.pause(wait, "no more requests or tokens are left in this minute")
         if isinstance(outcome, Reply):
             self.breaker.on_reply(suspect=request.attempts.suspect)
+            if not self._negotiator.settled:
+                self._negotiator.on_reply(form)
             self._timeout.learn(self._clock.now() - departure.at)
             self._estimate.learn(request.prompt.text, outcome.usage)
             self.billing.warn_if_unreported(outcome.usage)
@@ -173,6 +182,16 @@ class Dispatcher:
         if isinstance(outcome, Failure) and outcome.congested:
             return not self.breaker.open  # an unavailable endpoint is not congested
         return wait_seconds > 0 and self.concurrency.limit > 1  # the window is used up: more would be refused
+
+    def _asked_with_more_room(self, request: Request, reply: Reply, form: RequestForm) -> bool:
+        """Queue *request* again if reasoning has used up the ceiling that it was sent with; return whether it is."""
+        wider = self._negotiator.raise_ceiling(form) if lacked_room(reply) else None
+        if wider is None:
+            return False
+        self._estimate.set_ceiling(wider.ceiling)
+        attempts = request.attempts.after(cut_short(reply), others_succeed=True)
+        self._retry(request._replace(attempts=attempts, form=wider), 0.0)
+        return True
 
     def _answer(self, request: Request, reply: Reply) -> Answer:
         self._episodes = 0
@@ -191,7 +210,7 @@ class Dispatcher:
             return outcome.with_cost(usd)
         return replace(outcome, usage=usage._replace(cost_usd=usd))
 
-    async def _handle_failure(self, request: Request, failure: Failure, form: RequestFormat) -> None:
+    async def _handle_failure(self, request: Request, failure: Failure, form: RequestForm) -> None:
         decision = self._policy.decide(request, failure, form)
         again = decision.request
         match decision.action:

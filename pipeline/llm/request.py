@@ -5,7 +5,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from pipeline.llm.protocol.body import RequestFormat
+from pipeline.llm.protocol.form import RequestForm
 from pipeline.llm.replies import NO_USAGE, Failure, Reply, Usage
 from pipeline.llm.retry import Attempts
 from pipeline.records import Answer, Prompt
@@ -29,7 +29,7 @@ class Request(NamedTuple):
     previous: Answer | None = None
     attempts: Attempts = UNTRIED
     failing_since: float | None = None
-    form: RequestFormat | None = None
+    form: RequestForm | None = None
     control: bool = False
 
 
