@@ -8,7 +8,6 @@ from pipeline.config import Config
 from pipeline.errors import ConfigError
 from pipeline.llm.protocol.form import RequestForm, weaker
 from pipeline.llm.protocol.negotiation import FormatNegotiator
-from pipeline.llm.protocol.room import lacked_room
 from pipeline.llm.replies import Failure, FailureKind, Reply, Window
 from pipeline.llm.request import UNTRIED, Request, answer_from_reply
 from pipeline.llm.transport.client import Client
@@ -46,7 +45,7 @@ class Asking:
     ) -> None:
         self._client, self._config = client, config
         self._negotiator = FormatNegotiator(task, config.model)
-        self._negotiator.begin(about, None)
+        self._negotiator.begin(about)
 
     async def to_the_end(self) -> list[Asked]:
         """Ask, and return all requests in their order; the last one decides."""
@@ -72,8 +71,8 @@ class Asking:
                 return None
             return self._negotiator.on_refusal(outcome, form, proven=False, attempts=UNTRIED)
         self._negotiator.on_reply(form)
-        if lacked_room(outcome):
-            return self._negotiator.raise_ceiling(form)
+        if (wider := self._negotiator.more_room(outcome, form)) is not None:
+            return wider
         # A mode that is taken and not kept to is worth less than a weaker one.
         usable = outcome_of(outcome, self._config).status is Status.OK
         return None if usable else weaker(form, "structure", self._config.model)

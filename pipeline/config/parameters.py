@@ -35,7 +35,7 @@ ROUTING = frozenset({"service_tier", "prompt_cache_key", "user", "metadata", "st
 
 def _are_not_ours(parameters: dict[str, Any]) -> dict[str, Any]:
     problems: list[tuple[Within, str]] = [
-        ((name,), f"is sent by a setting of its own; {OUR_SETTINGS[name]}")
+        ((name,), f"does not belong here; {OUR_SETTINGS[name]}")
         for name in parameters
         if name in OUR_SETTINGS
     ]

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 from typing import cast
 
 from pipeline.config import Config
@@ -17,7 +16,6 @@ from pipeline.llm.pacing.pacer import Pacer
 from pipeline.llm.pacing.tokens import TokenEstimate
 from pipeline.llm.protocol.form import RequestForm
 from pipeline.llm.protocol.negotiation import FormatNegotiator
-from pipeline.llm.protocol.room import cut_short, lacked_room
 from pipeline.llm.replies import NO_USAGE, RUN_WIDE, Failure, Reply
 from pipeline.llm.request import Counters, Request, RequestQueue, answer_from_failure, answer_from_reply
 from pipeline.llm.retry import RetryPolicy
@@ -74,8 +72,7 @@ class Dispatcher:
         self._before_send = before_send
         self._clock = clock
         self._retries = RetryPolicy()
-        self._memory = FormMemory(config, task, clock)
-        self._negotiator = FormatNegotiator(task, config.model, on_settled=self._memory.keep)
+        self._negotiator = FormatNegotiator(task, config.model, FormMemory(config, task, clock))
         self._policy = FailurePolicy(self.breaker, self._negotiator, self._retries, clock)
         self._estimate = TokenEstimate(task.system, config.model.max_tokens)
         self._timeout = AdaptiveTimeout(None if limits.request_timeout == "auto" else limits.request_timeout)
@@ -90,7 +87,7 @@ class Dispatcher:
         """Read from the endpoint what the model costs and takes, and start the workers."""
         about = await self._client.model(self._model.name)
         self.billing.learn(about)
-        self._negotiator.begin(about, self._memory.recall())
+        self._negotiator.begin(about)
         self._estimate.set_ceiling(self._negotiator.form.ceiling)
         for _ in range(self._worker_count):
             self._pool.spawn(self._work())
@@ -131,8 +128,12 @@ class Dispatcher:
             sent_at = self._clock.now()
             outcome = await self._send(request, form, tokens)
             if isinstance(outcome, Reply):
-                if outcome.finish == "stop" or not self._asked_with_more_room(request, outcome, form):
+                wider = None if outcome.finish == "stop" else self._negotiator.more_room(outcome, form)
+                if wider is None:
                     await self._on_reply(request, outcome, sent_at)
+                else:
+                    self._estimate.set_ceiling(wider.ceiling)
+                    self._retry(request.again_in(wider, outcome.usage), 0.0)
                 self.billing.ensure_priced()  # only now: the answer is paid and must be kept
             else:
                 await self._handle_failure(request, outcome, form)
@@ -144,7 +145,8 @@ class Dispatcher:
     async def _on_reply(self, request: Request, reply: Reply, sent_at: float) -> None:
         """Deliver the answer, and those of rows that were given up before the request was sent."""
         if not request.control:
-            await self._deliver(self._answer(request, reply))
+            self._episodes = 0
+            await self._deliver(answer_from_reply(request, reply, self._run, self._clock.wall()))
             self._unanswered -= 1
         await self._held.on_reply(request, reply.usage, sent_at)
 
@@ -170,8 +172,7 @@ class Dispatcher:
         self._pacer.pause(wait, "no more requests or tokens are left in this minute")
         if isinstance(outcome, Reply):
             self.breaker.on_reply(suspect=request.attempts.suspect)
-            if not self._negotiator.settled:
-                self._negotiator.on_reply(form)
+            self._negotiator.on_reply(form)
             self._timeout.learn(self._clock.now() - departure.at)
             self._estimate.learn(request.prompt.text, outcome.usage)
             self.billing.warn_if_unreported(outcome.usage)
@@ -183,20 +184,6 @@ class Dispatcher:
             return not self.breaker.open  # an unavailable endpoint is not congested
         return wait_seconds > 0 and self.concurrency.limit > 1  # the window is used up: more would be refused
 
-    def _asked_with_more_room(self, request: Request, reply: Reply, form: RequestForm) -> bool:
-        """Queue *request* again if reasoning has used up the ceiling that it was sent with; return whether it is."""
-        wider = self._negotiator.raise_ceiling(form) if lacked_room(reply) else None
-        if wider is None:
-            return False
-        self._estimate.set_ceiling(wider.ceiling)
-        attempts = request.attempts.after(cut_short(reply), others_succeed=True)
-        self._retry(request._replace(attempts=attempts, form=wider), 0.0)
-        return True
-
-    def _answer(self, request: Request, reply: Reply) -> Answer:
-        self._episodes = 0
-        return answer_from_reply(request, reply, self._run, self._clock.wall())
-
     def _priced(self, outcome: Reply | Failure) -> Reply | Failure:
         """Count the tokens, and put the cost into the usage; a garbled reply may have been billed too."""
         usage = outcome.usage
@@ -204,11 +191,7 @@ class Dispatcher:
             return outcome
         self.counters.add_usage(usage)
         usd = self.billing.cost(usage)
-        if usd == usage.cost_usd:
-            return outcome
-        if isinstance(outcome, Reply):
-            return outcome.with_cost(usd)
-        return replace(outcome, usage=usage._replace(cost_usd=usd))
+        return outcome if usd == usage.cost_usd else outcome.with_cost(usd)
 
     async def _handle_failure(self, request: Request, failure: Failure, form: RequestForm) -> None:
         decision = self._policy.decide(request, failure, form)

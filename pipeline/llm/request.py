@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from pipeline.llm.protocol.form import RequestForm
@@ -31,6 +31,11 @@ class Request(NamedTuple):
     failing_since: float | None = None
     form: RequestForm | None = None
     control: bool = False
+
+    def again_in(self, form: RequestForm, paid: Usage) -> "Request":
+        """Return the request to send again in *form*, after a reply without its answer that has cost *paid*."""
+        attempts = replace(self.attempts, calls=self.attempts.calls + 1, paid=self.attempts.paid.plus(paid))
+        return self._replace(attempts=attempts, form=form)
 
 
 class RequestQueue:

@@ -316,7 +316,7 @@ def test_a_second_ask_is_stricter_with_twice_the_tokens_and_both_are_billed(tmp_
 def test_if_the_second_ask_fails_the_first_answer_stays(tmp_path: Path) -> None:
     case = second_ask(tmp_path, lambda call: failed(400) if call.text == "row" else said())
     answer = case.of("row")
-    assert (answer.text, answer.status, answer.asks, answer.attempts) == ("nonsense", None, 2, 12)
+    assert (answer.text, answer.status, answer.asks, answer.attempts) == ("nonsense", None, 2, 10)
     # The control that showed the row to be at fault is on its bill.
     assert (answer.prompt_tokens, answer.cost_usd) == (200, pytest.approx(2 * COST))
     assert case.dispatcher.counters.prompt_tokens == 100

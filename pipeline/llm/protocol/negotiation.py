@@ -1,9 +1,9 @@
 """Negotiation of the request's form: the strictest that the endpoint accepts, found part by part."""
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, Protocol
 
 from pipeline.config import ModelSettings
 from pipeline.errors import ConfigError
@@ -11,8 +11,8 @@ from pipeline.llm.protocol.body import BodyTemplate
 from pipeline.llm.protocol.described import fitted
 from pipeline.llm.protocol.form import PARTS, RequestForm, difference, first_form, is_free, trials, weaker
 from pipeline.llm.protocol.refusals import SETTINGS, Named, may_be_about_form, may_be_unnamed, named
-from pipeline.llm.protocol.room import MAX_CEILING, RAISE
-from pipeline.llm.replies import Failure, FailureKind
+from pipeline.llm.protocol.room import MAX_CEILING, RAISE, lacked_room
+from pipeline.llm.replies import Failure, FailureKind, Reply
 from pipeline.llm.retry import Attempts
 from pipeline.tasks.prompt import Task
 
@@ -20,6 +20,16 @@ log = logging.getLogger(__name__)
 
 SAME_AGAIN = 3
 """Calls of one row in a form that has brought replies to others, before it is asked in a weaker one."""
+
+
+class Memory(Protocol):
+    """What keeps forms from one run to the next."""
+
+    def recall(self) -> RequestForm | None:
+        """Return the form that the endpoint took last; None if none is known."""
+
+    def keep(self, form: RequestForm) -> None:
+        """Remember *form*."""
 
 
 class FormatNegotiator:
@@ -30,34 +40,28 @@ class FormatNegotiator:
         settled: Whether a reply has confirmed it.
     """
 
-    def __init__(
-        self, task: Task, model: ModelSettings, *, on_settled: Callable[[RequestForm], None] = lambda _: None
-    ) -> None:
+    def __init__(self, task: Task, model: ModelSettings, memory: Memory | None = None) -> None:
         """Begin with the strictest form that the model's name speaks for.
 
         Args:
             task: What is asked.
             model: The model, and what the user asked for.
-            on_settled: Called with each form that replies have confirmed.
+            memory: Where the forms that replies have confirmed are kept; None keeps none.
         """
-        self._task, self._model, self._on_settled = task, model, on_settled
+        self._task, self._model, self._memory = task, model, memory
         self._first = first_form(model)
         self._remembered = False
-        self._bound = MAX_CEILING
+        self._bound, self.settled = MAX_CEILING, False
         self._trials: Iterator[RequestForm] | None = None
         self._refusal = ""  # that the trials answer
         self._begin_with(self._first)
 
-    def begin(self, about: Mapping[str, Any] | Failure, remembered: RequestForm | None) -> None:
-        """Take what is known before the first request.
-
-        Args:
-            about: The endpoint's object about the model.
-            remembered: The form that it took last; if it refuses that now, all is found out anew.
-        """
+    def begin(self, about: Mapping[str, Any] | Failure) -> None:
+        """Take what is known before the first request: from the endpoint's object *about* the model, and from memory."""
         if not isinstance(about, Failure):
             self._first = fitted(self._first, self._model, about)
-        self._remembered = remembered is not None
+        remembered = self._memory.recall() if self._memory else None
+        self._remembered = remembered is not None  # if it is refused now, all is found out anew
         self._begin_with(remembered or self._first)
 
     def body(self, text: str, form: RequestForm, *, again: bool) -> bytes:
@@ -67,7 +71,9 @@ class FormatNegotiator:
         return BodyTemplate(self._task, self._model, form).body(text, again=again)
 
     def on_reply(self, form: RequestForm) -> None:
-        """Take a reply to a request in *form* as proof of that form; needed only until it is settled."""
+        """Take a reply to a request in *form* as proof of that form."""
+        if self.settled:  # nearly always
+            return
         if form != self.form:
             if form != self._base:
                 return
@@ -79,7 +85,7 @@ class FormatNegotiator:
                 difference(self._base, form),
             )
         self._trials, self.settled = None, True
-        self._on_settled(form)
+        self._keep()
 
     def on_refusal(
         self, failure: Failure, form: RequestForm, *, proven: bool, attempts: Attempts
@@ -106,8 +112,10 @@ class FormatNegotiator:
             return self._forget(failure)
         return self._on_named(failure, found) if found else self._on_unnamed(failure)
 
-    def raise_ceiling(self, form: RequestForm) -> RequestForm | None:
-        """Return the form that leaves more room than *form*, whose ceiling was used up; None at the bound."""
+    def more_room(self, reply: Reply, form: RequestForm) -> RequestForm | None:
+        """Return the form with a higher ceiling if reasoning has used up that of *form*; None if not, or at the bound."""
+        if not lacked_room(reply):
+            return None
         if form.ceiling < self.form.ceiling:  # raised meanwhile
             return replace(form, ceiling=self.form.ceiling)
         ceiling = min(form.ceiling * RAISE, self._bound)
@@ -199,7 +207,11 @@ class FormatNegotiator:
     def _set_ceiling(self, ceiling: int) -> None:
         self._use(replace(self.form, ceiling=ceiling))
         self._base = self.form
-        self._on_settled(self.form)
+        self._keep()
+
+    def _keep(self) -> None:
+        if self._memory is not None:
+            self._memory.keep(self.form)
 
 
 def _advice(found: Named) -> str:

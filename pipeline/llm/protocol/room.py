@@ -1,6 +1,6 @@
 """Room for reasoning: whether a reply ended before the model came to its answer."""
 
-from pipeline.llm.replies import Failure, FailureKind, Reply
+from pipeline.llm.replies import Reply
 
 RAISE = 4
 """Factor by which the ceiling of a reply is raised when reasoning has used it up."""
@@ -24,11 +24,4 @@ def lacked_room(reply: Reply) -> bool:
         text is None
         or reply.reasoning_tokens > 0
         or (text.lstrip().startswith(THOUGHT) and ITS_END not in text)
-    )
-
-
-def cut_short(reply: Reply) -> Failure:
-    """Return *reply* as the failure of its call, which is billed all the same."""
-    return Failure(
-        FailureKind.UNSUPPORTED, "the reply was cut while the model was reasoning", usage=reply.usage
     )

@@ -10,11 +10,29 @@ import pytest
 from pipeline.errors import ConfigError
 from pipeline.llm.protocol.form import RequestForm, first_form, trials
 from pipeline.llm.protocol.negotiation import FormatNegotiator
-from pipeline.llm.replies import Failure, FailureKind
+from pipeline.llm.replies import Failure, FailureKind, Reply, Usage
 from pipeline.llm.retry import Attempts
 from tests.llm.protocol.test_body import TASK, model
 
 Refuses = Callable[[RequestForm], str | Failure | None]
+
+
+class Notes:
+    """A memory without a file."""
+
+    def __init__(self, known: RequestForm | None = None) -> None:
+        self._known = known
+        self.kept: list[RequestForm] = []
+
+    def recall(self) -> RequestForm | None:
+        return self._known
+
+    def keep(self, form: RequestForm) -> None:
+        self.kept.append(form)
+
+
+CUT = Reply(None, "length", None, None, Usage(100, None, 32, None), "m", "r", None)
+"""A reply that came to no word."""
 
 
 def refused(message: str, status: int = 400, kind: FailureKind = FailureKind.UNSUPPORTED) -> Failure:
@@ -211,54 +229,55 @@ def test_once_there_was_a_reply_a_refusal_that_names_nothing_is_not_about_the_fo
 
 
 def test_a_form_that_is_remembered_is_used_at_once() -> None:
-    negotiator, known = FormatNegotiator(TASK, model()), RequestForm("text", logprobs=False)
-    negotiator.begin({}, known)
+    known = RequestForm("text", logprobs=False)
+    negotiator = FormatNegotiator(TASK, model(), Notes(known))
+    negotiator.begin({})
     assert negotiator.form == known
 
 
 def test_a_remembered_form_that_is_refused_is_found_out_anew(caplog: pytest.LogCaptureFixture) -> None:
-    negotiator = FormatNegotiator(TASK, model())
-    negotiator.begin({}, RequestForm("json_object", logprobs=False))
+    negotiator = FormatNegotiator(TASK, model(), Notes(RequestForm("json_object", logprobs=False)))
+    negotiator.begin({})
     assert refuse(negotiator, "response_format json_object is not supported") == first_form(model())
     assert "finding out anew" in caplog.text
 
 
 def test_a_form_is_kept_once_a_reply_has_confirmed_it() -> None:
-    kept: list[RequestForm] = []
-    negotiator = FormatNegotiator(TASK, model(), on_settled=kept.append)
+    notes = Notes()
+    negotiator = FormatNegotiator(TASK, model(), notes)
     form = refuse(negotiator, "logprobs")
-    assert kept == []
+    assert notes.kept == []
     assert form is not None
     negotiator.on_reply(form)
-    assert kept == [form]
+    assert notes.kept == [form]
 
 
 def test_the_ceiling_is_raised_once_a_level_up_to_its_bound() -> None:
     negotiator, _ = settled_with(lambda _: None)
     old = negotiator.form
-    raised = negotiator.raise_ceiling(old)
+    raised = negotiator.more_room(CUT, old)
     assert raised == negotiator.form == replace(old, ceiling=128)
-    assert negotiator.raise_ceiling(old) == raised  # was in flight with the old one
+    assert negotiator.more_room(CUT, old) == raised  # was in flight with the old one
     ceilings = []
     form: RequestForm | None = raised
     while form is not None:
         ceilings.append(form.ceiling)
-        form = negotiator.raise_ceiling(form)
+        form = negotiator.more_room(CUT, form)
     assert ceilings == [128, 512, 2048, 8192]
 
 
 def test_a_request_in_a_form_of_its_own_keeps_it_when_the_ceiling_rises() -> None:
     negotiator, _ = settled_with(lambda _: None)
     own = replace(negotiator.form, mode="text")
-    assert negotiator.raise_ceiling(own) == replace(own, ceiling=128)
+    assert negotiator.more_room(CUT, own) == replace(own, ceiling=128)
     assert negotiator.form.mode == "json_schema"
 
 
 def test_a_ceiling_above_what_the_model_allows_is_taken_back() -> None:
     negotiator, _ = settled_with(lambda _: None)
-    raised = negotiator.raise_ceiling(negotiator.form)
+    raised = negotiator.more_room(CUT, negotiator.form)
     assert raised is not None
     lowered = refuse(negotiator, "max_tokens is too large: 128", raised, calls=1)
     assert lowered is not None
     assert (lowered.ceiling, negotiator.form.ceiling) == (32, 32)
-    assert negotiator.raise_ceiling(lowered) is None
+    assert negotiator.more_room(CUT, lowered) is None
