@@ -49,12 +49,6 @@ class Decision(NamedTuple):
     error: PipelineError | None = None
 
 
-NEVER_THE_FORM = frozenset({
-    FailureKind.QUOTA, FailureKind.DENIED, FailureKind.REPLACED, FailureKind.UNTRUSTED, FailureKind.THROTTLED,
-})  # fmt: skip
-"""Failures that no other form of the request would avoid."""
-
-
 class FailurePolicy:
     """Decides about each failure, from its kind, its row's history and how other calls fare."""
 
@@ -93,8 +87,6 @@ class FailurePolicy:
 
     def _in_other_form(self, request: Request, failure: Failure, form: RequestForm) -> Decision | None:
         """Return the decision to send *request* in another form at once; None if the form is not to blame."""
-        if failure.status is None or failure.kind in NEVER_THE_FORM:
-            return None
         other = self._negotiator.on_refusal(
             failure, form, proven=self._breaker.succeeded, attempts=request.attempts
         )

@@ -32,7 +32,7 @@ def reasoning_model(call: Call) -> Sent:
     if call.body.get("temperature", 1) != 1:
         return refused("temperature", "Unsupported value: '{}' does not support 0 with this model.")
     if "logprobs" in call.body:
-        return refused("logprobs", "'{}' is not supported with this model.")
+        return failed(403, "You are not allowed to request logprobs from this model")
     return said()
 
 

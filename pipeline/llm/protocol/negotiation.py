@@ -156,7 +156,10 @@ class FormatNegotiator:
         part = found.part
         form = part and weaker(self._base, part, self._model, allowed=found.allowed, loosely=found.loosely)
         if form is None:
-            if failure.kind is FailureKind.TRANSIENT:  # a server error may pass
+            if failure.kind in {
+                FailureKind.TRANSIENT,
+                FailureKind.DENIED,
+            }:  # which say more about the server or the key
                 return None
             raise ConfigError(f"{failure.message}; {_advice(found)}")
         log.warning(

@@ -11,14 +11,17 @@ from pipeline.config import ModelSettings
 from pipeline.llm.protocol.form import EFFORTS, Part, RequestForm, is_sent
 from pipeline.llm.replies import Failure, FailureKind
 
-ASKED = frozenset({FailureKind.UNSUPPORTED, FailureKind.ROW, FailureKind.CONFIG, FailureKind.TRANSIENT})
-"""Kinds of failures that may be about the form; money, key, throttles, outages and broken replies are not."""
-
 UNNAMED = frozenset({FailureKind.UNSUPPORTED, FailureKind.ROW})
 """Kinds of failures that may be about the form even if they name no part of it."""
 
+NAMED = UNNAMED | {FailureKind.CONFIG, FailureKind.TRANSIENT, FailureKind.DENIED}
+"""Kinds that may be about it if they do; money, throttles, outages and broken replies never are.
+
+OpenAI answers 403, as if the key were refused: "You are not allowed to request logprobs from this model".
+"""
+
 CLIENT_ERRORS = range(400, 500)
-NAMED_STATUSES = frozenset({*CLIENT_ERRORS, 500, 501, 502}) - {401, 402, 403, 408, 429}
+NAMED_STATUSES = frozenset({*CLIENT_ERRORS, 500, 501, 502}) - {401, 402, 408, 429}
 """Statuses whose words may name a part: some servers answer 500 to what they do not take, and gateways 502."""
 
 # The names that the parts have in requests, those of endpoints other than OpenAI's included.
@@ -79,7 +82,7 @@ SETTINGS: dict[Part, str] = {
 
 def may_be_about_form(failure: Failure) -> bool:
     """Return whether *failure* may be a refusal of the request's form, by its class and status alone."""
-    return failure.kind in ASKED and failure.status in NAMED_STATUSES and not failure.about_content
+    return failure.kind in NAMED and failure.status in NAMED_STATUSES and not failure.about_content
 
 
 def may_be_unnamed(failure: Failure) -> bool:
@@ -91,7 +94,9 @@ def may_be_unnamed(failure: Failure) -> bool:
         return False
     if failure.param is not None and _OF_THE_QUESTION.match(failure.param.lower()):
         return False
-    return failure.kind in UNNAMED or _ANY_PART.search(failure.message.lower()) is not None
+    if failure.kind in UNNAMED:
+        return True
+    return failure.kind is FailureKind.CONFIG and _ANY_PART.search(failure.message.lower()) is not None
 
 
 def named(failure: Failure, form: RequestForm, model: ModelSettings) -> Named | None:

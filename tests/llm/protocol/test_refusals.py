@@ -90,13 +90,13 @@ def test_a_sentence_without_a_name_names_nothing(message: str) -> None:
     assert named(refusal(message), FULL, model(seed=7)) is None
 
 
-@pytest.mark.parametrize("status", [401, 402, 403, 408, 429, 503, 504, 200])
+@pytest.mark.parametrize("status", [401, 402, 408, 429, 503, 504, 200])
 def test_some_statuses_are_about_something_else(status: int) -> None:
     assert not may_be_about_form(refusal("logprobs", status))
 
 
 @pytest.mark.parametrize(
-    "kind", [FailureKind.QUOTA, FailureKind.THROTTLED, FailureKind.DENIED, FailureKind.GARBLED]
+    "kind", [FailureKind.QUOTA, FailureKind.THROTTLED, FailureKind.UNTRUSTED, FailureKind.GARBLED]
 )
 def test_some_kinds_are_about_something_else(kind: FailureKind) -> None:
     assert not may_be_about_form(refusal("logprobs", 400, kind))
@@ -117,6 +117,7 @@ def test_a_text_that_is_too_long_or_filtered_is_about_the_row() -> None:
             refusal("No endpoints found that can handle the requested parameters.", 404, FailureKind.CONFIG),
             True,
         ),
+        (refusal("invalid value of the header", 403, FailureKind.DENIED), False),
         (refusal("invalid value", 500, FailureKind.TRANSIENT), False),
         (refusal("not found", 400, param="model"), False),
         (refusal("bad", 400, param="messages[1].content"), False),
