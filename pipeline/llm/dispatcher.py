@@ -65,8 +65,7 @@ class Dispatcher:
         self.budget = Budget(limits.max_cost_usd, spent_usd)
         self.billing = Billing(config.model, capped=limits.max_cost_usd is not None)
         self.breaker = CircuitBreaker(clock, limits.max_outage)
-        self._client = client
-        self._model = config.model
+        self._client, self._model = client, config.model
         self._run = run
         self._deliver = deliver
         self._before_send = before_send
@@ -124,8 +123,7 @@ class Dispatcher:
             if self._pool.closing:  # it may have begun during any of these waits
                 return
             self._pool.sending.add(task)  # from here on the call may be billed, so a drain waits for it
-            form = request.form or self._negotiator.form
-            sent_at = self._clock.now()
+            form, sent_at = request.form or self._negotiator.form, self._clock.now()
             outcome = await self._send(request, form, tokens)
             if isinstance(outcome, Reply):
                 wider = None if outcome.finish == "stop" else self._negotiator.more_room(outcome, form)
