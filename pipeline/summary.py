@@ -23,7 +23,7 @@ class RunResult:
         cached_tokens: Those of them that the provider read from its cache.
         completion_tokens: Tokens that it was billed for replies.
         cost_usd: US dollars that it was billed; None if no price is known.
-        cost_source: Where the price comes from: `reply`, `config`, `endpoint`, `table`; None if it is unknown.
+        cost_source: Where the price comes from: `reply`, `config`, `endpoint`, `catalog`; None if it is unknown.
         seconds: Duration of all its executions together.
         output: Path of the output.
         report: Path of the report.

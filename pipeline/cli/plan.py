@@ -18,7 +18,7 @@ def plan(config: Config, options: RunOptions, *, quiet: bool = False) -> int:
 def plan_text(found: Plan, config: Config) -> list[str]:
     """Return the lines that describe a plan to people."""
     cost = (
-        "no price known"
+        "no price known unless the endpoint tells one; see model.price"
         if found.cost_usd is None
         else f"about ${found.cost_usd:.4f} (price from {found.cost_source})"
     )

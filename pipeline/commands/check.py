@@ -8,6 +8,7 @@ from pipeline.errors import PipelineError
 from pipeline.job.job import Job
 from pipeline.job.prepare import ensure_output, prepare
 from pipeline.job.workspace import ensure_state
+from pipeline.llm.catalog import ensure_payable
 from pipeline.llm.transport.credentials import read_key
 from pipeline.outputs.destination import ensure_creatable
 
@@ -15,7 +16,7 @@ T = TypeVar("T")
 
 
 def check(config: Config) -> Job:
-    """Check config, input, output, state directory and key.
+    """Check config, input, output, state directory, key and budget.
 
     Returns:
         The job, if there are no problems.
@@ -32,6 +33,7 @@ def check(config: Config) -> Job:
         _collect(errors, lambda: ensure_creatable(config.output.path, single=single, overwrite=False))
     _collect(errors, lambda: ensure_state(config.state.dir))
     _collect(errors, lambda: read_key(config.model))
+    _collect(errors, lambda: ensure_payable(config.model, capped=config.limits.max_cost_usd is not None))
     if errors or job is None:
         raise type(errors[0])(*(problem for error in errors for problem in error.problems))
     return job

@@ -16,6 +16,7 @@ from pipeline.job.prepare import prepare
 from pipeline.ledger import opened
 from pipeline.ledger.store import Store
 from pipeline.llm.billing import Billing
+from pipeline.llm.catalog import ensure_payable
 from pipeline.outputs.duplicates import Duplicates
 from pipeline.records import Prompt, Prompts
 from pipeline.tasks.parse import Parser
@@ -44,7 +45,7 @@ class Plan:
         prompt_tokens: Estimated prompt tokens of these requests.
         completion_tokens: Estimated tokens of the replies.
         cost_usd: Estimated cost in US dollars; None if no price is known.
-        cost_source: Where the price is from, `config` or `table`; None if no price is known.
+        cost_source: Where the price is from, `config` or `catalog`; None if no price is known.
         seconds: Estimated duration within the configured limits.
         bound: The limit that determines it: `requests_per_minute`, `tokens_per_minute` or `max_concurrency`.
     """
@@ -73,6 +74,7 @@ def plan(config: Config, options: RunOptions = RunOptions()) -> Plan:  # noqa: B
         PipelineError: If the config or the input is wrong.
     """
     job = prepare(config, options)
+    ensure_payable(job.config.model, capped=job.config.limits.max_cost_usd is not None)
     with tempfile.TemporaryDirectory(prefix="pipeline-plan-") as folder:
         counts = _count(job, Path(folder))
     return _estimate(job, counts)

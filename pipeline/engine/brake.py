@@ -11,7 +11,7 @@ from pipeline.records import Answer, Outcome, Status
 log = logging.getLogger(__name__)
 
 FIRST_ANSWERS, MOST_UNUSABLE = 20, 19
-"""Of so many first paid answers, so many that are unusable for one reason end the run."""
+"""Of so many rows that are answered first, so many that are unusable for one reason end the run."""
 
 WINDOW = 300
 """Answers that are looked at together later; the same share of them is worth a warning."""
@@ -32,17 +32,24 @@ class Brake:
             stop: Called with the error that must end the run.
         """
         self._allowed, self._rows, self._stop = limits.max_failed, rows, stop
-        self._may_all_fail = self._allowed.allows(rows, rows)
-        self._answers = self._failed = self._failed_in_window = 0
+        may_all_fail = self._allowed.allows(rows, rows)
+        # In a job that is hardly larger there is nothing left to save.
+        self._stops = not may_all_fail and rows > FIRST_ANSWERS
+        self._firsts = self._answers = self._failed = self._failed_in_window = 0
         self._reasons: Counter[str] = Counter()
-        self._warned = self._may_all_fail
+        self._warned = may_all_fail  # there is nothing to warn of
 
     def on_answer(self, answer: Answer, outcome: Outcome, *, final: bool) -> None:
         """Count an answer; *final* if its row is not asked again."""
         paid = answer.status not in FREE
         self._answers += paid
+        # Second asks are paid, too, but ten rows would be few to judge the model by.
+        first = paid and answer.asks == 1
+        self._firsts += first
         if outcome.status is not Status.OK:
             self._on_failed(outcome, paid=paid, final=final)
+        if first and outcome.status is Status.INVALID and self._stops and self._firsts <= FIRST_ANSWERS:
+            self._judge_first(outcome.error or "")
         if paid and self._answers % WINDOW == 0:
             self._failed_in_window = 0
 
@@ -50,12 +57,10 @@ class Brake:
         self._failed += final
         self._failed_in_window += paid
         error = outcome.error or outcome.status
-        if paid and outcome.status is Status.INVALID and self._answers <= FIRST_ANSWERS:
-            self._judge_first(error)
         if self._warned:
             return
         if not self._allowed.allows(self._failed, self._rows):
-            self._warn(f"{self._failed} rows have failed, more than limits.max_failed allows", error)
+            self._warn(f"failed rows: {self._failed}, more than limits.max_failed allows", error)
         elif self._failed_in_window * FIRST_ANSWERS >= WINDOW * MOST_UNUSABLE:
             self._warn(f"nearly all of the last {WINDOW} paid answers are unusable", error)
 
@@ -63,10 +68,10 @@ class Brake:
         # What follows the reason is the reply, which differs from row to row.
         reason = error.partition(": ")[0]
         self._reasons[reason] += 1
-        if self._reasons[reason] == MOST_UNUSABLE and not self._may_all_fail:
+        if self._reasons[reason] == MOST_UNUSABLE:
             self._stop(
                 ConfigError(
-                    f"{MOST_UNUSABLE} of the first {self._answers} paid answers are unusable, at last: {error}; try "
+                    f"{MOST_UNUSABLE} of the first {self._firsts} paid answers are unusable, at last: {error}; try "
                     "another model.name, task.instructions or model.structured_output with `probe`; the answers are kept"
                 )
             )

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from typing import cast
 
 from pipeline.config import Config
-from pipeline.llm.billing import Billing, charged_usd
+from pipeline.llm.billing import Billing
 from pipeline.llm.failure_policy import Action, FailurePolicy
 from pipeline.llm.form_memory import FormMemory
 from pipeline.llm.health.breaker import OUTAGE_KINDS, CircuitBreaker
@@ -16,7 +16,7 @@ from pipeline.llm.pacing.pacer import Pacer
 from pipeline.llm.pacing.tokens import TokenEstimate
 from pipeline.llm.protocol.form import RequestForm
 from pipeline.llm.protocol.negotiation import FormatNegotiator
-from pipeline.llm.replies import NO_USAGE, RUN_WIDE, Failure, Reply
+from pipeline.llm.replies import RUN_WIDE, Failure, Reply
 from pipeline.llm.request import Counters, Request, RequestQueue, answer_from_failure, answer_from_reply
 from pipeline.llm.retry import RetryPolicy
 from pipeline.llm.timeouts import AdaptiveTimeout
@@ -78,22 +78,19 @@ class Dispatcher:
         self._pacer = Pacer(limits, self.concurrency, clock)
         self._episodes = 0  # of congestion since the last reply
         self._queue = RequestQueue()
-        self._held = HeldRows(self._queue, clock, self._give_up)
-        self._unanswered = 0  # prompts, among them those whose rows are held
         self._pool = WorkerPool(stop)
+        self._held = HeldRows(self._queue, self._pool, self.breaker, clock, self._give_up)
 
     async def start(self) -> None:
         """Read from the endpoint what the model costs and takes, and start the workers."""
-        about = await self._client.model(self._model.name)
-        self.billing.learn(about)
-        self._negotiator.begin(about)
+        self._negotiator.begin(await self.billing.ask(self._client))
         self._estimate.set_ceiling(self._negotiator.form.ceiling)
         for _ in range(self._worker_count):
             self._pool.spawn(self._work())
 
     def ask(self, prompt: Prompt, previous: Answer | None = None) -> None:
         """Queue *prompt*; *previous* is its invalid answer, if this is the second ask."""
-        self._unanswered += 1
+        self._held.unanswered += 1
         self._queue.push(Request(prompt, previous), first=previous is not None)
 
     async def drain(self, seconds: float) -> None:
@@ -120,11 +117,14 @@ class Dispatcher:
             if not self._pacer.try_admit(self._estimate.quota(tokens)):
                 await self._pacer.admit(self._estimate.quota(tokens))
             await self._before_send()
+            bound_usd = self.billing.bound_usd(self._estimate, request.prompt.text)
+            if not self.budget.try_reserve(bound_usd):
+                await self.budget.reserve(bound_usd)
             if self._pool.closing:  # it may have begun during any of these waits
                 return
             self._pool.sending.add(task)  # from here on the call may be billed, so a drain waits for it
             form, sent_at = request.form or self._negotiator.form, self._clock.now()
-            outcome = await self._send(request, form, tokens)
+            outcome = await self._send(request, form, tokens, bound_usd)
             if isinstance(outcome, Reply):
                 wider = None if outcome.finish == "stop" else self._negotiator.more_room(outcome, form)
                 if wider is None:
@@ -132,7 +132,8 @@ class Dispatcher:
                 else:
                     self._estimate.set_ceiling(wider.ceiling)
                     self._retry(request.again_in(wider, outcome.usage), 0.0)
-                self.billing.ensure_priced()  # only now: the answer is paid and must be kept
+                if self.billing.ask_again:  # only now: the answer is paid and must be kept
+                    await self.billing.ask_once_more(self._client)
             else:
                 await self._handle_failure(request, outcome, form)
             self._pool.sending.discard(task)
@@ -145,13 +146,13 @@ class Dispatcher:
         if not request.control:
             self._episodes = 0
             await self._deliver(answer_from_reply(request, reply, self._run, self._clock.wall()))
-            self._unanswered -= 1
+            self._held.unanswered -= 1
         await self._held.on_reply(request, reply.usage, sent_at)
 
-    async def _send(self, request: Request, form: RequestForm, tokens: int) -> Reply | Failure:
+    async def _send(
+        self, request: Request, form: RequestForm, tokens: int, bound_usd: float
+    ) -> Reply | Failure:
         """Send *request* once in *form*, and pass the outcome to everything that adapts to it."""
-        estimate_usd = self.billing.estimate(tokens, self._estimate.completion)
-        self.budget.reserve(estimate_usd)
         body = self._negotiator.body(request.prompt.text, form, again=request.previous is not None)
         seconds = self._timeout.probe_seconds if self.breaker.open else self._timeout.seconds
         self.counters.requests += 1
@@ -165,8 +166,8 @@ class Dispatcher:
             replied = isinstance(outcome, Reply)
             congested = self._is_congestion(outcome, wait)
             self._episodes += self.concurrency.on_done(departure, congested=congested, success=replied)
-            outcome = outcome and self._priced(outcome)
-            self.budget.settle(estimate_usd, charged_usd(outcome, estimate_usd))
+            outcome = outcome and self.billing.priced(outcome, self.counters)
+            self.budget.settle(bound_usd, self.billing.charge(outcome, tokens, self._estimate.completion))
         self._pacer.pause(wait, "no more requests or tokens are left in this minute")
         if isinstance(outcome, Reply):
             self.breaker.on_reply(suspect=request.attempts.suspect)
@@ -182,25 +183,14 @@ class Dispatcher:
             return not self.breaker.open  # an unavailable endpoint is not congested
         return wait_seconds > 0 and self.concurrency.limit > 1  # the window is used up: more would be refused
 
-    def _priced(self, outcome: Reply | Failure) -> Reply | Failure:
-        """Count the tokens, and put the cost into the usage; a garbled reply may have been billed too."""
-        usage = outcome.usage
-        if usage is NO_USAGE:
-            return outcome
-        self.counters.add_usage(usage)
-        usd = self.billing.cost(usage)
-        return outcome if usd == usage.cost_usd else outcome.with_cost(usd)
-
     async def _handle_failure(self, request: Request, failure: Failure, form: RequestForm) -> None:
         decision = self._policy.decide(request, failure, form)
         again = decision.request
         match decision.action:
             case Action.END_RUN if decision.error is not None:
                 raise decision.error
-            case Action.GIVE_UP if failure.about_content:
-                await self._give_up(request, failure)
             case Action.GIVE_UP:
-                await self._hold(request, failure)
+                await self._held.give_up(request, failure)
             case Action.DOUBT if await self._available():
                 await self._give_up(request, failure)
             case Action.TAKE_FOR_REPLY:
@@ -229,14 +219,7 @@ class Dispatcher:
 
     async def _give_up(self, request: Request, failure: Failure) -> None:
         await self._deliver(answer_from_failure(request, failure, self._run, self._clock.wall()))
-        self._unanswered -= 1
-
-    async def _hold(self, request: Request, failure: Failure) -> None:
-        """Give *request* up once it is known that the endpoint is not to blame."""
-        if await self._held.hold(request, failure):
-            self._pool.spawn(
-                self._held.watch(lambda: self.breaker.open or self._unanswered == len(self._held))
-            )
+        self._held.unanswered -= 1
 
     def _retry(self, again: Request, seconds: float) -> None:
         self.counters.retries += 1

@@ -4,7 +4,7 @@ from enum import Enum, auto
 from typing import NamedTuple
 
 from pipeline.errors import PipelineError
-from pipeline.llm.health.breaker import CircuitBreaker
+from pipeline.llm.health.breaker import CONFIRMATIONS, CircuitBreaker
 from pipeline.llm.health.endings import ending
 from pipeline.llm.protocol.form import RequestForm
 from pipeline.llm.protocol.negotiation import FormatNegotiator
@@ -79,9 +79,7 @@ class FailurePolicy:
 
     def _on_failed_control(self, request: Request, failure: Failure) -> Decision:
         succeeded = self._breaker.succeeded
-        if (
-            failure.kind is FailureKind.GARBLED and succeeded
-        ):  # served and perhaps billed: the endpoint refuses nobody
+        if failure.kind is FailureKind.GARBLED and succeeded:  # served, if badly: nobody is refused
             return Decision(Action.TAKE_FOR_REPLY, request)
         return Decision(Action.END_RUN, request, error=ending(failure, succeeded=succeeded))
 
@@ -114,7 +112,9 @@ class FailurePolicy:
         again, seconds = self._again(request, failure), self._retries.confirm_seconds
         if (failure.retry_after or 0.0) > seconds:  # too long for a worker to serve nobody
             return Decision(Action.RETRY, again, self._retries.delay(failure, 1, self._clock))
-        return Decision(Action.CONFIRM, again, seconds)
+        # A lone row that is refused blocks nobody; where no reply is between refusals, the next row would only be one more.
+        alone = failure.kind not in RUN_WIDE and self._breaker.refused_in_a_row < CONFIRMATIONS
+        return Decision(Action.RETRY if alone and self._breaker.succeeded else Action.CONFIRM, again, seconds)
 
     def _retry_or_give_up(self, request: Request, failure: Failure) -> Decision:
         again = self._again(request, failure)

@@ -10,8 +10,10 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import NamedTuple
 
+from pipeline.llm.health.breaker import CircuitBreaker
 from pipeline.llm.replies import Failure, Usage
 from pipeline.llm.request import Request, RequestQueue
+from pipeline.llm.workers import WorkerPool
 from pipeline.records import Prompt
 from pipeline.system.clock import Clock
 
@@ -34,44 +36,57 @@ class _Held(NamedTuple):
 
 
 class HeldRows:
-    """The rows of one run that are given up, and not yet delivered as failed."""
+    """The rows of one run that are given up, and not yet delivered as failed.
+
+    Attributes:
+        unanswered: Prompts that have no answer yet, among them those of the rows that are held; counted by the dispatcher.
+    """
 
     def __init__(
-        self, queue: RequestQueue, clock: Clock, deliver: Callable[[Request, Failure], Awaitable[None]]
+        self,
+        queue: RequestQueue,
+        pool: WorkerPool,
+        breaker: CircuitBreaker,
+        clock: Clock,
+        deliver: Callable[[Request, Failure], Awaitable[None]],
     ) -> None:
         """Hold nothing yet.
 
         Args:
             queue: Where the control is put, and the other requests wait for its outcome.
+            pool: Runs the task that watches what is held.
+            breaker: Tells whether the endpoint is available.
             clock: The time.
             deliver: Delivers the answer that a request has failed.
         """
-        self._queue, self._clock, self._deliver = queue, clock, deliver
+        self._queue, self._pool, self._breaker = queue, pool, breaker
+        self._clock, self._deliver = clock, deliver
         self._rows: list[_Held] = []
         self._bound = FIRST_BOUND
         self._controlling = self._watched = False
         self._answered_at = float("-inf")  # when the latest request that got a reply was sent
+        self.unanswered = 0
 
-    def __len__(self) -> int:
-        return len(self._rows)
-
-    async def hold(self, request: Request, failure: Failure) -> bool:
-        """Deliver the answer that *request* has failed once others are answered; returns whether `watch` must be started."""
+    async def give_up(self, request: Request, failure: Failure) -> None:
+        """Deliver the answer that *request* has failed: at once if its content is to blame, or once others are answered."""
+        if failure.about_content:
+            await self._deliver(request, failure)
+            return
         # From its first failure on: if others were answered between that and this one, it is the row.
         since = request.failing_since if request.failing_since is not None else self._clock.now()
         self._rows.append(_Held(request, failure, since))
         await self._release()
         if len(self._rows) >= self._bound:
             self._control()
-        start = bool(self._rows) and not self._watched
-        self._watched = self._watched or start
-        return start
+        if self._rows and not self._watched:
+            self._watched = True
+            self._pool.spawn(self._watch())
 
-    async def watch(self, idle: Callable[[], bool]) -> None:
-        """Send a control whenever no other request can decide, which *idle* tells; ends when nothing is held."""
+    async def _watch(self) -> None:
+        """Send a control whenever no other request can decide; ends when nothing is held."""
         while self._rows:
             await self._clock.sleep(IDLE_SECONDS)
-            if self._rows and idle():
+            if self._rows and (self._breaker.open or self.unanswered == len(self._rows)):
                 self._control()
         self._watched = False
 

@@ -1,8 +1,19 @@
-"""Prices of tokens, and the built-in list prices."""
+"""The price of a token, and the prices that an endpoint tells in its object about a model."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 PER_MILLION = 1_000_000
+
+READ = ("input_cost_per_token", "prompt", "input", "input_tokens")
+"""The names that a price of prompt tokens has: Oxen.ai's, OpenRouter's, Together's, DeepInfra's."""
+
+WRITTEN = ("output_cost_per_token", "completion", "output", "output_tokens")
+"""Likewise of completion tokens."""
+
+MAX_USD_PER_TOKEN = 0.002
+"""A higher number is the price of a million tokens; no model costs so much, or so little."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,7 +24,7 @@ class Price:
         input: Price of a prompt token.
         output: Price of a completion token.
         cached: Price of a prompt token that the provider had cached.
-        source: Where it comes from: `config`, `endpoint` or `table`.
+        source: Where it comes from: `config`, `endpoint` or `catalog`.
     """
 
     input: float
@@ -37,12 +48,25 @@ def per_million(prompt: float, completion: float, cached: float | None, source: 
     )
 
 
-NANO = per_million(0.10, 0.40, 0.025, "table")
-"""OpenAI's list price of gpt-4.1-nano, as of 2026-10."""
+def endpoint_price(model_object: Mapping[str, Any]) -> Price | None:
+    """Return the price in an endpoint's *model_object*; None if it tells none."""
+    inner = model_object.get("data")  # some wrap the object
+    for found in (model_object, inner if isinstance(inner, dict) else {}):
+        pricing = found.get("pricing")
+        if isinstance(pricing, Mapping):
+            read, written = _usd(pricing, READ), _usd(pricing, WRITTEN)
+            if read is not None and written is not None:
+                return Price(read, written, read, "endpoint")
+    return None
 
-TABLE = {
-    "gpt-4.1-nano": NANO,
-    "gpt-4.1-nano-2025-04-14": NANO,
-    "gpt-4-1-nano-2025-04-14": NANO,  # the same model by its name at Oxen.ai
-}
-"""List prices by model name, for where neither the reply nor the config nor the endpoint gives a price."""
+
+def _usd(pricing: Mapping[str, Any], names: tuple[str, ...]) -> float | None:
+    """Return the US dollars for one token under the first of *names* that is there."""
+    name = next((name for name in names if name in pricing), None)
+    try:
+        usd = float(pricing[name]) if name else -1.0
+    except (TypeError, ValueError):
+        return None
+    if usd > MAX_USD_PER_TOKEN and not str(name).endswith("_per_token"):
+        usd /= PER_MILLION
+    return usd if 0 <= usd <= MAX_USD_PER_TOKEN else None

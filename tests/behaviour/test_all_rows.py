@@ -179,3 +179,18 @@ def test_a_model_that_never_names_a_label_is_found_out_after_a_few_paid_replies(
     assert job.set(limits={"max_failed": "100%"}).run().returncode == 0
     assert set(job.labelled()["label_status"]) == {"invalid"}
     assert server.billed == 2 * 2000
+
+
+def test_chunks_that_all_wait_for_refused_rows_do_not_wait_for_ever(
+    server: FaultServer, job: JobFiles
+) -> None:
+    rows = texts(9)
+    (job.folder / "in").mkdir()
+    for number, text in enumerate(rows):  # a chunk each, of which few are open at once
+        job.table([text], f"in/{number:02}.parquet")
+    job.set(input={"path": "in"}, output={"path": "out"}, limits={"max_failed": "100%"})
+    poisoned = set(rows[:-1])
+    server.when(poisoned.__contains__, says(400, {"error": {"message": "I dislike this text"}}))
+    ended = job.run()
+    assert ended.returncode == 0
+    assert (last_line(ended)["ok"], last_line(ended)["failed"]) == (1, 8)

@@ -66,15 +66,15 @@ async def test_an_unusual_but_clear_reply_is_read(serve, fault: str) -> None:
 
 @pytest.mark.parametrize("fault", ["prose", "two_labels", "unknown_label", "homoglyph", "length"])
 async def test_a_reply_outside_the_set_is_asked_once_more_and_then_kept_as_invalid(serve, fault: str) -> None:
-    server, job = serve(faults={fault: 1.0})  # too few rows to say that no answer is ever usable
-    job.table(texts(9))
+    server, job = serve(faults={fault: 1.0})
+    job.table(texts(20))
     result = await run_job(job.config())
     labelled = job.labelled()
-    assert labelled["label_status"].to_list() == ["invalid"] * 9
-    assert labelled["label"].null_count() == 9
-    assert len(asked(server)) == 18
+    assert labelled["label_status"].to_list() == ["invalid"] * 20
+    assert labelled["label"].null_count() == 20
+    assert len(asked(server)) == 40
     assert labelled["prompt_tokens"].sum() == sum(entry.prompt_tokens for entry in server.entries)
-    assert (result.failed, result.exit_status) == (9, 1)
+    assert (result.failed, result.exit_status) == (20, 1)
 
 
 @pytest.mark.parametrize(("fault", "status"), [("content_filter", "filtered"), ("refusal", "refused")])

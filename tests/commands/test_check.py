@@ -167,3 +167,18 @@ def test_a_missing_input_does_not_hide_what_is_wrong_with_the_output(
 def test_check_leaves_the_state_directory_unmade(job: JobFiles) -> None:
     assert app.main(["check", str(job.config_file())]) == 0
     assert "state" not in [path.name for path in job.folder.iterdir()]
+
+
+@pytest.mark.usefixtures("table")
+def test_a_budget_for_a_model_whose_price_nobody_tells_is_found_before_anything_is_sent(
+    job: JobFiles, wrong: Wrong, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-made-up")
+    job.settings["model"] = {"provider": "openai", "name": "gpt-99"}
+    job.set(limits={"max_cost_usd": 1})
+    sentence = (
+        "limits.max_cost_usd is set, but no price is known for 'gpt-99'; "
+        "set model.price (US dollars per million tokens) or remove the limit"
+    )
+    assert wrong(78) == [sentence]
+    assert app.main(["plan", str(job.config_file())]) == 78

@@ -53,6 +53,19 @@ def test_a_run_in_which_all_rows_may_fail_is_never_stopped() -> None:
     assert stopped(*[PROSE] * 100, max_failed="100%") == []
 
 
+def test_a_job_of_few_rows_is_not_stopped_with_nothing_left_to_save() -> None:
+    assert stopped(*[PROSE] * 20, rows=20) == []
+    assert len(stopped(*[PROSE] * 20, rows=21)) == 1
+
+
+def test_ten_rows_that_are_asked_twice_are_too_few_to_judge_the_model_by() -> None:
+    errors: list[BaseException] = []
+    brake = Brake(LimitSettings(max_failed="1%"), 1000, errors.append)
+    for number in range(20):
+        brake.on_answer(answer(number // 2, asks=1 + number % 2), PROSE, final=bool(number % 2))
+    assert errors == []
+
+
 def test_refusals_that_were_not_paid_say_nothing_about_the_replies() -> None:
     errors: list[BaseException] = []
     brake = Brake(LimitSettings(max_failed="1%"), 1000, errors.append)

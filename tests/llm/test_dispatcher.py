@@ -377,12 +377,6 @@ def test_a_reply_without_usage_does_not_end_a_run_with_a_budget(tmp_path: Path) 
     assert case.dispatcher.budget.spent_usd > 299 * COST
 
 
-def test_a_budget_without_a_price_ends_the_run_after_one_reply_that_is_kept(tmp_path: Path) -> None:
-    case = asked(tmp_path, lambda _: said(), limits={"max_cost_usd": 1}, model={"price": None})
-    assert isinstance(case.stopped[0], ConfigError)
-    assert (len(case.endpoint.calls), len(case.answers)) == (1, 1)
-
-
 def test_an_unknown_model_ends_the_run_after_one_request(tmp_path: Path) -> None:
     case = asked(tmp_path, lambda _: failed(404, "The model does not exist"))
     assert isinstance(case.stopped[0], ConfigError)

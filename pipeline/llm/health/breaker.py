@@ -48,6 +48,7 @@ class CircuitBreaker:
         failed_share: Moving share of calls that failed as in an outage.
         garbled_share: Moving share of garbled replies, without those to rows that are suspect.
         succeeded: Whether there was a reply at all.
+        refused_in_a_row: Refusals since the last reply.
     """
 
     def __init__(self, clock: Clock, max_outage_seconds: float) -> None:
@@ -63,6 +64,7 @@ class CircuitBreaker:
         self._closed = asyncio.Event()
         self._closed.set()
         self.failed_share = self.garbled_share = 0.0
+        self.refused_in_a_row = 0
         self.succeeded = False
 
     @property
@@ -130,7 +132,7 @@ class CircuitBreaker:
         """
         self._window.count(replied=True)
         self._silences = 0
-        self._denials = 0
+        self._denials = self.refused_in_a_row = 0
         since, self._failing_since = self._failing_since, None
         self.succeeded = True
         self.failed_share *= 1 - SHARE_WEIGHT
@@ -162,6 +164,7 @@ class CircuitBreaker:
         if failure.kind is FailureKind.GARBLED and not suspect:
             self.garbled_share += SHARE_WEIGHT * (1 - self.garbled_share)
         if failure.kind in REFUSALS:
+            self.refused_in_a_row += 1
             self._failing_since = None
         elif self._failing_since is None:
             self._failing_since = self._clock.now()

@@ -1,35 +1,86 @@
 """The money that a run may spend."""
 
+import asyncio
+
 from pipeline.errors import BudgetSpentError
+
+UNPROVEN = 20.0
+"""What a request may cost as a multiple of its bound, until the first reply: some endpoints add a prompt of their own."""
+
+LESSONS = 20
+"""Replies until what they cost is believed, and no longer the bound."""
+
+LONE = 0.2
+"""What a request is likely to cost as a share of its bound: texts have four or five bytes a token, replies are short."""
+
+MARGIN = 1.1
+"""On the highest share that recent replies have cost."""
+
+FALL = 0.02
+"""Share of the way that this falls with each cheaper reply; it rises at once."""
 
 
 class Budget:
     """A cap on spending, in US dollars; None is no cap.
+
+    A request sets an upper bound of its cost aside while it is in flight: a token a byte, and the whole ceiling
+    of completion tokens. What share of their bounds the replies cost is learned, so that all of the budget can be used.
 
     Attributes:
         spent_usd: What was billed so far, by earlier executions of the run too.
     """
 
     def __init__(self, max_usd: float | None, spent_usd: float = 0.0) -> None:
-        self._max = max_usd
         self.spent_usd = spent_usd
-        self._reserved = 0.0
+        self._max = max_usd
+        self._in_flight, self._bounds = 0, 0.0
+        self._share, self._lessons = LONE, 0
+        self._settled = asyncio.Event()
 
-    def reserve(self, estimate_usd: float) -> None:
-        """Reserve *estimate_usd* for a request that is about to be sent.
+    def try_reserve(self, bound_usd: float) -> bool:
+        """Set money aside for a request that costs at most *bound_usd*, and return whether there is enough."""
+        if self._max is not None and not self._fits(self._max - self.spent_usd, bound_usd):
+            return False
+        self._in_flight += 1
+        self._bounds += bound_usd
+        return True
+
+    async def reserve(self, bound_usd: float) -> None:
+        """Set money aside, waiting for the bills of requests in flight where it may not be enough.
 
         Raises:
-            BudgetSpentError: If the budget might be exceeded.
+            BudgetSpentError: If it is not enough although nothing is in flight.
         """
-        # What is in flight counts with its estimate, or all workers together could overspend at the end.
-        if self._max is not None and self.spent_usd + self._reserved + estimate_usd > self._max:
-            raise BudgetSpentError(
-                f"limits.max_cost_usd: {self.spent_usd:.4f} of {self._max:g} USD are spent and the next request "
-                "might exceed it; raise it and run again to continue"
-            )
-        self._reserved += estimate_usd
+        while not self.try_reserve(bound_usd):
+            if not self._in_flight:
+                raise BudgetSpentError(
+                    f"limits.max_cost_usd: {self.spent_usd:.4f} of {self._max:g} USD are spent and the next request "
+                    "might exceed it; raise it and run again to continue"
+                )
+            self._settled.clear()
+            await self._settled.wait()
 
-    def settle(self, estimate_usd: float, cost_usd: float) -> None:
-        """Replace the reservation of *estimate_usd* by the *cost_usd* that was billed."""
-        self._reserved -= estimate_usd
+    def settle(self, bound_usd: float, cost_usd: float | None) -> None:
+        """Replace what was set aside by the *cost_usd* that was billed; None if nothing was."""
+        self._in_flight -= 1
+        self._bounds = self._bounds - bound_usd if self._in_flight else 0.0
+        self._settled.set()
+        if cost_usd is None:
+            return
         self.spent_usd += cost_usd
+        if bound_usd > 0:
+            share = cost_usd / bound_usd
+            lower = self._share + FALL * (share - self._share) if self._lessons else 0.0
+            self._share = max(share, lower)
+            self._lessons += 1
+
+    def _fits(self, left: float, bound_usd: float) -> bool:
+        if not self._in_flight:  # a bound that is far too high must not end a run that could go on one by one
+            return self._share * bound_usd <= left
+        return self._caution() * (self._bounds + bound_usd) <= left
+
+    def _caution(self) -> float:
+        """Return the share of its bound that a request in flight is expected to cost at most."""
+        if self._lessons >= LESSONS:
+            return MARGIN * self._share
+        return max(1.0, self._share) if self._lessons else UNPROVEN

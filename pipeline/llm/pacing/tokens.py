@@ -1,7 +1,10 @@
 """Token estimates, corrected by the usage that replies report."""
 
 from pipeline.llm.replies import Usage
-from pipeline.tasks.tokens import estimate_tokens
+from pipeline.tasks.tokens import BYTES_PER_TOKEN, estimate_tokens
+
+FORMAT_TOKENS = 200
+"""Tokens that the chat's format and the empty schema have at most."""
 
 WEIGHT = 0.1
 """Weight of a new reply in the moving average of the completion lengths."""
@@ -24,10 +27,15 @@ class TokenEstimate:
     """An estimate of a request's tokens, which starts from a rule of thumb and learns from what is billed.
 
     The prompt estimate is a line over the text's length, fitted by least squares with exponential decay.
+
+    Attributes:
+        max_tokens: The ceiling of a reply's tokens that is sent.
     """
 
     def __init__(self, system: str, max_tokens: int) -> None:
         self.set_ceiling(max_tokens)
+        # The schema repeats the labels of the system message, and the chat's format adds a few tokens.
+        self._surroundings = 2 * BYTES_PER_TOKEN * estimate_tokens(system) + FORMAT_TOKENS
         # A line and not a single factor, which would charge large texts for what surrounds the small ones.
         self._intercept, self._slope = float(estimate_tokens(system)), 1.0
         self._rule_intercept = self._intercept
@@ -39,17 +47,21 @@ class TokenEstimate:
 
     def set_ceiling(self, max_tokens: int) -> None:
         """Expect replies of up to *max_tokens* from now on, until replies teach otherwise."""
-        self._max_tokens = max_tokens
+        self.max_tokens = max_tokens
         self._completion = float(max_tokens)
 
     def prompt(self, text: str) -> int:
         """Estimate the prompt tokens of a request about *text*, including the system message."""
         return max(1, int(self._intercept + self._slope * estimate_tokens(text)) + 1)
 
+    def bound(self, text: str) -> tuple[int, int]:
+        """Return the most tokens that a request about *text* may have: a token a byte, and the whole ceiling."""
+        return self._surroundings + BYTES_PER_TOKEN * estimate_tokens(text), self.max_tokens
+
     def quota(self, prompt_tokens: int) -> int:
         """Return the tokens that a request counts as against `limits.tokens_per_minute`."""
         # OpenAI counts the larger of the two (its rate-limit guide: the estimate from the prompt, or max_tokens).
-        return max(prompt_tokens, self._max_tokens)
+        return max(prompt_tokens, self.max_tokens)
 
     @property
     def completion(self) -> float:

@@ -4,25 +4,20 @@ import json
 from collections.abc import Mapping
 from dataclasses import replace
 from math import floor
-from typing import Any, TypeGuard
+from typing import Any
 
 import orjson
 
 from pipeline.llm.protocol.failures import hidden_kind, kind_of, row_status
 from pipeline.llm.protocol.headers import retry_after
-from pipeline.llm.replies import NO_USAGE, Failure, FailureKind, Reply, Usage
+from pipeline.llm.protocol.usage import COST_HEADER, read_usage, with_told_cost
+from pipeline.llm.replies import Failure, FailureKind, Reply
 from pipeline.records import Status
 from pipeline.tasks.parse import unique_keys
-
-MAX_USD_PLAUSIBLE = 1000.0
-"""US dollars; a higher cost of one reply is not believed, or it would use up the budget."""
 
 OK = 200
 REDIRECTS = range(300, 400)
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-
-MAX_TOKENS_PLAUSIBLE = 100_000_000
-"""A higher count is not believed: no model reads or writes so many tokens in one request."""
 
 
 def read(status: int, headers: Mapping[str, str], body: bytes) -> Reply | Failure:
@@ -34,7 +29,8 @@ def read(status: int, headers: Mapping[str, str], body: bytes) -> Reply | Failur
         )
     found = _decode(body)
     if status == OK:
-        return _read_reply(found, body)
+        reply = _read_reply(found, body)
+        return with_told_cost(reply, headers) if COST_HEADER in headers else reply
     return _read_failure(status, headers, found)
 
 
@@ -64,14 +60,14 @@ def _read_reply(found: Any, body: bytes) -> Reply | Failure:
         text = _text(message.get("content"))
         finish, refusal = choice.get("finish_reason"), message.get("refusal")
         if text is None and not refusal and finish not in {"content_filter", "length"}:
-            return replace(_garbled("its reply is empty"), usage=_usage(found.get("usage")))
+            return replace(_garbled("its reply is empty"), usage=read_usage(found.get("usage")))
         status, error = _verdict(finish, refusal)
         return Reply(
             text=text,
             finish=finish if isinstance(finish, str) else None,
             status=status,
             error=error,
-            usage=_usage(found.get("usage")),
+            usage=read_usage(found.get("usage")),
             model=_string(found.get("model")),
             request_id=_string(found.get("id")),
             logprobs=_logprobs(choice.get("logprobs")),
@@ -122,27 +118,6 @@ def _logprobs(found: Any) -> str | None:
     except (KeyError, TypeError, ValueError, OverflowError):
         return None
     return orjson.dumps(list(zip(tokens, values, strict=True))).decode() if spelled else None
-
-
-def _usage(found: Any) -> Usage:
-    if not isinstance(found, dict):
-        return NO_USAGE
-    details = found.get("prompt_tokens_details")
-    cost = found.get("cost")
-    return Usage(
-        prompt_tokens=_count(found.get("prompt_tokens")),
-        cached_tokens=_count(details.get("cached_tokens")) if isinstance(details, dict) else None,
-        completion_tokens=_count(found.get("completion_tokens")),
-        cost_usd=float(cost) if _is_number(cost) and 0 <= cost <= MAX_USD_PLAUSIBLE else None,
-    )
-
-
-def _is_number(value: Any) -> TypeGuard[float]:
-    return isinstance(value, float | int) and not isinstance(value, bool)
-
-
-def _count(value: Any) -> int | None:
-    return value if type(value) is int and 0 <= value <= MAX_TOKENS_PLAUSIBLE else None
 
 
 def _string(value: Any) -> str | None:

@@ -1,41 +1,110 @@
 """No budget is exceeded, not even by what is in flight."""
 
+import asyncio
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.errors import LimitReachedError
-from pipeline.llm.pacing.budget import Budget
+from pipeline.llm.pacing.budget import LESSONS, Budget
+
+
+def spend(budget: Budget, share: float, in_flight: int, bound: float = 1.0, most: int = 10_000) -> int:
+    """Send up to *in_flight* requests at a time that cost *share* of their bound; return how many until it is spent."""
+    sent = 0
+    while True:
+        wave = 0
+        while wave < in_flight and sent < most and budget.try_reserve(bound):
+            wave, sent = wave + 1, sent + 1
+        if not wave:
+            return sent
+        for _ in range(wave):
+            budget.settle(bound, share * bound)
+
+
+@given(st.floats(1, 5000), st.floats(0.01, 20), st.integers(1, 64))
+def test_a_budget_is_not_exceeded_and_is_used_up_whatever_share_of_its_bound_a_request_costs(
+    maximum: float, share: float, in_flight: int
+) -> None:
+    budget = Budget(maximum)
+    sent = spend(budget, share, in_flight)
+    first = share if sent else 0.0  # sent alone, to learn what it costs
+    assert budget.spent_usd <= max(maximum, first) * 1.000001
+    if sent < 10_000 and share < maximum:
+        assert maximum - budget.spent_usd <= 2 * share + 1e-6
 
 
 @given(
-    st.floats(0.01, 1),
-    st.lists(st.tuples(st.booleans(), st.floats(0, 0.2), st.floats(0, 1)), max_size=50),
+    st.floats(1, 100),
+    st.lists(st.tuples(st.booleans(), st.floats(0, 2), st.floats(0, 1)), max_size=LESSONS),
 )
-def test_a_budget_is_never_exceeded(maximum: float, story: list[tuple[bool, float, float]]) -> None:
+def test_while_little_is_known_no_more_than_the_bounds_is_promised(
+    maximum: float, story: list[tuple[bool, float, float]]
+) -> None:
     budget, reserved = Budget(maximum), []
-    for settle, estimate, share in story:
+    for settle, bound, share in story:
         if settle and reserved:
             amount = reserved.pop(0)
             budget.settle(amount, amount * share)
-        else:
-            try:
-                budget.reserve(estimate)
-            except LimitReachedError:
-                continue
-            reserved.append(estimate)
-        assert budget.spent_usd + sum(reserved) <= maximum + 1e-9
+        elif budget.try_reserve(bound):
+            reserved.append(bound)
+        lone = reserved[0] if len(reserved) == 1 else 0.0
+        assert budget.spent_usd + sum(reserved) <= maximum + lone + 1e-9
 
 
-def test_an_exhausted_budget_says_what_was_spent_and_how_to_go_on() -> None:
+def test_the_first_request_goes_alone_where_its_bound_exceeds_the_budget() -> None:
+    budget = Budget(0.5)
+    assert budget.try_reserve(1.0)
+    assert not budget.try_reserve(1.0)
+    budget.settle(1.0, 0.1)
+    assert budget.try_reserve(1.0)  # it costs a tenth of its bound, as was seen
+
+
+def test_what_recent_replies_cost_is_set_aside_and_not_what_the_cheap_ones_did() -> None:
+    budget = Budget(20.0)
+    for share in [0.1] * LESSONS + [0.9]:
+        assert budget.try_reserve(1.0)
+        budget.settle(1.0, share)
+    left = 20.0 - budget.spent_usd
+    in_flight = 0
+    while budget.try_reserve(1.0):
+        in_flight += 1
+    assert in_flight <= left / 0.9
+
+
+async def test_a_request_that_may_not_fit_waits_for_the_bills_of_those_in_flight() -> None:
+    budget = Budget(1.5)
+    assert budget.try_reserve(1.0)
+    waiting = asyncio.create_task(budget.reserve(1.0))
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    budget.settle(1.0, 0.2)
+    await waiting
+    waiting = asyncio.create_task(budget.reserve(1.0))
+    await asyncio.sleep(0)
+    budget.settle(1.0, 1.29)
+    with pytest.raises(LimitReachedError):
+        await waiting
+
+
+async def test_an_exhausted_budget_says_what_was_spent_and_how_to_go_on() -> None:
     budget = Budget(1, spent_usd=0.9)
     with pytest.raises(
         LimitReachedError, match=r"limits\.max_cost_usd: 0\.9000 of 1 USD .* raise it"
     ) as caught:
-        budget.reserve(0.2)
+        await budget.reserve(0.6)
     assert caught.value.exit_status == 75
-    budget.reserve(0.05)
+    await budget.reserve(0.4)
+
+
+def test_a_call_that_was_not_billed_frees_what_was_set_aside_and_teaches_nothing() -> None:
+    budget = Budget(1.0)
+    assert budget.try_reserve(0.9)
+    budget.settle(0.9, None)
+    assert budget.spent_usd == 0
+    assert budget.try_reserve(5.0)  # still taken for a bound that is too high
 
 
 def test_no_budget_is_no_limit() -> None:
-    Budget(None).reserve(1e9)
+    assert Budget(None).try_reserve(1e9)
