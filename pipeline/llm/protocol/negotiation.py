@@ -9,7 +9,7 @@ from pipeline.config import ModelSettings
 from pipeline.errors import ConfigError
 from pipeline.llm.protocol.body import BodyTemplate
 from pipeline.llm.protocol.described import fitted
-from pipeline.llm.protocol.form import PARTS, RequestForm, difference, first_form, is_free, trials, weaker
+from pipeline.llm.protocol.form import RequestForm, difference, first_form, trials, weaker
 from pipeline.llm.protocol.refusals import SETTINGS, Named, may_be_about_form, may_be_unnamed, named
 from pipeline.llm.protocol.room import MAX_CEILING, RAISE, lacked_room
 from pipeline.llm.replies import Failure, FailureKind, Reply
@@ -171,7 +171,7 @@ class FormatNegotiator:
         return form
 
     def _on_unnamed(self, failure: Failure) -> RequestForm | None:
-        """Leave each part out in turn; once nothing is left to try, the row or the config is to blame."""
+        """Leave each part out in turn; once nothing is left to try, others show whether the row or the config is to blame."""
         if self._exhausted or not may_be_unnamed(failure):
             return None
         if self._trials is None:
@@ -179,11 +179,6 @@ class FormatNegotiator:
         form = next(self._trials, None)
         self._use(form or self._base)
         self._exhausted = form is None
-        if form is None and failure.kind is FailureKind.UNSUPPORTED:
-            raise ConfigError(
-                f"the endpoint refuses the request in every form that the config allows, at last: {failure.message}; "
-                f"{_advice_on_all(self._model)}"
-            )
         return form
 
     def _for_this_request(
@@ -227,8 +222,3 @@ def _advice(found: Named) -> str:
             return f"set {setting} to null"
         case setting:
             return f"leave {setting} out"
-
-
-def _advice_on_all(model: ModelSettings) -> str:
-    fixed = [SETTINGS[part] for part in PARTS if not is_free(part, model)]
-    return f"leave out {', '.join(fixed)}" if fixed else "check model.name and model.base_url"
