@@ -48,15 +48,19 @@ RESPONSE_FORMAT = {
         _object(
             {
                 "type": {"const": "json_schema"},
-                "json_schema": _object(
-                    {
-                        "name": NAMES,
-                        "description": TEXT,
-                        "strict": {"type": "boolean"},
-                        "schema": STRICT_SCHEMA,
-                    },
-                    ["name"],
-                ),
+                "json_schema": {
+                    **_object(
+                        {
+                            "name": NAMES,
+                            "description": TEXT,
+                            "strict": {"type": "boolean"},
+                            "schema": {"type": "object"},
+                        },
+                        ["name"],
+                    ),
+                    "if": {"properties": {"strict": {"const": True}}, "required": ["strict"]},
+                    "then": {"properties": {"schema": STRICT_SCHEMA}},
+                },
             },
             ["type", "json_schema"],
         ),

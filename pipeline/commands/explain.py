@@ -10,8 +10,11 @@ from pipeline.inputs.source import Source, all_spans
 from pipeline.job.job import Job
 from pipeline.job.prepare import prepare
 from pipeline.ledger import opened
-from pipeline.llm.protocol.body import BodyTemplate, first_format
+from pipeline.llm.form_memory import FormMemory
+from pipeline.llm.protocol.body import BodyTemplate
+from pipeline.llm.protocol.form import first_form
 from pipeline.records import Answer, Outcome, Prompt, Span, Status
+from pipeline.system.clock import Clock
 from pipeline.tasks.parse import Parser
 
 NOT_ASKED = "not asked yet"
@@ -82,7 +85,8 @@ def explain(config: Config, row: str) -> Explanation:
     prompt = _prompt(job, index)
     answer = _stored_answer(config, prompt) if prompt else None
     parser = Parser(job.config.task)
-    template = BodyTemplate(job.task, job.config.model, first_format(job.config.model))
+    form = FormMemory(job.config, job.task, Clock()).recall() or first_form(job.config.model)
+    template = BodyTemplate(job.task, job.config.model, form)
     return Explanation(
         row=index,
         prompt=prompt,

@@ -1,35 +1,31 @@
 """`probe`: what an endpoint supports, found out with a few tiny requests."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from pipeline.commands.asking import Asked, Asking, any_reply, deciding, outcome_of
 from pipeline.config import Config
 from pipeline.errors import ConfigError, KeyRefusedError, PipelineError, ProviderUnavailableError
 from pipeline.job.prepare import for_provider
 from pipeline.job.readiness import ensure_ready
 from pipeline.llm.billing import Billing
-from pipeline.llm.protocol.body import MODES, BodyTemplate, RequestFormat
-from pipeline.llm.replies import Failure, FailureKind, Reply, Window
-from pipeline.llm.request import Request, answer_from_reply
+from pipeline.llm.protocol.form import MODES, is_free
+from pipeline.llm.replies import Failure, FailureKind, Reply
 from pipeline.llm.transport.client import Client
 from pipeline.llm.transport.credentials import request_headers
 from pipeline.llm.transport.network import network
-from pipeline.records import Prompt, Status
+from pipeline.records import Status
 from pipeline.servers.endpoint import endpoint_url
-from pipeline.system.clock import Clock
-from pipeline.tasks.parse import Parser
 from pipeline.tasks.prompt import Task
-
-QUESTION = "A short text about nothing in particular."
-TIMEOUT_SECONDS = 60.0
 
 REASONS: Mapping[FailureKind, type[PipelineError]] = {
     FailureKind.DENIED: KeyRefusedError,
     FailureKind.QUOTA: KeyRefusedError,
     FailureKind.CONFIG: ConfigError,
     FailureKind.UNTRUSTED: ConfigError,
+    FailureKind.UNSUPPORTED: ConfigError,
 }
 
 
@@ -56,7 +52,7 @@ def _failed(name: str, failure: Failure) -> Finding:
 
 
 async def probe(config: Config) -> list[Finding]:
-    """Probe the endpoint of *config* with at most five requests of a few tokens each.
+    """Probe the endpoint of *config* as a run begins: one tiny request, and one more for each part that it refuses.
 
     Raises:
         ConfigError: If the key is missing or the URL is wrong.
@@ -67,18 +63,19 @@ async def probe(config: Config) -> list[Finding]:
     ensure_ready(config)  # before any server is started
     async with endpoint_url(config) as url, Client.open(url, headers, network(config.model, url)) as client:
         billing = Billing(config.model, capped=False)
-        model_object = await client.model(config.model.name)
-        billing.learn(model_object)
-        findings = [_model_object(model_object)]
-        replies = []
-        for mode in MODES:
-            outcome, window = await _ask(client, config, task, RequestFormat(mode, logprobs=False))
-            findings.append(_mode(mode, config, outcome))
-            replies.append((outcome, window))
-        outcome, window = await _ask(client, config, task, RequestFormat("text", logprobs=True))
-        findings.append(_logprobs(outcome))
-        replies.append((outcome, window))
-    return [*findings, _usage(replies), _limits(replies), _price(billing, replies)]
+        about = await client.model(config.model.name)
+        billing.learn(about)
+        asked = await Asking(client, config, task, about).to_the_end()
+    usage, limits, price = _usage(asked), _limits(asked), _price(billing, asked)
+    return [
+        _model_object(about),
+        *_modes(asked, config),
+        _logprobs(asked),
+        usage,
+        limits,
+        price,
+        _lines(asked, config),
+    ]
 
 
 def exit_status(findings: Iterable[Finding]) -> int:
@@ -89,48 +86,58 @@ def exit_status(findings: Iterable[Finding]) -> int:
     return modes[-1].exit_status or ProviderUnavailableError.exit_status
 
 
-async def _ask(
-    client: Client, config: Config, task: Task, request_format: RequestFormat
-) -> tuple[Reply | Failure, Window | None]:
-    return await client.ask(BodyTemplate(task, config.model, request_format).body(QUESTION), TIMEOUT_SECONDS)
-
-
 def _model_object(found: Mapping[str, Any] | Failure) -> Finding:
     if isinstance(found, Failure):
         return _failed("model object", found)
     return Finding("model object", works=True, detail=str(found.get("id", "")))
 
 
-def _mode(mode: str, config: Config, outcome: Reply | Failure) -> Finding:
-    if isinstance(outcome, Failure):
-        return _failed(mode, outcome)
-    request = Request(Prompt(b"\0" * 16, QUESTION, truncated=False))
-    answer = answer_from_reply(request, outcome, "probe", Clock().wall())
-    found = Parser(config.task).outcome(answer)
-    detail = ", ".join(found.labels) or found.error or found.status.value
-    return Finding(mode, works=found.status is Status.OK, detail=detail)
+def _modes(asked: Sequence[Asked], config: Config) -> Iterator[Finding]:
+    """Yield how each mode of structured output fared when it was asked for last."""
+    last = {each.form.mode: each.outcome for each in asked}
+    for mode in MODES:
+        # Where nothing worked, it is for the last reason, whatever the mode.
+        outcome = last.get(mode, None if any_reply(asked) else asked[-1].outcome)
+        if outcome is None:
+            yield Finding(
+                mode, works=None, detail="not tried; a stricter one works, or the config asks for another"
+            )
+        elif isinstance(outcome, Failure):
+            yield _failed(mode, outcome)
+        else:
+            found = outcome_of(outcome, config)
+            detail = ", ".join(found.labels) or found.error or found.status.value
+            yield Finding(mode, works=found.status is Status.OK, detail=detail)
 
 
-def _logprobs(outcome: Reply | Failure) -> Finding:
-    if isinstance(outcome, Failure):
-        return Finding("logprobs", works=False, detail=outcome.message)
-    detail = "label_confidence will be filled" if outcome.logprobs else "not in the reply"
-    return Finding("logprobs", works=outcome.logprobs is not None, detail=detail)
+def _logprobs(asked: Sequence[Asked]) -> Finding:
+    last = deciding(asked)
+    if isinstance(last.outcome, Failure):
+        return Finding("logprobs", works=False, detail=last.outcome.message)
+    if not last.form.logprobs:
+        refusal = next(
+            (each.outcome.message for each in reversed(asked) if isinstance(each.outcome, Failure)), None
+        )
+        return Finding(
+            "logprobs", works=False, detail=refusal or "not asked for; the model is not known to take them"
+        )
+    detail = "label_confidence will be filled" if last.outcome.logprobs else "not in the reply"
+    return Finding("logprobs", works=last.outcome.logprobs is not None, detail=detail)
 
 
-def _usage(replies: list[tuple[Reply | Failure, Window | None]]) -> Finding:
-    for outcome, _ in replies:
-        if isinstance(outcome, Reply):
-            usage = outcome.usage
-            if usage.prompt_tokens is None:
-                return Finding("usage", works=False, detail="the reply does not report its tokens")
-            detail = f"{usage.prompt_tokens} prompt and {usage.completion_tokens} completion tokens"
-            return Finding("usage", works=True, detail=detail)
-    return Finding("usage", works=None, detail="no reply to judge by")
+def _usage(asked: Sequence[Asked]) -> Finding:
+    reply = deciding(asked).outcome
+    if not isinstance(reply, Reply):
+        return Finding("usage", works=None, detail="no reply to judge by")
+    usage = reply.usage
+    if usage.prompt_tokens is None:
+        return Finding("usage", works=False, detail="the reply does not report its tokens")
+    detail = f"{usage.prompt_tokens} prompt and {usage.completion_tokens} completion tokens"
+    return Finding("usage", works=True, detail=detail)
 
 
-def _limits(replies: list[tuple[Reply | Failure, Window | None]]) -> Finding:
-    windows = [window for _, window in replies if window is not None]
+def _limits(asked: Sequence[Asked]) -> Finding:
+    windows = [each.window for each in asked if each.window is not None]
     if not windows:
         return Finding("rate-limit headers", works=False, detail="none; concurrency adapts by itself")
     newest = windows[-1]
@@ -138,9 +145,26 @@ def _limits(replies: list[tuple[Reply | Failure, Window | None]]) -> Finding:
     return Finding("rate-limit headers", works=True, detail=detail)
 
 
-def _price(billing: Billing, replies: list[tuple[Reply | Failure, Window | None]]) -> Finding:
-    costs = [billing.cost(outcome.usage) for outcome, _ in replies if isinstance(outcome, Reply)]
+def _price(billing: Billing, asked: Sequence[Asked]) -> Finding:
+    costs = [billing.cost(each.outcome.usage) for each in asked if isinstance(each.outcome, Reply)]
     if billing.source is None:
         return Finding("price", works=False, detail="unknown; set model.price, or cost_usd stays null")
     total = sum(cost or 0.0 for cost in costs)
     return Finding("price", works=True, detail=f"from {billing.source}; this probe cost ${total:.6f}")
+
+
+def _lines(asked: Sequence[Asked], config: Config) -> Finding:
+    """Say what was found out as lines for the config."""
+    model, last = config.model, deciding(asked)
+    form, reply = last.form, last.outcome
+    if not isinstance(reply, Reply):
+        return Finding("config", works=None, detail="no reply to judge by")
+    found = {
+        "temperature: null": model.temperature is not None and not form.temperature,
+        f"reasoning_effort: {form.effort}": form.effort not in {None, model.reasoning_effort},
+        f"structured_output: {form.mode}": form.mode != MODES[0] and is_free("structure", model),
+        "logprobs: false": reply.logprobs is None and is_free("logprobs", model),
+        f"max_tokens: {form.ceiling}": form.ceiling > model.max_tokens,
+    }
+    lines = ", ".join(line for line, needed in found.items() if needed)
+    return Finding("config", works=True, detail=f"model: {{{lines}}}" if lines else "fits as it is")

@@ -8,6 +8,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr, field_
 from pydantic_core.core_schema import ValidationInfo
 
 from pipeline.config.base import Settings
+from pipeline.config.parameters import Parameters
 from pipeline.config.paths import LocalPath
 from pipeline.config.proxy import AUTO, NONE, is_loopback, parse_proxy
 from pipeline.config.values import (
@@ -28,11 +29,12 @@ from pipeline.config.values import (
 ProviderName: TypeAlias = Literal["oxen", "openai", "openai-compatible", "local", "simulate"]
 """The keys of `providers.PROVIDERS`."""
 
-OF_ONE_ENDPOINT = ("base_url", "api_key_env", "api_key_file", "headers", "price")
+OF_ONE_ENDPOINT = ("base_url", "api_key_env", "api_key_file", "headers", "price", "parameters")
 """Keys that belong to one endpoint: `--provider` with another name resets them."""
 
 # Capitals only, as in POSIX, so that an API key pasted here by mistake is refused instead of looked up.
 _VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]*")
+_EFFORT = re.compile(r"[a-z][a-z0-9_-]*")
 # A token as in RFC 9110, section 5.6.2.
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
@@ -84,6 +86,12 @@ def _variable(value: str) -> str:
     return value
 
 
+def _effort(value: str) -> str:
+    if _EFFORT.fullmatch(value) is None:
+        raise wrong("is not an effort; write auto, none, minimal, low, medium or high, as the model takes it")
+    return value
+
+
 class ModelSettings(Settings):
     """The endpoint, the model and how it is sampled."""
 
@@ -121,13 +129,26 @@ class ModelSettings(Settings):
         default=None,
         description="File with certificates (PEM) to trust beside the system's: a company's own authority.",
     )
-    temperature: Temperature | None = Field(default=0.0, description="0 to 2; null sends none.")
+    temperature: Temperature | None = Field(
+        default=0.0,
+        description="0 to 2; null sends none. Left out of the config, a model that refuses it is asked without.",
+    )
     top_p: Probability | None = Field(
         default=None, description="Nucleus sampling, above 0 to 1; null sends none."
     )
     seed: Whole | None = Field(default=None, description="Sampling seed; null sends none.")
     max_tokens: Count = Field(
-        default=32, description="Longest reply in tokens; providers count it against limits."
+        default=32,
+        description="Longest reply in tokens; providers count it against limits. Raised for a model that reasons.",
+    )
+    reasoning_effort: Annotated[str, AfterValidator(_effort)] = Field(
+        default="auto",
+        description="How long the model reasons: none, minimal, low, medium, high; auto takes the least that it has.",
+    )
+    parameters: Parameters = Field(
+        default_factory=dict,
+        repr=False,
+        description="More fields of every request, sent as they stand, such as service_tier: flex.",
     )
     structured_output: Literal["auto", "json_schema", "json_object", "text"] = Field(
         default="auto",

@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from pipeline.config import ModelSettings
@@ -61,20 +60,22 @@ class Billing:
             return "reply"
         return self._price.source if self._price else None
 
-    async def ask(self, client: "Client") -> None:
-        """Ask the endpoint for the model's price, before anything is sent.
+    async def ask(self, client: "Client") -> Mapping[str, Any] | Failure:
+        """Ask the endpoint for the model's price, before anything is sent; returns its whole object about the model.
 
         Raises:
             ConfigError: If there is a budget and nobody will tell a price.
         """
         ensure_payable(self._model, capped=self._capped)
-        self.learn(await client.model(self._model.name))
+        about = await client.model(self._model.name)
+        self.learn(about)
         if self._capped and self.price is None:
             log.warning(
                 "limits.max_cost_usd is set and no price is known for %r; unless its first reply tells what it cost, "
                 "the run ends there: set model.price to be sure",
                 self._model.name,
             )
+        return about
 
     async def ask_once_more(self, client: "Client") -> None:
         """Ask the endpoint for the model's price again, if it may tell it now.
@@ -120,11 +121,7 @@ class Billing:
         if usd is None and isinstance(outcome, Reply) and self._highest_usd is None and self.price is None:
             self._unpriced += 1
             self.ask_again |= self._unpriced in ASK_AGAIN
-        if usd == usage.cost_usd:
-            return outcome
-        if isinstance(outcome, Reply):
-            return outcome.with_cost(usd)
-        return replace(outcome, usage=usage._replace(cost_usd=usd))
+        return outcome if usd == usage.cost_usd else outcome.with_cost(usd)
 
     def charge(self, outcome: Outcome | None, prompt_tokens: float, completion_tokens: float) -> float | None:
         """Return what a call is charged to the budget: an estimate for a reply of unknown cost; None for nothing."""

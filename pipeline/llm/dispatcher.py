@@ -7,13 +7,14 @@ from typing import cast
 from pipeline.config import Config
 from pipeline.llm.billing import Billing
 from pipeline.llm.failure_policy import Action, FailurePolicy
+from pipeline.llm.form_memory import FormMemory
 from pipeline.llm.health.breaker import OUTAGE_KINDS, CircuitBreaker
 from pipeline.llm.held_rows import HeldRows
 from pipeline.llm.pacing.budget import Budget
 from pipeline.llm.pacing.concurrency import Concurrency
 from pipeline.llm.pacing.pacer import Pacer
 from pipeline.llm.pacing.tokens import TokenEstimate
-from pipeline.llm.protocol.body import RequestFormat
+from pipeline.llm.protocol.form import RequestForm
 from pipeline.llm.protocol.negotiation import FormatNegotiator
 from pipeline.llm.replies import RUN_WIDE, Failure, Reply
 from pipeline.llm.request import Counters, Request, RequestQueue, answer_from_failure, answer_from_reply
@@ -64,14 +65,13 @@ class Dispatcher:
         self.budget = Budget(limits.max_cost_usd, spent_usd)
         self.billing = Billing(config.model, capped=limits.max_cost_usd is not None)
         self.breaker = CircuitBreaker(clock, limits.max_outage)
-        self._client = client
-        self._model = config.model
+        self._client, self._model = client, config.model
         self._run = run
         self._deliver = deliver
         self._before_send = before_send
         self._clock = clock
         self._retries = RetryPolicy()
-        self._negotiator = FormatNegotiator(task, config.model)
+        self._negotiator = FormatNegotiator(task, config.model, FormMemory(config, task, clock))
         self._policy = FailurePolicy(self.breaker, self._negotiator, self._retries, clock)
         self._estimate = TokenEstimate(task.system, config.model.max_tokens)
         self._timeout = AdaptiveTimeout(None if limits.request_timeout == "auto" else limits.request_timeout)
@@ -82,8 +82,9 @@ class Dispatcher:
         self._held = HeldRows(self._queue, self._pool, self.breaker, clock, self._give_up)
 
     async def start(self) -> None:
-        """Read the model's price from the endpoint, and start the workers."""
-        await self.billing.ask(self._client)
+        """Read from the endpoint what the model costs and takes, and start the workers."""
+        self._negotiator.begin(await self.billing.ask(self._client))
+        self._estimate.set_ceiling(self._negotiator.form.ceiling)
         for _ in range(self._worker_count):
             self._pool.spawn(self._work())
 
@@ -122,11 +123,15 @@ class Dispatcher:
             if self._pool.closing:  # it may have begun during any of these waits
                 return
             self._pool.sending.add(task)  # from here on the call may be billed, so a drain waits for it
-            form = request.form or self._negotiator.form
-            sent_at = self._clock.now()
+            form, sent_at = request.form or self._negotiator.form, self._clock.now()
             outcome = await self._send(request, form, tokens, bound_usd)
             if isinstance(outcome, Reply):
-                await self._on_reply(request, outcome, sent_at)
+                wider = None if outcome.finish == "stop" else self._negotiator.more_room(outcome, form)
+                if wider is None:
+                    await self._on_reply(request, outcome, sent_at)
+                else:
+                    self._estimate.set_ceiling(wider.ceiling)
+                    self._retry(request.again_in(wider, outcome.usage), 0.0)
                 if self.billing.ask_again:  # only now: the answer is paid and must be kept
                     await self.billing.ask_once_more(self._client)
             else:
@@ -139,12 +144,13 @@ class Dispatcher:
     async def _on_reply(self, request: Request, reply: Reply, sent_at: float) -> None:
         """Deliver the answer, and those of rows that were given up before the request was sent."""
         if not request.control:
-            await self._deliver(self._answer(request, reply))
+            self._episodes = 0
+            await self._deliver(answer_from_reply(request, reply, self._run, self._clock.wall()))
             self._held.unanswered -= 1
         await self._held.on_reply(request, reply.usage, sent_at)
 
     async def _send(
-        self, request: Request, form: RequestFormat, tokens: int, bound_usd: float
+        self, request: Request, form: RequestForm, tokens: int, bound_usd: float
     ) -> Reply | Failure:
         """Send *request* once in *form*, and pass the outcome to everything that adapts to it."""
         body = self._negotiator.body(request.prompt.text, form, again=request.previous is not None)
@@ -165,6 +171,7 @@ class Dispatcher:
         self._pacer.pause(wait, "no more requests or tokens are left in this minute")
         if isinstance(outcome, Reply):
             self.breaker.on_reply(suspect=request.attempts.suspect)
+            self._negotiator.on_reply(form)
             self._timeout.learn(self._clock.now() - departure.at)
             self._estimate.learn(request.prompt.text, outcome.usage)
             self.billing.warn_if_unreported(outcome.usage)
@@ -176,11 +183,7 @@ class Dispatcher:
             return not self.breaker.open  # an unavailable endpoint is not congested
         return wait_seconds > 0 and self.concurrency.limit > 1  # the window is used up: more would be refused
 
-    def _answer(self, request: Request, reply: Reply) -> Answer:
-        self._episodes = 0
-        return answer_from_reply(request, reply, self._run, self._clock.wall())
-
-    async def _handle_failure(self, request: Request, failure: Failure, form: RequestFormat) -> None:
+    async def _handle_failure(self, request: Request, failure: Failure, form: RequestForm) -> None:
         decision = self._policy.decide(request, failure, form)
         again = decision.request
         match decision.action:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 from pipeline.errors import PipelineError
 from pipeline.llm.health.breaker import CONFIRMATIONS, CircuitBreaker
 from pipeline.llm.health.endings import ending
-from pipeline.llm.protocol.body import RequestFormat
+from pipeline.llm.protocol.form import RequestForm
 from pipeline.llm.protocol.negotiation import FormatNegotiator
 from pipeline.llm.replies import RUN_WIDE, Failure, FailureKind
 from pipeline.llm.request import Request
@@ -49,12 +49,6 @@ class Decision(NamedTuple):
     error: PipelineError | None = None
 
 
-NEVER_THE_FORM = frozenset({
-    FailureKind.QUOTA, FailureKind.DENIED, FailureKind.REPLACED, FailureKind.UNTRUSTED, FailureKind.THROTTLED,
-})  # fmt: skip
-"""Failures that no other form of the request would avoid."""
-
-
 class FailurePolicy:
     """Decides about each failure, from its kind, its row's history and how other calls fare."""
 
@@ -64,17 +58,21 @@ class FailurePolicy:
         self._breaker, self._negotiator = breaker, negotiator
         self._retries, self._clock = retries, clock
 
-    def decide(self, request: Request, failure: Failure, form: RequestFormat) -> Decision:
+    def decide(self, request: Request, failure: Failure, form: RequestForm) -> Decision:
         """Return what is done about the *failure* of *request*, which was sent in *form*.
 
         Raises:
             ConfigError: If the endpoint takes no form that the config allows.
         """
+        # First of all: a refused form says nothing about the endpoint's health, nor about the row.
+        in_other_form = self._in_other_form(request, failure, form)
+        if in_other_form is not None:
+            return in_other_form
         attempts = request.attempts
         fatal = self._breaker.on_failure(failure, suspect=attempts.suspect, first=attempts.calls == 0)
         if fatal is not None:
             return Decision(Action.END_RUN, request, error=fatal)
-        decision = self._in_other_form(request, failure, form) or self._by_kind(request, failure)
+        decision = self._by_kind(request, failure)
         if request.control and decision.action is Action.GIVE_UP:
             return self._on_failed_control(request, failure)
         return decision
@@ -85,11 +83,11 @@ class FailurePolicy:
             return Decision(Action.TAKE_FOR_REPLY, request)
         return Decision(Action.END_RUN, request, error=ending(failure, succeeded=succeeded))
 
-    def _in_other_form(self, request: Request, failure: Failure, form: RequestFormat) -> Decision | None:
+    def _in_other_form(self, request: Request, failure: Failure, form: RequestForm) -> Decision | None:
         """Return the decision to send *request* in another form at once; None if the form is not to blame."""
-        if failure.status is None or failure.kind in NEVER_THE_FORM:
-            return None
-        other = self._negotiator.on_refusal(failure, form, proven=self._breaker.succeeded)
+        other = self._negotiator.on_refusal(
+            failure, form, proven=self._breaker.succeeded, attempts=request.attempts
+        )
         if other is None:
             return None
         return Decision(Action.RETRY, self._again(request, failure)._replace(form=other))

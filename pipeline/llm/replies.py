@@ -1,6 +1,6 @@
 """The outcomes of one HTTP call: a reply, or a failure of a named kind."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum, auto
 from typing import NamedTuple, TypeVar
 
@@ -129,6 +129,10 @@ class Failure:
     param: str | None = None
     code: str = ""
     about_content: bool = False
+
+    def with_cost(self, usd: float | None) -> "Failure":
+        """Return the failure with a cost of *usd* US dollars in its usage."""
+        return replace(self, usage=self.usage._replace(cost_usd=usd))
 
     @property
     def may_mean_load(self) -> bool:

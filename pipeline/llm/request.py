@@ -2,10 +2,10 @@
 
 import asyncio
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from pipeline.llm.protocol.body import RequestFormat
+from pipeline.llm.protocol.form import RequestForm
 from pipeline.llm.replies import NO_USAGE, Failure, Reply, Usage
 from pipeline.llm.retry import Attempts
 from pipeline.records import Answer, Prompt
@@ -29,8 +29,13 @@ class Request(NamedTuple):
     previous: Answer | None = None
     attempts: Attempts = UNTRIED
     failing_since: float | None = None
-    form: RequestFormat | None = None
+    form: RequestForm | None = None
     control: bool = False
+
+    def again_in(self, form: RequestForm, paid: Usage) -> "Request":
+        """Return the request to send again in *form*, after a reply without its answer that has cost *paid*."""
+        attempts = replace(self.attempts, calls=self.attempts.calls + 1, paid=self.attempts.paid.plus(paid))
+        return self._replace(attempts=attempts, form=form)
 
 
 class RequestQueue:

@@ -10,8 +10,10 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 
 from pipeline.config import Config, TaskSettings
+from pipeline.config.parameters import that_change_answers
 from pipeline.config.template import render_rows
 from pipeline.records import KEY_BYTES, Prompts
+from pipeline.tasks.data import as_data
 from pipeline.tasks.schema import answer_schema
 from pipeline.tasks.tokens import cut
 
@@ -28,7 +30,7 @@ ASK_AGAIN = (
 
 def user_message(text: str, *, again: bool = False) -> str:
     """Return the user message for one row; *again* selects the stricter wording of a second ask."""
-    return (ASK_AGAIN if again else ASK) + _json(text)
+    return (ASK_AGAIN if again else ASK) + as_data(text)
 
 
 def system_message(task: TaskSettings) -> str:
@@ -42,7 +44,7 @@ def system_message(task: TaskSettings) -> str:
     if task.examples:
         lines += ["", "Examples:"]
     for example in task.examples:
-        lines += [f"Text: {_json(example.text)}", f"Answer: {_answer(task, example.label, example.labels)}"]
+        lines += [f"Text: {as_data(example.text)}", f"Answer: {_answer(task, example.label, example.labels)}"]
     return "\n".join(lines)
 
 
@@ -86,15 +88,21 @@ class Task:
         system, schema = system_message(config.task), answer_schema(config.task)
         model = config.model
         # The template and the cut are left out: they determine the row's text, which is hashed into the key as well.
-        identity = {
+        identity: dict[str, object] = {
             "wording": [WORDING, ASK, ASK_AGAIN],
             "provider": model.provider,
             "model": model.name,
-            "sampling": [model.temperature, model.top_p, model.seed, model.max_tokens],
+            # Not max_tokens: an answer that is whole does not depend on a higher ceiling, and a cut one is asked again.
+            "sampling": [model.temperature, model.top_p, model.seed],
             "structured_output": model.structured_output,
             "system": system,
             "schema": schema,
         }
+        # Settings that came later count only where they are set, so that the keys of those who do not know them stay.
+        if model.reasoning_effort != "auto":
+            identity["reasoning_effort"] = model.reasoning_effort
+        if parameters := that_change_answers(model.parameters):
+            identity["parameters"] = {name: parameters[name] for name in sorted(parameters)}
         digest = blake2b(_json(identity).encode(), digest_size=KEY_BYTES).digest()
         return cls(config.task, system, digest, schema)
 

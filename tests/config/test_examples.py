@@ -14,7 +14,7 @@ SAMPLE = ROOT / "data" / "sample"
 SECTIONS = ("games", "sound", "graphics", "science", "mail", "fonts", "database", "editors")
 
 
-@pytest.mark.parametrize("name", ["tags", "topics"])
+@pytest.mark.parametrize("name", ["tags", "topics", "openai", "own-server"])
 def test_the_examples_load_and_fit_their_table(name):
     config = load_config(ROOT / "configs" / f"{name}.yaml", env={})
     assert config.path == ROOT / "configs" / f"{name}.yaml"
@@ -24,8 +24,9 @@ def test_the_examples_load_and_fit_their_table(name):
     assert {config.input.id, *config.task.columns} <= set(pl.read_parquet_schema(config.input.path))
 
 
-def test_the_labels_of_the_first_example_are_the_sections_of_its_table():
-    config = load_config(ROOT / "configs" / "tags.yaml", env={})
+@pytest.mark.parametrize("name", ["tags", "openai", "own-server"])
+def test_the_labels_of_an_example_with_one_label_are_the_sections_of_its_table(name):
+    config = load_config(ROOT / "configs" / f"{name}.yaml", env={})
     sections = pl.read_parquet(config.input.path, columns=["section"])["section"].unique()
     assert {label.name for label in config.task.labels} == set(sections)
     assert all(label.description for label in config.task.labels)
@@ -37,7 +38,18 @@ def test_the_labels_of_the_second_example_are_tags_of_its_table():
     assert {label.name for label in config.task.labels} <= set(tags)
 
 
-SAMPLE = ROOT / "data" / "sample"
+def test_the_example_of_a_model_that_reasons_leaves_to_the_program_what_such_models_refuse():
+    model = load_config(ROOT / "configs" / "openai.yaml", env={}).model
+    assert model.reasoning_effort == "auto"
+    assert model.model_fields_set.isdisjoint({"temperature", "top_p", "logprobs", "structured_output"})
+    assert model.price is not None  # its budget needs one
+
+
+def test_the_example_of_a_server_of_ones_own_asks_this_machine_and_costs_nothing():
+    model = load_config(ROOT / "configs" / "own-server.yaml", env={}).model
+    assert model.provider == "openai-compatible"
+    assert (model.base_url or "").startswith("http://127.0.0.1:")
+    assert (model.price.input, model.price.output) == (0, 0)
 
 
 def test_the_sample_holds_thirty_packages_of_each_of_eight_sections():

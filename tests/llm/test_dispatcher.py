@@ -270,9 +270,23 @@ def test_an_endpoint_that_accepts_no_form_that_the_config_allows_ends_the_run(tm
     assert len(case.endpoint.calls) == 1
 
 
-def test_a_form_that_worked_is_kept_and_a_later_refusal_is_the_rows(tmp_path: Path) -> None:
+def test_a_form_that_worked_is_kept_and_a_row_that_is_refused_in_it_is_asked_in_a_weaker_one(
+    tmp_path: Path,
+) -> None:
+    def behave(call: Call) -> Sent:
+        strict = call.text == "row 5" and call.request_format[0] == "json_schema"
+        return failed(400, "response_format json_schema is not supported") if strict else said()
+
+    case = asked(tmp_path, behave)
+    assert statuses(case) == {None: 300}
+    own = [call.request_format[0] for call in case.endpoint.calls if call.text == "row 5"]
+    assert own == ["json_schema"] * 3 + ["json_object"]
+    others = {call.request_format for call in case.endpoint.calls if call.text != "row 5"}
+    assert others == {("json_schema", True)}
+
+
+def test_a_row_that_is_refused_in_every_form_has_failed_and_no_other(tmp_path: Path) -> None:
     case = asked(tmp_path, lambda call: failed(400, "response_format") if call.text == "row 5" else said())
-    assert {call.request_format for call in case.endpoint.calls} == {("json_schema", True)}
     assert statuses(case) == {None: 299, Status.ERROR: 1}
 
 
@@ -304,7 +318,7 @@ def test_a_second_ask_is_stricter_with_twice_the_tokens_and_both_are_billed(tmp_
 def test_if_the_second_ask_fails_the_first_answer_stays(tmp_path: Path) -> None:
     case = second_ask(tmp_path, lambda call: failed(400) if call.text == "row" else said())
     answer = case.of("row")
-    assert (answer.text, answer.status, answer.asks, answer.attempts) == ("nonsense", None, 2, 3)
+    assert (answer.text, answer.status, answer.asks, answer.attempts) == ("nonsense", None, 2, 10)
     # The control that showed the row to be at fault is on its bill.
     assert (answer.prompt_tokens, answer.cost_usd) == (200, pytest.approx(2 * COST))
     assert case.dispatcher.counters.prompt_tokens == 100

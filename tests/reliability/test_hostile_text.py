@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.llm.protocol.body import BodyTemplate, first_format
+from pipeline.llm.protocol.body import BodyTemplate
+from pipeline.llm.protocol.form import first_form
 from tests.faultserver.faults import Call
 from tests.faultserver.http1 import Response
 from tests.integration.llm_server import model_path, running_server
@@ -20,7 +21,7 @@ from tests.reliability.checker import violations
 from tests.reliability.hostile import HOSTILE
 
 PLAIN = texts(50)
-BODY = BodyTemplate(TASK, MODEL, first_format(MODEL))
+BODY = BodyTemplate(TASK, MODEL, first_form(MODEL))
 MIXED = [text for pair in zip(PLAIN, HOSTILE, strict=True) for text in pair]
 
 

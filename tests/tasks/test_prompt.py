@@ -41,6 +41,11 @@ def test_the_system_message_holds_instructions_labels_format_and_examples() -> N
     )
 
 
+def test_an_examples_text_opens_no_turn_of_a_chat_template() -> None:
+    message = system_message(settings(examples=[{"text": "a<|im_end|>", "label": "sound"}]))
+    assert '"a\\u003c|im_end|>"' in message
+
+
 def test_many_labels_are_asked_for_as_a_list_with_its_bound() -> None:
     message = system_message(
         settings(
@@ -67,9 +72,12 @@ OTHER_KEYS = {
     "no temperature": {"model": {"temperature": None}},
     "top_p": {"model": {"top_p": 0.5}},
     "seed": {"model": {"seed": 7}},
-    "max_tokens": {"model": {"max_tokens": 33}},
     "structured_output": {"model": {"structured_output": "text"}},
     "provider": {"model": {"provider": "oxen"}},
+    "reasoning_effort": {"model": {"reasoning_effort": "low"}},
+    "another effort": {"model": {"reasoning_effort": "none"}},
+    "a parameter": {"model": {"parameters": {"frequency_penalty": 1}}},
+    "its value": {"model": {"parameters": {"frequency_penalty": 2}}},
 }
 
 SAME_KEY = {
@@ -94,6 +102,20 @@ SAME_KEY = {
     "headers": {"model": {"headers": {"X-Team": "a"}}},
     "the price": {"model": {"price": {"input": 1, "output": 2}}},
     "logprobs": {"model": {"logprobs": False}},
+    "max_tokens": {"model": {"max_tokens": 33}},
+    "the effort, left to us": {"model": {"reasoning_effort": "auto"}},
+    "who answers, and at what price": {
+        "model": {
+            "parameters": {
+                "service_tier": "flex",
+                "prompt_cache_key": "k",
+                "user": "u",
+                "metadata": {"team": "a"},
+                "store": False,
+                "provider": {"order": ["a"]},
+            }
+        }
+    },
     "the cut, where nothing is cut": {"task": {"max_text_tokens": 50}},
 }
 
@@ -112,6 +134,11 @@ def test_the_key_depends_on(tmp_path: Path, what: str) -> None:
 def test_all_tasks_that_differ_have_different_keys(tmp_path: Path) -> None:
     keys = {key(tmp_path, **sections) for sections in OTHER_KEYS.values()}
     assert len(keys | {key(tmp_path)}) == len(OTHER_KEYS) + 1
+
+
+def test_the_order_of_the_parameters_is_not_in_the_key(tmp_path: Path) -> None:
+    one, other = {"top_k": 1, "min_p": 0.5}, {"min_p": 0.5, "top_k": 1}
+    assert key(tmp_path, model={"parameters": one}) == key(tmp_path, model={"parameters": other})
 
 
 @pytest.mark.parametrize("what", SAME_KEY)
@@ -160,7 +187,7 @@ def test_keys_are_the_same_in_another_process_and_version(tmp_path: Path) -> Non
 
     If this fails because the wording was changed on purpose, raise WORDING and take the new digest.
     """
-    assert task(tmp_path).fingerprint.hex() == "0e16c03d6693292a507f55db9401bc25"
+    assert task(tmp_path).fingerprint.hex() == "d4909fcc191ad62f8906b61582ca78c9"
     (prompt,) = PLAIN.prompts({"text": ["a text"]})
     assert prompt is not None
     assert prompt.key.hex() == "b8dbd70f44575fd9bd7889a946cda800"

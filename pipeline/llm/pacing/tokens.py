@@ -33,10 +33,9 @@ class TokenEstimate:
     """
 
     def __init__(self, system: str, max_tokens: int) -> None:
-        self.max_tokens = max_tokens
+        self.set_ceiling(max_tokens)
         # The schema repeats the labels of the system message, and the chat's format adds a few tokens.
         self._surroundings = 2 * BYTES_PER_TOKEN * estimate_tokens(system) + FORMAT_TOKENS
-        self._completion = float(max_tokens)
         # A line and not a single factor, which would charge large texts for what surrounds the small ones.
         self._intercept, self._slope = float(estimate_tokens(system)), 1.0
         self._rule_intercept = self._intercept
@@ -45,6 +44,11 @@ class TokenEstimate:
         for length in ANCHORS:
             self._add(length, length + self._intercept, ANCHOR_WEIGHT)
         self._anchors = (self._n, self._x, self._y, self._xx, self._xy)
+
+    def set_ceiling(self, max_tokens: int) -> None:
+        """Expect replies of up to *max_tokens* from now on, until replies teach otherwise."""
+        self.max_tokens = max_tokens
+        self._completion = float(max_tokens)
 
     def prompt(self, text: str) -> int:
         """Estimate the prompt tokens of a request about *text*, including the system message."""

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 from yarl import URL
 
-from pipeline.llm.protocol.body import BodyTemplate, first_format
+from pipeline.llm.protocol.body import BodyTemplate
+from pipeline.llm.protocol.form import first_form
 from pipeline.llm.replies import Failure, FailureKind, Reply
 from pipeline.llm.transport.client import MAX_BODY_BYTES, Client
 from tests.faultserver.faults import Call
@@ -21,7 +22,7 @@ from tests.faultserver.settings import FaultServerSettings
 from tests.llm.protocol.test_body import MODEL, TASK
 
 CANARY = "sk-canary-123"
-BODY = BodyTemplate(TASK, MODEL, first_format(MODEL)).body("a text")
+BODY = BodyTemplate(TASK, MODEL, first_form(MODEL)).body("a text")
 
 
 @asynccontextmanager
