@@ -49,8 +49,8 @@ def test_while_little_is_known_no_more_than_the_bounds_is_promised(
             budget.settle(amount, amount * share)
         elif budget.try_reserve(bound):
             reserved.append(bound)
-        lone = reserved[0] if len(reserved) == 1 else 0.0
-        assert budget.spent_usd + sum(reserved) <= maximum + lone + 1e-9
+            # One that goes alone may cost more than is left: its bound is far too high as a rule.
+            assert len(reserved) == 1 or budget.spent_usd + sum(reserved) <= maximum + 1e-9
 
 
 def test_the_first_request_goes_alone_where_its_bound_exceeds_the_budget() -> None:
