@@ -11,7 +11,7 @@ SOAK_SEED ?= $(shell date +%s)
 unexport PYTHONDONTWRITEBYTECODE  # the tests start hundreds of processes: each would compile everything anew
 
 .DEFAULT_GOAL := help
-.PHONY: help sample test test-full test-wheel test-airflow format lint types floors unit unit-full soak bench bench-against bench-rates bench-start \
+.PHONY: help sample test test-full gateways test-wheel test-airflow format lint types floors unit unit-full soak bench bench-against bench-rates bench-start \
 	bench-reuse bench-growth bench-peers recovery mutants clean
 
 help:  ## list the targets
@@ -24,7 +24,7 @@ sample: $(VENV)/installed  ## label the sample with the embedded model and show 
 test: $(VENV)/installed-dev  ## format check, lint, types, and the everyday tests: 4 minutes at most on two cores
 	@$(MAKE) --no-print-directory format lint types unit
 
-test-full: $(VENV)/installed-dev  ## the same with all tests but the soak
+test-full: $(VENV)/installed-dev gateways  ## the same with all tests but the soak
 	@$(MAKE) --no-print-directory format lint types unit-full
 
 format: $(VENV)/installed-dev  ## check the format
@@ -49,6 +49,9 @@ soak: $(VENV)/installed-dev  ## run the long tests: kills, power cuts, failing d
 	@.ci/soak-tools
 	@echo "SOAK_SEED=$(SOAK_SEED) (make soak SOAK_SEED=$(SOAK_SEED) repeats this very soak)"
 	SOAK_SEED=$(SOAK_SEED) $(BIN)/pytest -m soak --numprocesses $(WORKERS) --dist worksteal --quiet
+
+gateways:  ## install LiteLLM's proxy and Portkey's gateway below .gateways, for the tests that run a job through them
+	@PYTHON=$(PYTHON) .ci/gateways
 
 test-wheel:  ## build the wheel, install it with each Python from 3.11 to 3.14 found here, and run a job with it
 	.ci/test-wheel
@@ -85,7 +88,7 @@ mutants: $(VENV)/installed-dev  ## take each sync, lock, fence and bound away in
 	$(BIN)/python -m tests.reliability.mutants
 
 clean:  ## remove what was installed, not what was paid for
-	rm -rf $(VENV) .venv-airflow .venv-peers build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-airflow .venv-peers .gateways build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)

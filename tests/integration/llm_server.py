@@ -59,6 +59,8 @@ def serve() -> None:
     params.port = 0
     params.n_parallel = SLOTS
     params.n_ctx = SLOTS * TOKENS_PER_SLOT
+    # Threads that wait for each other at every layer crawl where other tests want the cores, too.
+    params.cpuparams.n_threads = params.cpuparams_batch.n_threads = 1
     server = Server(params)  # returns when the model is loaded
     sys.stdout.write(f"{server.listening_address}\n")
     sys.stdout.flush()

@@ -1,8 +1,14 @@
 """The pipeline against a real language model server that nobody here wrote."""
 
+from pathlib import Path
+
+import polars as pl
 import pytest
 
-from tests.jobs import LABELS, JobFiles, run_job
+from pipeline.servers.simulator.response import Response
+from tests.jobs import LABELS, JobFiles, last_line, run_job
+from tests.world.endpoint import Ask, Endpoint
+from tests.world.sample import SAID, SampleJob
 
 pytestmark = pytest.mark.slow
 
@@ -31,3 +37,24 @@ async def test_twenty_rows_are_labelled_by_a_real_model_with_usage_and_logprobs(
     assert labelled["label_confidence"].is_between(0, 1).all()
     assert labelled["label_model"].unique().to_list() == ["smollm2"]
     assert (await run_job(job.config())).requests == 0
+
+
+def _no_script(ask: Ask) -> Response:
+    raise NotImplementedError(f"a real model answers: {ask.text}")
+
+
+def test_rows_of_the_sample_come_out_whole_from_a_real_model(tmp_path: Path, llm_server: str) -> None:
+    model = {"provider": "openai-compatible", "name": "smollm2"}
+    job = SampleJob(tmp_path, Endpoint(name="llama.cpp", model=model, script=_no_script), llm_server)
+    job.set(limits={"max_outage": "30m"})  # two busy cores may take a minute for a reply
+
+    first = job.started("--limit", "20")
+
+    assert first.returncode == 0, first.stderr
+    summary = last_line(first)
+    labelled = pl.read_parquet(summary["output"])
+    assert labelled["label_status"].to_list() == ["ok"] * 20
+    assert set(labelled["label"]) <= set(SAID)
+    assert summary["requests"] == 20
+    Path(summary["output"]).unlink()
+    assert last_line(job.started("--limit", "20"))["requests"] == 0
