@@ -17,6 +17,9 @@ from tests.reliability.launcher import Launcher
 ROWS = texts(40)
 SPOILED = ROWS[::4]
 
+FORMS = 8
+"""Forms in which the first row is asked that is refused without a reason, as long as no reply says that it is the row."""
+
 READ = {"bom", "list_content", "code_fence", "wrong_case"}
 UNTOLD = {"usage_missing", "usage_null", "usage_negative", "usage_huge", "usage_string"}
 INVALID = {
@@ -85,11 +88,12 @@ async def test_what_will_never_be_answered_is_asked_once_and_its_tokens_count(
     tmp_path: Path, name: str, status: str
 ) -> None:
     # What does not say that it is about the row's content is sent once more: it may have been a gateway's page.
-    times = 2 if name == "bad_request" else 1
+    times, trials = (2, FORMS) if name == "bad_request" else (1, 0)
     with job_against(tmp_path, ROWS) as (server, job):
         server.when(SPOILED.__contains__, name)
         result = await run_job(job.config())
-        assert (result.failed, result.requests) == (len(SPOILED), len(ROWS) + (times - 1) * len(SPOILED))
+        assert result.failed == len(SPOILED)
+        assert 0 <= result.requests - len(ROWS) - (times - 1) * len(SPOILED) <= trials
         labelled = job.labelled()
         assert labelled.filter(labelled["label_status"] == status)["text"].to_list() == SPOILED
         assert violations(job, server) == []
