@@ -1,6 +1,7 @@
 """Reading a response: from its bytes to a reply or a failure."""
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from math import floor
@@ -26,6 +27,8 @@ TEXT_PARTS = frozenset({"text", "output_text"})
 WAITING = frozenset({FailureKind.THROTTLED, FailureKind.TRANSIENT})
 REDIRECTS = range(300, 400)
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+KEEP_ALIVE = re.compile(rb"\A(?::[^\n]*\n\s*)+")
+"""Comments of an event stream, with which a gateway keeps the connection open until the reply is there."""
 
 SHOWN = 300
 """Characters of a sentence."""
@@ -47,6 +50,8 @@ def read(status: int, headers: Mapping[str, str], body: bytes) -> Reply | Failur
 def _decode(body: bytes) -> Any:
     """Return the JSON in *body*; None if it is invalid or a key occurs twice, which makes it ambiguous."""
     body = body.removeprefix(BYTE_ORDER_MARK)
+    if body.startswith(b":"):
+        body = KEEP_ALIVE.sub(b"", body, count=1)
     try:
         found = orjson.loads(body)
         if _may_repeat_keys(body):

@@ -135,6 +135,15 @@ def test_a_byte_order_mark_is_ignored() -> None:
     assert reply(b"\xef\xbb\xbf" + orjson.dumps(completion())).text == CONTENT
 
 
+@pytest.mark.parametrize("before", [b"\n   \r\n\n", b": STILL WORKING\n\n: STILL WORKING\r\n\n", b":\n"])
+def test_what_keeps_a_connection_open_until_the_reply_is_there_is_ignored(before: bytes) -> None:
+    assert reply(before + orjson.dumps(completion())).text == CONTENT
+
+
+def test_comments_of_a_stream_alone_are_no_reply() -> None:
+    assert "not whole JSON" in failure(200, b": STILL WORKING\n\n").message
+
+
 def test_the_word_content_in_the_models_own_text_is_no_double_key() -> None:
     text = '{"content": "message", "choices": "content"}'
     assert reply(completion({"content": text})).text == text
