@@ -61,7 +61,7 @@ def answer(status: int, body: Any, headers: Headers = ()) -> Response:
     return Response(status, body if isinstance(body, bytes) else json.dumps(body).encode(), headers)
 
 
-def refuse(status: int, message: str, **error: Any) -> Response:
+def refuse(status: int, message: str, /, **error: Any) -> Response:
     """Return an error in OpenAI's envelope."""
     found = {"message": message, "type": "invalid_request_error", "param": None, "code": None, **error}
     return answer(status, {"error": found})
