@@ -16,7 +16,7 @@ from pipeline.llm.pacing.pacer import Pacer
 from pipeline.llm.pacing.tokens import TokenEstimate
 from pipeline.llm.protocol.form import RequestForm
 from pipeline.llm.protocol.negotiation import FormatNegotiator
-from pipeline.llm.replies import RUN_WIDE, Failure, Reply
+from pipeline.llm.replies import RUN_WIDE, Failure, Reply, Window
 from pipeline.llm.request import Counters, Request, RequestQueue, answer_from_failure, answer_from_reply
 from pipeline.llm.retry import RetryPolicy
 from pipeline.llm.timeouts import AdaptiveTimeout
@@ -76,7 +76,6 @@ class Dispatcher:
         self._estimate = TokenEstimate(task.system, config.model.max_tokens)
         self._timeout = AdaptiveTimeout(None if limits.request_timeout == "auto" else limits.request_timeout)
         self._pacer = Pacer(limits, self.concurrency, clock)
-        self._episodes = 0  # of congestion since the last reply
         self._queue = RequestQueue()
         self._pool = WorkerPool(stop)
         self._held = HeldRows(self._queue, self._pool, self.breaker, clock, self._give_up)
@@ -85,6 +84,7 @@ class Dispatcher:
         """Read from the endpoint what the model costs and takes, and start the workers."""
         self._negotiator.begin(await self.billing.ask(self._client))
         self._estimate.set_ceiling(self._negotiator.form.ceiling)
+        self._pool.spawn(self.concurrency.keep_time())
         for _ in range(self._worker_count):
             self._pool.spawn(self._work())
 
@@ -144,7 +144,6 @@ class Dispatcher:
     async def _on_reply(self, request: Request, reply: Reply, sent_at: float) -> None:
         """Deliver the answer, and those of rows that were given up before the request was sent."""
         if not request.control:
-            self._episodes = 0
             await self._deliver(answer_from_reply(request, reply, self._run, self._clock.wall()))
             self._held.unanswered -= 1
         await self._held.on_reply(request, reply.usage, sent_at)
@@ -158,17 +157,13 @@ class Dispatcher:
         self.counters.requests += 1
         departure = self.concurrency.on_sent()
         outcome: Reply | Failure | None = None
-        wait = 0.0
+        window: Window | None = None
         try:
             outcome, window = await self._client.ask(body, seconds)
-            wait = self._pacer.wait_seconds(window) if window else 0.0
         finally:
-            replied = isinstance(outcome, Reply)
-            congested = self._is_congestion(outcome, wait)
-            self._episodes += self.concurrency.on_done(departure, congested=congested, success=replied)
+            self._pacer.record(departure, outcome, window, available=not self.breaker.open)
             outcome = outcome and self.billing.priced(outcome, self.counters)
             self.budget.settle(bound_usd, self.billing.charge(outcome, tokens, self._estimate.completion))
-        self._pacer.pause(wait, "no more requests or tokens are left in this minute")
         if isinstance(outcome, Reply):
             self.breaker.on_reply(suspect=request.attempts.suspect)
             self._negotiator.on_reply(form)
@@ -176,12 +171,6 @@ class Dispatcher:
             self._estimate.learn(request.prompt.text, outcome.usage)
             self.billing.warn_if_unreported(outcome.usage)
         return outcome
-
-    def _is_congestion(self, outcome: Reply | Failure | None, wait_seconds: float) -> bool:
-        """Return whether the outcome of a call is a sign of too many requests in flight."""
-        if isinstance(outcome, Failure) and outcome.congested:
-            return not self.breaker.open  # an unavailable endpoint is not congested
-        return wait_seconds > 0 and self.concurrency.limit > 1  # the window is used up: more would be refused
 
     async def _handle_failure(self, request: Request, failure: Failure, form: RequestForm) -> None:
         decision = self._policy.decide(request, failure, form)
@@ -197,7 +186,7 @@ class Dispatcher:
                 await self._held.on_reply(request, failure.usage, self._clock.now())
             case Action.THROTTLE:
                 self._throttle(again, failure)
-            case Action.CONFIRM:
+            case Action.CONFIRM if failure.kind in RUN_WIDE or not self.breaker.others_succeed:
                 if failure.kind in RUN_WIDE:
                     self._client.refresh()
                 # The worker sleeps and keeps its slot, where another request would probably be refused too.
@@ -207,10 +196,9 @@ class Dispatcher:
                 self._retry(again, decision.after)
 
     def _throttle(self, again: Request, failure: Failure) -> None:
-        """Send nothing for a while, and *again* after that."""
+        """Send *again* after its own wait; whether the others wait, too, is the pacer's business."""
         self.counters.throttled += 1
-        self._pacer.pause(self._retries.pause(failure, self._episodes, self._clock), failure.message)
-        self._retry(again, 0.0)
+        self._retry(again, self._retries.delay(failure, again.attempts.calls, self._clock))
 
     async def _available(self) -> bool:
         # The model object costs nothing, and an endpoint that returns it is available.

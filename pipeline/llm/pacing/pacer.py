@@ -4,8 +4,9 @@ import logging
 
 from pipeline.config import LimitSettings
 from pipeline.llm.pacing.concurrency import Concurrency
+from pipeline.llm.pacing.evidence import Departure
 from pipeline.llm.pacing.quota import TOKENS_CATCH_UP_SECONDS, Pause, Quota
-from pipeline.llm.replies import Window
+from pipeline.llm.replies import Failure, Reply, Window
 from pipeline.system.clock import Clock
 
 log = logging.getLogger(__name__)
@@ -24,6 +25,8 @@ class Pacer:
         self._rates = limits.requests_per_minute, limits.tokens_per_minute
         self._concurrency = concurrency
         self._pause = Pause(clock)
+        self._clock = clock
+        self._warned_until = float("-inf")
 
     def try_admit(self, tokens: float) -> bool:
         """Admit a request of *tokens* if nothing makes it wait; takes its quota."""
@@ -49,13 +52,33 @@ class Pacer:
         await self._concurrency.pace()
         await self._pause.wait()  # the endpoint may have asked for one while this request waited
 
-    def wait_seconds(self, window: Window) -> float:
-        """Return for how many seconds nothing should be sent, given the *window* in a reply's headers."""
-        return window.wait_seconds(*self._rates)
+    def record(
+        self, departure: Departure, outcome: Reply | Failure | None, window: Window | None, *, available: bool
+    ) -> None:
+        """Record what became of a request, and adapt the pace to it.
 
-    def pause(self, seconds: float, reason: str) -> None:
-        """Send nothing for *seconds* from now; *reason* is for the log."""
-        seconds_left = self._pause.seconds_left
-        self._pause.extend(seconds)
-        if seconds >= WARN_SECONDS > seconds_left:  # a long pause that is only extended was logged already
+        Args:
+            departure: What `Concurrency.on_sent` returned.
+            outcome: How it ended; None if it was given up.
+            window: The rate-limit window in its headers, if any.
+            available: Whether the endpoint counts as available; an outage is no sign of load.
+        """
+        if isinstance(outcome, Reply):
+            self._concurrency.on_reply(departure)
+        elif outcome is not None and outcome.may_mean_load and available:
+            self._concurrency.on_refusal(departure, outcome.retry_after or 0.0)
+            self._warn(self._concurrency.level.storm.until - self._clock.now(), outcome.message)
+        else:
+            self._concurrency.on_other()
+        wait = window.wait_seconds(*self._rates) if window is not None else 0.0
+        if wait > 0:
+            self._warn(wait, "no more requests or tokens are left in this minute")
+            self._pause.extend(wait)
+            if available and departure.in_flight > 1:
+                self._concurrency.on_told(departure)
+
+    def _warn(self, seconds: float, reason: str) -> None:
+        until = self._clock.now() + seconds
+        if seconds >= WARN_SECONDS and until > self._warned_until:  # what is only extended was logged already
             log.warning("nothing is sent for %.0f s, as the endpoint asks: %s", seconds, reason)
+            self._warned_until = until + WARN_SECONDS

@@ -1,0 +1,155 @@
+"""What became of the requests, in the order in which they were sent.
+
+Refusals come back sooner than replies. Counted as they return, the first outcomes of any new level are refusals, and
+each level looks like too much.
+"""
+
+from collections import deque
+from dataclasses import dataclass, field
+from math import exp
+from typing import NamedTuple
+
+from pipeline.llm.pacing.belief import LimitBelief
+
+RATE_SECONDS = 0.3
+"""Seconds over which the rate of sending is averaged, at least; twice as long as a reply takes, if that is longer."""
+
+REPLIES_SECONDS = 1.0
+"""The same for the rate of replies."""
+
+UNKNOWN_SECONDS = 0.5
+"""Seconds after which a request counts as not refused, until it is known how long a refusal takes."""
+
+WEIGHT = 0.05
+"""Of a call in the moving averages of how long replies and refusals take."""
+
+
+class Departure(NamedTuple):
+    """A request that was sent.
+
+    Attributes:
+        at: When, on the clock.
+        number: How many were sent before it.
+        in_flight: Requests in flight then, including it.
+        load: What was sent then, as requests in flight.
+    """
+
+    at: float
+    number: int
+    in_flight: int
+    load: float
+
+
+@dataclass(slots=True)
+class _Tally:
+    """The requests of a short time."""
+
+    first: int
+    at: float
+    count: int = 0
+    load: float = 0.0
+    refused: set[int] = field(default_factory=set)
+
+
+class _Rate:
+    """A moving average of events a second, which forgets exponentially."""
+
+    def __init__(self) -> None:
+        self.value = 0.0
+        self._at = float("-inf")
+
+    def count(self, now: float, seconds: float) -> None:
+        """Count an event; what came *seconds* ago weighs 1/e."""
+        self.value = self.at(now, seconds) + 1 / seconds
+        self._at = now
+
+    def at(self, now: float, seconds: float) -> float:
+        """Return the average now."""
+        return self.value * exp((self._at - now) / seconds)
+
+
+class Evidence:
+    """Counts of what was accepted and refused, for the belief.
+
+    Attributes:
+        sent: Requests sent so far.
+        reply_seconds: How long a reply takes, on average; None before the first.
+        refusal_seconds: How long a refusal takes; None before the first.
+    """
+
+    def __init__(self) -> None:
+        self.sent = 0
+        self.reply_seconds: float | None = None
+        self.refusal_seconds: float | None = None
+        self._tallies = deque([_Tally(0, float("-inf"))])
+        self._counted = 0  # requests before this number were counted
+        self._sending, self._replying = _Rate(), _Rate()
+
+    def on_sent(self, now: float, in_flight: int) -> Departure:
+        """Record that a request is sent."""
+        load = float(in_flight)
+        if self.refusal_seconds is not None and self.reply_seconds is not None:
+            # Refused requests take up little time, so the load may be far more than what is in flight.
+            self._sending.count(now, max(RATE_SECONDS, 2 * self.reply_seconds))
+            load = min(4.0 * in_flight, max(load, self._sending.value * self.reply_seconds))
+        tally = self._tallies[-1]
+        tally.count += 1
+        tally.load += load
+        departure = Departure(now, self.sent, in_flight, load)
+        self.sent += 1
+        return departure
+
+    def on_reply(self, now: float, seconds: float) -> None:
+        """Record a reply, and how long it took."""
+        known = self.reply_seconds
+        self.reply_seconds = seconds if known is None else known + WEIGHT * (seconds - known)
+        if self.refusal_seconds is not None:
+            self._replying.count(now, max(REPLIES_SECONDS, 2 * self.reply_seconds))
+
+    def served(self, now: float) -> float:
+        """Return how many requests in flight the replies of the last moment account for, by Little's law."""
+        if self.reply_seconds is None:
+            return 0.0
+        return self._replying.at(now, max(REPLIES_SECONDS, 2 * self.reply_seconds)) * self.reply_seconds
+
+    def on_refusal(self, departure: Departure, seconds: float, belief: LimitBelief) -> None:
+        """Count a refusal, and what was sent before it and has not been refused."""
+        known = self.refusal_seconds
+        self.refusal_seconds = seconds if known is None else known + WEIGHT * (seconds - known)
+        if departure.number < self._counted:  # it was counted as not refused
+            belief.observe(departure.load, 0, 1)
+            return
+        next(t for t in reversed(self._tallies) if t.first <= departure.number).refused.add(departure.number)
+        self._count(departure.number + 1, belief)
+
+    def pass_time(self, now: float, belief: LimitBelief) -> None:
+        """Count what was sent so long ago that a refusal would have come by now."""
+        long_ago = now - self._patience()
+        numbers = [following.first for following in list(self._tallies)[1:] if following.at <= long_ago]
+        if numbers:
+            self._count(numbers[-1], belief)
+        self._tallies.append(_Tally(self.sent, now))
+
+    def forget(self, now: float) -> None:
+        """Leave out everything that was sent up to now."""
+        self._tallies = deque([_Tally(self.sent, now)])
+        self._counted = self.sent
+
+    def _patience(self) -> float:
+        reply = self.reply_seconds if self.reply_seconds is not None else float("inf")
+        refusal = UNKNOWN_SECONDS if self.refusal_seconds is None else 2 * self.refusal_seconds
+        return min(refusal, reply)
+
+    def _count(self, stop: int, belief: LimitBelief) -> None:
+        """Count the requests before number *stop*."""
+        while self._tallies:
+            tally = self._tallies[0]
+            end = tally.first + tally.count
+            start, upto = max(tally.first, self._counted), min(end, stop)
+            if upto > start:
+                refused = sum(start <= number < upto for number in tally.refused)
+                belief.observe(tally.load / tally.count, upto - start - refused, refused)
+                self._counted = upto
+            if end > stop or len(self._tallies) == 1:
+                return
+            self._tallies.popleft()

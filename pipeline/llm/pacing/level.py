@@ -1,0 +1,253 @@
+"""The level: how many requests may be in flight, found by trial."""
+
+from math import ceil
+
+from pipeline.llm.pacing.belief import LimitBelief
+from pipeline.llm.pacing.evidence import Departure, Evidence
+from pipeline.llm.pacing.storm import Storm
+from pipeline.llm.pacing.throughput import ThroughputTable
+from pipeline.system.clock import Clock
+
+TICK_SECONDS = 0.1
+"""How often what was sent is counted, and the level decided anew."""
+
+INCOME, NOISE_INCOME, MOST_NOISE_INCOME, SLOW_INCOME = 0.005, 0.15, 0.06, 0.05
+"""Refusals that may be risked to find out more: so many for each request sent,
+more by the share of noise, and so many a second."""
+
+LEAST_REFUSALS, FIRST_REFUSALS, MOST_REFUSALS = -4.0, 4.0, 12.0
+"""Bounds of what is saved up of these, and what is there at first."""
+
+SERVED_SHARE = 0.75
+"""Of what the replies of the last moment account for, which is never too much."""
+
+CAUTION = 2.0
+"""The part of these that one decision may risk is one in so many."""
+
+LEAST_RISK, MOST_RISK = 0.002, 0.5
+"""Bounds of the share that may be refused for a limit, as is expected."""
+
+REPLY_SHARE = 0.8
+"""Of the time that a reply takes, over which requests are spread; over all of it, they would never fill the level."""
+
+SLOW_SECONDS, SILENT_SECONDS, DOUBLING_SECONDS, SILENT_LEVEL = 2.0, 1.0, 0.5, 8.0
+"""Where replies are so slow, the level doubles by time: so soon, so often, and before the first reply only so far."""
+
+WAITING = 1.5
+"""Replies that take so many times as long as the first had to wait for others."""
+
+GROWTH = 0.125
+"""What a reply adds to the level after more in flight brought nothing."""
+
+HELD_SECONDS = 4.0
+"""Without growth, after more in flight brought nothing."""
+
+SAVED_SECONDS = 0.5
+"""How often the belief is saved; what a storm did to it is taken back."""
+
+# Whether noise is noise: is as much refused where clearly less is sent?
+DIP, DIP_SERVED, DIP_NOISE, DIP_REPLIES, DIP_SECONDS = 0.75, 0.9, 0.004, 10.0, 1.5
+FIRST_DIP_SECONDS, MOST_DIP_SECONDS, CONFIRMED = 1.0, 10.0, 0.7
+
+
+class Level:
+    """An adaptive number of requests in flight, up to *maximum*; docs/pacing.md explains how it is found.
+
+    Until the first refusal it doubles while more in flight bring more replies. After that it is the highest at which
+    the belief about the endpoint's limit expects few refusals.
+
+    Attributes:
+        value: The number of requests that may be in flight; below 1, one at a time with breaks between.
+        storm: Whether the endpoint refuses everything.
+        evidence: What became of the requests.
+    """
+
+    def __init__(self, maximum: int, clock: Clock) -> None:
+        # One request first: it also warms the endpoint up, where a new JSON schema makes the first call slow.
+        self.value = 1.0
+        self.storm = Storm(clock)
+        self.evidence = Evidence()
+        self._maximum = maximum
+        self._clock = clock
+        self._belief: LimitBelief | None = None  # None until the first refusal
+        self._before: list[list[float]] = []  # the weights of a moment ago, and of the moment before
+        self._long_before = self._before
+        self._saved_at = float("-inf")
+        self._accepted: dict[int, int] = {}  # by level, before the first refusal
+        self._throughput = ThroughputTable(clock)
+        self._doubles = True
+        self._doubled_at = self._full_at = self._held_until = self._next_send_at = float("-inf")
+        self._first_sent_at: float | None = None
+        self._first_reply_seconds: float | None = None
+        self._bearable = float("inf")
+        self._ticked_at = clock.now()
+        self._sent_at_tick = self._refused_since_tick = 0
+        self._allowance = FIRST_REFUSALS
+        self._dip: tuple[float, int, float, float] | None = (
+            None  # since, requests before it, noise then, level
+        )
+        self._next_dip_at, self._dip_interval = float("-inf"), FIRST_DIP_SECONDS
+        self._steady_until = float("-inf")
+
+    @property
+    def spreads(self) -> bool:
+        """Whether requests are spread out in time, which starts with the first refusal."""
+        return self._belief is not None
+
+    def departure_time(self) -> float:
+        """Return when the next request may be sent, on the clock, and take that moment."""
+        now = self._clock.now()
+        at = max(now, self.storm.until)
+        if self._belief is not None and self.evidence.reply_seconds is not None:
+            at = max(at, self._next_send_at)
+            # Below one in flight, the breaks are what keeps it low, so they are not shortened.
+            share = (
+                min(REPLY_SHARE * self.evidence.reply_seconds, 1.0)
+                if self.value > 1
+                else self.evidence.reply_seconds
+            )
+            self._next_send_at = at + share / self.value
+        return at
+
+    def on_sent(self, in_flight: int) -> Departure:
+        """Record that a request is sent, with so many *in_flight* including it."""
+        now = self._clock.now()
+        if in_flight >= int(self.value):
+            self._full_at = now
+        if self._first_sent_at is None:
+            self._first_sent_at = now
+        return self.evidence.on_sent(now, in_flight)
+
+    def on_reply(self, departure: Departure) -> None:
+        """Record a reply, and adapt the level."""
+        now = self._clock.now()
+        self.evidence.on_reply(now, now - departure.at)
+        if self._first_reply_seconds is None:
+            self._first_reply_seconds = now - departure.at
+        if self.storm.on_reply(departure.number):
+            self._resume(now)
+        # Growth needs a level that was fully used, or it says nothing about what the endpoint bears. "Was", not "is":
+        # of replies that come together, all but the first find fewer in flight.
+        elif self._full_at >= departure.at and not self.storm.raging:
+            self._harvest(departure, now)
+
+    def on_refusal(self, departure: Departure, told: float) -> None:
+        """Record a refusal, in which the endpoint *told* to wait so many seconds (0: none)."""
+        now, evidence = self._clock.now(), self.evidence
+        belief = self._belief = self._belief or self._first_belief()
+        self._refused_since_tick += 1
+        if not self.storm.raging:
+            self._allowance -= belief.blame(departure.load)
+            evidence.on_refusal(departure, now - departure.at, belief)
+        seconds = evidence.refusal_seconds or 0.0
+        self.storm.on_refusal(departure.number, evidence.sent, seconds, belief.noise, told)
+        if not self.storm.raging:
+            self._decide(belief, now)
+
+    def on_told(self, departure: Departure) -> None:
+        """Record that the endpoint said that its limit is reached."""
+        belief = self._belief = self._belief or self._first_belief()
+        if not self.storm.raging:
+            belief.told(departure.load)
+            self._decide(belief, self._clock.now())
+
+    def tick(self, in_flight: int) -> None:
+        """Count what was sent a while ago, and decide anew; to be called often, with the requests *in_flight* now."""
+        now, evidence = self._clock.now(), self.evidence
+        seconds, belief = now - self._ticked_at, self._belief
+        if seconds < TICK_SECONDS:
+            return
+        sent, self._sent_at_tick = evidence.sent - self._sent_at_tick, evidence.sent
+        refused, self._refused_since_tick = self._refused_since_tick, 0
+        self._ticked_at = now
+        if belief is None:
+            index = int(self.value)
+            self._accepted[index] = min(500, self._accepted.get(index, 0) + sent)
+            self._double_by_time(now, in_flight)
+            return
+        if self.storm.raging or now < self.storm.until:
+            return
+        if self.storm.judge(evidence.sent):
+            evidence.forget(now)
+            return
+        if evidence.reply_seconds is not None:
+            belief.pass_time(seconds, sent - refused, evidence.reply_seconds)
+        evidence.pass_time(now, belief)
+        # Where noise is, it takes more refusals to find anything out.
+        income = (INCOME + NOISE_INCOME * min(MOST_NOISE_INCOME, belief.noise)) * sent + SLOW_INCOME * seconds
+        self._allowance = max(LEAST_REFUSALS, min(MOST_REFUSALS, self._allowance + income))
+        if now - self._saved_at >= SAVED_SECONDS and self.storm.calm:
+            self._long_before, self._before, self._saved_at = self._before, belief.saved(), now
+        self._decide(belief, now)
+
+    def _first_belief(self) -> LimitBelief:
+        belief = LimitBelief(self._maximum)
+        for level, accepted in self._accepted.items():
+            belief.observe(level, accepted, 0)
+        self._before = self._long_before = belief.saved()
+        return belief
+
+    def _resume(self, now: float) -> None:
+        """Go on after a storm, which says nothing about what is borne in good times."""
+        if self._belief is not None:
+            self._belief.restore(self._long_before, 5.0)
+        self.evidence.forget(now)
+        self.value = max(1.0, self.value / 2)
+        self._steady_until = now + 3 * TICK_SECONDS
+        self._allowance = max(self._allowance, 2.0)
+
+    def _decide(self, belief: LimitBelief, now: float) -> None:
+        self._test_noise(belief, now)
+        reply = self.evidence.reply_seconds or 0.5
+        # What would be refused before that is known.
+        requests = max(1.0, self.value / reply * (2 * (self.evidence.refusal_seconds or 0.05) + TICK_SECONDS))
+        risk = max(LEAST_RISK, min(MOST_RISK, self._allowance / (CAUTION * requests)))
+        level = min(max(belief.highest(risk), SERVED_SHARE * self.evidence.served(now)), 2 * self.value)
+        if self._dip is not None:
+            level = min(level, self._dip[3])
+        if now < self._held_until:
+            level = min(level, self._bearable)
+        # A level that is not used says nothing, so it need not be higher.
+        if level <= self.value or (now >= self._steady_until and self._full_at >= now - max(1.0, 2 * reply)):
+            self.value = level
+
+    def _test_noise(self, belief: LimitBelief, now: float) -> None:
+        """Send less for a moment now and then where much is refused anyway: noise does not get rarer."""
+        noise = belief.noise
+        reply = self.evidence.reply_seconds or 0.0
+        if self._dip is not None:
+            since, sent_before, noise_before, _ = self._dip
+            sent, seconds = self.evidence.sent - sent_before, now - since
+            if sent >= max(20.0, 3 / noise_before) or seconds > max(DIP_SECONDS, reply):
+                confirmed = noise > CONFIRMED * noise_before
+                self._dip = None
+                self._dip_interval = (
+                    min(MOST_DIP_SECONDS, 2 * self._dip_interval) if confirmed else FIRST_DIP_SECONDS
+                )
+                self._next_dip_at = now + max(self._dip_interval, DIP_REPLIES * reply)
+        elif now >= self._next_dip_at and self.value > 2 and noise > DIP_NOISE:  # noqa: PLR2004 - no room below
+            lower = min(DIP * self.value, DIP_SERVED * self.evidence.served(now))
+            self._dip = (now, self.evidence.sent, noise, max(1.0, lower))
+
+    def _harvest(self, departure: Departure, now: float) -> None:
+        """Lower the level to where the throughput saturates; or grow, if nothing was refused yet."""
+        saturation = self._throughput.saturation(departure.in_flight, now - departure.at)
+        if saturation is not None and saturation < self.value:
+            self._doubles = False
+            # More may pay later, and trying costs time but no refusals: so growth is only held for a moment.
+            self._held_until, self._bearable = now + HELD_SECONDS, float(ceil(saturation))
+            self.value = min(self.value, self._bearable)
+        elif self._belief is None and now >= self._held_until:
+            # One for each reply: it doubles in a round.
+            self.value = min(self._maximum, self.value + (1.0 if self._doubles else GROWTH))
+
+    def _double_by_time(self, now: float, in_flight: int) -> None:
+        first, reply = self._first_reply_seconds, self.evidence.reply_seconds
+        if self._first_sent_at is None or not self._doubles or in_flight < int(self.value):
+            return
+        if first is not None and (first < SLOW_SECONDS or (reply or first) > WAITING * first):
+            return  # each round is soon over; or requests wait for each other already
+        most = SILENT_LEVEL if first is None else float(self._maximum)
+        if now >= max(self._doubled_at + DOUBLING_SECONDS, self._first_sent_at + SILENT_SECONDS):
+            self._doubled_at = now
+            self.value = max(self.value, min(most, 2 * self.value))

@@ -1,0 +1,121 @@
+"""Storms: times in which the endpoint refuses everything, so that nothing is sent but one request now and then."""
+
+from collections import deque
+
+from pipeline.system.clock import Clock
+
+FIRST_SECONDS, LATER_SECONDS, MAX_SECONDS = 0.5, 6.0, 30.0
+"""The first pause, to which later ones double; and once a storm lasts, a tenth of its length, up to the last."""
+
+CLOSE = 5
+"""Refusals so close together in the order of sending that they are suspected to be a storm's."""
+
+CLOSE_IN_NOISE, NOISY = 7, 0.06
+"""The same, where more than that share is refused anyway."""
+
+SPREAD = 1.6
+"""Requests among which so many are refused, as a multiple of them."""
+
+STORM_SHARE = 0.85
+"""Share refused of all that were sent since the suspicion, from which it is a storm."""
+
+MAX_HOLD_SECONDS = 1.0
+
+JITTER = 0.1
+"""Added to a told wait, as a share of it, so that not all clients come back at the same moment."""
+
+
+class Storm:
+    """Watches for storms, and says when to send during one.
+
+    Attributes:
+        until: Nothing is sent before this moment on the clock.
+        raging: Whether there is a storm: one request at a time is sent, to see whether it is over.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self.until = float("-inf")
+        self.raging = False
+        self._clock = clock
+        self._recent: deque[int] = deque(maxlen=2 * CLOSE_IN_NOISE)
+        self._suspected: int | None = None  # the first request that is suspected to have met it
+        self._refused = 0  # of those since then
+        self._judged_at = self._since = 0.0
+        self._told = 0.0
+        self._pauses = 0
+        self._first_probe = 0
+        self._probing = False
+
+    @property
+    def calm(self) -> bool:
+        """Whether there is neither a storm nor a suspicion of one."""
+        return not self.raging and self._suspected is None
+
+    def on_refusal(self, number: int, sent: int, refusal_seconds: float, noise: float, told: float) -> None:
+        """Record that the request *number* of *sent* was refused.
+
+        Args:
+            number: How many were sent before it.
+            sent: How many were sent so far.
+            refusal_seconds: How long a refusal takes.
+            noise: The share that is refused anyway.
+            told: Seconds that the endpoint asks to wait; 0 if it asks for nothing.
+        """
+        self._told = max(self._told, told)
+        if self.raging:
+            if number >= self._first_probe:
+                self._pause(sent)
+            return
+        self._recent.append(number)
+        if self._suspected is not None:
+            self._refused += number >= self._suspected
+            return
+        close = CLOSE if noise < NOISY else CLOSE_IN_NOISE
+        last = sorted(self._recent)[-close:]
+        if len(last) == close and last[-1] - last[0] < SPREAD * close:
+            # Until it is known what becomes of the others that were sent meanwhile.
+            self._suspected, self._refused = last[0], close
+            self._judged_at = self._clock.now() + min(MAX_HOLD_SECONDS, 2 * refusal_seconds)
+            self.until = max(self.until, self._judged_at)
+
+    def judge(self, sent: int) -> bool:
+        """Decide whether a suspicion was right, once that is known; return whether a storm has begun."""
+        if self._suspected is None or self._clock.now() < self._judged_at:
+            return False
+        first, self._suspected = self._suspected, None
+        self._recent.clear()
+        if self._refused < STORM_SHARE * (sent - first):
+            self._told = 0.0
+            return False
+        self._since, self._pauses, self.raging = self._clock.now(), 0, True
+        self._pause(sent)
+        return True
+
+    def on_reply(self, number: int) -> bool:
+        """Return whether the reply to request *number* ends a storm."""
+        if not self.raging or number < self._first_probe:
+            return False
+        self.raging = False
+        self._told = 0.0
+        return True
+
+    def try_probe(self) -> bool:
+        """Return whether the caller may send the one request that shows whether the storm is over."""
+        if self._probing:
+            return False
+        self._probing = True
+        return True
+
+    def on_other(self) -> None:
+        """Record that a request ended in a way that does not show whether the storm is over."""
+        self._probing = False
+
+    def _pause(self, sent: int) -> None:
+        self._probing = False
+        self._pauses += 1
+        self._first_probe = sent
+        now, random = self._clock.now(), self._clock.random
+        most = min(MAX_SECONDS, max(LATER_SECONDS, (now - self._since) / 10))
+        own = (0.8 + 0.2 * random()) * min(most, FIRST_SECONDS * 2.0 ** (self._pauses - 1))
+        self.until = now + max(own, self._told * (1 + JITTER * random()))
+        self._told = 0.0
