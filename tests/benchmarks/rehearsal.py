@@ -44,7 +44,7 @@ def rehearse(
         folder = Path(name)
         log = folder / "server.jsonl"
         simulator = FaultServerSettings(
-            keep_entries=False, count_repeats=False, log_path=log, faults={}, **settings
+            keep_entries=False, count_repeats=False, log_path=log, **{"faults": {}, **settings}
         )
         pl.DataFrame({"text": texts}).write_parquet(folder / "in.parquet")
         with endpoint(serve, simulator) as base_url:

@@ -20,6 +20,12 @@ REPLIES_SECONDS = 1.0
 UNKNOWN_SECONDS = 0.5
 """Seconds after which a request counts as not refused, until it is known how long a refusal takes."""
 
+SIMILAR = 1.15
+"""Loads up to so many times another are counted together."""
+
+MOST_REMEMBERED = 500
+"""Requests at one load that are remembered from before the first refusal."""
+
 WEIGHT = 0.05
 """Of a call in the moving averages of how long replies and refusals take."""
 
@@ -84,6 +90,7 @@ class Evidence:
         self._tallies = deque([_Tally(0, float("-inf"))])
         self._counted = 0  # requests before this number were counted
         self._sending, self._replying = _Rate(), _Rate()
+        self._remembered: dict[int, int] = {}  # by load, while there was no refusal yet
 
     def on_sent(self, now: float, in_flight: int) -> Departure:
         """Record that a request is sent."""
@@ -93,6 +100,9 @@ class Evidence:
             self._sending.count(now, max(RATE_SECONDS, 2 * self.reply_seconds))
             load = min(4.0 * in_flight, max(load, self._sending.value * self.reply_seconds))
         tally = self._tallies[-1]
+        if tally.count and load > SIMILAR * tally.load / tally.count + 1:
+            tally = _Tally(self.sent, now)
+            self._tallies.append(tally)
         tally.count += 1
         tally.load += load
         departure = Departure(now, self.sent, in_flight, load)
@@ -122,7 +132,14 @@ class Evidence:
         next(t for t in reversed(self._tallies) if t.first <= departure.number).refused.add(departure.number)
         self._count(departure.number + 1, belief)
 
-    def pass_time(self, now: float, belief: LimitBelief) -> None:
+    def first_belief(self, maximum: int) -> LimitBelief:
+        """Return what is known at the first refusal, for a limit up to *maximum*."""
+        belief = LimitBelief(maximum)
+        for load, accepted in self._remembered.items():
+            belief.observe(load, accepted, 0)
+        return belief
+
+    def pass_time(self, now: float, belief: LimitBelief | None) -> None:
         """Count what was sent so long ago that a refusal would have come by now."""
         long_ago = now - self._patience()
         numbers = [following.first for following in list(self._tallies)[1:] if following.at <= long_ago]
@@ -140,7 +157,7 @@ class Evidence:
         refusal = UNKNOWN_SECONDS if self.refusal_seconds is None else 2 * self.refusal_seconds
         return min(refusal, reply)
 
-    def _count(self, stop: int, belief: LimitBelief) -> None:
+    def _count(self, stop: int, belief: LimitBelief | None) -> None:
         """Count the requests before number *stop*."""
         while self._tallies:
             tally = self._tallies[0]
@@ -148,7 +165,12 @@ class Evidence:
             start, upto = max(tally.first, self._counted), min(end, stop)
             if upto > start:
                 refused = sum(start <= number < upto for number in tally.refused)
-                belief.observe(tally.load / tally.count, upto - start - refused, refused)
+                load = tally.load / tally.count
+                if belief is None:
+                    known = self._remembered.get(int(load), 0)
+                    self._remembered[int(load)] = min(MOST_REMEMBERED, known + upto - start)
+                else:
+                    belief.observe(load, upto - start - refused, refused)
                 self._counted = upto
             if end > stop or len(self._tallies) == 1:
                 return

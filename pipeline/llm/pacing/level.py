@@ -15,7 +15,7 @@ INCOME, NOISE_INCOME, MOST_NOISE_INCOME, SLOW_INCOME = 0.005, 0.15, 0.06, 0.05
 """Refusals that may be risked to find out more: so many for each request sent,
 more by the share of noise, and so many a second."""
 
-LEAST_REFUSALS, FIRST_REFUSALS, MOST_REFUSALS = -4.0, 4.0, 12.0
+LEAST_REFUSALS, FIRST_REFUSALS, MOST_REFUSALS = -2.0, 4.0, 12.0
 """Bounds of what is saved up of these, and what is there at first."""
 
 SERVED_SHARE = 0.75
@@ -47,7 +47,8 @@ SAVED_SECONDS = 0.5
 
 # Whether noise is noise: is as much refused where clearly less is sent?
 DIP, DIP_SERVED, DIP_NOISE, DIP_REPLIES, DIP_SECONDS = 0.75, 0.9, 0.004, 10.0, 1.5
-FIRST_DIP_SECONDS, MOST_DIP_SECONDS, CONFIRMED = 1.0, 10.0, 0.7
+FIRST_DIP_SECONDS, MOST_DIP_SECONDS, CONFIRMED = 1.0, 15.0, 0.7
+LEAST_DIP, MOST_DIP, DIP_REFUSALS = 20, 200, 8
 
 
 class Level:
@@ -73,7 +74,6 @@ class Level:
         self._before: list[list[float]] = []  # the weights of a moment ago, and of the moment before
         self._long_before = self._before
         self._saved_at = float("-inf")
-        self._accepted: dict[int, int] = {}  # by level, before the first refusal
         self._throughput = ThroughputTable(clock)
         self._doubles = True
         self._doubled_at = self._full_at = self._held_until = self._next_send_at = float("-inf")
@@ -161,8 +161,7 @@ class Level:
         refused, self._refused_since_tick = self._refused_since_tick, 0
         self._ticked_at = now
         if belief is None:
-            index = int(self.value)
-            self._accepted[index] = min(500, self._accepted.get(index, 0) + sent)
+            evidence.pass_time(now, None)
             self._double_by_time(now, in_flight)
             return
         if self.storm.raging or now < self.storm.until:
@@ -181,9 +180,7 @@ class Level:
         self._decide(belief, now)
 
     def _first_belief(self) -> LimitBelief:
-        belief = LimitBelief(self._maximum)
-        for level, accepted in self._accepted.items():
-            belief.observe(level, accepted, 0)
+        belief = self.evidence.first_belief(self._maximum)
         self._before = self._long_before = belief.saved()
         return belief
 
@@ -218,7 +215,9 @@ class Level:
         if self._dip is not None:
             since, sent_before, noise_before, _ = self._dip
             sent, seconds = self.evidence.sent - sent_before, now - since
-            if sent >= max(20.0, 3 / noise_before) or seconds > max(DIP_SECONDS, reply):
+            if sent >= max(LEAST_DIP, min(MOST_DIP, DIP_REFUSALS / noise_before)) or seconds > max(
+                DIP_SECONDS, reply
+            ):
                 confirmed = noise > CONFIRMED * noise_before
                 self._dip = None
                 self._dip_interval = (
