@@ -15,7 +15,7 @@ INCOME, NOISE_INCOME, MOST_NOISE_INCOME, SLOW_INCOME = 0.005, 0.15, 0.06, 0.05
 """Refusals that may be risked to find out more: so many for each request sent,
 more by the share of noise, and so many a second."""
 
-LEAST_REFUSALS, FIRST_REFUSALS, MOST_REFUSALS = -2.0, 4.0, 12.0
+LEAST_REFUSALS, FIRST_REFUSALS, MOST_REFUSALS = -2.0, 8.0, 12.0
 """Bounds of what is saved up of these, and what is there at first."""
 
 SERVED_SHARE = 0.75
@@ -48,7 +48,7 @@ SAVED_SECONDS = 0.5
 # Whether noise is noise: is as much refused where clearly less is sent?
 DIP, DIP_SERVED, DIP_NOISE, DIP_REPLIES, DIP_SECONDS = 0.75, 0.9, 0.004, 10.0, 1.5
 FIRST_DIP_SECONDS, MOST_DIP_SECONDS, CONFIRMED = 1.0, 15.0, 0.7
-LEAST_DIP, MOST_DIP, DIP_REFUSALS = 20, 200, 8
+LEAST_DIPPED, LEAST_DIP, MOST_DIP, DIP_REFUSALS = 4, 20, 200, 8
 
 
 class Level:
@@ -224,7 +224,7 @@ class Level:
                     min(MOST_DIP_SECONDS, 2 * self._dip_interval) if confirmed else FIRST_DIP_SECONDS
                 )
                 self._next_dip_at = now + max(self._dip_interval, DIP_REPLIES * reply)
-        elif now >= self._next_dip_at and self.value > 2 and noise > DIP_NOISE:  # noqa: PLR2004 - no room below
+        elif now >= self._next_dip_at and self.value > LEAST_DIPPED and noise > DIP_NOISE:
             lower = min(DIP * self.value, DIP_SERVED * self.evidence.served(now))
             self._dip = (now, self.evidence.sent, noise, max(1.0, lower))
 
