@@ -177,7 +177,7 @@ def main() -> None:
     parser.add_argument("cases", nargs="*", help=f"of {', '.join(CASES)}; all by default")
     parser.add_argument("--seconds", type=float, default=20.0)
     chosen = parser.parse_args()
-    print("endpoint                       ours  loop   OpenAI's   ours/loop   refused")  # noqa: T201
+    print("endpoint                       ours  loop   OpenAI's   ours/loop   refused")
     for name in chosen.cases or CASES:
         case = CASES[name]
         ours, share = rate_of_ours(case, chosen.seconds)

@@ -89,6 +89,8 @@ class Evidence:
         self.refusal_seconds: float | None = None
         self._tallies = deque([_Tally(0, float("-inf"))])
         self._counted = 0  # requests before this number were counted
+        self._last_refused = -1
+        self._late: list[float] = []  # loads of refusals that were counted as not refused
         self._sending, self._replying = _Rate(), _Rate()
         self._remembered: dict[int, int] = {}  # by load, while there was no refusal yet
 
@@ -122,15 +124,22 @@ class Evidence:
             return 0.0
         return self._replying.at(now, max(REPLIES_SECONDS, 2 * self.reply_seconds)) * self.reply_seconds
 
-    def on_refusal(self, departure: Departure, seconds: float, belief: LimitBelief) -> None:
-        """Count a refusal, and what was sent before it and has not been refused."""
+    def on_refusal(self, departure: Departure, seconds: float) -> None:
+        """Record a refusal, and how long it took."""
         known = self.refusal_seconds
         self.refusal_seconds = seconds if known is None else known + WEIGHT * (seconds - known)
         if departure.number < self._counted:  # it was counted as not refused
-            belief.observe(departure.load, 0, 1)
+            self._late.append(departure.load)
             return
         next(t for t in reversed(self._tallies) if t.first <= departure.number).refused.add(departure.number)
-        self._count(departure.number + 1, belief)
+        self._last_refused = max(self._last_refused, departure.number)
+
+    def count_refusals(self, belief: LimitBelief) -> None:
+        """Count the refusals, and what was sent before the last of them and was not refused."""
+        for load in self._late:
+            belief.observe(load, 0, 1)
+        self._late.clear()
+        self._count(self._last_refused + 1, belief)
 
     def first_belief(self, maximum: int) -> LimitBelief:
         """Return what is known at the first refusal, for a limit up to *maximum*."""
@@ -151,6 +160,7 @@ class Evidence:
         """Leave out everything that was sent up to now."""
         self._tallies = deque([_Tally(self.sent, now)])
         self._counted = self.sent
+        self._late.clear()
 
     def _patience(self) -> float:
         reply = self.reply_seconds if self.reply_seconds is not None else float("inf")

@@ -11,6 +11,9 @@ from pipeline.system.clock import Clock
 TICK_SECONDS = 0.1
 """How often what was sent is counted, and the level decided anew."""
 
+JUDGED_SECONDS = 0.02
+"""Refusals are judged at once, but not more often: a judgement takes a millisecond or two."""
+
 INCOME, NOISE_INCOME, MOST_NOISE_INCOME, SLOW_INCOME = 0.005, 0.15, 0.06, 0.05
 """Refusals that may be risked to find out more: so many for each request sent,
 more by the share of noise, and so many a second."""
@@ -73,7 +76,8 @@ class Level:
         self._belief: LimitBelief | None = None  # None until the first refusal
         self._before: list[list[float]] = []  # the weights of a moment ago, and of the moment before
         self._long_before = self._before
-        self._saved_at = float("-inf")
+        self._saved_at = self._judged_at = float("-inf")
+        self._blamed = 0.0
         self._throughput = ThroughputTable(clock)
         self._doubles = True
         self._doubled_at = self._full_at = self._held_until = self._next_send_at = float("-inf")
@@ -137,12 +141,20 @@ class Level:
         belief = self._belief = self._belief or self._first_belief()
         self._refused_since_tick += 1
         if not self.storm.raging:
-            self._allowance -= belief.blame(departure.load)
-            evidence.on_refusal(departure, now - departure.at, belief)
+            self._allowance -= self._blame(belief, departure, now)
+            evidence.on_refusal(departure, now - departure.at)
         seconds = evidence.refusal_seconds or 0.0
         self.storm.on_refusal(departure.number, evidence.sent, seconds, belief.noise, told)
-        if not self.storm.raging:
+        if not self.storm.raging and now >= self._judged_at + JUDGED_SECONDS:
+            self._judged_at = now
+            evidence.count_refusals(belief)
             self._decide(belief, now)
+
+    def _blame(self, belief: LimitBelief, departure: Departure, now: float) -> float:
+        """Return how likely the limit is to blame for a refusal, as of the last judgement."""
+        if now >= self._judged_at + JUDGED_SECONDS:
+            self._blamed = belief.blame(departure.load)
+        return self._blamed
 
     def on_told(self, departure: Departure) -> None:
         """Record that the endpoint said that its limit is reached."""
@@ -171,6 +183,7 @@ class Level:
             return
         if evidence.reply_seconds is not None:
             belief.pass_time(seconds, sent - refused, evidence.reply_seconds)
+        evidence.count_refusals(belief)
         evidence.pass_time(now, belief)
         # Where noise is, it takes more refusals to find anything out.
         income = (INCOME + NOISE_INCOME * min(MOST_NOISE_INCOME, belief.noise)) * sent + SLOW_INCOME * seconds
