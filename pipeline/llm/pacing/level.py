@@ -3,6 +3,7 @@
 from math import ceil
 
 from pipeline.llm.pacing.belief import LimitBelief
+from pipeline.llm.pacing.dips import Dips
 from pipeline.llm.pacing.evidence import Departure, Evidence
 from pipeline.llm.pacing.storm import Storm
 from pipeline.llm.pacing.throughput import ThroughputTable
@@ -48,11 +49,6 @@ HELD_SECONDS = 4.0
 SAVED_SECONDS = 0.5
 """How often the belief is saved; what a storm did to it is taken back."""
 
-# Whether noise is noise: is as much refused where clearly less is sent?
-DIP, DIP_SERVED, DIP_NOISE, DIP_REPLIES, DIP_SECONDS = 0.75, 0.9, 0.004, 10.0, 1.5
-FIRST_DIP_SECONDS, MOST_DIP_SECONDS, CONFIRMED = 1.0, 15.0, 0.7
-LEAST_DIPPED, LEAST_DIP, MOST_DIP, DIP_REFUSALS = 4, 20, 200, 8
-
 
 class Level:
     """An adaptive number of requests in flight, up to *maximum*; docs/pacing.md explains how it is found.
@@ -87,10 +83,7 @@ class Level:
         self._ticked_at = clock.now()
         self._sent_at_tick = self._refused_since_tick = 0
         self._allowance = FIRST_REFUSALS
-        self._dip: tuple[float, int, float, float] | None = (
-            None  # since, requests before it, noise then, level
-        )
-        self._next_dip_at, self._dip_interval = float("-inf"), FIRST_DIP_SECONDS
+        self._dips = Dips(clock)
         self._steady_until = float("-inf")
 
     @property
@@ -105,12 +98,10 @@ class Level:
         if self._belief is not None and self.evidence.reply_seconds is not None:
             at = max(at, self._next_send_at)
             # Below one in flight, the breaks are what keeps it low, so they are not shortened.
-            share = (
-                min(REPLY_SHARE * self.evidence.reply_seconds, 1.0)
-                if self.value > 1
-                else self.evidence.reply_seconds
+            reply = self.evidence.reply_seconds
+            self._next_send_at = (
+                at + (min(REPLY_SHARE * reply, 1.0) if self.value > 1 else reply) / self.value
             )
-            self._next_send_at = at + share / self.value
         return at
 
     def on_sent(self, in_flight: int) -> Departure:
@@ -207,39 +198,19 @@ class Level:
         self._allowance = max(self._allowance, 2.0)
 
     def _decide(self, belief: LimitBelief, now: float) -> None:
-        self._test_noise(belief, now)
+        self._dips.plan(belief.noise, self.value, self.evidence)
         reply = self.evidence.reply_seconds or 0.5
         # What would be refused before that is known.
         requests = max(1.0, self.value / reply * (2 * (self.evidence.refusal_seconds or 0.05) + TICK_SECONDS))
         risk = max(LEAST_RISK, min(MOST_RISK, self._allowance / (CAUTION * requests)))
-        level = min(max(belief.highest(risk), SERVED_SHARE * self.evidence.served(now)), 2 * self.value)
-        if self._dip is not None:
-            level = min(level, self._dip[3])
+        level = max(belief.highest(risk), SERVED_SHARE * self.evidence.served(now))
+        level = min(level, 2 * self.value)
+        level = min(level, self._dips.level)
         if now < self._held_until:
             level = min(level, self._bearable)
         # A level that is not used says nothing, so it need not be higher.
         if level <= self.value or (now >= self._steady_until and self._full_at >= now - max(1.0, 2 * reply)):
             self.value = level
-
-    def _test_noise(self, belief: LimitBelief, now: float) -> None:
-        """Send less for a moment now and then where much is refused anyway: noise does not get rarer."""
-        noise = belief.noise
-        reply = self.evidence.reply_seconds or 0.0
-        if self._dip is not None:
-            since, sent_before, noise_before, _ = self._dip
-            sent, seconds = self.evidence.sent - sent_before, now - since
-            if sent >= max(LEAST_DIP, min(MOST_DIP, DIP_REFUSALS / noise_before)) or seconds > max(
-                DIP_SECONDS, reply
-            ):
-                confirmed = noise > CONFIRMED * noise_before
-                self._dip = None
-                self._dip_interval = (
-                    min(MOST_DIP_SECONDS, 2 * self._dip_interval) if confirmed else FIRST_DIP_SECONDS
-                )
-                self._next_dip_at = now + max(self._dip_interval, DIP_REPLIES * reply)
-        elif now >= self._next_dip_at and self.value > LEAST_DIPPED and noise > DIP_NOISE:
-            lower = min(DIP * self.value, DIP_SERVED * self.evidence.served(now))
-            self._dip = (now, self.evidence.sent, noise, max(1.0, lower))
 
     def _harvest(self, departure: Departure, now: float) -> None:
         """Lower the level to where the throughput saturates; or grow, if nothing was refused yet."""

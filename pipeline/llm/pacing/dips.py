@@ -1,0 +1,63 @@
+"""Dips: a lower level for a moment, to see whether noise is noise. Noise does not get rarer where less is sent."""
+
+from pipeline.llm.pacing.evidence import Evidence
+from pipeline.system.clock import Clock
+
+LEAST_NOISE = 0.004
+"""Share of noise from which it has to prove itself."""
+
+LEAST_LEVEL = 4.0
+"""There is no room for a dip below."""
+
+DEPTH, SERVED_DEPTH = 0.75, 0.9
+"""How low a dip is: that part of the level, and of what the replies account for."""
+
+REFUSALS, LEAST_REQUESTS, MOST_REQUESTS = 8, 20, 200
+"""A dip lasts until so many refusals are expected of noise, within so few and so many requests."""
+
+MOST_SECONDS = 1.5
+"""How long it lasts at most, or as long as a reply takes."""
+
+CONFIRMED = 0.7
+"""Part of the noise that must be left after the dip, or it was none."""
+
+FIRST_INTERVAL, MOST_INTERVAL = 1.0, 15.0
+"""Seconds between dips: the interval doubles with each that confirms the noise."""
+
+REPLIES_BETWEEN = 10.0
+"""Times that a reply takes, that lie between two dips at least."""
+
+
+class Dips:
+    """Plans dips, and says how low the level is during one.
+
+    Attributes:
+        level: The highest level that is allowed now; infinite between dips.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self.level = float("inf")
+        self._clock = clock
+        self._since = 0.0
+        self._sent_before = 0
+        self._noise_before = 1.0
+        self._next_at, self._interval = float("-inf"), FIRST_INTERVAL
+
+    def plan(self, noise: float, level: float, evidence: Evidence) -> None:
+        """Begin a dip from *level* if the *noise* has to prove itself, or end one that has shown enough."""
+        now = self._clock.now()
+        if self.level < float("inf"):
+            self._end_if_enough(noise, now, evidence)
+        elif now >= self._next_at and level > LEAST_LEVEL and noise > LEAST_NOISE:
+            self._since, self._sent_before, self._noise_before = now, evidence.sent, noise
+            self.level = max(1.0, min(DEPTH * level, SERVED_DEPTH * evidence.served(now)))
+
+    def _end_if_enough(self, noise: float, now: float, evidence: Evidence) -> None:
+        reply = evidence.reply_seconds or 0.0
+        wanted = max(LEAST_REQUESTS, min(MOST_REQUESTS, REFUSALS / self._noise_before))
+        if evidence.sent - self._sent_before < wanted and now - self._since <= max(MOST_SECONDS, reply):
+            return
+        self.level = float("inf")
+        confirmed = noise > CONFIRMED * self._noise_before
+        self._interval = min(MOST_INTERVAL, 2 * self._interval) if confirmed else FIRST_INTERVAL
+        self._next_at = now + max(self._interval, REPLIES_BETWEEN * reply)
