@@ -141,11 +141,6 @@ class Failure:
             return self.timed_out or self.status == REQUEST_TIMEOUT or self.status in SERVER_ERRORS
         return self.kind is FailureKind.THROTTLED
 
-    @property
-    def congested(self) -> bool:
-        """Whether it is a sign of too many requests in flight."""
-        return self.kind is FailureKind.THROTTLED or self.timed_out
-
 
 MAX_WINDOW_SECONDS = 60.0
 """Limits are counted by the minute, so a window that claims to last longer is tried again after one."""

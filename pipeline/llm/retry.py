@@ -23,8 +23,7 @@ class RetryPolicy:
     """The limits and delays of retries.
 
     Attributes:
-        transient: Delays of one row after a transient failure.
-        throttled: Pauses of all rows after a throttle without a Retry-After.
+        transient: Delays of one row after a transient failure or a throttle.
         max_attempts: Failures of its own after which a row is given up, unless chance alone explains them.
         chance: Probability of that many failures in a row below which chance does not explain them.
         max_garbled: Garbled replies after which a row is given up while other rows get good ones.
@@ -36,7 +35,6 @@ class RetryPolicy:
     """
 
     transient: Backoff = Backoff(0.5, 30.0)
-    throttled: Backoff = Backoff(1.0, 60.0)
     max_attempts: int = 20
     chance: float = 1e-9  # of 10 million rows none is given up for bad luck
     max_garbled: int = 4  # few, because each may have been billed
@@ -46,15 +44,9 @@ class RetryPolicy:
     jitter: float = 0.1  # so that not all clients come back at the same moment
     confirm_seconds: float = 0.5
 
-    def pause(self, failure: Failure, episodes: int, clock: Clock) -> float:
-        """Return the seconds in which nothing is sent after a throttle; a Retry-After is never undercut."""
-        return self._at_least_told(failure, self.throttled.after(max(1, episodes), clock), clock)
-
     def delay(self, failure: Failure, failures: int, clock: Clock) -> float:
         """Return the seconds that one row waits before its next call, after *failures* of its own."""
-        return self._at_least_told(failure, self.transient.after(failures, clock), clock)
-
-    def _at_least_told(self, failure: Failure, own: float, clock: Clock) -> float:
+        own = self.transient.after(failures, clock)
         # A floor and no ceiling: gateways tell `Retry-After: 0` in every refusal, which is no leave to hammer.
         if failure.retry_after is None:
             return own

@@ -14,10 +14,12 @@ def test_usage_adds_up_and_what_neither_reports_stays_unknown() -> None:
     assert Usage(10).plus(NO_USAGE) == NO_USAGE.plus(Usage(10)) == Usage(10)
 
 
-def test_throttles_and_timeouts_are_signs_of_congestion() -> None:
-    assert Failure(FailureKind.THROTTLED, "429").congested
-    assert Failure(FailureKind.TRANSIENT, "slow", timed_out=True).congested
-    assert not Failure(FailureKind.TRANSIENT, "500").congested
+def test_throttles_timeouts_and_server_errors_that_may_pass_may_mean_load() -> None:
+    assert Failure(FailureKind.THROTTLED, "429").may_mean_load
+    assert Failure(FailureKind.TRANSIENT, "slow", timed_out=True).may_mean_load
+    assert Failure(FailureKind.TRANSIENT, "503", status=503).may_mean_load
+    assert not Failure(FailureKind.TRANSIENT, "cut off").may_mean_load
+    assert not Failure(FailureKind.GARBLED, "no JSON", status=200).may_mean_load
 
 
 @pytest.mark.parametrize(

@@ -25,10 +25,8 @@ def failed(kind: FailureKind = FailureKind.TRANSIENT, **more: object) -> Failure
 def test_a_retry_after_is_never_undercut_and_never_stretched_by_more_than_a_tenth(
     seconds: float, value: float
 ) -> None:
-    for waited in (
-        POLICY.pause(failed(FailureKind.THROTTLED, retry_after=seconds), 3, random_is(value)),
-        POLICY.delay(failed(retry_after=seconds), 3, random_is(value)),
-    ):
+    for kind in (FailureKind.THROTTLED, FailureKind.TRANSIENT):
+        waited = POLICY.delay(failed(kind, retry_after=seconds), 3, random_is(value))
         assert seconds <= waited <= seconds * 1.1
 
 
@@ -36,13 +34,10 @@ def test_a_retry_after_is_never_undercut_and_never_stretched_by_more_than_a_tent
 def test_a_retry_after_never_shortens_the_own_growing_wait(
     seconds: float, failures: int, value: float
 ) -> None:
-    told, untold = failed(retry_after=seconds), failed()
     clock = random_is(value)
-    for waited, own in (
-        (POLICY.pause(told, failures, clock), POLICY.pause(untold, failures, clock)),
-        (POLICY.delay(told, failures, clock), POLICY.delay(untold, failures, clock)),
-    ):
-        assert max(seconds, own) <= waited <= max(seconds * 1.1, own)
+    waited = POLICY.delay(failed(retry_after=seconds), failures, clock)
+    own = POLICY.delay(failed(), failures, clock)
+    assert max(seconds, own) <= waited <= max(seconds * 1.1, own)
 
 
 @given(st.integers(1, 10_000), chance)
@@ -54,11 +49,6 @@ def test_delays_have_full_jitter_below_a_ceiling(failures: int, value: float) ->
 def test_delays_double_up_to_their_ceiling() -> None:
     almost_one = random_is(1.0)
     assert [Backoff(1, 60).after(n, almost_one) for n in range(1, 9)] == [1, 2, 4, 8, 16, 32, 60, 60]
-
-
-def test_after_a_throttle_all_rows_wait_for_up_to_a_minute() -> None:
-    assert POLICY.pause(failed(FailureKind.THROTTLED), 0, random_is(1.0)) == 1
-    assert POLICY.pause(failed(FailureKind.THROTTLED), 100, random_is(1.0)) == 60
 
 
 def after(*failures: Failure, others_succeed: bool = True) -> Attempts:

@@ -97,10 +97,10 @@ class Concurrency:
         self.level.on_refusal(departure, told_seconds)
         self.tick()
 
-    def on_other(self) -> None:
+    def on_other(self, departure: Departure) -> None:
         """Record that a request ended in a way that says nothing about the load."""
         self.sending -= 1
-        self.level.storm.on_other()
+        self.level.storm.on_other(departure.number)
 
     def on_told(self, departure: Departure) -> None:
         """Record that the endpoint said that its limit is reached, whatever became of the request."""

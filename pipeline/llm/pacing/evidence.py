@@ -26,6 +26,9 @@ SIMILAR = 1.15
 MOST_REMEMBERED = 500
 """Requests at one load that are remembered from before the first refusal."""
 
+LEAST_SECONDS = 1e-4
+"""That a reply counts as having taken; there are clocks on which one takes none."""
+
 WEIGHT = 0.05
 """Of a call in the moving averages of how long replies and refusals take."""
 
@@ -113,7 +116,7 @@ class Evidence:
 
     def on_reply(self, now: float, seconds: float) -> None:
         """Record a reply, and how long it took."""
-        known = self.reply_seconds
+        known, seconds = self.reply_seconds, max(seconds, LEAST_SECONDS)
         self.reply_seconds = seconds if known is None else known + WEIGHT * (seconds - known)
         if self.refusal_seconds is not None:
             self._replying.count(now, max(REPLIES_SECONDS, 2 * self.reply_seconds))
@@ -141,9 +144,13 @@ class Evidence:
         self._late.clear()
         self._count(self._last_refused + 1, belief)
 
-    def first_belief(self, maximum: int) -> LimitBelief:
-        """Return what is known at the first refusal, for a limit up to *maximum*."""
+    def first_belief(self, maximum: int, seconds: float) -> LimitBelief:
+        """Return what is known at the first refusal, *seconds* after the first request, for a limit up to *maximum*."""
         belief = LimitBelief(maximum)
+        if (
+            self.reply_seconds is not None
+        ):  # or no burst would count as used up, however long it has gone well
+            belief.pass_time(seconds, self.sent, self.reply_seconds)
         for load, accepted in self._remembered.items():
             belief.observe(load, accepted, 0)
         return belief

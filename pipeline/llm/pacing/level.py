@@ -95,10 +95,10 @@ class Level:
         """Return when the next request may be sent, on the clock, and take that moment."""
         now = self._clock.now()
         at = max(now, self.storm.until)
-        if self._belief is not None and self.evidence.reply_seconds is not None:
+        reply = self.evidence.reply_seconds
+        if self._belief is not None and reply is not None:
             at = max(at, self._next_send_at)
             # Below one in flight, the breaks are what keeps it low, so they are not shortened.
-            reply = self.evidence.reply_seconds
             self._next_send_at = (
                 at + (min(REPLY_SHARE * reply, 1.0) if self.value > 1 else reply) / self.value
             )
@@ -129,7 +129,7 @@ class Level:
     def on_refusal(self, departure: Departure, told: float) -> None:
         """Record a refusal, in which the endpoint *told* to wait so many seconds (0: none)."""
         now, evidence = self._clock.now(), self.evidence
-        belief = self._belief = self._belief or self._first_belief()
+        belief = self._belief = self._belief or self._first_belief(now)
         self._refused_since_tick += 1
         if not self.storm.raging:
             self._allowance -= self._blame(belief, departure, now)
@@ -149,10 +149,11 @@ class Level:
 
     def on_told(self, departure: Departure) -> None:
         """Record that the endpoint said that its limit is reached."""
-        belief = self._belief = self._belief or self._first_belief()
+        now = self._clock.now()
+        belief = self._belief = self._belief or self._first_belief(now)
         if not self.storm.raging:
             belief.told(departure.load)
-            self._decide(belief, self._clock.now())
+            self._decide(belief, now)
 
     def tick(self, in_flight: int) -> None:
         """Count what was sent a while ago, and decide anew; to be called often, with the requests *in_flight* now."""
@@ -183,8 +184,9 @@ class Level:
             self._long_before, self._before, self._saved_at = self._before, belief.saved(), now
         self._decide(belief, now)
 
-    def _first_belief(self) -> LimitBelief:
-        belief = self.evidence.first_belief(self._maximum)
+    def _first_belief(self, now: float) -> LimitBelief:
+        first = self._first_sent_at if self._first_sent_at is not None else now
+        belief = self.evidence.first_belief(self._maximum, now - first)
         self._before = self._long_before = belief.saved()
         return belief
 
@@ -204,8 +206,7 @@ class Level:
         requests = max(1.0, self.value / reply * (2 * (self.evidence.refusal_seconds or 0.05) + TICK_SECONDS))
         risk = max(LEAST_RISK, min(MOST_RISK, self._allowance / (CAUTION * requests)))
         level = max(belief.highest(risk), SERVED_SHARE * self.evidence.served(now))
-        level = min(level, 2 * self.value)
-        level = min(level, self._dips.level)
+        level = min(level, 2 * self.value, self._maximum, self._dips.level)
         if now < self._held_until:
             level = min(level, self._bearable)
         # A level that is not used says nothing, so it need not be higher.
@@ -230,7 +231,7 @@ class Level:
             return
         if first is not None and (first < SLOW_SECONDS or (reply or first) > WAITING * first):
             return  # each round is soon over; or requests wait for each other already
-        most = SILENT_LEVEL if first is None else float(self._maximum)
+        most = min(self._maximum, SILENT_LEVEL if first is None else self._maximum)
         if now >= max(self._doubled_at + DOUBLING_SECONDS, self._first_sent_at + SILENT_SECONDS):
             self._doubled_at = now
             self.value = max(self.value, min(most, 2 * self.value))

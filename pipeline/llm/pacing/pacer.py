@@ -69,7 +69,7 @@ class Pacer:
             self._concurrency.on_refusal(departure, outcome.retry_after or 0.0)
             self._warn(self._concurrency.level.storm.until - self._clock.now(), outcome.message)
         else:
-            self._concurrency.on_other()
+            self._concurrency.on_other(departure)
         wait = window.wait_seconds(*self._rates) if window is not None else 0.0
         if wait > 0:
             self._warn(wait, "no more requests or tokens are left in this minute")

@@ -37,7 +37,9 @@ class Storm:
         self.until = float("-inf")
         self.raging = False
         self._clock = clock
-        self._recent: deque[int] = deque(maxlen=2 * CLOSE_IN_NOISE)
+        self._recent: deque[tuple[int, float]] = deque(
+            maxlen=2 * CLOSE_IN_NOISE
+        )  # refused, and what they were told
         self._suspected: int | None = None  # the first request that is suspected to have met it
         self._refused = 0  # of those since then
         self._judged_at = self._since = 0.0
@@ -61,20 +63,25 @@ class Storm:
             noise: The share that is refused anyway.
             told: Seconds that the endpoint asks to wait; 0 if it asks for nothing.
         """
-        self._told = max(self._told, told)
         if self.raging:
+            self._told = max(self._told, told)
             if number >= self._first_probe:
                 self._pause(sent)
             return
-        self._recent.append(number)
+        self._recent.append((number, told))
         if self._suspected is not None:
+            self._told = max(self._told, told)
             self._refused += number >= self._suspected
             return
         close = CLOSE if noise < NOISY else CLOSE_IN_NOISE
         last = sorted(self._recent)[-close:]
-        if len(last) == close and last[-1] - last[0] < SPREAD * close:
+        first = last[0][0]
+        if len(last) == close and last[-1][0] - first < SPREAD * close:
             # Until it is known what becomes of the others that were sent meanwhile.
-            self._suspected, self._refused = last[0], close
+            self._suspected, self._refused = first, close
+            self._told = max(
+                told for _, told in last
+            )  # what others were told, long ago, concerned them alone
             self._judged_at = self._clock.now() + min(MAX_HOLD_SECONDS, 2 * refusal_seconds)
             self.until = max(self.until, self._judged_at)
 
@@ -106,9 +113,10 @@ class Storm:
         self._probing = True
         return True
 
-    def on_other(self) -> None:
-        """Record that a request ended in a way that does not show whether the storm is over."""
-        self._probing = False
+    def on_other(self, number: int) -> None:
+        """Record that the request *number* ended in a way that does not show whether the storm is over."""
+        if number >= self._first_probe:
+            self._probing = False
 
     def _pause(self, sent: int) -> None:
         self._probing = False

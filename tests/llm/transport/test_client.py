@@ -106,7 +106,7 @@ async def test_a_call_that_takes_too_long_is_given_up_at_its_own_timeout(fault: 
         longer.cancel()
         found, _ = shorter.result()
     assert isinstance(found, Failure)
-    assert (found.kind, found.timed_out, found.congested) == (FailureKind.TRANSIENT, True, True)
+    assert (found.kind, found.timed_out, found.may_mean_load) == (FailureKind.TRANSIENT, True, True)
     assert "0.3 s" in found.message
 
 
