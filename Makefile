@@ -68,9 +68,10 @@ bench-peers: $(VENV)/installed-dev  ## the same with other tools, each installed
 bench-against: $(VENV)/installed-dev  ## compare with another checkout that has a .venv: make bench-against OTHER=../before
 	$(BIN)/python -m tests.benchmarks.against $(OTHER)
 
-bench-rates: $(VENV)/installed-dev  ## measure how exactly limits are used, and how soon the best concurrency is found; 10 minutes
+bench-rates: $(VENV)/installed-dev  ## measure how exactly limits are used, how soon the best concurrency is found, and what refusals at random cost; 25 minutes
 	$(BIN)/python -m tests.benchmarks.rates
 	$(BIN)/python -m tests.benchmarks.concurrency
+	$(BIN)/python -m tests.benchmarks.noise
 
 bench-start: $(VENV)/installed-dev  ## measure how soon the commands start, and how soon a finished job ends
 	$(BIN)/python -m tests.benchmarks.start

@@ -31,9 +31,11 @@ def send(evidence: Evidence, count: int, in_flight: int, at: float = 0.0) -> lis
 def test_a_refusal_counts_what_was_sent_before_it_and_not_what_was_sent_after() -> None:
     evidence, belief = Evidence(), Recorder()
     sent = send(evidence, 10, 8)
-    evidence.on_refusal(sent[6], REFUSAL_SECONDS, belief)
+    evidence.on_refusal(sent[6], REFUSAL_SECONDS)
+    evidence.count_refusals(belief)
     assert belief.counts == (6, 1)
-    evidence.on_refusal(sent[9], REFUSAL_SECONDS, belief)
+    evidence.on_refusal(sent[9], REFUSAL_SECONDS)
+    evidence.count_refusals(belief)
     assert belief.counts == (8, 2)
 
 
@@ -41,14 +43,16 @@ def test_refusals_that_come_back_in_another_order_are_counted_all_the_same() -> 
     evidence, belief = Evidence(), Recorder()
     sent = send(evidence, 10, 8)
     for number in (9, 3, 6):
-        evidence.on_refusal(sent[number], REFUSAL_SECONDS, belief)
+        evidence.on_refusal(sent[number], REFUSAL_SECONDS)
+        evidence.count_refusals(belief)
     assert belief.counts[1] == 3
     assert belief.lessons[1:] == [(8, 0, 1), (8, 0, 1)]  # late: they had counted as not refused
 
 
 def test_a_reply_alone_says_nothing_until_a_refusal_would_have_come() -> None:
     evidence, belief = Evidence(), Recorder()
-    evidence.on_refusal(*send(evidence, 1, 1), REFUSAL_SECONDS, belief)
+    evidence.on_refusal(*send(evidence, 1, 1), REFUSAL_SECONDS)
+    evidence.count_refusals(belief)
     evidence.on_reply(0.1, REPLY_SECONDS)
     evidence.pass_time(0.2, belief)
     send(evidence, 10, 8, at=0.2)
@@ -73,7 +77,8 @@ def test_what_is_not_back_counts_as_not_refused_once_a_refusal_would_have_come()
 def test_each_load_is_counted_by_itself() -> None:
     evidence, belief = Evidence(), Recorder()
     sent = [*send(evidence, 10, 4), *send(evidence, 10, 32)]
-    evidence.on_refusal(sent[15], REFUSAL_SECONDS, belief)
+    evidence.on_refusal(sent[15], REFUSAL_SECONDS)
+    evidence.count_refusals(belief)
     assert belief.lessons == [(4, 10, 0), (32, 5, 1)]
 
 
@@ -84,7 +89,8 @@ def test_before_any_refusal_the_load_is_what_is_in_flight() -> None:
 
 def test_refused_requests_are_soon_over_so_the_load_is_more_than_what_is_in_flight() -> None:
     evidence, belief = Evidence(), Recorder()
-    evidence.on_refusal(*send(evidence, 1, 1), REFUSAL_SECONDS, belief)
+    evidence.on_refusal(*send(evidence, 1, 1), REFUSAL_SECONDS)
+    evidence.count_refusals(belief)
     evidence.on_reply(0.1, REPLY_SECONDS)
     at, departure = 0.0, None
     for _ in range(400):  # 200 a second for two seconds
@@ -99,7 +105,8 @@ def test_replies_account_for_what_they_kept_in_flight() -> None:
     evidence, belief = Evidence(), Recorder()
     assert evidence.served(0.0) == 0
     evidence.on_reply(0.0, REPLY_SECONDS)
-    evidence.on_refusal(*send(evidence, 1, 1), REFUSAL_SECONDS, belief)
+    evidence.on_refusal(*send(evidence, 1, 1), REFUSAL_SECONDS)
+    evidence.count_refusals(belief)
     for number in range(800):
         evidence.on_reply(0.005 * number, REPLY_SECONDS)
     assert evidence.served(4.0) == pytest.approx(200 * REPLY_SECONDS, rel=0.1)
@@ -133,7 +140,8 @@ def test_what_is_forgotten_is_never_counted() -> None:
     evidence.pass_time(5.0, belief)
     evidence.pass_time(10.0, belief)
     assert belief.counts == (0, 0)
-    evidence.on_refusal(send(evidence, 3, 8, at=10.0)[2], REFUSAL_SECONDS, belief)
+    evidence.on_refusal(send(evidence, 3, 8, at=10.0)[2], REFUSAL_SECONDS)
+    evidence.count_refusals(belief)
     assert belief.counts == (2, 1)
 
 
@@ -144,7 +152,8 @@ def test_no_request_is_counted_twice_or_left_out() -> None:
         at = 0.05 * step
         sent = send(evidence, step % 7, 1 + step % 40, at)
         for departure in sent[::3]:
-            evidence.on_refusal(departure, REFUSAL_SECONDS, belief)
+            evidence.on_refusal(departure, REFUSAL_SECONDS)
+            evidence.count_refusals(belief)
             refused += 1
         evidence.pass_time(at + 0.04, belief)
     evidence.pass_time(100.0, belief)
