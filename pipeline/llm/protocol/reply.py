@@ -102,7 +102,8 @@ def _judged(
         if found.get("error"):
             return _hidden_error(status, headers, found["error"], found)
         sentence = f"the endpoint answered {status} and broke the reply off (finish reason {reply.finish!r})"
-        return Failure(FailureKind.TRANSIENT, sentence[:SHOWN], status, usage=reply.usage)
+        # As bounded as other replies that are no use, since each may have been paid.
+        return Failure(FailureKind.GARBLED, sentence[:SHOWN], status, usage=reply.usage)
     if how is Ending.FILTERED:
         sentence = f"the provider's content filter stopped the reply (finish reason {reply.finish!r})"
         return reply._replace(status=Status.FILTERED, error=sentence[:SHOWN])
