@@ -36,7 +36,9 @@ class FormMemory:
         self._path, self._clock = config.state.dir / FILE, clock
         url = model.base_url or PROVIDERS[model.provider].base_url
         # A server that is started for one run is as it is; a rehearsal's faults are made up.
-        self._endpoint = None if url is None or model.provider == "simulate" else f"{url} {model.name}"
+        known = url is not None and model.provider != "simulate"
+        # Without the query, in which a key may be.
+        self._endpoint = f"{str(url).partition('?')[0]} {model.name}" if known else None
         # What was found out holds for what was asked: other wishes, or another schema, may fare otherwise.
         asked = model.model_dump_json(
             include={

@@ -70,6 +70,15 @@ def test_the_next_run_sends_no_request_that_is_refused(tmp_path: Path) -> None:
     assert len(run(tmp_path, reasoning_model).endpoint.calls) == 60
 
 
+def test_a_key_in_the_urls_query_is_not_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("QUERY_KEY", "canary")
+    model = {"provider": "openai-compatible", "base_url": "https://host.example/v1?key=${QUERY_KEY}"}
+    run(tmp_path, reasoning_model, model=model)
+    (remembered,) = tmp_path.rglob(FILE)
+    assert "https://host.example/v1" in remembered.read_text()
+    assert "canary" not in remembered.read_text()
+
+
 def test_nothing_is_remembered_of_an_endpoint_that_refuses_nothing(tmp_path: Path) -> None:
     run(tmp_path, lambda _: said())
     assert not (tmp_path / "state" / FILE).exists()
