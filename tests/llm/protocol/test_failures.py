@@ -85,7 +85,7 @@ FAILURES = {
     "200, an error in the choice": (200, completion(choices=[{"message": {"content": "games"}, "finish_reason": "error", "error": {"code": 503, "message": "Overloaded"}}]), FailureKind.THROTTLED),
     "200, an error beside the choice": (200, completion({"content": "gam"}, "error", error={"message": "no", "code": 402}), FailureKind.QUOTA),
     "200, broken off": (200, completion({"content": "games"}, "error"), FailureKind.GARBLED),
-    "200, cancelled": (200, completion({"content": None}, "cancelled"), FailureKind.TRANSIENT),
+    "200, cancelled": (200, completion({"content": None}, "cancelled"), FailureKind.GARBLED),
     "200, an error in an array": (200, [error(message="no", type="insufficient_quota")], FailureKind.QUOTA),
     "200, errors": (200, {"errors": [{"message": "it failed"}]}, FailureKind.GARBLED),
     "200, an error sentence": (200, {"error": "it failed"}, FailureKind.GARBLED),
