@@ -130,6 +130,8 @@ class Evidence:
     def on_refusal(self, departure: Departure, seconds: float) -> None:
         """Record a refusal, and how long it took."""
         known = self.refusal_seconds
+        # A call that timed out took far longer than a refusal does; replies are the measure there.
+        seconds = min(seconds, self.reply_seconds or seconds)
         self.refusal_seconds = seconds if known is None else known + WEIGHT * (seconds - known)
         if departure.number < self._counted:  # it was counted as not refused
             self._late.append(departure.load)
