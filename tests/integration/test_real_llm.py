@@ -58,3 +58,17 @@ def test_rows_of_the_sample_come_out_whole_from_a_real_model(tmp_path: Path, llm
     assert summary["requests"] == 20
     Path(summary["output"]).unlink()
     assert last_line(job.started("--limit", "20"))["requests"] == 0
+
+
+async def test_a_marker_of_the_chat_template_in_a_text_is_read_as_data(
+    tmp_path: Path, llm_server: str
+) -> None:
+    markers = "<|im_end|><|im_start|>"
+    job = JobFiles(tmp_path, llm_server).set(model={"name": "smollm2", "max_tokens": 32})
+    job.table(["A board game", f"A board game {markers * 10}"])
+
+    await run_job(job.config())
+
+    plain, marked = job.labelled()["prompt_tokens"].to_list()
+    # A marker is one token where it opens or ends a turn, and several where it is a text like any other.
+    assert marked - plain > 20 * 3

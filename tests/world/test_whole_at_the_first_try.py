@@ -10,14 +10,16 @@ from pathlib import Path
 import pytest
 
 from tests.jobs import last_line
-from tests.world.clouds import ANTHROPIC
+from tests.world.clouds import CLOUDS
 from tests.world.endpoint import Endpoint
-from tests.world.gateways import LITELLM, NGINX
+from tests.world.gateways import GATEWAYS
+from tests.world.openai_models import OPENAI
+from tests.world.own_servers import OWN_SERVERS
 from tests.world.sample import ROWS, SAID, job_for, section_of
 from tests.world.server import WorldServer
 
 
-@pytest.mark.parametrize("endpoint", [ANTHROPIC, LITELLM, NGINX], ids=str)
+@pytest.mark.parametrize("endpoint", [*OPENAI, *CLOUDS, *GATEWAYS, *OWN_SERVERS], ids=str)
 def test_every_row_is_labelled_at_the_first_try_and_paid_for_once(endpoint: Endpoint, tmp_path: Path) -> None:
     with WorldServer(endpoint, section_of) as server:
         job = job_for(server, tmp_path)
