@@ -11,7 +11,7 @@ from typing import Any
 
 from pipeline.config import Config
 from pipeline.config.providers import PROVIDERS
-from pipeline.llm.protocol.form import LIMITS, MODES, RequestForm, first_form
+from pipeline.llm.protocol.form import LIMITS, MODES, SEEDS, RequestForm, first_form
 from pipeline.llm.protocol.room import MAX_CEILING
 from pipeline.system.atomic import make_private, write
 from pipeline.system.clock import Clock
@@ -116,6 +116,7 @@ def _is_sound(form: RequestForm) -> bool:
     return (
         form.mode in MODES
         and form.limit in {*LIMITS, None}
+        and form.seed in {*SEEDS, None}
         and isinstance(form.ceiling, int)
         and 0 <= form.ceiling <= MAX_CEILING
         and isinstance(form.effort, str | None)

@@ -41,7 +41,7 @@ def _optional_parts(task: Task, model: ModelSettings, form: RequestForm, *, agai
         form.limit or "": form.ceiling * (2 if again else 1),
         "temperature": model.temperature if form.temperature else None,
         "top_p": model.top_p,
-        "seed": model.seed,
+        form.seed or "": model.seed,
         "reasoning_effort": form.effort,
         "response_format": _response_format(task, form),
         "logprobs": form.logprobs or None,

@@ -23,11 +23,14 @@ EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 MOST_EFFORT_OF_AUTO = "low"
 """More than this is never sent unasked: beyond it the endpoint's default is as good a guess."""
 
-Part: TypeAlias = Literal["structure", "logprobs", "temperature", "effort", "limit"]
+SEEDS = ("seed", "random_seed")
+"""The names of the sampling seed: of most endpoints, and of Mistral's."""
+
+Part: TypeAlias = Literal["structure", "logprobs", "temperature", "effort", "limit", "seed"]
 """An optional part of a request that may give way."""
 
 PARTS: tuple[Part, ...] = ("logprobs", "structure", "temperature", "effort", "limit")
-"""All of them, in the order in which they are suspected of a refusal that names none."""
+"""Those that are suspected of a refusal that names none, in this order."""
 
 OWN_REASONING = frozenset({"reasoning", "thinking", "thinking_budget", "chat_template_kwargs", "extra_body"})
 """Entries of `model.parameters` that tell the reasoning in an endpoint's own way: an effort beside them may clash."""
@@ -45,6 +48,7 @@ class RequestForm:
         temperature: Whether the configured temperature is sent.
         effort: The value of `reasoning_effort`; None if none is sent.
         strict: Whether the schema is asked for as strict, and closed to other properties.
+        seed: The name under which the seed is sent, one of SEEDS; None if none is sent.
     """
 
     mode: str
@@ -54,6 +58,7 @@ class RequestForm:
     temperature: bool = True
     effort: str | None = None
     strict: bool = True
+    seed: str | None = None
 
 
 def first_form(model: ModelSettings) -> RequestForm:
@@ -69,6 +74,7 @@ def first_form(model: ModelSettings) -> RequestForm:
         ceiling=model.max_tokens,
         temperature=model.temperature is not None and (samples or not is_free("temperature", model)),
         effort=effort,
+        seed=None if model.seed is None else SEEDS[0],
     )
 
 
@@ -91,6 +97,8 @@ def is_free(part: Part, model: ModelSettings) -> bool:
             return "temperature" not in model.model_fields_set
         case "limit":
             return "max_tokens" not in model.model_fields_set
+        case "seed":
+            return False
 
 
 def is_sent(part: Part, form: RequestForm) -> bool:
@@ -106,6 +114,8 @@ def is_sent(part: Part, form: RequestForm) -> bool:
             return form.temperature
         case "limit":
             return form.limit is not None
+        case "seed":
+            return form.seed is not None
 
 
 def weaker(
@@ -120,19 +130,20 @@ def weaker(
         allowed: The values that the refusal offers instead.
         loosely: Whether only the schema's strictness was refused.
     """
-    if part == "limit":
-        return _with_other_limit(form, model)
-    if not (is_sent(part, form) and is_free(part, model)):
+    renamed = part in {"limit", "seed"}  # which may stay under their other name
+    if not renamed and not (is_sent(part, form) and is_free(part, model)):
         return None
     match part:
+        case "limit":
+            return _with_other_limit(form, model)
+        case "seed":
+            return _with_other_seed(form)
         case "structure":
             return _with_weaker_structure(form, loosely=loosely)
         case "effort":
             return replace(form, effort=_next_effort(form.effort, set(allowed)))
-        case "logprobs":
-            return replace(form, logprobs=False)
-        case "temperature":
-            return replace(form, temperature=False)
+        case "logprobs" | "temperature":
+            return replace(form, **{part: False})
 
 
 def _with_weaker_structure(form: RequestForm, *, loosely: bool) -> RequestForm:
@@ -148,6 +159,10 @@ def _with_other_limit(form: RequestForm, model: ModelSettings) -> RequestForm | 
     if form.limit == first:  # under its other name it asks for the same
         return replace(form, limit=next(name for name in LIMITS if name != first))
     return replace(form, limit=None) if is_free("limit", model) else None
+
+
+def _with_other_seed(form: RequestForm) -> RequestForm | None:
+    return replace(form, seed=SEEDS[1]) if form.seed == SEEDS[0] else None
 
 
 def _next_effort(refused: str | None, allowed: set[str]) -> str | None:
@@ -199,8 +214,8 @@ def _worded(name: str, before: RequestForm, after: RequestForm) -> str:
     match name:
         case "mode":
             return f"{after.mode} instead of {before.mode}"
-        case "limit":
-            return f"{after.limit or 'no ceiling'} instead of {before.limit}"
+        case "limit" | "seed":
+            return f"{getattr(after, name) or 'no ceiling'} instead of {getattr(before, name)}"
         case "ceiling":
             return f"at most {after.ceiling} tokens"
         case "effort":

@@ -31,6 +31,7 @@ _NAMES: tuple[tuple[Part, str], ...] = (
     ("logprobs", r"(?:top_|response_?)?log_?probs"),
     ("structure", r"response_?(?:format|schema|json_?schema|mime_?type)|json_schema|json_object|guided_\w+|additionalproperties"),
     ("effort", r"reasoning[_.]effort|thinking_?(?:budget|level|config)"),
+    ("seed", r"(?:random_)?seed"),
 )  # fmt: skip
 # Looser words for them in sentences.
 _WORDS: tuple[tuple[Part, str], ...] = (
@@ -77,6 +78,7 @@ SETTINGS: dict[Part, str] = {
     "temperature": "model.temperature",
     "effort": "model.reasoning_effort",
     "limit": "model.max_tokens",
+    "seed": "model.seed",
 }
 
 
