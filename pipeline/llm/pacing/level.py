@@ -80,7 +80,7 @@ class Level:
         self._first_sent_at: float | None = None
         self._first_reply_seconds: float | None = None
         self._bearable = float("inf")
-        self._ticked_at = clock.now()
+        self._ticked_at: float | None = None
         self._sent_at_tick = self._refused_since_tick = 0
         self._allowance = FIRST_REFUSALS
         self._dips = Dips(clock)
@@ -158,9 +158,13 @@ class Level:
     def tick(self, in_flight: int) -> None:
         """Count what was sent a while ago, and decide anew; to be called often, with the requests *in_flight* now."""
         now, evidence = self._clock.now(), self.evidence
+        if self._ticked_at is None:
+            self._ticked_at = now
         seconds, belief = now - self._ticked_at, self._belief
         if seconds < TICK_SECONDS:
             return
+        if belief is not None and in_flight == 0 and evidence.sent == self._sent_at_tick and self.storm.calm:
+            return  # nothing to learn; the time is made up for later, at once
         sent, self._sent_at_tick = evidence.sent - self._sent_at_tick, evidence.sent
         refused, self._refused_since_tick = self._refused_since_tick, 0
         self._ticked_at = now
@@ -185,8 +189,7 @@ class Level:
         self._decide(belief, now)
 
     def _first_belief(self, now: float) -> LimitBelief:
-        first = self._first_sent_at if self._first_sent_at is not None else now
-        belief = self.evidence.first_belief(self._maximum, now - first)
+        belief = self.evidence.first_belief(self._maximum, now - (self._first_sent_at or 0.0))
         self._before = self._long_before = belief.saved()
         return belief
 
@@ -205,8 +208,8 @@ class Level:
         # What would be refused before that is known.
         requests = max(1.0, self.value / reply * (2 * (self.evidence.refusal_seconds or 0.05) + TICK_SECONDS))
         risk = max(LEAST_RISK, min(MOST_RISK, self._allowance / (CAUTION * requests)))
-        level = max(belief.highest(risk), SERVED_SHARE * self.evidence.served(now))
-        level = min(level, 2 * self.value, self._maximum, self._dips.level)
+        served = SERVED_SHARE * self.evidence.served(now)
+        level = min(max(belief.highest(risk), served), 2 * self.value, self._maximum, self._dips.level)
         if now < self._held_until:
             level = min(level, self._bearable)
         # A level that is not used says nothing, so it need not be higher.

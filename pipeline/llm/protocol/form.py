@@ -6,7 +6,7 @@ default or to `auto` may be renamed, weakened or left out.
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields, replace
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from pipeline.config import ModelSettings
 from pipeline.llm.protocol.families import Family, family_of
@@ -143,7 +143,8 @@ def weaker(
         case "effort":
             return replace(form, effort=_next_effort(form.effort, set(allowed)))
         case "logprobs" | "temperature":
-            return replace(form, **{part: False})
+            without: dict[str, Any] = {part: False}
+            return replace(form, **without)
 
 
 def _with_weaker_structure(form: RequestForm, *, loosely: bool) -> RequestForm:
