@@ -72,6 +72,7 @@ class Concurrency:
         at = self.level.departure_time()
         storm = self.level.storm
         while True:
+            self.level.judge()
             # What was refused meanwhile may hold everybody for longer.
             seconds = max(at, storm.until) - self._clock.now()
             if seconds <= 0 and storm.raging and not storm.try_probe():

@@ -155,8 +155,14 @@ class Level:
             belief.told(departure.load)
             self._decide(belief, now)
 
+    def judge(self) -> None:
+        """Find out whether what was suspected to be a storm is one, before anything more is sent."""
+        if self.storm.judge(self.evidence.sent):
+            self.evidence.forget(self._clock.now())
+
     def tick(self, in_flight: int) -> None:
         """Count what was sent a while ago, and decide anew; to be called often, with the requests *in_flight* now."""
+        self.judge()
         now, evidence = self._clock.now(), self.evidence
         if self._ticked_at is None:
             self._ticked_at = now
@@ -173,9 +179,6 @@ class Level:
             self._double_by_time(now, in_flight)
             return
         if self.storm.raging or now < self.storm.until:
-            return
-        if self.storm.judge(evidence.sent):
-            evidence.forget(now)
             return
         if evidence.reply_seconds is not None:
             belief.pass_time(seconds, sent - refused, evidence.reply_seconds)
