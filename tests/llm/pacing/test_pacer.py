@@ -67,6 +67,23 @@ def test_while_a_window_is_used_up_nothing_is_admitted() -> None:
     assert in_virtual_time(main()) == (False, pytest.approx(11))
 
 
+def test_whoever_waited_for_quota_heeds_a_window_that_was_used_up_meanwhile() -> None:
+    async def main() -> list[float]:
+        paced, concurrency = pacer(requests_per_minute=60)
+        times = []
+
+        async def admitted() -> None:
+            await paced.admit(1)
+            times.append(now())
+
+        waiting = [asyncio.create_task(admitted()) for _ in range(6)]
+        await sent(paced, concurrency, REPLY, window=EMPTY)  # after 1 s
+        await asyncio.gather(*waiting)
+        return times
+
+    assert not [at for at in in_virtual_time(main()) if 1 < at < 11]
+
+
 def test_after_a_refusal_requests_are_spread_over_the_time_of_a_reply() -> None:
     async def main() -> tuple[list[bool], list[float]]:
         paced, concurrency = pacer()
