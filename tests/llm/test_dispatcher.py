@@ -121,7 +121,9 @@ def test_throttles_for_longer_than_max_outage_end_the_run(tmp_path: Path) -> Non
     assert 600 < case.times[-1] < 661
 
 
-def test_many_throttles_at_once_stop_everybody_until_one_request_shows_that_it_is_over(tmp_path: Path) -> None:
+def test_many_throttles_at_once_stop_everybody_until_one_request_shows_that_it_is_over(
+    tmp_path: Path,
+) -> None:
     case = asked(tmp_path, lambda call: failed(429) if 0.65 < call.at < 1.5 else said())
     assert case.dispatcher.counters.throttled <= 64 + 5
     during = [at for at in case.times if 1.0 < at < 1.5]

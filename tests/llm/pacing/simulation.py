@@ -31,7 +31,7 @@ class Answer(NamedTuple):
     for_limit: bool = False
 
 
-@dataclass
+@dataclass(frozen=True)
 class Endpoint:
     """What an endpoint bears, and what it refuses.
 
