@@ -104,7 +104,11 @@ def _survey_cache(config: Config) -> Path:
 
 def _output_path(config: Config, options: RunOptions) -> Path:
     path = config.output.path
-    return path if options.selection is None else path.with_name(f"{path.stem}.{options.selection}.parquet")
+    return (
+        path
+        if options.selection is None
+        else path.with_name(f"{path.name.removesuffix('.parquet')}.{options.selection}.parquet")
+    )
 
 
 def _output_problems(source: Source, path: Path) -> Iterator[str]:

@@ -37,8 +37,7 @@ def catalog_price(model: ModelSettings) -> Price | None:
     host = urlsplit(url or "").hostname or ""
     by_name = model.provider in OF_MANY and (model.provider == "simulate" or _is_oxen(host))
     if not by_name and not _is_oxen(host):
-        # Behind a gateway of one's own, OpenAI's models cost what OpenAI charges.
-        return _find(model.name, PROVIDERS["openai"].base_url if model.provider == "openai" else url)
+        return _find(model.name, url)
     # Oxen.ai writes a version's point as a hyphen: gpt-4-1-nano is gpt-4.1-nano everywhere else.
     return _find(model.name, None) or _find(VERSION.sub(r"\1.\2", model.name), None)
 

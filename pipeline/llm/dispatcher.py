@@ -186,7 +186,7 @@ class Dispatcher:
                 await self._held.on_reply(request, failure.usage, self._clock.now())
             case Action.THROTTLE:
                 self._throttle(again, failure)
-            case Action.CONFIRM if failure.kind in RUN_WIDE or not self.breaker.others_succeed:
+            case Action.CONFIRM:
                 if failure.kind in RUN_WIDE:
                     self._client.refresh()
                 # The worker sleeps and keeps its slot, where another request would probably be refused too.

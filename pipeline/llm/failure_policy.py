@@ -121,7 +121,7 @@ class FailurePolicy:
         seconds = self._clock.now() - self._failing_since(request)
         shares = (self._breaker.garbled_share, self._breaker.failed_share)
         # Before the first reply, one row's garbled ones tell as much as those of all: each may have been paid.
-        garbled = failure.kind is FailureKind.GARBLED and not self._breaker.succeeded
+        garbled = failure.kind is FailureKind.GARBLED and self._breaker.never_answered
         enough = garbled and (request.control or again.attempts.garbled >= self._retries.max_garbled)
         if enough or self._retries.exhausted(failure, again.attempts, seconds, *shares):
             return Decision(Action.GIVE_UP, request)

@@ -177,14 +177,14 @@ class CircuitBreaker:
             certain = self._denials >= CONFIRMATIONS
             if certain or not (self.succeeded or failure.kind in NEVER_CERTAIN_AT_ONCE):
                 return ending(failure, succeeded=self.succeeded)
-        if failure.kind is FailureKind.GARBLED and self._never_answered():
+        if failure.kind is FailureKind.GARBLED and self._first_calls >= FIRST_CALLS and self.never_answered:
             return ending(failure, succeeded=False)
         return None
 
-    def _never_answered(self) -> bool:
-        """Return whether nearly all of the first calls got a status of success and no reply: whoever answers is no model."""
-        enough = self._first_calls >= FIRST_CALLS and self._first_garbled >= FIRST_SHARE * self._first_calls
-        return enough and not self.succeeded
+    @property
+    def never_answered(self) -> bool:
+        """Whether nearly all calls so far got a status of success and no reply: whoever answers is no model."""
+        return not self.succeeded and self._first_garbled >= FIRST_SHARE * self._first_calls
 
     def _outage_too_long(self, failure: Failure) -> PipelineError | None:
         limit, since = self._max_outage, self._failing_since

@@ -101,7 +101,7 @@ class Concurrency:
     def on_other(self, departure: Departure) -> None:
         """Record that a request ended in a way that says nothing about the load."""
         self.sending -= 1
-        self.level.storm.on_other(departure.number)
+        self.level.on_other(departure)
 
     def on_told(self, departure: Departure) -> None:
         """Record that the endpoint said that its limit is reached, whatever became of the request."""

@@ -79,6 +79,7 @@ class Level:
         self._doubled_at = self._full_at = self._held_until = self._next_send_at = float("-inf")
         self._first_sent_at: float | None = None
         self._first_reply_seconds: float | None = None
+        self._silent = True  # nothing has come back yet
         self._bearable = float("inf")
         self._ticked_at: float | None = None
         self._sent_at_tick = self._refused_since_tick = 0
@@ -147,6 +148,11 @@ class Level:
             self._blamed = belief.blame(departure.load)
         return self._blamed
 
+    def on_other(self, departure: Departure) -> None:
+        """Record that a request ended in a way that says nothing about the load."""
+        self._silent = False
+        self.storm.on_other(departure.number)
+
     def on_told(self, departure: Departure) -> None:
         """Record that the endpoint said that its limit is reached."""
         now = self._clock.now()
@@ -164,9 +170,8 @@ class Level:
         """Count what was sent a while ago, and decide anew; to be called often, with the requests *in_flight* now."""
         self.judge()
         now, evidence = self._clock.now(), self.evidence
-        if self._ticked_at is None:
-            self._ticked_at = now
-        seconds, belief = now - self._ticked_at, self._belief
+        seconds, belief = now - (self._ticked_at or now), self._belief
+        self._ticked_at = self._ticked_at or now
         if seconds < TICK_SECONDS:
             return
         if belief is not None and in_flight == 0 and evidence.sent == self._sent_at_tick and self.storm.calm:
@@ -234,6 +239,9 @@ class Level:
     def _double_by_time(self, now: float, in_flight: int) -> None:
         first, reply = self._first_reply_seconds, self.evidence.reply_seconds
         if self._first_sent_at is None or not self._doubles or in_flight < int(self.value):
+            return
+        # What has answered with something else than a reply is there, and no slow model.
+        if first is None and not self._silent:
             return
         if first is not None and (first < SLOW_SECONDS or (reply or first) > WAITING * first):
             return  # each round is soon over; or requests wait for each other already

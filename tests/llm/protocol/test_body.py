@@ -88,7 +88,7 @@ def test_a_second_ask_is_stricter_and_has_twice_the_tokens() -> None:
 
 
 def test_sampling_settings_are_sent_where_they_are_set() -> None:
-    sent = body(replace(PLAIN, temperature=False), of=model(temperature=None, top_p=0.5, seed=7))
+    sent = body(replace(PLAIN, temperature=False, seed="seed"), of=model(temperature=None, top_p=0.5, seed=7))
     assert (sent["top_p"], sent["seed"], "temperature" in sent) == (0.5, 7, False)
 
 

@@ -169,7 +169,6 @@ def test_a_reply_in_the_form_before_shows_that_the_row_was_refused_and_not_the_f
         ({"logprobs": True}, "logprobs are not supported", "set model.logprobs to auto"),
         ({"reasoning_effort": "none"}, "reasoning_effort: unknown", "set model.reasoning_effort to auto"),
         ({"temperature": 0}, "'temperature' does not support 0", "set model.temperature to null"),
-        ({"seed": 7}, "seed: extra inputs are not permitted", "set model.seed to null"),
         (
             {"parameters": {"min_p": 0}},
             "min_p: extra inputs are not permitted",
