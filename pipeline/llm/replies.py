@@ -69,10 +69,10 @@ class Reply(NamedTuple):
 
 
 class FailureKind(Enum):
-    """The classes of failures, by what is done about them (in `llm.dispatcher`)."""
+    """The classes of failures, by what is done about them (in `llm.failure_policy`)."""
 
     QUOTA = auto()
-    """The account has no money or no quota left: the run ends."""
+    """The account has no money or no quota left: the run ends once it is certain."""
     DENIED = auto()
     """The key is refused: the run ends once it is certain."""
     REPLACED = auto()
@@ -80,11 +80,11 @@ class FailureKind(Enum):
     UNTRUSTED = auto()
     """The server's certificate is not valid: the run ends once it is certain."""
     CONFIG = auto()
-    """The endpoint does not know the model, or redirects elsewhere: the run ends."""
+    """The endpoint does not know the model, or redirects elsewhere: the run ends once it is certain."""
     UNSUPPORTED = auto()
-    """The endpoint refuses an optional part of the request, such as `response_format`: a weaker format is sent."""
+    """The endpoint refuses an optional part of the request, such as `response_format`: another form is sent."""
     THROTTLED = auto()
-    """Too many requests: all of them wait."""
+    """Too many requests: this one waits; whether the others do, too, is the pacer's business."""
     TRANSIENT = auto()
     """The same request may succeed later."""
     UNREACHABLE = auto()
