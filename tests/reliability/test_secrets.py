@@ -240,7 +240,8 @@ def test_a_secret_in_a_header_of_ones_own_is_nowhere_either(
     assert leaks(said.out, said.err) == []
 
 
-async def test_a_good_reply_is_kept_as_it_came_whatever_the_headers_say() -> None:
+@pytest.mark.parametrize("status", [200, 201])
+async def test_a_good_reply_is_kept_as_it_came_whatever_the_headers_say(status: int) -> None:
     headers = {
         "Authorization": f"Bearer {PLAIN}",
         "X-Title": "News classification",
@@ -251,7 +252,7 @@ async def test_a_good_reply_is_kept_as_it_came_whatever_the_headers_say() -> Non
     def repeat(call: Call) -> Response:
         right = json.loads(call.right().body)
         right["choices"][0]["message"]["content"] = said
-        return Response(200, json.dumps(right).encode())
+        return Response(status, json.dumps(right).encode())
 
     hidden = Network(secrets=frozenset({"kept-of-the-gateway"}))
     async with FaultServer() as server, Client.open(server.base_url, lambda: headers, hidden) as client:

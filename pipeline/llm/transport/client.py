@@ -13,8 +13,9 @@ import orjson
 from yarl import URL
 
 from pipeline.errors import ConfigError
+from pipeline.llm.protocol.failures import SUCCESSES
 from pipeline.llm.protocol.headers import window
-from pipeline.llm.protocol.reply import OK, read
+from pipeline.llm.protocol.reply import read
 from pipeline.llm.replies import Failure, FailureKind, Reply, Window
 from pipeline.llm.transport.broken import PROXY_REFUSES, failure_of, refused_by_proxy
 from pipeline.llm.transport.deadlines import Deadlines
@@ -154,14 +155,14 @@ class Client:
             raise ConfigError(f"model.base_url is no valid URL: {error}") from error
 
     def _without_secrets(self, response: Response) -> Mapping[str, str]:
-        if response.status == OK:  # these appear in no message
+        if response.status in SUCCESSES:  # these appear in no message
             return response.headers
         found = {name.lower(): self._redaction.of(value) for name, value in response.headers.items()}
         # A server without a Date header is taken to go by this machine's clock.
         return {"date": formatdate(usegmt=True), **found}
 
     def _outcome(self, status: int, headers: Mapping[str, str], content: bytes) -> Reply | Failure:
-        if status == OK:
+        if status in SUCCESSES:
             # A good reply is the model's words, and is kept as it came but for the key.
             outcome = read(status, headers, self._key_redaction.of_bytes(content))
             if isinstance(outcome, Reply):
@@ -182,7 +183,7 @@ def _too_big() -> Failure:
 def _model_object(
     status: int, headers: Mapping[str, str], content: bytes | None
 ) -> Mapping[str, Any] | Failure:
-    if content is not None and status == OK:
+    if content is not None and status in SUCCESSES:
         try:
             found = orjson.loads(content)
         except ValueError:
