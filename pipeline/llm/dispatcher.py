@@ -21,6 +21,7 @@ from pipeline.llm.request import Counters, Request, RequestQueue, answer_from_fa
 from pipeline.llm.retry import RetryPolicy
 from pipeline.llm.timeouts import AdaptiveTimeout
 from pipeline.llm.transport.client import Client
+from pipeline.llm.transport.network import OWN_SERVERS
 from pipeline.llm.workers import WorkerPool
 from pipeline.records import Answer, Prompt
 from pipeline.system.clock import Clock
@@ -58,7 +59,7 @@ class Dispatcher:
             spent_usd: What earlier executions of the run have spent.
         """
         limits = config.limits
-        own_server = config.model.provider in {"local", "simulate"} and config.model.base_url is None
+        own_server = config.model.provider in OWN_SERVERS and config.model.base_url is None
         self._worker_count = affordable(limits.max_concurrency, files_each=2 if own_server else 1)
         self.counters = Counters()
         self.concurrency = Concurrency(self._worker_count, clock)

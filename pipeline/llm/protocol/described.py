@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from pipeline.config import ModelSettings
-from pipeline.llm.protocol.form import EFFORTS, LIMITS, Part, RequestForm, is_free, weaker
+from pipeline.llm.protocol.form import EFFORTS, LIMITS, Part, RequestForm, is_free, weaker, without
 
 SCHEMAS = ("json_request_schema", "request_schema")
 LIST = "supported_parameters"
@@ -56,15 +56,9 @@ def fitted(form: RequestForm, model: ModelSettings, about: Mapping[str, Any]) ->
         form = replace(form, effort=least)
     for part, names in NAMES if taken.closed else ():
         if not names & taken.names:
-            form = _without(form, part, model)
+            form = without(form, part, model)
     if not taken.schemas and form.mode == "json_schema":
         form = weaker(form, "structure", model) or form
-    return form
-
-
-def _without(form: RequestForm, part: Part, model: ModelSettings) -> RequestForm:
-    while (found := weaker(form, part, model)) is not None:
-        form = found
     return form
 
 

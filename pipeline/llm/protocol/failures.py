@@ -31,7 +31,6 @@ TOO_MANY = 429
 FORBIDDEN = 403
 TOO_LARGE = 413
 SUCCESSES = range(200, 300)
-CLIENT_ERRORS = range(400, 500)
 FORM_STATUSES = frozenset({400, 404, 415, 422, 500, 501})
 """Statuses with which endpoints refuse a part of the request."""
 

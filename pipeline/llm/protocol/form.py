@@ -187,15 +187,15 @@ def trials(form: RequestForm, model: ModelSettings) -> Iterator[RequestForm]:
             yield alone
             alone = weaker(alone, part, model) if part == "structure" else None
         if part != "structure":
-            kept_shape = _without(kept_shape, part, model)
+            kept_shape = without(kept_shape, part, model)
     if (object_only := weaker(kept_shape, "structure", model)) is not None and object_only.mode != MODES[-1]:
         yield object_only
-    weakest = _without(kept_shape, "structure", model)
+    weakest = without(kept_shape, "structure", model)
     if weakest != form:
         yield weakest
 
 
-def _without(form: RequestForm, part: Part, model: ModelSettings) -> RequestForm:
+def without(form: RequestForm, part: Part, model: ModelSettings) -> RequestForm:
     """Return *form* with nothing of *part* in it that may give way; the ceiling keeps one of its names."""
     found: RequestForm | None = form
     while found is not None:

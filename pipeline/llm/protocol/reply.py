@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 
 from pipeline.llm.protocol.envelope import Said, plain_text, read_error, said_in
-from pipeline.llm.protocol.failures import classify
+from pipeline.llm.protocol.failures import SUCCESSES, classify
 from pipeline.llm.protocol.headers import retry_after
 from pipeline.llm.protocol.usage import COST_HEADER, read_usage, with_told_cost
 from pipeline.llm.replies import Failure, FailureKind, Reply
@@ -18,8 +18,6 @@ from pipeline.records import Status
 from pipeline.tasks.finish import Ending, ending
 from pipeline.tasks.parse import unique_keys
 
-OK = 200
-SUCCESSES = range(200, 300)
 UNTOLD_STATUS = 400
 """How an error in a body of status 200 is read that names no status."""
 
@@ -41,7 +39,7 @@ def read(status: int, headers: Mapping[str, str], body: bytes) -> Reply | Failur
         return Failure(
             FailureKind.CONFIG, f"the endpoint redirects to {where[:200]}; set model.base_url to it", status
         )
-    if status == OK or status in SUCCESSES:
+    if status in SUCCESSES:
         outcome = _read_reply(status, headers, _decode(body), body)
         return with_told_cost(outcome, headers) if COST_HEADER in headers else outcome
     return _refusal(status, headers, read_error(body.removeprefix(BYTE_ORDER_MARK)))
