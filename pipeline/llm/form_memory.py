@@ -36,9 +36,8 @@ class FormMemory:
         self._path, self._clock = config.state.dir / FILE, clock
         url = model.base_url or PROVIDERS[model.provider].base_url
         # A server that is started for one run is as it is; a rehearsal's faults are made up.
-        known = url is not None and model.provider != "simulate"
-        # Without the query, in which a key may be.
-        self._endpoint = f"{str(url).partition('?')[0]} {model.name}" if known else None
+        place, _, query = (url or "").partition("?")
+        self._endpoint = None if url is None or model.provider == "simulate" else f"{place} {model.name}"
         # What was found out holds for what was asked: other wishes, or another schema, may fare otherwise.
         asked = model.model_dump_json(
             include={
@@ -52,7 +51,8 @@ class FormMemory:
             }
         )
         explicit = sorted(model.model_fields_set & {"temperature", "max_tokens"})
-        text = json.dumps([asked, explicit, task.schema], ensure_ascii=False)
+        # The query may hold a key, which must be in no file: it is only in the hash.
+        text = json.dumps([asked, explicit, task.schema, query], ensure_ascii=False)
         self._asked = blake2b(text.encode(), digest_size=8).hexdigest()
         self._max_tokens = model.max_tokens
         self._known: RequestForm | None = first_form(model)  # which needs no file
@@ -115,8 +115,8 @@ def _is_sound(form: RequestForm) -> bool:
     flags = (form.logprobs, form.temperature, form.strict)
     return (
         form.mode in MODES
-        and form.limit in {*LIMITS, None}
-        and form.seed in {*SEEDS, None}
+        and form.limit in (*LIMITS, None)
+        and form.seed in (*SEEDS, None)
         and isinstance(form.ceiling, int)
         and 0 <= form.ceiling <= MAX_CEILING
         and isinstance(form.effort, str | None)

@@ -16,7 +16,10 @@ ROWS = [f"row {n}" for n in range(60)]
 
 
 def run(folder: Path, behave: Behave, about: dict[str, Any] | None = None, **sections: Any) -> Case:
-    return in_virtual_time(Case(limits(folder, **sections), behave, about).run(ROWS))
+    async def main() -> Case:
+        return await Case(limits(folder, **sections), behave, about).run(ROWS)
+
+    return in_virtual_time(main())
 
 
 def refused(param: str, message: str) -> Sent:
@@ -102,6 +105,24 @@ def test_a_damaged_memory_costs_the_refusals_again_and_is_written_anew(
     assert len(run(tmp_path, reasoning_model).endpoint.calls) == 63
     assert "is damaged or of another version" in caplog.text
     assert len(run(tmp_path, reasoning_model).endpoint.calls) == 60
+
+
+def test_the_memory_holds_no_key_that_stands_in_the_urls_query(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GATEWAY", "canary-of-the-gateway")
+    model = {"provider": "openai-compatible", "base_url": "https://h.example/v1?key=${GATEWAY}"}
+    run(tmp_path, reasoning_model, model=model)
+    kept = (tmp_path / "state" / FILE).read_text()
+    assert "https://h.example/v1 " in kept
+    assert "canary" not in kept
+
+
+def test_a_memory_with_values_of_the_wrong_kind_is_not_used(tmp_path: Path) -> None:
+    run(tmp_path, reasoning_model)
+    file = tmp_path / "state" / FILE
+    file.write_text(file.read_text().replace('"max_completion_tokens"', '["max_completion_tokens"]'))
+    assert len(run(tmp_path, reasoning_model).endpoint.calls) == 63
 
 
 def test_other_wishes_are_found_out_anew(tmp_path: Path) -> None:
