@@ -37,6 +37,7 @@ class Brake:
         self._stops = not may_all_fail and rows > FIRST_ANSWERS
         self._firsts = self._answers = self._failed = self._failed_in_window = 0
         self._reasons: Counter[str] = Counter()
+        self._mended = 0  # rows whose second ask brought a usable answer
         self._warned = may_all_fail  # there is nothing to warn of
 
     def on_answer(self, answer: Answer, outcome: Outcome, *, final: bool) -> None:
@@ -48,6 +49,8 @@ class Brake:
         self._firsts += first
         if outcome.status is not Status.OK:
             self._on_failed(outcome, paid=paid, final=final)
+        else:
+            self._mended += not first
         if first and outcome.status is Status.INVALID and self._stops and self._firsts <= FIRST_ANSWERS:
             self._judge_first(outcome.error or "")
         if paid and self._answers % WINDOW == 0:
@@ -68,7 +71,9 @@ class Brake:
         # What follows the reason is the reply, which differs from row to row.
         reason = error.partition(": ")[0]
         self._reasons[reason] += 1
-        if self._reasons[reason] == MOST_UNUSABLE:
+        # A model that answers the stricter wording can label the table, at twice the price.
+        if self._reasons[reason] - self._mended >= MOST_UNUSABLE:
+            self._stops = False  # once is enough
             self._stop(
                 ConfigError(
                     f"{MOST_UNUSABLE} of the first {self._firsts} paid answers are unusable, at last: {error}; try "

@@ -66,6 +66,15 @@ def test_ten_rows_that_are_asked_twice_are_too_few_to_judge_the_model_by() -> No
     assert errors == []
 
 
+def test_a_model_that_answers_the_second_ask_is_not_stopped() -> None:
+    errors: list[BaseException] = []
+    brake = Brake(LimitSettings(max_failed="1%"), 1000, errors.append)
+    for number in range(40):
+        second = bool(number % 2)
+        brake.on_answer(answer(number // 2, asks=1 + second), OK if second else PROSE, final=second)
+    assert errors == []
+
+
 def test_refusals_that_were_not_paid_say_nothing_about_the_replies() -> None:
     errors: list[BaseException] = []
     brake = Brake(LimitSettings(max_failed="1%"), 1000, errors.append)
