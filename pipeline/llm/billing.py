@@ -9,8 +9,9 @@ from pipeline.errors import ConfigError
 from pipeline.llm.catalog import NO_PRICE, catalog_price, ensure_payable
 from pipeline.llm.pacing.tokens import TokenEstimate
 from pipeline.llm.pricing import Price, endpoint_price, per_million
+from pipeline.llm.protocol.body import SECOND_ASK
 from pipeline.llm.replies import NO_USAGE, Failure, FailureKind, Reply, Usage
-from pipeline.llm.request import Counters
+from pipeline.llm.request import Counters, Request
 
 if TYPE_CHECKING:
     from pipeline.llm.transport.client import Client
@@ -133,11 +134,13 @@ class Billing:
             return self._highest_usd
         return self.price.cost(int(prompt_tokens), 0, int(completion_tokens) + 1)
 
-    def bound_usd(self, estimate: TokenEstimate, text: str) -> float:
-        """Return the US dollars that a request about *text* costs at most; 0 without a budget, where nobody asks."""
+    def bound_usd(self, estimate: TokenEstimate, request: Request) -> float:
+        """Return the US dollars that *request* costs at most; 0 without a budget, where nobody asks."""
         if not self._capped:
             return 0.0
-        prompt_tokens, completion_tokens = estimate.bound(text)
+        prompt_tokens, completion_tokens = estimate.bound(request.prompt.text)
+        if request.previous is not None:
+            completion_tokens *= SECOND_ASK
         return (self.price or GUESS).cost(prompt_tokens, 0, completion_tokens)
 
     def warn_if_unreported(self, usage: Usage) -> None:

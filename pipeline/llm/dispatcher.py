@@ -118,7 +118,7 @@ class Dispatcher:
             if not self._pacer.try_admit(self._estimate.quota(tokens)):
                 await self._pacer.admit(self._estimate.quota(tokens))
             await self._before_send()
-            bound_usd = self.billing.bound_usd(self._estimate, request.prompt.text)
+            bound_usd = self.billing.bound_usd(self._estimate, request)
             if not self.budget.try_reserve(bound_usd):
                 await self.budget.reserve(bound_usd)
             if self._pool.closing:  # it may have begun during any of these waits

@@ -10,8 +10,10 @@ from pipeline.errors import ConfigError
 from pipeline.llm.billing import Billing
 from pipeline.llm.pacing.tokens import TokenEstimate
 from pipeline.llm.replies import NO_USAGE, Failure, FailureKind, Reply, Usage
-from pipeline.llm.request import Counters
+from pipeline.llm.request import Counters, Request
 from pipeline.llm.transport.client import Client
+from pipeline.records import Prompt
+from tests.answers import answer
 
 USAGE = Usage(1_000_000, 0, 0)
 OXEN = {"pricing": {"method": "token", "input_cost_per_token": 2e-7, "output_cost_per_token": 5e-7}}
@@ -70,12 +72,20 @@ def test_unknown_tokens_have_no_cost() -> None:
 def test_a_request_sets_aside_a_token_a_byte_and_the_whole_ceiling() -> None:
     estimate = TokenEstimate("", 32)
     text = "x" * 4000
-    bound = billing(capped=True).bound_usd(estimate, text)
+    request = Request(Prompt(b"", text, truncated=False))
+    bound = billing(capped=True).bound_usd(estimate, request)
     assert bound == pytest.approx(4200 * 1e-7 + 32 * 4e-7)
     estimate.max_tokens = 128
-    assert billing(capped=True).bound_usd(estimate, text) > bound
-    assert billing(capped=True, name="unknown").bound_usd(estimate, text) > 0
-    assert billing().bound_usd(estimate, text) == 0
+    assert billing(capped=True).bound_usd(estimate, request) > bound
+    assert billing(capped=True, name="unknown").bound_usd(estimate, request) > 0
+    assert billing().bound_usd(estimate, request) == 0
+
+
+def test_a_second_ask_has_a_reply_of_twice_the_length() -> None:
+    estimate, first = TokenEstimate("", 32), Request(Prompt(b"", "text", truncated=False))
+    second = first._replace(previous=answer())
+    more = billing(capped=True).bound_usd(estimate, second) - billing(capped=True).bound_usd(estimate, first)
+    assert more == pytest.approx(32 * 4e-7)
 
 
 def test_a_budget_needs_a_price_or_a_reply_that_tells_its_cost() -> None:

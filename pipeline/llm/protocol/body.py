@@ -8,6 +8,9 @@ from pipeline.config import ModelSettings
 from pipeline.llm.protocol.form import RequestForm
 from pipeline.tasks.prompt import Task, user_message
 
+SECOND_ASK = 2
+"""The ceiling of a second ask's reply, as a multiple of the first one's: that one may have been cut."""
+
 SLOT = "\ue000slot\ue000"
 """Stands for the user message while the template is made; private-use characters keep it unlike any real text."""
 
@@ -38,7 +41,7 @@ def _halves(task: Task, model: ModelSettings, form: RequestForm, *, again: bool)
 
 def _optional_parts(task: Task, model: ModelSettings, form: RequestForm, *, again: bool) -> dict[str, Any]:
     found: dict[str, Any] = {
-        form.limit or "": form.ceiling * (2 if again else 1),
+        form.limit or "": form.ceiling * (SECOND_ASK if again else 1),
         "temperature": model.temperature if form.temperature else None,
         "top_p": model.top_p,
         form.seed or "": model.seed,
