@@ -136,7 +136,7 @@ class Dispatcher:
                 if self.billing.ask_again:  # only now: the answer is paid and must be kept
                     await self.billing.ask_once_more(self._client)
             else:
-                await self._handle_failure(request, outcome, form)
+                await self._handle_failure(request, outcome, form, sent_at)
             self._pool.sending.discard(task)
         finally:
             if probing:
@@ -173,8 +173,10 @@ class Dispatcher:
             self.billing.warn_if_unreported(outcome.usage)
         return outcome
 
-    async def _handle_failure(self, request: Request, failure: Failure, form: RequestForm) -> None:
-        decision = self._policy.decide(request, failure, form)
+    async def _handle_failure(
+        self, request: Request, failure: Failure, form: RequestForm, sent_at: float
+    ) -> None:
+        decision = self._policy.decide(request, failure, form, sent_at)
         again = decision.request
         match decision.action:
             case Action.END_RUN if decision.error is not None:

@@ -58,8 +58,8 @@ class FailurePolicy:
         self._breaker, self._negotiator = breaker, negotiator
         self._retries, self._clock = retries, clock
 
-    def decide(self, request: Request, failure: Failure, form: RequestForm) -> Decision:
-        """Return what is done about the *failure* of *request*, which was sent in *form*.
+    def decide(self, request: Request, failure: Failure, form: RequestForm, sent_at: float) -> Decision:
+        """Return what is done about the *failure* of *request*, which was sent in *form* at *sent_at* on the clock.
 
         Raises:
             ConfigError: If the endpoint takes no form that the config allows.
@@ -69,7 +69,9 @@ class FailurePolicy:
         if in_other_form is not None:
             return in_other_form
         attempts = request.attempts
-        fatal = self._breaker.on_failure(failure, suspect=attempts.suspect, first=attempts.calls == 0)
+        fatal = self._breaker.on_failure(
+            failure, suspect=attempts.suspect, first=attempts.calls == 0, sent_at=sent_at
+        )
         if fatal is not None:
             return Decision(Action.END_RUN, request, error=fatal)
         decision = self._by_kind(request, failure)
@@ -110,6 +112,8 @@ class FailurePolicy:
         if final:
             return Decision(Action.GIVE_UP, request)
         again, seconds = self._again(request, failure), self._retries.confirm_seconds
+        if failure.kind in RUN_WIDE and self._breaker.echoed:
+            seconds = self._retries.verdict_seconds
         if (failure.retry_after or 0.0) > seconds:  # too long for a worker to serve nobody
             return Decision(Action.RETRY, again, self._retries.delay(failure, 1, self._clock))
         # A lone row that is refused blocks nobody; where no reply is between refusals, the next row would only be one more.

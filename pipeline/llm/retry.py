@@ -31,7 +31,8 @@ class RetryPolicy:
         max_seconds: Time after which a row is given up while other rows get replies.
         garbling_share: Share of garbled replies above which the endpoint is to blame for them and not the row.
         jitter: Added to a Retry-After, as a share of it.
-        confirm_seconds: Wait before a denied request is sent again to confirm the denial.
+        confirm_seconds: Wait before a refused request is sent again to confirm the refusal.
+        verdict_seconds: Wait of those that were in flight beside it, for which it is confirmed meanwhile.
     """
 
     transient: Backoff = Backoff(0.5, 30.0)
@@ -43,6 +44,7 @@ class RetryPolicy:
     garbling_share: float = 0.05
     jitter: float = 0.1  # so that not all clients come back at the same moment
     confirm_seconds: float = 0.5
+    verdict_seconds: float = 3.0
 
     def delay(self, failure: Failure, failures: int, clock: Clock) -> float:
         """Return the seconds that one row waits before its next call, after *failures* of its own."""

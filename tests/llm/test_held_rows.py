@@ -124,6 +124,20 @@ def test_one_reply_that_would_end_the_run_is_sent_again_once_there_was_a_success
 
 
 @pytest.mark.parametrize(
+    ("status", "message"),
+    [(404, "no page"), (402, "no credits"), (307, "elsewhere"), (401, "no"), (403, "bad key")],
+)
+def test_a_moment_in_which_all_in_flight_are_refused_costs_no_run_and_each_of_them_one_request(
+    tmp_path: Path, status: int, message: str
+) -> None:
+    rows = [f"row {number}" for number in range(3000)]
+    case = asked(tmp_path, lambda call: failed(status, message) if 2.0 <= call.at < 2.1 else said(), rows)
+    assert case.stopped == []
+    assert statuses(case) == {None: 3000}
+    assert len(case.endpoint.calls) == 3000 + 64
+
+
+@pytest.mark.parametrize(
     ("status", "error"), [(404, ConfigError), (402, KeyRefusedError), (307, ConfigError)]
 )
 def test_three_of_them_without_a_reply_between_end_the_run_and_the_rows_stay_open(

@@ -18,7 +18,7 @@ OPEN_SILENCES = 10
 FIRST_PROBE_SECONDS = 5.0
 MAX_PROBE_SECONDS = 30.0
 CONFIRMATIONS = 3
-"""Run-wide failures without a reply between them that end the run, once there was one at all."""
+"""Run-wide failures without a reply between them that end the run, once there was one at all; each sent after the last."""
 
 NEVER_CERTAIN_AT_ONCE = frozenset({FailureKind.DENIED, FailureKind.UNTRUSTED})
 """Run-wide failures that are confirmed even if there was no reply before them."""
@@ -49,6 +49,7 @@ class CircuitBreaker:
         garbled_share: Moving share of garbled replies, without those to rows that are suspect.
         succeeded: Whether there was a reply at all.
         refused_in_a_row: Refusals since the last reply.
+        echoed: Whether the latest run-wide failure was in flight beside one that came before it.
     """
 
     def __init__(self, clock: Clock, max_outage_seconds: float) -> None:
@@ -56,7 +57,8 @@ class CircuitBreaker:
         self._max_outage = max_outage_seconds
         self._window = SlidingWindow(WINDOW_SECONDS, clock)
         self._silences = 0
-        self._denials = 0
+        self._denials = self._confirmed = 0
+        self._denied_at = float("-inf")  # when the latest that is no echo came back
         self._first_calls = self._first_garbled = 0  # before the first reply
         self._failing_since: float | None = None
         self._probes, self._next_probe_at = 0, 0.0
@@ -65,7 +67,7 @@ class CircuitBreaker:
         self._closed.set()
         self.failed_share = self.garbled_share = 0.0
         self.refused_in_a_row = 0
-        self.succeeded = False
+        self.echoed = self.succeeded = False
 
     @property
     def open(self) -> bool:
@@ -132,7 +134,7 @@ class CircuitBreaker:
         """
         self._window.count(replied=True)
         self._silences = 0
-        self._denials = self.refused_in_a_row = 0
+        self._denials = self._confirmed = self.refused_in_a_row = 0
         since, self._failing_since = self._failing_since, None
         self.succeeded = True
         self.failed_share *= 1 - SHARE_WEIGHT
@@ -144,13 +146,16 @@ class CircuitBreaker:
             self._window.clear()  # or the outage's failures would open it again at the next one
             self._closed.set()
 
-    def on_failure(self, failure: Failure, *, suspect: bool, first: bool = True) -> PipelineError | None:
+    def on_failure(
+        self, failure: Failure, *, suspect: bool, first: bool = True, sent_at: float | None = None
+    ) -> PipelineError | None:
         """Record a failure, open the breaker if it is an outage, and return the error that must end the run, if any.
 
         Args:
             failure: What went wrong.
             suspect: Whether the same row was garbled or denied before.
             first: Whether it was the row's first call.
+            sent_at: When it was sent, on the clock; None for after all that came back before.
         """
         if not self.succeeded:
             self._first_calls += 1
@@ -168,14 +173,21 @@ class CircuitBreaker:
             self._failing_since = None
         elif self._failing_since is None:
             self._failing_since = self._clock.now()
-        return self._fatal(failure, suspect=suspect) or self._outage_too_long(failure)
+        return self._fatal(failure, suspect=suspect, sent_at=sent_at) or self._outage_too_long(failure)
 
-    def _fatal(self, failure: Failure, *, suspect: bool) -> PipelineError | None:
-        if failure.kind in RUN_WIDE and not self.is_about_row(failure, suspect=suspect):
+    def _fatal(self, failure: Failure, *, suspect: bool, sent_at: float | None) -> PipelineError | None:
+        if failure.kind in RUN_WIDE:
+            about_row = self.is_about_row(failure, suspect=suspect)
             # One denial can be a gateway's blip. Three with no reply between them are not, however slowly they come.
-            self._denials += 1
-            certain = self._denials >= CONFIRMATIONS
-            if certain or not (self.succeeded or failure.kind in NEVER_CERTAIN_AT_ONCE):
+            self._denials += not about_row
+            # Nor are three that were in flight together: a blip meets all of them at once.
+            self.echoed = sent_at is not None and sent_at < self._denied_at
+            if not self.echoed:
+                self._confirmed += 1
+                self._denied_at = self._clock.now()
+            certain = min(self._denials, self._confirmed) >= CONFIRMATIONS
+            at_once = not (about_row or self.succeeded or failure.kind in NEVER_CERTAIN_AT_ONCE)
+            if certain or at_once:
                 return ending(failure, succeeded=self.succeeded)
         if failure.kind is FailureKind.GARBLED and self._first_calls >= FIRST_CALLS and self.never_answered:
             return ending(failure, succeeded=False)
