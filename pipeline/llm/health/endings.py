@@ -1,9 +1,15 @@
 """The error that ends a run, for a refusal that concerns all rows: its class by kind and status, then by the endpoint's words."""
 
+import re
+
 from pipeline.errors import ConfigError, KeyRefusedError, PipelineError, ProviderUnavailableError
 from pipeline.llm.replies import Failure, FailureKind
 
-MONEY_WORDS = ("budget", "quota", "credit", "billing", "balance", "payment", "spend", "funds")
+MONEY = re.compile(
+    r"(?<![a-z])(?:budget|quota|billing|payment|spend|(?:credits?|balance|funds?)(?![a-z]))"
+)
+"""Whole words where a part of another would be found: a load balancer has no balance, and what is suspended did not spend."""
+
 CONFIG_WORDS = ("config", "model", "param", "unsupported", "not support", "deployment", "endpoint", "schema")
 KEY_WORDS = ("key", "token", "permission", "authori", "authenti", "credential", "access")
 
@@ -50,7 +56,7 @@ def ending(failure: Failure, *, succeeded: bool) -> PipelineError:
 
 def _by_words(failure: Failure, words: str, *, succeeded: bool) -> _Ending:
     """Return the class of error and its sentence for a refusal that looks as if it were one row's."""
-    if _any_in(MONEY_WORDS, words):
+    if MONEY.search(words):
         return NO_MONEY
     about_request = failure.status in REQUEST_STATUSES
     if about_request and (failure.param or _any_in(CONFIG_WORDS, words) or not succeeded):
