@@ -102,7 +102,8 @@ class Task:
         if model.reasoning_effort != "auto":
             identity["reasoning_effort"] = model.reasoning_effort
         if parameters := that_change_answers(model.parameters):
-            identity["parameters"] = {name: parameters[name] for name in sorted(parameters)}
+            # Their order says nothing, nor does that within them.
+            identity["parameters"] = json.loads(json.dumps(parameters, sort_keys=True))
         digest = blake2b(_json(identity).encode(), digest_size=KEY_BYTES).digest()
         return cls(config.task, system, digest, schema)
 

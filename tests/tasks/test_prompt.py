@@ -137,7 +137,8 @@ def test_all_tasks_that_differ_have_different_keys(tmp_path: Path) -> None:
 
 
 def test_the_order_of_the_parameters_is_not_in_the_key(tmp_path: Path) -> None:
-    one, other = {"top_k": 1, "min_p": 0.5}, {"min_p": 0.5, "top_k": 1}
+    one = {"top_k": 1, "reasoning": {"enabled": True, "effort": "low"}}
+    other = {"reasoning": {"effort": "low", "enabled": True}, "top_k": 1}
     assert key(tmp_path, model={"parameters": one}) == key(tmp_path, model={"parameters": other})
 
 

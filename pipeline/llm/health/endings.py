@@ -5,9 +5,7 @@ import re
 from pipeline.errors import ConfigError, KeyRefusedError, PipelineError, ProviderUnavailableError
 from pipeline.llm.replies import Failure, FailureKind
 
-MONEY = re.compile(
-    r"(?<![a-z])(?:budget|quota|billing|payment|spend|(?:credits?|balance|funds?)(?![a-z]))"
-)
+MONEY = re.compile(r"(?<![a-z])(?:budget|quota|billing|payment|spend|(?:credits?|balance|funds?)(?![a-z]))")
 """Whole words where a part of another would be found: a load balancer has no balance, and what is suspended did not spend."""
 
 CONFIG_WORDS = ("config", "model", "param", "unsupported", "not support", "deployment", "endpoint", "schema")
