@@ -217,9 +217,8 @@ class Level:
         requests = max(1.0, self.value / reply * (2 * (self.evidence.refusal_seconds or 0.05) + TICK_SECONDS))
         risk = max(LEAST_RISK, min(MOST_RISK, self._allowance / (CAUTION * requests)))
         served = SERVED_SHARE * self.evidence.served(now)
-        level = min(max(belief.highest(risk), served), 2 * self.value, self._maximum, self._dips.level)
-        if now < self._held_until:
-            level = min(level, self._bearable)
+        bearable = self._bearable if now < self._held_until else self._maximum
+        level = min(max(belief.highest(risk), served), 2 * self.value, bearable, self._dips.level)
         # A level that is not used says nothing, so it need not be higher.
         if level <= self.value or (now >= self._steady_until and self._full_at >= now - max(1.0, 2 * reply)):
             self.value = level

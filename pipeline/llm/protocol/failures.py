@@ -46,7 +46,7 @@ NEVER_FITS = re.compile(r"request too large")
 """OpenAI's message, with status 429, for a request larger than the limit of tokens per minute."""
 
 THROTTLE = re.compile(
-    r"rate ?limit|throttl|slow ?down|over ?load|too ?many ?requests|resource ?exhausted|at capacity|capacity exceeded|queue (is )?full"
+    r"rate ?limit|throttl|slow ?down|over ?load|too ?many ?((concurrent|parallel|simultaneous) )?(requests|connections)|resource ?exhausted|at capacity|capacity exceeded|queue (is )?full"
     r"|requests? ?limit ?exceeded"
 )
 CONTEXT = re.compile(r"context ?(length|size|window)|maximum context|string above max length")

@@ -13,7 +13,7 @@ from pipeline.llm.protocol.envelope import Said, plain_text, read_error, said_in
 from pipeline.llm.protocol.failures import SUCCESSES, classify
 from pipeline.llm.protocol.headers import retry_after
 from pipeline.llm.protocol.usage import COST_HEADER, read_usage, with_told_cost
-from pipeline.llm.replies import Failure, FailureKind, Reply
+from pipeline.llm.replies import NO_USAGE, Failure, FailureKind, Reply
 from pipeline.records import Status
 from pipeline.tasks.finish import Ending, ending
 from pipeline.tasks.parse import unique_keys
@@ -22,6 +22,7 @@ UNTOLD_STATUS = 400
 """How an error in a body of status 200 is read that names no status."""
 
 TEXT_PARTS = frozenset({"text", "output_text"})
+ASSISTANT = "assistant"
 WAITING = frozenset({FailureKind.THROTTLED, FailureKind.TRANSIENT})
 REDIRECTS = range(300, 400)
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
@@ -68,11 +69,14 @@ def _may_repeat_keys(body: bytes) -> bool:
 
 def _read_reply(status: int, headers: Mapping[str, str], found: Any, body: bytes) -> Reply | Failure:
     try:
-        choice = found["choices"][0]
+        choices = found["choices"]
+        choice = choices[0] if len(choices) == 1 else _first(choices)
         finish = choice.get("finish_reason")
-        if choice.get("error"):  # the endpoint failed while it answered
-            return _hidden_error(status, headers, choice["error"], found)
+        if error := choice.get("error") or found.get("error"):  # the endpoint failed while it answered
+            return _hidden_error(status, headers, error, found)
         message = choice["message"]
+        if message.get("role", ASSISTANT) != ASSISTANT:
+            return _unreadable(status, headers, found, body)
         text = _text(message.get("content"))
         reply = Reply(  # by position: names cost a twentieth of reading a short body
             text,
@@ -86,19 +90,20 @@ def _read_reply(status: int, headers: Mapping[str, str], found: Any, body: bytes
         )
         if finish == "stop" and text and not text.isspace() and not message.get("refusal"):
             return reply
-        return _judged(status, headers, reply, message, found)
+        return _judged(status, reply, message, found)
     except (KeyError, IndexError, TypeError, AttributeError, ValueError):
         return _unreadable(status, headers, found, body)
 
 
-def _judged(
-    status: int, headers: Mapping[str, str], reply: Reply, message: dict[str, Any], found: dict[str, Any]
-) -> Reply | Failure:
+def _first(choices: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return the choice that was asked for, of several in any order."""
+    return min(choices, key=lambda choice: choice.get("index", 0))
+
+
+def _judged(status: int, reply: Reply, message: dict[str, Any], found: dict[str, Any]) -> Reply | Failure:
     """Return what a completion is that has no text, or whose finish reason is not the usual one."""
     how = ending(reply.finish)
     if how is Ending.BROKEN:
-        if found.get("error"):
-            return _hidden_error(status, headers, found["error"], found)
         sentence = f"the endpoint answered {status} and broke the reply off (finish reason {reply.finish!r})"
         # As bounded as other replies that are no use, since each may have been paid.
         return Failure(FailureKind.GARBLED, sentence[:SHOWN], status, usage=reply.usage)
@@ -134,13 +139,15 @@ def _unreadable(status: int, headers: Mapping[str, str], found: Any, body: bytes
         found = found[0]
     if isinstance(found, dict) and (error := found.get("error") or found.get("errors")):
         return _hidden_error(status, headers, error, found)
+    if isinstance(found, dict) and found.get("choices") == []:
+        return replace(_garbled(status, "its list of choices is empty"), usage=read_usage(found.get("usage")))
     if found is not None:
+        usage = read_usage(found.get("usage")) if isinstance(found, dict) else NO_USAGE
         fields = (
             f" but an object of {', '.join(map(repr, found))}" if isinstance(found, dict) and found else ""
         )
-        return _garbled(
-            status, f"it is not a chat completion{fields[:SHOWN]}; it begins {plain_text(body)[:100]!r}"
-        )
+        why = f"it is not a chat completion{fields[:SHOWN]}; it begins {plain_text(body)[:100]!r}"
+        return replace(_garbled(status, why), usage=usage)
     if not body.strip():
         return _garbled(status, "its body is empty")
     return _garbled(status, f"its body is not whole JSON; it begins {plain_text(body)[:100]!r}")
@@ -191,7 +198,11 @@ def _string(value: Any) -> str | None:
 def _refusal(status: int, headers: Mapping[str, str], said: Said) -> Failure:
     """Return the failure of an error *status* whose body says *said*."""
     kind, row_status, about_content = classify(status, said)
-    wait = None if kind is FailureKind.ROW else retry_after(headers)
+    wait = retry_after(headers)
+    if kind is FailureKind.ROW and not about_content and wait is not None:
+        kind = (
+            FailureKind.THROTTLED
+        )  # who says when to come back, in whatever words, speaks of load and not of the row
     if not wait and kind in WAITING and said.wait_seconds is not None:
         wait = said.wait_seconds
     return Failure(

@@ -5,16 +5,20 @@ redirects. None of that is needed here, and it costs as much as all the rest of 
 """
 
 import asyncio
+import logging
 import ssl
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import aiohttp
+from aiohttp.connector import Connection
 from aiohttp.http_exceptions import HttpProcessingError
 from yarl import URL
 
 from pipeline.config.proxy import Proxy
+
+log = logging.getLogger(__name__)
 
 MAX_FIELD_BYTES = 16 << 10
 """Limit of the status line and of each header field."""
@@ -28,6 +32,7 @@ UNZIP = {"gzip": 16 + zlib.MAX_WBITS, "deflate": zlib.MAX_WBITS}
 
 FRAMING = {"content-length", "transfer-encoding"}
 INFORMATIONAL = range(100, 200)
+SUCCESSES = range(200, 300)
 SWITCHING = 101
 
 BROKEN = (aiohttp.ClientError, HttpProcessingError, OSError, TimeoutError, ValueError)
@@ -88,6 +93,7 @@ class Wire:
     def __init__(self, tls: ssl.SSLContext | None = None) -> None:
         """Open a pool; *tls* says which certificates are trusted, by default the system's."""
         self._connecting = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS)
+        self._warned = False
         self._pool = aiohttp.TCPConnector(
             limit=0, ssl=tls or True, keepalive_timeout=KEEP_ALIVE_SECONDS, ttl_dns_cache=60
         )
@@ -102,10 +108,7 @@ class Wire:
         Raises:
             aiohttp.ClientError, HttpProcessingError, OSError, ValueError: If no connection is made, it breaks, or the response is no valid HTTP.
         """
-        try:
-            connection = await self._pool.connect(target.request, [], self._connecting)
-        except TimeoutError as error:
-            raise aiohttp.ConnectionTimeoutError(f"no connection within {CONNECT_SECONDS:g} s") from error
+        connection = await self._connect(target)
         whole = False
         try:
             protocol = connection.protocol
@@ -123,8 +126,9 @@ class Wire:
             while message.code in INFORMATIONAL and message.code != SWITCHING:
                 message, payload = await protocol.read()
             content = await _body(payload, message.headers, max_bytes)
-            # A server that answers before it has read the whole request would take the rest of it for the next one.
-            whole = payload.is_eof() and not transport.get_write_buffer_size()
+            # A server that answers before it has read the whole request would take the rest of it for the next one; and
+            # a gateway that gave up may yet pass on the answer, which the next request would take for its own.
+            whole = payload.is_eof() and not transport.get_write_buffer_size() and message.code in SUCCESSES
             return Response(message.code, message.headers, content)
         finally:
             if whole:
@@ -133,6 +137,26 @@ class Wire:
                 if connection.transport is not None:
                     connection.transport.abort()  # `close` would first send the rest of the request
                 connection.close()
+
+    async def _connect(self, target: Target) -> Connection:
+        """Take a connection from the pool, or make one."""
+        while True:
+            try:
+                connection = await self._pool.connect(target.request, [], self._connecting)
+            except TimeoutError as error:
+                raise aiohttp.ConnectionTimeoutError(f"no connection within {CONNECT_SECONDS:g} s") from error
+            protocol = connection.protocol
+            # What has come without being asked for would be taken for the answer to the next request.
+            if protocol is None or not protocol.should_close:
+                return connection
+            if connection.transport is not None:
+                connection.transport.abort()
+            connection.close()
+            if not self._warned:
+                self._warned = True
+                log.warning(
+                    "a connection brought an answer that nobody had asked for; it is not used any more"
+                )
 
 
 async def _body(payload: aiohttp.StreamReader, headers: Mapping[str, str], max_bytes: int) -> bytes | None:
