@@ -1,6 +1,7 @@
 """One execution of a run: the resources it opens, how it stops, and how much it has done."""
 
 import asyncio
+import logging
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
@@ -28,6 +29,8 @@ from pipeline.system.shutdown import Stop
 from pipeline.system.threads import Threads
 from pipeline.tasks.parse import Parser
 from pipeline.telemetry.progress import Progress
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -101,7 +104,12 @@ class Execution:
         """Wait for requests in flight as long as the config allows, or until the stop is urgent."""
         if self._dispatcher is None:
             return
-        draining = asyncio.create_task(self._dispatcher.drain(self.job.config.limits.drain))
+        seconds, sending = self.job.config.limits.drain, self._dispatcher.concurrency.sending
+        if seconds > 0 and sending > 0:
+            log.info(
+                "stopping; waiting at most %g s for %d requests in flight, which are paid", seconds, sending
+            )
+        draining = asyncio.create_task(self._dispatcher.drain(seconds))
         urgent = asyncio.create_task(self._stop.urgent.wait())
         await asyncio.wait({draining, urgent}, return_when=asyncio.FIRST_COMPLETED)
         urgent.cancel()

@@ -27,6 +27,7 @@ class Pacer:
         self._pause = Pause(clock)
         self._clock = clock
         self._warned_until = float("-inf")
+        self._in_storm, self._words = False, ""
 
     def try_admit(self, tokens: float) -> bool:
         """Admit a request of *tokens* if nothing makes it wait; takes its quota."""
@@ -67,15 +68,31 @@ class Pacer:
             self._concurrency.on_reply(departure)
         elif outcome is not None and outcome.may_mean_load and available:
             self._concurrency.on_refusal(departure, outcome.retry_after or 0.0)
+            self._words = outcome.message
             self._warn(self._concurrency.level.storm.until - self._clock.now(), outcome.message)
         else:
             self._concurrency.on_other(departure)
+        self._tell_storm()
         wait = window.wait_seconds(*self._rates) if window is not None else 0.0
         if wait > 0:
             self._warn(wait, "no more requests or tokens are left in this minute")
             self._pause.extend(wait)
             if available and departure.in_flight > 1:
                 self._concurrency.on_told(departure)
+
+    def _tell_storm(self) -> None:
+        """Say that a storm has begun or ended, or the run would seem to hang."""
+        raging = self._concurrency.level.storm.raging
+        if raging is self._in_storm:
+            return
+        self._in_storm = raging
+        if raging:
+            log.warning(
+                "the endpoint refuses everything: %s; one request at a time shows when that is over",
+                self._words,
+            )
+        else:
+            log.warning("the endpoint takes requests again")
 
     def _warn(self, seconds: float, reason: str) -> None:
         until = self._clock.now() + seconds
