@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from itertools import chain
 from math import exp, log, log1p
 
-LOWEST = 1 / 32
-"""The lowest limit that is considered, in requests in flight: one request in 32 times as long as a reply takes."""
+LOWEST = 1 / 1024
+"""The lowest limit that is considered, in requests in flight: one request in 1,024 times as long as a reply takes."""
 
 RATIO = 1.07
 """From one limit that is considered to the next."""

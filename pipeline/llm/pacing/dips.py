@@ -6,8 +6,8 @@ from pipeline.system.clock import Clock
 LEAST_NOISE = 0.004
 """Share of noise from which it has to prove itself."""
 
-LEAST_LEVEL = 4.0
-"""There is no room for a dip below."""
+LEAST_LEVEL, ONE_AT_A_TIME = 4.0, 1.5
+"""Between these there is no room for a dip; where one is sent at a time, longer breaks are one."""
 
 DEPTH, SERVED_DEPTH = 0.75, 0.9
 """How low a dip is: that part of the level, and of what the replies account for."""
@@ -48,9 +48,10 @@ class Dips:
         now = self._clock.now()
         if self.level < float("inf"):
             self._end_if_enough(noise, now, evidence)
-        elif now >= self._next_at and level > LEAST_LEVEL and noise > LEAST_NOISE:
+        elif now >= self._next_at and (level > LEAST_LEVEL or level < ONE_AT_A_TIME) and noise > LEAST_NOISE:
             self._since, self._sent_before, self._noise_before = now, evidence.sent, noise
-            self.level = max(1.0, min(DEPTH * level, SERVED_DEPTH * evidence.served(now)))
+            served = SERVED_DEPTH * evidence.served(now)
+            self.level = DEPTH * level if level < ONE_AT_A_TIME else max(1.0, min(DEPTH * level, served))
 
     def _end_if_enough(self, noise: float, now: float, evidence: Evidence) -> None:
         reply = evidence.reply_seconds or 0.0

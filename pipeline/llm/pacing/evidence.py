@@ -97,9 +97,9 @@ class Evidence:
         self._sending, self._replying = _Rate(), _Rate()
         self._remembered: dict[int, int] = {}  # by load, while there was no refusal yet
 
-    def on_sent(self, now: float, in_flight: int) -> Departure:
-        """Record that a request is sent."""
-        load = float(in_flight)
+    def on_sent(self, now: float, in_flight: int, level: float = float("inf")) -> Departure:
+        """Record that a request is sent, at a *level* that may be below the one in flight."""
+        load = min(float(in_flight), level)
         if self.refusal_seconds is not None and self.reply_seconds is not None:
             # Refused requests take up little time, so the load may be far more than what is in flight.
             self._sending.count(now, max(RATE_SECONDS, 2 * self.reply_seconds))

@@ -2,7 +2,7 @@
 
 from math import ceil
 
-from pipeline.llm.pacing.belief import LimitBelief
+from pipeline.llm.pacing.belief import LOWEST, LimitBelief
 from pipeline.llm.pacing.dips import Dips
 from pipeline.llm.pacing.evidence import Departure, Evidence
 from pipeline.llm.pacing.storm import Storm
@@ -15,7 +15,7 @@ TICK_SECONDS = 0.1
 JUDGED_SECONDS = 0.02
 """Refusals are judged at once, but not more often: a judgement takes a millisecond or two."""
 
-INCOME, NOISE_INCOME, MOST_NOISE_INCOME, SLOW_INCOME = 0.005, 0.15, 0.06, 0.05
+INCOME, NOISE_INCOME, MOST_NOISE_INCOME, SLOW_INCOME = 0.004, 0.15, 0.06, 0.005
 """Refusals that may be risked to find out more: so many for each request sent,
 more by the share of noise, and so many a second."""
 
@@ -112,7 +112,7 @@ class Level:
             self._full_at = now
         if self._first_sent_at is None:
             self._first_sent_at = now
-        return self.evidence.on_sent(now, in_flight)
+        return self.evidence.on_sent(now, in_flight, self.value)
 
     def on_reply(self, departure: Departure) -> None:
         """Record a reply, and adapt the level."""
@@ -218,7 +218,9 @@ class Level:
         risk = max(LEAST_RISK, min(MOST_RISK, self._allowance / (CAUTION * requests)))
         served = SERVED_SHARE * self.evidence.served(now)
         bearable = self._bearable if now < self._held_until else self._maximum
-        level = min(max(belief.highest(risk), served), 2 * self.value, bearable, self._dips.level)
+        level = min(
+            max(belief.highest(risk), served), 2 * self.value, bearable, max(LOWEST, self._dips.level)
+        )
         # A level that is not used says nothing, so it need not be higher.
         if level <= self.value or (now >= self._steady_until and self._full_at >= now - max(1.0, 2 * reply)):
             self.value = level

@@ -111,6 +111,15 @@ def test_one_refusal_after_a_long_time_without_any_changes_little() -> None:
     assert steps.level.value > 0.9 * 64
 
 
+def test_failures_that_come_back_at_once_are_no_slow_replies() -> None:
+    steps = Steps()
+    for _ in range(50):
+        (departure,) = steps.send(1)
+        steps.wait(0.3, in_flight=1)
+        steps.level.on_other(departure)
+    assert steps.level.value == 1
+
+
 def test_refusals_that_do_not_depend_on_the_level_do_not_lower_it_for_long() -> None:
     steps, sent = Steps(), iter(range(10**6))
     steps.rounds(60, lambda _number, _count: next(sent) % 20 == 19)
