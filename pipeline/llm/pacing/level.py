@@ -70,8 +70,7 @@ class Level:
         self._maximum = maximum
         self._clock = clock
         self._belief: LimitBelief | None = None  # None until the first refusal
-        self._before: list[list[float]] = []  # the weights of a moment ago, and of the moment before
-        self._long_before = self._before
+        self._before = self._long_before = list[list[float]]()  # the weights of a moment ago, and before
         self._saved_at = self._judged_at = float("-inf")
         self._blamed = 0.0
         self._throughput = ThroughputTable(clock)
@@ -241,9 +240,8 @@ class Level:
         first, reply = self._first_reply_seconds, self.evidence.reply_seconds
         if self._first_sent_at is None or not self._doubles or in_flight < int(self.value):
             return
-        # What has answered with something else than a reply is there, and no slow model.
         if first is None and not self._silent:
-            return
+            return  # what has answered with something else is no slow model
         if first is not None and (first < SLOW_SECONDS or (reply or first) > WAITING * first):
             return  # each round is soon over; or requests wait for each other already
         most = min(self._maximum, SILENT_LEVEL if first is None else self._maximum)
