@@ -123,7 +123,8 @@ class Answer(NamedTuple):
         model: The model's name as reported by the endpoint.
         request_id: The endpoint's id of the request, or None.
         attempts: HTTP requests made for it, including failed ones.
-        asks: Replies received for it: 1, or 2 if the first was invalid and the model was asked again.
+        asks: Replies received for it: 1, or 2 if the first was invalid and the model was asked again. 0 for a bill: no answer,
+            but what a run has paid for a prompt so far, under a key of its own (`llm.request.bill_key`).
         at: Unix time of its arrival, in seconds.
     """
 

@@ -13,12 +13,16 @@ from pipeline.ledger import opened
 from pipeline.llm.form_memory import FormMemory
 from pipeline.llm.protocol.body import BodyTemplate
 from pipeline.llm.protocol.form import first_form
-from pipeline.records import Answer, Outcome, Prompt, Span, Status
+from pipeline.llm.request import bill_key, billed
+from pipeline.records import Answer, Answers, Outcome, Prompt, Span, Status
 from pipeline.system.clock import Clock
 from pipeline.tasks.parse import Parser
 
 NOT_ASKED = "not asked yet"
 """Status of a row whose prompt the ledger has no answer to."""
+
+NOT_ANSWERED = "no answer yet"
+"""Status of such a row for which the latest run has paid already."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +35,7 @@ class Explanation:
         system: The system message.
         body: The request's body, as JSON; "" if the row has no text.
         answer: The stored answer; None if there is none.
+        owed: What the latest run has paid for it without an answer; None if nothing.
         outcome: What the answer means for the row; None if there is none.
     """
 
@@ -39,18 +44,22 @@ class Explanation:
     system: str
     body: str
     answer: Answer | None
+    owed: Answer | None
     outcome: Outcome | None
 
     @property
     def status(self) -> str:
-        """The row's status; NOT_ASKED as long as there is no answer."""
+        """The row's status; as long as there is no answer, NOT_ASKED or NOT_ANSWERED."""
         if self.prompt is None:
             return Status.EMPTY.value
-        return self.outcome.status.value if self.outcome else NOT_ASKED
+        if self.outcome is None:
+            return NOT_ANSWERED if self.owed else NOT_ASKED
+        return self.outcome.status.value
 
     def as_dict(self) -> dict[str, Any]:
         """Return the facts that fit in JSON."""
         answer, outcome = self.answer, self.outcome
+        paid = billed(answer).plus(billed(self.owed))
         return {
             "row": self.row,
             "key": self.prompt.key.hex() if self.prompt else None,
@@ -64,9 +73,9 @@ class Explanation:
             "finish": answer.finish if answer else None,
             "attempts": answer.attempts if answer else 0,
             "asks": answer.asks if answer else 0,
-            "prompt_tokens": answer.prompt_tokens if answer else None,
-            "completion_tokens": answer.completion_tokens if answer else None,
-            "cost_usd": answer.cost_usd if answer else None,
+            "prompt_tokens": paid.prompt_tokens,
+            "completion_tokens": paid.completion_tokens,
+            "cost_usd": paid.cost_usd,
             "model": answer.model if answer else None,
             "request_id": answer.request_id if answer else None,
             "run": answer.run if answer else None,
@@ -83,7 +92,7 @@ def explain(config: Config, row: str) -> Explanation:
     job = prepare(config)
     index = _row_index(job, row)
     prompt = _prompt(job, index)
-    answer = _stored_answer(config, prompt) if prompt else None
+    answer, owed = _stored(job, prompt) if prompt else (None, None)
     parser = Parser(job.config.task)
     form = FormMemory(job.config, job.task, Clock()).recall() or first_form(job.config.model)
     template = BodyTemplate(job.task, job.config.model, form)
@@ -93,6 +102,7 @@ def explain(config: Config, row: str) -> Explanation:
         system=job.task.system,
         body=template.body(prompt.text).decode() if prompt else "",
         answer=answer,
+        owed=owed,
         outcome=parser.outcome(answer) if answer else None,
     )
 
@@ -127,6 +137,10 @@ def _span(source: Source, index: int) -> Span:
     return Span(number, start, start + 1, index)
 
 
-def _stored_answer(config: Config, prompt: Prompt) -> Answer | None:
-    with opened(config.state.dir) as store:
-        return store.look_up([prompt.key]).get(prompt.key) if store else None
+def _stored(job: Job, prompt: Prompt) -> tuple[Answer | None, Answer | None]:
+    """Return the answer to *prompt*, and what the latest run has paid for it without one."""
+    record = job.workspace.load()
+    bill = bill_key(prompt.key, record.run_id if record else "")
+    with opened(job.config.state.dir) as store:
+        found = store.look_up([prompt.key, bill]) if store else Answers.of(())
+    return found.get(prompt.key), found.get(bill)

@@ -58,6 +58,7 @@ class Execution:
             retry=job.options.retry,
             open_dispatcher=self._open_dispatcher,
             brake=Brake(job.config.limits, job.source.rows, stop.set_reason),
+            continued=self._continued,
         )
         self._dispatcher: Dispatcher | None = None
         self._resources, self._opening = AsyncExitStack(), asyncio.Lock()

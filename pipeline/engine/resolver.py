@@ -4,13 +4,14 @@ This look-up by key is the whole of resume, reuse, deduplication and "only chang
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import compress
 
 from pipeline.engine.brake import Brake
 from pipeline.ledger import Ledger
 from pipeline.llm.dispatcher import Dispatcher
+from pipeline.llm.request import bill_key
 from pipeline.outputs.columns import Answered
 from pipeline.records import Answer, Answers, Outcome, Prompt, Prompts, Status
 from pipeline.system.redaction import is_spoilt
@@ -59,6 +60,7 @@ class Resolver:
         retry: Iterable[Status],
         open_dispatcher: Callable[[], Awaitable[Dispatcher]],
         brake: Brake | None = None,
+        continued: bool = False,
     ) -> None:
         """Create a resolver.
 
@@ -68,13 +70,14 @@ class Resolver:
             retry: Statuses whose stored answers do not count, unless this run paid for them.
             open_dispatcher: Called when the first prompt must be sent to the model.
             brake: Looks at each answer that becomes durable.
+            continued: Whether earlier executions of the run may have left bills.
         """
         self._parser = parser
         self._run = run
         self._retry = frozenset(retry)
         self._doubtful = self._retry | {Status.INVALID}
         self._open_dispatcher = open_dispatcher
-        self._brake = brake
+        self._brake, self._continued = brake, continued
         self._dispatcher: Dispatcher | None = None
         self._pending: dict[bytes, _PendingChunk] = {}  # the chunk that resolves each key
         self._followers: dict[bytes, list[_PendingChunk]] = {}  # other chunks that wait for the key
@@ -93,13 +96,14 @@ class Resolver:
         missing = [key for key in mine if key in self._pending]
         if missing:
             dispatcher = self._dispatcher = self._dispatcher or await self._open_dispatcher()
+            owed = await self._owed(missing)
             for key in missing:
                 previous = known[key] if key in known else None  # noqa: SIM401 - a Mapping's `get` raises and catches
                 # An invalid answer keeps its count of asks, so that there is an end; a retry starts afresh.
                 again = previous is not None and not self._is_retried(
                     self._parser.outcome(previous).status, previous.run, previous.text
                 )
-                dispatcher.ask(chunk.prompt(key), previous if again else None)
+                dispatcher.ask(chunk.prompt(key), previous if again else None, owed.get(key))
         try:
             if chunk.missing:
                 await chunk.done
@@ -110,6 +114,8 @@ class Resolver:
     def on_durable(self, answers: Sequence[Answer]) -> None:
         """Deliver answers that have become durable, or ask once more where an answer is not final."""
         for answer in answers:
+            if not answer.asks:  # a bill, which nobody waits for
+                continue
             outcome = self._parser.outcome(answer)
             final = self._parser.is_final(outcome.status, answer.asks)
             if self._brake is not None:
@@ -118,6 +124,13 @@ class Resolver:
                 self._deliver(answer, outcome)
             else:
                 self._dispatcher.ask(self._pending[answer.key].prompt(answer.key), answer)
+
+    async def _owed(self, keys: Sequence[bytes]) -> Mapping[bytes, Answer]:
+        """Return the bills that earlier executions have left for *keys*."""
+        if not self._continued:
+            return {}
+        prompts = {bill_key(key, self._run): key for key in keys}
+        return {prompts[bill.key]: bill for bill in (await self.ledger.look_up(list(prompts))).values()}
 
     def _claim(self, chunk: _PendingChunk) -> list[bytes]:
         """Claim the keys that no other chunk is resolving, and return them; *chunk* follows the others."""

@@ -34,7 +34,7 @@ ROWS_PER_FETCH = 1000
 NEWEST = f"{SELECT}, a.id FROM answers a JOIN latest l ON l.key = a.key AND l.id = a.id WHERE a.id > ? ORDER BY a.id LIMIT {ROWS_PER_FETCH}"
 LOOK_UP = f"{SELECT}, l.key FROM latest l LEFT JOIN answers a ON a.id = l.id WHERE l.key IN ({{}})"
 TOTALS = """
-SELECT CAST(run AS BLOB), count(*), total(prompt_tokens), total(completion_tokens), sum(cost_usd)
+SELECT CAST(run AS BLOB), count(*) FILTER (WHERE asks > 0), total(prompt_tokens), total(completion_tokens), sum(cost_usd)
 FROM answers WHERE run IS NOT NULL AND id IN (SELECT max(id) FROM answers {} GROUP BY run, key) GROUP BY run ORDER BY min(at)
 """
 
@@ -125,7 +125,7 @@ class Store:
             for answer in (answer_of(*row[:-1]) for row in some):
                 if answer is None:
                     self.damaged += 1
-                else:
+                elif answer.asks:
                     yield answer
 
     def spent(self, run: str) -> float:

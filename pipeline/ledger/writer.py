@@ -80,9 +80,9 @@ class Ledger:
         finally:
             await ledger._close()
 
-    async def append(self, answer: Answer) -> None:
-        """Add a paid answer to the group that gathers; wait only if the disk is far behind."""
-        self._gathering.append(answer)
+    async def append(self, *answers: Answer) -> None:
+        """Add paid answers to the group that gathers, all to the same; wait only if the disk is far behind."""
+        self._gathering += answers
         if len(self._gathering) >= COMMIT_ANSWERS:
             self._commit()
         elif self._timer is None and not self._overdue:

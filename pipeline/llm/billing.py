@@ -134,14 +134,12 @@ class Billing:
             return self._highest_usd
         return self.price.cost(int(prompt_tokens), 0, int(completion_tokens) + 1)
 
-    def bound_usd(self, estimate: TokenEstimate, request: Request) -> float:
-        """Return the US dollars that *request* costs at most; 0 without a budget, where nobody asks."""
+    def bound_usd(self, estimate: TokenEstimate, request: Request, ceiling: int) -> float:
+        """Return the US dollars that *request* costs at most, with a reply up to *ceiling*; 0 without a budget."""
         if not self._capped:
             return 0.0
-        prompt_tokens, completion_tokens = estimate.bound(request.prompt.text)
-        if request.previous is not None:
-            completion_tokens *= SECOND_ASK
-        return (self.price or GUESS).cost(prompt_tokens, 0, completion_tokens)
+        completion_tokens = ceiling * (1 if request.previous is None else SECOND_ASK)
+        return (self.price or GUESS).cost(estimate.bound(request.prompt.text), 0, completion_tokens)
 
     def warn_if_unreported(self, usage: Usage) -> None:
         """Log a warning for the first reply that does not report its tokens."""

@@ -16,9 +16,9 @@ from pipeline.llm.pacing.pacer import Pacer
 from pipeline.llm.pacing.tokens import TokenEstimate
 from pipeline.llm.protocol.form import RequestForm
 from pipeline.llm.protocol.negotiation import FormatNegotiator
-from pipeline.llm.replies import RUN_WIDE, Failure, Reply, Window
-from pipeline.llm.request import Counters, Request, RequestQueue, answer_from_failure, answer_from_reply
-from pipeline.llm.retry import RetryPolicy
+from pipeline.llm.replies import NO_USAGE, RUN_WIDE, Failure, Reply, Usage, Window
+from pipeline.llm.request import UNTRIED, Counters, Deliver, Delivery, Request, RequestQueue, billed
+from pipeline.llm.retry import Attempts, RetryPolicy
 from pipeline.llm.timeouts import AdaptiveTimeout
 from pipeline.llm.transport.client import Client
 from pipeline.llm.transport.network import OWN_SERVERS
@@ -39,7 +39,7 @@ class Dispatcher:
         config: Config,
         run: str,
         *,
-        deliver: Callable[[Answer], Awaitable[None]],
+        deliver: Deliver,
         stop: Callable[[BaseException], None],
         before_send: Callable[[], Awaitable[None]],
         clock: Clock,
@@ -52,7 +52,7 @@ class Dispatcher:
             task: What is asked about each text.
             config: The run's config: model and limits.
             run: The run's id, for the answers.
-            deliver: Takes each paid answer; waits when the disk is behind.
+            deliver: Takes each paid answer, and each bill without one.
             stop: Called with the error that must end the run.
             before_send: Awaited before each request about a row; nothing is sent if it raises.
             clock: Time and chance.
@@ -67,8 +67,7 @@ class Dispatcher:
         self.billing = Billing(config.model, capped=limits.max_cost_usd is not None)
         self.breaker = CircuitBreaker(clock, limits.max_outage)
         self._client, self._model = client, config.model
-        self._run = run
-        self._deliver = deliver
+        self._delivery = Delivery(deliver, run, clock)
         self._before_send = before_send
         self._clock = clock
         self._retries = RetryPolicy()
@@ -84,15 +83,21 @@ class Dispatcher:
     async def start(self) -> None:
         """Read from the endpoint what the model costs and takes, and start the workers."""
         self._negotiator.begin(await self.billing.ask(self._client))
-        self._estimate.set_ceiling(self._negotiator.form.ceiling)
+        self._set_ceiling(self._negotiator.form.ceiling)
         self._pool.spawn(self.concurrency.keep_time())
         for _ in range(self._worker_count):
             self._pool.spawn(self._work())
 
-    def ask(self, prompt: Prompt, previous: Answer | None = None) -> None:
-        """Queue *prompt*; *previous* is its invalid answer, if this is the second ask."""
+    def _set_ceiling(self, ceiling: int) -> None:
+        self._estimate.set_ceiling(ceiling)
+        if ceiling > self._model.max_tokens:
+            self.budget.expect_all()
+
+    def ask(self, prompt: Prompt, previous: Answer | None = None, owed: Answer | None = None) -> None:
+        """Queue *prompt*; *previous* is its invalid answer, if this is the second ask, and *owed* its bill so far."""
         self._held.unanswered += 1
-        self._queue.push(Request(prompt, previous), first=previous is not None)
+        attempts = UNTRIED if owed is None else Attempts(paid=billed(owed))
+        self._queue.push(Request(prompt, previous, attempts), first=previous is not None)
 
     async def drain(self, seconds: float) -> None:
         """Send nothing more; wait up to *seconds* for what is in flight, and give up the rest."""
@@ -118,36 +123,53 @@ class Dispatcher:
             if not self._pacer.try_admit(self._estimate.quota(tokens)):
                 await self._pacer.admit(self._estimate.quota(tokens))
             await self._before_send()
-            bound_usd = self.billing.bound_usd(self._estimate, request)
-            if not self.budget.try_reserve(bound_usd):
-                await self.budget.reserve(bound_usd)
+            form, bound_usd = await self._reserve(request)
             if self._pool.closing:  # it may have begun during any of these waits
                 return
             self._pool.sending.add(task)  # from here on the call may be billed, so a drain waits for it
-            form, sent_at = request.form or self._negotiator.form, self._clock.now()
+            sent_at = self._clock.now()
             outcome = await self._send(request, form, tokens, bound_usd)
             if isinstance(outcome, Reply):
                 wider = None if outcome.finish == "stop" else self._negotiator.more_room(outcome, form)
                 if wider is None:
                     await self._on_reply(request, outcome, sent_at)
                 else:
-                    self._estimate.set_ceiling(wider.ceiling)
+                    await self._keep_bill(request, outcome.usage)
+                    self._set_ceiling(wider.ceiling)
                     self._retry(request.again_in(wider, outcome.usage), 0.0)
                 if self.billing.ask_again:  # only now: the answer is paid and must be kept
                     await self.billing.ask_once_more(self._client)
             else:
+                await self._keep_bill(request, outcome.usage)
                 await self._handle_failure(request, outcome, form, sent_at)
             self._pool.sending.discard(task)
         finally:
             if probing:
                 self.breaker.release_probe()
 
+    async def _reserve(self, request: Request) -> tuple[RequestForm, float]:
+        """Set money aside for *request*; return the form to send it in, and how much."""
+        while True:
+            form = request.form or self._negotiator.form
+            bound_usd = self.billing.bound_usd(self._estimate, request, form.ceiling)
+            if self.budget.try_reserve(bound_usd):
+                return form, bound_usd
+            await self.budget.reserve(bound_usd)
+            if form is (request.form or self._negotiator.form):
+                return form, bound_usd
+            self.budget.settle(bound_usd, None)  # the ceiling was raised meanwhile
+
     async def _on_reply(self, request: Request, reply: Reply, sent_at: float) -> None:
         """Deliver the answer, and those of rows that were given up before the request was sent."""
         if not request.control:
-            await self._deliver(answer_from_reply(request, reply, self._run, self._clock.wall()))
+            await self._delivery.reply(request, reply)
             self._held.unanswered -= 1
         await self._held.on_reply(request, reply.usage, sent_at)
+
+    async def _keep_bill(self, request: Request, usage: Usage) -> None:
+        """Keep what a reply without an answer was billed for: the run may stop before there is one."""
+        if usage is not NO_USAGE:
+            await self._delivery.bill(*(self._held.bill(usage) if request.control else (request, usage)))
 
     async def _send(
         self, request: Request, form: RequestForm, tokens: int, bound_usd: float
@@ -186,7 +208,7 @@ class Dispatcher:
             case Action.DOUBT if await self._available():
                 await self._give_up(request, failure)
             case Action.TAKE_FOR_REPLY:
-                await self._held.on_reply(request, failure.usage, self._clock.now())
+                await self._held.on_reply(request, NO_USAGE, self._clock.now())  # its bill is kept already
             case Action.THROTTLE:
                 self._throttle(again, failure)
             case Action.CONFIRM:
@@ -209,7 +231,7 @@ class Dispatcher:
         return not (isinstance(found, Failure) and found.kind in OUTAGE_KINDS)
 
     async def _give_up(self, request: Request, failure: Failure) -> None:
-        await self._deliver(answer_from_failure(request, failure, self._run, self._clock.wall()))
+        await self._delivery.failure(request, failure)
         self._held.unanswered -= 1
 
     def _retry(self, again: Request, seconds: float) -> None:

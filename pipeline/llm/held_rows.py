@@ -102,7 +102,7 @@ class HeldRows:
         if request.control:
             self._controlling = False
             self._bound = min(MAX_BOUND, 2 * self._bound)
-            self._bill(request.attempts.paid.plus(usage))
+            self.bill(usage)
             self._queue.let_go()
         if self._rows:
             await self._release()
@@ -116,7 +116,9 @@ class HeldRows:
         for held in released:
             await self._deliver(held.request, held.failure)
 
-    def _bill(self, usage: Usage) -> None:
+    def bill(self, usage: Usage) -> tuple[Request, Usage]:
+        """Put *usage* of a control on the bill of a held row; return that row's request, and what it failed with has cost."""
         held = self._rows[0]
         attempts = replace(held.request.attempts, paid=held.request.attempts.paid.plus(usage))
         self._rows[0] = held._replace(request=held.request._replace(attempts=attempts))
+        return self._rows[0].request, held.failure.usage

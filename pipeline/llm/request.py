@@ -2,13 +2,16 @@
 
 import asyncio
 from collections import deque
+from collections.abc import Awaitable
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from hashlib import blake2b
+from typing import NamedTuple, Protocol
 
 from pipeline.llm.protocol.form import RequestForm
 from pipeline.llm.replies import NO_USAGE, Failure, Reply, Usage
 from pipeline.llm.retry import Attempts
-from pipeline.records import Answer, Prompt
+from pipeline.records import KEY_BYTES, Answer, Prompt
+from pipeline.system.clock import Clock
 
 UNTRIED = Attempts()
 
@@ -110,7 +113,7 @@ def answer_from_reply(request: Request, reply: Reply, run: str, at: float) -> An
     first = request.previous
     # Only of the same run: what an earlier run paid is on that run's bill.
     replaced = first if first is not None and first.run == run else None
-    usage = reply.usage.plus(request.attempts.paid).plus(_billed(replaced))
+    usage = reply.usage.plus(request.attempts.paid).plus(billed(replaced))
     return Answer(
         key=request.prompt.key,
         run=run,
@@ -141,7 +144,7 @@ def answer_from_failure(request: Request, failure: Failure, run: str, at: float)
     previous = request.previous
     if previous is not None:
         # What an earlier run paid is on that run's bill.
-        bill = _billed(previous if previous.run == run else None).plus(paid)
+        bill = billed(previous if previous.run == run else None).plus(paid)
         return previous._replace(
             run=run,
             at=at,
@@ -152,13 +155,31 @@ def answer_from_failure(request: Request, failure: Failure, run: str, at: float)
             completion_tokens=bill.completion_tokens,
             cost_usd=bill.cost_usd,
         )
+    error = f"after {calls} attempts: {failure.message}" if calls > 1 else failure.message
+    given_up = _without_reply(request.prompt.key, run, paid, calls, at)
+    return given_up._replace(status=failure.row_status, error=error, asks=1)
+
+
+def bill_key(key: bytes, run: str) -> bytes:
+    """Return the key of the bill of *run* for the prompt with *key*: one of its own, so that it hides no answer."""
+    return blake2b(b"bill\0" + key + run.encode(), digest_size=KEY_BYTES).digest()
+
+
+def billed(answer: Answer | None) -> Usage:
+    """Return what *answer* was billed for; nothing if it is None."""
+    if answer is None:
+        return NO_USAGE
+    return Usage(answer.prompt_tokens, answer.cached_tokens, answer.completion_tokens, answer.cost_usd)
+
+
+def _without_reply(key: bytes, run: str, paid: Usage, calls: int, at: float) -> Answer:
     return Answer(
-        key=request.prompt.key,
+        key=key,
         run=run,
         text=None,
         finish=None,
-        status=failure.row_status,
-        error=f"after {calls} attempts: {failure.message}" if calls > 1 else failure.message,
+        status=None,
+        error=None,
         logprobs=None,
         prompt_tokens=paid.prompt_tokens,
         cached_tokens=paid.cached_tokens,
@@ -167,12 +188,44 @@ def answer_from_failure(request: Request, failure: Failure, run: str, at: float)
         model=None,
         request_id=None,
         attempts=calls,
-        asks=1,
+        asks=0,
         at=at,
     )
 
 
-def _billed(answer: Answer | None) -> Usage:
-    if answer is None:
-        return NO_USAGE
-    return Usage(answer.prompt_tokens, answer.cached_tokens, answer.completion_tokens, answer.cost_usd)
+class Deliver(Protocol):
+    """What takes answers, and bills without one."""
+
+    def __call__(self, *answers: Answer) -> Awaitable[None]:
+        """Keep *answers*, all or none of them; wait when the disk is behind."""
+
+
+class Delivery:
+    """The way to the ledger: an answer to each request, and until there is one, the bill of what it has cost.
+
+    A bill is replaced by the next one of its request, and by an empty one beside the answer, which holds all costs itself.
+    """
+
+    def __init__(self, deliver: Deliver, run: str, clock: Clock) -> None:
+        self._deliver, self._run, self._clock = deliver, run, clock
+
+    async def reply(self, request: Request, reply: Reply) -> None:
+        """Deliver the answer that *reply* gives."""
+        answer = answer_from_reply(request, reply, self._run, self._clock.wall())
+        await self._deliver(answer, *self._settled(request, request.attempts.paid))
+
+    async def failure(self, request: Request, failure: Failure) -> None:
+        """Deliver the answer that *request* is given up for *failure*."""
+        answer = answer_from_failure(request, failure, self._run, self._clock.wall())
+        await self._deliver(answer, *self._settled(request, request.attempts.paid.plus(failure.usage)))
+
+    async def bill(self, request: Request, usage: Usage) -> None:
+        """Deliver what *request* has cost, with the *usage* of a reply without its answer: the run may end before there is one."""
+        await self._deliver(self._bill(request, request.attempts.paid.plus(usage)))
+
+    def _settled(self, request: Request, paid: Usage) -> tuple[Answer, ...]:
+        return () if paid is NO_USAGE else (self._bill(request, NO_USAGE),)
+
+    def _bill(self, request: Request, paid: Usage) -> Answer:
+        key = bill_key(request.prompt.key, self._run)
+        return _without_reply(key, self._run, paid, request.attempts.calls + 1, self._clock.wall())

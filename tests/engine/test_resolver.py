@@ -8,6 +8,7 @@ import pytest
 
 from pipeline.engine.resolver import Resolver
 from pipeline.ledger import Ledger
+from pipeline.llm.request import bill_key
 from pipeline.outputs.columns import KEY, Answered
 from pipeline.records import Answer, Outcome, Prompt, Status
 from pipeline.tasks.parse import Parser
@@ -20,14 +21,16 @@ class Model:
 
     def __init__(self) -> None:
         self.asked: list[tuple[bytes, Answer | None]] = []
+        self.owed: list[Answer | None] = []
         self.opened = 0
 
     async def open(self) -> "Model":
         self.opened += 1
         return self
 
-    def ask(self, prompt: Prompt, previous: Answer | None = None) -> None:
+    def ask(self, prompt: Prompt, previous: Answer | None = None, owed: Answer | None = None) -> None:
         self.asked.append((prompt.key, previous))
+        self.owed.append(owed)
 
     @property
     def keys(self) -> list[bytes]:
@@ -64,9 +67,9 @@ async def bench(tmp_path: Path, parser: Parser):
         yield each
 
 
-async def _bench(folder: Path, parser: Parser, retry: Sequence[Status] = ()):
+async def _bench(folder: Path, parser: Parser, retry: Sequence[Status] = (), **options: bool):
     model = Model()
-    resolver = Resolver(parser, "run-2", retry=retry, open_dispatcher=model.open)  # type: ignore[arg-type]
+    resolver = Resolver(parser, "run-2", retry=retry, open_dispatcher=model.open, **options)  # type: ignore[arg-type]
     async with Ledger.open(folder, on_durable=resolver.on_durable, on_failure=print) as resolver.ledger:
         yield Bench(resolver.ledger, resolver, model)
 
@@ -171,6 +174,19 @@ async def test_a_retry_asks_afresh_for_what_earlier_runs_paid_for_only(
         found = meanings(await waiting)
         assert found[key(1)].status is (Status.OK if asks else Status.FILTERED)
         assert len(bench.model.asked) == asks
+
+
+async def test_a_prompt_is_asked_again_with_the_bill_that_its_own_run_has_left(
+    tmp_path: Path, parser: Parser
+) -> None:
+    bills = [answer(n, key=bill_key(key(n), run), run=run, asks=0) for n, run in ((1, "run-1"), (2, "run-2"))]
+    await paid_for(tmp_path, *bills)
+    async for bench in _bench(tmp_path, parser, continued=True):
+        waiting = asyncio.create_task(bench.resolver.resolve(prompts(prompt(1), prompt(2))))
+        await bench.until_asked(2)
+        assert dict(zip(bench.model.keys, bench.model.owed, strict=True)) == {key(1): None, key(2): bills[1]}
+        await bench.arrive(mine(1), bills[1], mine(2))
+        assert len(meanings(await waiting)) == len(bench.model.asked) == 2
 
 
 async def test_nothing_is_held_once_all_are_answered(bench: Bench) -> None:

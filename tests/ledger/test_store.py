@@ -94,6 +94,15 @@ def test_totals_count_an_answer_once_that_was_asked_again_in_the_same_run(store:
     assert store.spent("run-2") == store.spent("run-3") == 0.0
 
 
+def test_a_bill_counts_as_no_answer_and_is_in_the_sums(store: Store) -> None:
+    bill = answer(9, text=None, asks=0, prompt_tokens=70, completion_tokens=7, cost_usd=0.5)
+    store.append([answer(1, cost_usd=0.25), bill._replace(cost_usd=0.125), bill])
+    (found,) = store.totals("run-1")
+    assert (found.answers, found.prompt_tokens, found.completion_tokens) == (1, 170, 12)
+    assert found.cost_usd == store.spent("run-1") == 0.75
+    assert [each.key for each in store.answers()] == [key(1)]
+
+
 def test_pruning_never_hides_an_answer_that_comes_later(store: Store) -> None:
     store.append(answers(0, 10, at=1000.0))
     assert store.prune(before=1500.0) == 10

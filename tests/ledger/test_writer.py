@@ -101,6 +101,14 @@ async def test_at_a_low_rate_answers_share_a_commit_after_fifty_milliseconds(
     assert [len(group) for group in listener.groups] == [100]
 
 
+async def test_what_is_appended_at_once_is_committed_at_once(ledger: Ledger, listener: Listener) -> None:
+    for number in range(COMMIT_ANSWERS - 1):
+        await ledger.append(answer(number))
+    await ledger.append(answer(-1), answer(-2))
+    await ledger.flush()
+    assert [len(group) for group in listener.groups] == [COMMIT_ANSWERS + 1]
+
+
 async def test_at_a_high_rate_the_next_group_gathers_while_one_is_written(
     ledger: Ledger, listener: Listener
 ) -> None:

@@ -107,6 +107,7 @@ class Case:
     Attributes:
         answers: What was delivered, by key.
         delivered: When.
+        bills: The newest bill of each request, by its own key.
         stopped: The errors that the run was stopped with.
     """
 
@@ -114,6 +115,7 @@ class Case:
         self.endpoint = Scripted(behave, model)
         self.answers: dict[bytes, Answer] = {}
         self.delivered: list[float] = []
+        self.bills: dict[bytes, Answer] = {}
         self.stopped: list[BaseException] = []
         self._wanted = 0
         self._over = asyncio.Event()
@@ -146,10 +148,14 @@ class Case:
     def times(self) -> list[float]:
         return [call.at for call in self.endpoint.calls]
 
-    async def _deliver(self, answer: Answer) -> None:
-        assert answer.key not in self.answers, "answered twice"
-        self.answers[answer.key] = answer
-        self.delivered.append(now())
+    async def _deliver(self, *delivered: Answer) -> None:
+        for answer in delivered:
+            if not answer.asks:
+                self.bills[answer.key] = answer
+                continue
+            assert answer.key not in self.answers, "answered twice"
+            self.answers[answer.key] = answer
+            self.delivered.append(now())
         if len(self.answers) == self._wanted:
             self._over.set()
 

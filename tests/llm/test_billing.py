@@ -70,21 +70,21 @@ def test_unknown_tokens_have_no_cost() -> None:
 
 
 def test_a_request_sets_aside_a_token_a_byte_and_the_whole_ceiling() -> None:
-    estimate = TokenEstimate("", 32)
+    estimate = TokenEstimate("", 0)
     text = "x" * 4000
     request = Request(Prompt(b"", text, truncated=False))
-    bound = billing(capped=True).bound_usd(estimate, request)
+    bound = billing(capped=True).bound_usd(estimate, request, 32)
     assert bound == pytest.approx(4200 * 1e-7 + 32 * 4e-7)
-    estimate.max_tokens = 128
-    assert billing(capped=True).bound_usd(estimate, request) > bound
-    assert billing(capped=True, name="unknown").bound_usd(estimate, request) > 0
-    assert billing().bound_usd(estimate, request) == 0
+    assert billing(capped=True).bound_usd(estimate, request, 128) > bound
+    assert billing(capped=True, name="unknown").bound_usd(estimate, request, 32) > 0
+    assert billing().bound_usd(estimate, request, 32) == 0
 
 
 def test_a_second_ask_has_a_reply_of_twice_the_length() -> None:
     estimate, first = TokenEstimate("", 32), Request(Prompt(b"", "text", truncated=False))
     second = first._replace(previous=answer())
-    more = billing(capped=True).bound_usd(estimate, second) - billing(capped=True).bound_usd(estimate, first)
+    bills = billing(capped=True)
+    more = bills.bound_usd(estimate, second, 32) - bills.bound_usd(estimate, first, 32)
     assert more == pytest.approx(32 * 4e-7)
 
 

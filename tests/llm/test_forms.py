@@ -194,6 +194,42 @@ def test_a_budget_knows_the_raised_ceiling(tmp_path: Path) -> None:
     assert case.dispatcher.budget.spent_usd <= 0.01
 
 
+@pytest.mark.parametrize("earlier", [0, 1])
+@pytest.mark.parametrize("needed", [60, 300, 1500, 6000])
+def test_a_budget_holds_however_much_room_reasoning_takes_and_whether_it_is_remembered_or_not(
+    tmp_path: Path, needed: int, earlier: int
+) -> None:
+    for number, most in enumerate([0.0005, 0.001, 0.002, 0.004, 0.016, 0.06]):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        for _ in range(earlier):
+            run(folder, lambda call: thoughts(call, needed))
+        case = run(folder, lambda call: thoughts(call, needed), limits={"max_cost_usd": most})
+        assert case.dispatcher.budget.spent_usd <= most
+        assert most < 0.06 or case.answers
+
+
+def test_a_request_that_waited_for_money_is_sent_with_no_more_room_than_was_set_aside_for_it(
+    tmp_path: Path,
+) -> None:
+    reserved: list[float] = []
+
+    async def main() -> Case:
+        case = Case(limits(tmp_path, limits={"max_cost_usd": 0.002}), lambda call: thoughts(call, needed=60))
+        settle = case.dispatcher.budget.settle
+
+        def settled(bound_usd: float, cost_usd: float | None) -> None:
+            if cost_usd is not None:
+                reserved.append(bound_usd - cost_usd)
+            settle(bound_usd, cost_usd)
+
+        case.dispatcher.budget.settle = settled  # type: ignore[method-assign]
+        return await case.run(ROWS)
+
+    in_virtual_time(main())
+    assert min(reserved) >= 0
+
+
 def test_reasoning_that_fits_under_no_ceiling_leaves_the_row_invalid(tmp_path: Path) -> None:
     case = run(tmp_path, lambda call: thoughts(call, needed=100_000))
     assert len(case.answers) == 60

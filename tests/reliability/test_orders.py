@@ -211,7 +211,7 @@ class Model:
     async def open(self) -> "Model":
         return self
 
-    def ask(self, prompt: Prompt, previous: Answer | None = None) -> None:  # noqa: ARG002 - the dispatcher's signature
+    def ask(self, prompt: Prompt, *_: Answer | None) -> None:
         self.asked.append(prompt.key)
 
 

@@ -74,6 +74,10 @@ class Budget:
             self._share = max(share, lower)
             self._lessons += 1
 
+    def expect_all(self) -> None:
+        """Expect replies to cost all of their bounds, until they teach otherwise: reasoning fills what room it gets."""
+        self._share = max(1.0, self._share)
+
     def _fits(self, left: float, bound_usd: float) -> bool:
         if not self._in_flight:  # a bound that is far too high must not end a run that could go on one by one
             return self._share * bound_usd <= left

@@ -54,9 +54,9 @@ class TokenEstimate:
         """Estimate the prompt tokens of a request about *text*, including the system message."""
         return max(1, int(self._intercept + self._slope * estimate_tokens(text)) + 1)
 
-    def bound(self, text: str) -> tuple[int, int]:
-        """Return the most tokens that a request about *text* may have: a token a byte, and the whole ceiling."""
-        return self._surroundings + BYTES_PER_TOKEN * estimate_tokens(text), self.max_tokens
+    def bound(self, text: str) -> int:
+        """Return the most prompt tokens that a request about *text* may have: one a byte."""
+        return self._surroundings + BYTES_PER_TOKEN * estimate_tokens(text)
 
     def quota(self, prompt_tokens: int) -> int:
         """Return the tokens that a request counts as against `limits.tokens_per_minute`."""
