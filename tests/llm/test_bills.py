@@ -104,6 +104,7 @@ def test_a_control_that_is_answered_badly_is_on_one_bill_once(tmp_path: Path) ->
     assert len(case.answers) == 2
     assert recorded(case) == counted(case)
     assert counted(case)[0] >= 200
+    assert {each.prompt_tokens for each in case.bills.values()} == {None}
 
 
 def test_an_answer_holds_what_an_earlier_execution_was_billed_for(tmp_path: Path) -> None:
