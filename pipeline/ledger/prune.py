@@ -10,17 +10,19 @@ ANSWERS_AT_ONCE = 5_000
 """Answers that one transaction deletes: a tenth of a second, for which other writers wait."""
 
 OLD = "ifnull(at, 0) < :before"  # a damaged answer has no time of arrival, and is of no use
+# Bills, with 0 asks, are deleted with the answers of their time, and are none.
 
 PRUNABLE = f"""
-SELECT count(*), sum(CASE WHEN id IN (SELECT id FROM latest) THEN cost_usd END) FROM answers WHERE {OLD}
+SELECT count(*), sum(CASE WHEN id IN (SELECT id FROM latest) THEN cost_usd END)
+FROM answers WHERE {OLD} AND asks IS NOT 0
 """  # noqa: S608 - the statement is constant
 HIDDEN = """
 SELECT max(a.id), a.key FROM answers a JOIN latest l ON l.key = a.key JOIN answers newest ON newest.id = l.id
 WHERE ifnull(a.at, 0) >= :before AND ifnull(newest.at, 0) < :before GROUP BY a.key
 """
 NEXT_OLD = f"""
-SELECT min(id), max(id), count(*) FROM (
-    SELECT id FROM answers WHERE id > :last AND {OLD} ORDER BY id LIMIT {ANSWERS_AT_ONCE}
+SELECT min(id), max(id), count(*) FILTER (WHERE asks IS NOT 0) FROM (
+    SELECT id, asks FROM answers WHERE id > :last AND {OLD} ORDER BY id LIMIT {ANSWERS_AT_ONCE}
 )
 """  # noqa: S608 - the statement is constant
 BETWEEN = f"id BETWEEN :first AND :last AND {OLD}"
@@ -56,7 +58,7 @@ def prune(file: OpenFile, before: float) -> int:
     while True:
         where = {"last": last, "before": before}
         first, last, found = file.do(lambda connection: connection.execute(NEXT_OLD, where).fetchone())  # noqa: B023 - called now
-        if not found:
+        if first is None:
             return count
         file.do(partial(_delete, {"first": first, "last": last, "before": before}), writes=True)
         count += found

@@ -126,6 +126,15 @@ def test_what_would_be_pruned_is_counted_with_what_it_would_cost_again(store: St
     assert store.prunable(before=0.0) == Prunable(0, None)
 
 
+def test_old_bills_are_pruned_and_not_counted(store: Store) -> None:
+    store.append([answer(n, asks=n % 2, at=1000.0, cost_usd=0.25) for n in range(6)])
+    assert store.prunable(before=1500.0) == Prunable(3, 0.75)
+    assert store.prune(before=1500.0) == 3
+    assert store.file.do(
+        lambda connection: connection.execute("SELECT count(*) FROM answers").fetchone()
+    ) == (0,)
+
+
 def test_pruning_many_lets_others_write_in_between(store: Store, tmp_path: Path) -> None:
     store.append(answers(0, 2 * ANSWERS_AT_ONCE + 1))
     written = []
