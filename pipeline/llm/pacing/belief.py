@@ -4,9 +4,10 @@ docs/pacing.md explains the model. In short: a share of all requests is refused 
 limit more are. Which of the two a refusal was shows in whether it gets rarer where less is sent.
 """
 
-from collections.abc import Iterator
-from itertools import chain
-from math import exp, log, log1p
+from math import log
+
+import numpy as np
+from numpy.typing import NDArray
 
 LOWEST = 1 / 1024
 """The lowest limit that is considered, in requests in flight: one request in 1,024 times as long as a reply takes."""
@@ -34,10 +35,13 @@ TINY = 1e-280
 """A sum of weights below this has lost its digits."""
 
 
-def excess(load: float) -> float:
+Weights = NDArray[np.floating]
+"""By sort of limit (refuses at once, lets a burst through), share of noise, and limit (the last: none)."""
+
+
+def excess(load: Weights) -> Weights:
     """Return the share that is refused at *load* times the limit: 1 - 1 / load, with a soft edge."""
-    beyond = (1 - 1 / load) / SOFTNESS
-    return SOFTNESS * (log1p(exp(beyond)) if beyond < 30 else beyond)  # noqa: PLR2004 - there exp(-x) is nothing
+    return np.asarray(SOFTNESS * np.logaddexp(0.0, (1 - 1 / load) / SOFTNESS))
 
 
 class LimitBelief:
@@ -46,83 +50,81 @@ class LimitBelief:
     There are two sorts: one that refuses at once (a number of requests in flight), and one that lets a burst through
     (a bucket of tokens). Loads and limits are in requests in flight; a rate counts as what it keeps in flight, by
     Little's law.
+
+    Attributes:
+        weights: Of each combination; their sum is 1.
     """
 
     def __init__(self, maximum: int) -> None:
         """Start with no knowledge of a limit up to *maximum*."""
         count = self._count = int(log(maximum / LOWEST) / log(RATIO)) + 2
-        self._limits = [LOWEST * RATIO**i for i in range(count)]
+        self._limits: Weights = LOWEST * RATIO ** np.arange(count)
         self._maximum = float(maximum)
-        self._prior = [(1 - UNLIMITED_PRIOR) / count] * count + [UNLIMITED_PRIOR]
-        self._weights = self._fresh()
+        self._noise = np.array(NOISE)[:, None]
+        self._prior = np.append(np.full(count, (1 - UNLIMITED_PRIOR) / count), UNLIMITED_PRIOR)
+        self.weights = self._fresh()
+        self._before: Weights | None = None
+        self._long_before = self.weights
         # For a load of index i, `_falling[count - i :]` holds the excess at each limit, from the lowest to the highest.
-        self._falling = [excess(RATIO ** (count - k)) for k in range(2 * count)]
-        self._used = [0.0] * count  # of each limit's burst, in requests
-        self._drained = [0.0] * count  # how likely each limit's burst is used up
+        self._falling = excess(RATIO ** (count - np.arange(2.0 * count)))
+        self._used = np.zeros(count)  # of each limit's burst, in requests
+        # How likely each limit refuses what is beyond it: always, or once its burst is used up.
+        self._refuses = np.zeros((2, 1, count + 1))
+        self._refuses[0, 0, :count] = 1.0
 
-    def _fresh(self) -> list[list[float]]:
-        return [[0.5 * noise * limit for limit in self._prior] for noise in NOISE_PRIOR * 2]
+    def _fresh(self) -> Weights:
+        shares = np.outer(NOISE_PRIOR, self._prior)
+        return np.stack((shares, shares)) / 2
 
     def _index(self, load: float) -> int:
         return max(0, min(self._count - 1, round(log(max(load, LOWEST) / LOWEST) / log(RATIO))))
 
-    def _excess(self, index: int) -> list[float]:
+    def _excess(self, index: int) -> Weights:
+        """Return the share that each limit refuses of a load, once no burst is left."""
         return self._falling[self._count - index : 2 * self._count - index]
 
-    def _shares(self, index: int) -> Iterator[tuple[list[float], list[float], float]]:
-        """Yield the weights, the excess at each limit, and the noise, for each sort and noise."""
-        at_once = self._excess(index)
-        drained = [share * left for share, left in zip(at_once, self._drained, strict=True)]
-        for row, (noise, shares) in zip(
-            self._weights, chain(((q, at_once) for q in NOISE), ((q, drained) for q in NOISE)), strict=True
-        ):
-            yield row, shares, noise
+    def _shares(self, load: float) -> Weights:
+        """Return the share of *load* that each sort of each limit refuses."""
+        return np.multiply(self._refuses, np.append(self._excess(self._index(load)), 0.0))
 
     def observe(self, load: float, accepted: int, refused: int) -> None:
         """Learn from requests that were sent at *load*, and how many of them were *accepted* and *refused*."""
-        index = self._index(load)
-        weights = [
-            _updated(row, shares, noise, accepted, refused) for row, shares, noise in self._shares(index)
-        ]
+        shares = self._shares(load)
+        weights = self.weights * ((1 - self._noise) * (1 - shares)) ** accepted
+        if refused:
+            weights *= (self._noise + (1 - self._noise) * shares) ** refused
         self._normalize(weights)
         if refused:
             # Whoever refuses for a limit has no burst left.
-            for i in range(min(self._count, self._index(load / 0.9) + 1)):
-                self._used[i] = max(self._used[i], self._burst(i))
-                self._drained[i] = 1.0
+            reached = slice(min(self._count, self._index(load / 0.9) + 1))
+            self._used[reached] = np.maximum(self._used[reached], self._burst()[reached])
+            self._refuses[1, 0, reached] = 1.0
 
     def blame(self, load: float) -> float:
         """Return the probability that a request refused at *load* would have been accepted at a low one."""
-        every = because = 0.0
-        for row, shares, noise in self._shares(self._index(load)):
-            excessive = (1 - noise) * sum(map(float.__mul__, row, shares))
-            because += excessive
-            every += noise * sum(row) + excessive
+        because = float(np.sum(self.weights * (1 - self._noise) * self._shares(load)))
+        every = self.noise + because
         return because / every if every else 0.0
 
     def told(self, load: float) -> None:
         """Learn that the endpoint said that *load* was too much: that is no noise."""
-        self._normalize([
-            [weight * share for weight, share in zip(row, [*shares, 0.0], strict=True)]
-            for row, shares, _ in self._shares(self._index(load))
-        ])  # fmt: skip
+        self._normalize(self.weights * self._shares(load))
 
     def pass_time(self, seconds: float, accepted: int, reply_seconds: float) -> None:
         """Let *seconds* pass in which so many requests were *accepted*: the world may have changed, bursts refill."""
         self._reply_seconds = reply_seconds
-        for i, limit in enumerate(self._limits):
-            burst = self._burst(i)
-            used = self._used[i] + accepted - limit / reply_seconds * seconds
-            used = self._used[i] = min(1.5 * burst, max(0.0, used))
-            self._drained[i] = min(1.0, max(0.0, (used / burst - BURST_LEFT) / (1 - BURST_LEFT)))
+        burst = self._burst()
+        used = self._used + accepted - self._limits / reply_seconds * seconds
+        self._used = np.clip(used, 0.0, 1.5 * burst)
+        self._refuses[1, 0, :-1] = np.clip((self._used / burst - BURST_LEFT) / (1 - BURST_LEFT), 0.0, 1.0)
         self._drift(seconds)
 
     def highest(self, risk: float) -> float:
         """Return the highest load at which the share that a limit is expected to refuse stays within *risk*."""
-        weights = [sum(column) for column in zip(*self._weights, strict=True)]
+        limits = self.weights.sum(axis=(0, 1))[:-1]
 
         def expected(index: int) -> float:
-            return sum(map(float.__mul__, weights, self._excess(index)))
+            return float(limits @ self._excess(index))
 
         low, high = 0, self._count - 1
         if expected(high) <= risk:
@@ -133,89 +135,55 @@ class LimitBelief:
         if low == 0:
             return LOWEST
         before, here = expected(low - 1), expected(low)
-        return float(min(self._maximum, self._limits[low - 1] * RATIO ** ((risk - before) / (here - before))))
+        step = (risk - before) / (here - before)
+        return min(self._maximum, float(self._limits[low - 1]) * float(RATIO**step))
 
     @property
     def noise(self) -> float:
         """The share that is expected to be refused whatever is sent."""
-        return sum(noise * sum(row) for noise, row in zip(NOISE * 2, self._weights, strict=True))
+        return float(np.sum(self.weights * self._noise))
 
-    def saved(self) -> list[list[float]]:
-        """Return the weights, for `restore`."""
-        return self._weights
+    def remember(self) -> None:
+        """Keep what is believed now, and what was when this was last called."""
+        self._long_before = self.weights if self._before is None else self._before
+        self._before = self.weights
 
-    def restore(self, weights: list[list[float]], seconds: float) -> None:
-        """Return to *weights* as they were, *seconds* ago."""
-        self._weights = weights
+    def go_back(self, seconds: float) -> None:
+        """Return to what was believed two calls of `remember` ago, as knowledge that is *seconds* old."""
+        self.weights = self._long_before
         for _ in range(10):
             self._drift(seconds / 10)
 
     _reply_seconds = 0.1
 
-    def _burst(self, index: int) -> float:
-        return BURST_SECONDS * self._limits[index] / self._reply_seconds
+    def _burst(self) -> Weights:
+        return self._limits * (BURST_SECONDS / self._reply_seconds)
 
-    def _normalize(self, weights: list[list[float]]) -> None:
-        total = sum(map(sum, weights))
-        if total <= TINY:
-            self._weights = self._fresh()
-            return
-        self._weights = [[weight / total for weight in row] for row in weights]
+    def _normalize(self, weights: Weights) -> None:
+        total = float(weights.sum())
+        self.weights = weights / total if total > TINY else self._fresh()
 
     def _drift(self, seconds: float) -> None:
+        """Let limits and noise move to their neighbours, or jump anywhere, and the sort change."""
+        weights = self.weights
         move, jump = min(0.3, LIMIT_MOVES * seconds), min(0.5, LIMIT_JUMPS * seconds)
-        rows = [_moved(row, self._prior, move, jump) for row in self._weights]
-        half = len(NOISE)
+        anywhere = weights.sum(axis=2, keepdims=True) * self._prior
+        weights = weights.copy()
+        weights[..., :-1] = _moved(weights[..., :-1], move, 2)  # having no limit is no neighbour of any
+        weights = (1 - jump) * weights + jump * anywhere
         move, jump = min(0.3, NOISE_MOVES * seconds), min(0.5, NOISE_JUMPS * seconds)
-        sorts = [_mixed(rows[:half], move, jump), _mixed(rows[half:], move, jump)]
+        anywhere = weights.sum(axis=1, keepdims=True) * np.array(NOISE_PRIOR)[:, None]
+        weights = (1 - jump) * _moved(weights, move, 1) + jump * anywhere
         change = min(0.1, SORT_CHANGES * seconds)
-        self._weights = [
-            [(1 - change) * one + change * other for one, other in zip(row, twin, strict=True)]
-            for row, twin in zip(chain(*sorts), chain(*reversed(sorts)), strict=True)
-        ]
+        self.weights = (1 - change) * weights + change * weights[::-1]
 
 
-def _updated(row: list[float], shares: list[float], noise: float, accepted: int, refused: int) -> list[float]:
-    """Return the *row* of weights times the likelihood of what happened."""
-    some, none = 1 - noise, (1 - noise) ** accepted * noise**refused
-    if not refused:
-        updated = [
-            weight * (some * (1 - share)) ** accepted for weight, share in zip(row, shares, strict=False)
-        ]
-    else:
-        updated = [
-            weight * (some * (1 - share)) ** accepted * (noise + some * share) ** refused
-            for weight, share in zip(row, shares, strict=False)
-        ]
-    updated.append(row[-1] * none)
-    return updated
-
-
-def _moved(row: list[float], prior: list[float], move: float, jump: float) -> list[float]:
-    """Let the limit move to its neighbours, or jump anywhere."""
-    *limits, unlimited = row
-    stay, far = (1 - jump) * (1 - 2 * move), jump * sum(row)
-    near = (1 - jump) * move
-    moved = [
-        stay * here + near * (lower + higher) + far * anywhere
-        for here, lower, higher, anywhere in zip(
-            limits, [limits[0], *limits], [*limits[1:], limits[-1]], prior, strict=False
-        )
-    ]
-    moved.append((1 - jump) * unlimited + far * prior[-1])
+def _moved(weights: Weights, share: float, axis: int) -> Weights:
+    """Return the weights after that *share* of each has moved to either neighbour along an *axis*."""
+    moved = (1 - 2 * share) * weights
+    here, there = share * np.moveaxis(weights, axis, 0), np.moveaxis(moved, axis, 0)  # views of one step each
+    there[1:] += here[:-1]
+    there[:-1] += here[1:]
+    there[0] += here[0]
+    there[-1] += here[-1]
     return moved
-
-
-def _mixed(rows: list[list[float]], move: float, jump: float) -> list[list[float]]:
-    """Let the noise move to its neighbours, or jump anywhere."""
-    columns = [jump * sum(column) for column in zip(*rows, strict=True)]
-    stay, near = (1 - jump) * (1 - 2 * move), (1 - jump) * move
-    return [
-        [
-            stay * here + near * (lower + higher) + anywhere * prior
-            for here, lower, higher, anywhere in zip(row, below, above, columns, strict=True)
-        ]
-        for row, below, above, prior in zip(
-            rows, [rows[0], *rows], [*rows[1:], rows[-1]], NOISE_PRIOR, strict=False
-        )
-    ]

@@ -70,7 +70,6 @@ class Level:
         self._maximum = maximum
         self._clock = clock
         self._belief: LimitBelief | None = None  # None until the first refusal
-        self._before = self._long_before = list[list[float]]()  # the weights of a moment ago, and before
         self._saved_at = self._judged_at = float("-inf")
         self._blamed = 0.0
         self._throughput = ThroughputTable(clock)
@@ -192,18 +191,19 @@ class Level:
         income = (INCOME + NOISE_INCOME * min(MOST_NOISE_INCOME, belief.noise)) * sent + SLOW_INCOME * seconds
         self._allowance = max(LEAST_REFUSALS, min(MOST_REFUSALS, self._allowance + income))
         if now - self._saved_at >= SAVED_SECONDS and self.storm.calm:
-            self._long_before, self._before, self._saved_at = self._before, belief.saved(), now
+            self._saved_at = now
+            belief.remember()
         self._decide(belief, now)
 
     def _first_belief(self, now: float) -> LimitBelief:
         belief = self.evidence.first_belief(self._maximum, now - (self._first_sent_at or 0.0))
-        self._before = self._long_before = belief.saved()
+        belief.remember()
         return belief
 
     def _resume(self, now: float) -> None:
         """Go on after a storm, which says nothing about what is borne in good times."""
         if self._belief is not None:
-            self._belief.restore(self._long_before, 5.0)
+            self._belief.go_back(5.0)
         self.evidence.forget(now)
         self.value = max(1.0, self.value / 2)
         self._steady_until = now + 3 * TICK_SECONDS
