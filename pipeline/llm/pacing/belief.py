@@ -41,7 +41,8 @@ Weights = NDArray[np.floating]
 
 def excess(load: Weights) -> Weights:
     """Return the share that is refused at *load* times the limit: 1 - 1 / load, with a soft edge."""
-    return np.asarray(SOFTNESS * np.logaddexp(0.0, (1 - 1 / load) / SOFTNESS))
+    softened: Weights = SOFTNESS * np.logaddexp(0.0, (1 - 1 / load) / SOFTNESS)
+    return softened
 
 
 class LimitBelief:
@@ -85,7 +86,8 @@ class LimitBelief:
 
     def _shares(self, load: float) -> Weights:
         """Return the share of *load* that each sort of each limit refuses."""
-        return np.multiply(self._refuses, np.append(self._excess(self._index(load)), 0.0))
+        shares: Weights = self._refuses * np.append(self._excess(self._index(load)), 0.0)
+        return shares
 
     def observe(self, load: float, accepted: int, refused: int) -> None:
         """Learn from requests that were sent at *load*, and how many of them were *accepted* and *refused*."""
