@@ -161,7 +161,7 @@ def share_of_refusals(
 @pytest.mark.parametrize(
     ("per_minute", "seconds", "rows"),
     [
-        pytest.param(60, 0.5, 300, id="one at a time is too many", marks=pytest.mark.soak),
+        pytest.param(60, 0.5, 1500, id="one at a time is too many"),
         pytest.param(500, 0.5, 2000, id="4 at once", marks=pytest.mark.slow),
         pytest.param(500, 2, 2000, id="17 at once"),
         pytest.param(6000, 0.05, 3000, id="5 at once", marks=pytest.mark.slow),
@@ -175,8 +175,7 @@ def test_once_adapted_at_most_one_request_in_a_hundred_is_refused(
     share = share_of_refusals(
         tmp_path, per_minute=per_minute, seconds=seconds, headers=headers, told=told, rows=rows
     )
-    bound = 0.02 if (per_minute, seconds) == (500, 0.5) else 0.01  # 1.1 % measured at 4 at once
-    assert share <= bound
+    assert share <= 0.01
 
 
 @pytest.mark.soak

@@ -31,6 +31,9 @@ BURST_LEFT = 0.8
 # Chances a second that the world changes.
 LIMIT_MOVES, LIMIT_JUMPS, NOISE_MOVES, NOISE_JUMPS, SORT_CHANGES = 0.15, 0.02, 0.1, 0.01, 0.003
 
+QUIET = 0.05
+"""Seconds for which a request is news, and the part of a second for which none is."""
+
 TINY = 1e-280
 """A sum of weights below this has lost its digits."""
 
@@ -119,7 +122,8 @@ class LimitBelief:
         used = self._used + accepted - self._limits / reply_seconds * seconds
         self._used = np.clip(used, 0.0, 1.5 * burst)
         self._refuses[1, 0, :-1] = np.clip((self._used / burst - BURST_LEFT) / (1 - BURST_LEFT), 0.0, 1.0)
-        self._drift(seconds)
+        # Where little is sent, little is learnt in a second; if it were forgotten as fast, nothing would ever be known.
+        self._drift(max(QUIET * seconds, min(seconds, QUIET * accepted)))
 
     def highest(self, risk: float) -> float:
         """Return the highest load at which the share that a limit is expected to refuse stays within *risk*."""

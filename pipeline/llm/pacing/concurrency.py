@@ -8,6 +8,10 @@ from pipeline.llm.pacing.level import TICK_SECONDS, Level
 from pipeline.system.clock import Clock
 
 
+LONGEST_SLEEP = 0.5
+"""Seconds after which a request that waits for its moment looks whether that has come nearer."""
+
+
 class Concurrency:
     """An adaptive limit on the requests in flight, between 1 and *maximum*.
 
@@ -25,6 +29,7 @@ class Concurrency:
         self._acquired = 0
         self._maximum = maximum
         self._clock = clock
+        self._departed = self._departed_before = float("-inf")  # the last request, and the one before it
         self._fraction = 0.0  # drawn anew now and then, so that the mean is the level with its fraction
         self._waiters: deque[asyncio.Future[None]] = deque()
 
@@ -69,17 +74,34 @@ class Concurrency:
         """Wait for the next request's moment, if requests are spread out."""
         if not self.level.spreads:
             return
-        at = self.level.departure_time()
+        at = self.departure_time()
         storm = self.level.storm
         while True:
             self.level.judge()
+            at = self.sooner(at)
             # What was refused meanwhile may hold everybody for longer.
             seconds = max(at, storm.until) - self._clock.now()
             if seconds <= 0 and storm.raging and not storm.try_probe():
                 seconds = TICK_SECONDS
             if seconds <= 0:
                 return
-            await self._clock.sleep(seconds)
+            await self._clock.sleep(min(seconds, LONGEST_SLEEP))
+
+    def departure_time(self) -> float:
+        """Return when the next request may be sent, on the clock, and take that moment."""
+        self._departed_before = self._departed
+        self._departed = self._next_after(self._departed_before)
+        return self._departed
+
+    def sooner(self, at: float) -> float:
+        """Return when the request that took the moment *at* may be sent, now that the level may have risen."""
+        if at == self._departed > self._clock.now():
+            self._departed = min(at, self._next_after(self._departed_before))
+            return self._departed
+        return at
+
+    def _next_after(self, departed: float) -> float:
+        return max(self._clock.now(), self.level.storm.until, departed + self.level.spacing)
 
     def on_sent(self) -> Departure:
         """Record that a request is sent; returns what records its outcome."""

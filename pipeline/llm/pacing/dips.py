@@ -6,7 +6,7 @@ from pipeline.system.clock import Clock
 LEAST_NOISE = 0.004
 """Share of noise from which it has to prove itself."""
 
-LEAST_LEVEL, ONE_AT_A_TIME = 4.0, 1.5
+LEAST_LEVEL, ONE_AT_A_TIME = 4.0, 0.9
 """Between these there is no room for a dip; where one is sent at a time, longer breaks are one."""
 
 DEPTH, SERVED_DEPTH = 0.75, 0.9
@@ -15,8 +15,8 @@ DEPTH, SERVED_DEPTH = 0.75, 0.9
 REFUSALS, LEAST_REQUESTS, MOST_REQUESTS = 8, 20, 200
 """A dip lasts until so many refusals are expected of noise, within so few and so many requests."""
 
-MOST_SECONDS = 1.5
-"""How long it lasts at most, or as long as a reply takes."""
+MOST_SECONDS, MOST_SECONDS_OF_FEW = 1.5, 20.0
+"""How long it lasts at most, or as long as a reply takes; and where one is sent now and then."""
 
 CONFIRMED = 0.7
 """Part of the noise that must be left after the dip, or it was none."""
@@ -56,7 +56,8 @@ class Dips:
     def _end_if_enough(self, noise: float, now: float, evidence: Evidence) -> None:
         reply = evidence.reply_seconds or 0.0
         wanted = max(LEAST_REQUESTS, min(MOST_REQUESTS, REFUSALS / self._noise_before))
-        if evidence.sent - self._sent_before < wanted and now - self._since <= max(MOST_SECONDS, reply):
+        longest = max(reply, MOST_SECONDS if self.level > ONE_AT_A_TIME else MOST_SECONDS_OF_FEW)
+        if evidence.sent - self._sent_before < wanted and now - self._since <= longest:
             return
         self.level = float("inf")
         confirmed = noise > CONFIRMED * self._noise_before

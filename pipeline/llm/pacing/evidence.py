@@ -29,8 +29,8 @@ MOST_REMEMBERED = 500
 LEAST_SECONDS = 1e-4
 """That a reply counts as having taken; there are clocks on which one takes none."""
 
-WEIGHT = 0.05
-"""Of a call in the moving averages of how long replies and refusals take."""
+REPLY_WEIGHT, REFUSAL_WEIGHT = 0.01, 0.05
+"""Of a call in the moving averages of how long replies and refusals take. A rate is told from the former."""
 
 
 class Departure(NamedTuple):
@@ -87,7 +87,7 @@ class Evidence:
     """
 
     def __init__(self) -> None:
-        self.sent = 0
+        self.sent = self._replies = 0
         self.reply_seconds: float | None = None
         self.refusal_seconds: float | None = None
         self._tallies = deque([_Tally(0, float("-inf"))])
@@ -102,8 +102,12 @@ class Evidence:
         load = min(float(in_flight), level)
         if self.refusal_seconds is not None and self.reply_seconds is not None:
             # Refused requests take up little time, so the load may be far more than what is in flight.
-            self._sending.count(now, max(RATE_SECONDS, 2 * self.reply_seconds))
-            load = min(4.0 * in_flight, max(load, self._sending.value * self.reply_seconds))
+            seconds = max(RATE_SECONDS, 2 * self.reply_seconds)
+            self._sending.count(now, seconds)
+            if level > 1:  # or the breaks between requests are what the level says
+                # Just before it counted, the average was as much too low as it is too high now.
+                rate = self._sending.value - 0.5 / seconds
+                load = min(4.0 * in_flight, max(load, rate * self.reply_seconds))
         tally = self._tallies[-1]
         if tally.count and load > SIMILAR * tally.load / tally.count + 1:
             tally = _Tally(self.sent, now)
@@ -116,8 +120,9 @@ class Evidence:
 
     def on_reply(self, now: float, seconds: float) -> None:
         """Record a reply, and how long it took."""
-        known, seconds = self.reply_seconds, max(seconds, LEAST_SECONDS)
-        self.reply_seconds = seconds if known is None else known + WEIGHT * (seconds - known)
+        self._replies += 1
+        known, seconds = self.reply_seconds or 0.0, max(seconds, LEAST_SECONDS)
+        self.reply_seconds = known + max(REPLY_WEIGHT, 1 / self._replies) * (seconds - known)
         if self.refusal_seconds is not None:
             self._replying.count(now, max(REPLIES_SECONDS, 2 * self.reply_seconds))
 
@@ -132,7 +137,7 @@ class Evidence:
         known = self.refusal_seconds
         # A call that timed out took far longer than a refusal does; replies are the measure there.
         seconds = min(seconds, self.reply_seconds or seconds)
-        self.refusal_seconds = seconds if known is None else known + WEIGHT * (seconds - known)
+        self.refusal_seconds = seconds if known is None else known + REFUSAL_WEIGHT * (seconds - known)
         if departure.number < self._counted:  # it was counted as not refused
             self._late.append(departure.load)
             return

@@ -31,6 +31,9 @@ CAUTION = 2.0
 LEAST_RISK, MOST_RISK = 0.002, 0.5
 """Bounds of the share that may be refused for a limit, as is expected."""
 
+RISKED_SECONDLY = 0.02
+"""Refusals a second that may be risked in any case: where little is sent, time is what costs."""
+
 REPLY_SHARE = 0.8
 """Of the time that a reply takes, over which requests are spread; over all of it, they would never fill the level."""
 
@@ -74,7 +77,7 @@ class Level:
         self._blamed = 0.0
         self._throughput = ThroughputTable(clock)
         self._doubles = True
-        self._doubled_at = self._full_at = self._held_until = self._next_send_at = float("-inf")
+        self._doubled_at = self._full_at = self._held_until = float("-inf")
         self._first_sent_at: float | None = None
         self._first_reply_seconds: float | None = None
         self._silent = True  # nothing has come back yet
@@ -90,18 +93,14 @@ class Level:
         """Whether requests are spread out in time, which starts with the first refusal."""
         return self._belief is not None
 
-    def departure_time(self) -> float:
-        """Return when the next request may be sent, on the clock, and take that moment."""
-        now = self._clock.now()
-        at = max(now, self.storm.until)
+    @property
+    def spacing(self) -> float:
+        """Seconds from one request to the next."""
         reply = self.evidence.reply_seconds
-        if self._belief is not None and reply is not None:
-            at = max(at, self._next_send_at)
-            # Below one in flight, the breaks are what keeps it low, so they are not shortened.
-            self._next_send_at = (
-                at + (min(REPLY_SHARE * reply, 1.0) if self.value > 1 else reply) / self.value
-            )
-        return at
+        if self._belief is None or reply is None:
+            return 0.0
+        # Below one in flight, the breaks are what keeps it low, so they are not shortened.
+        return (min(REPLY_SHARE * reply, 1.0) if self.value > 1 else reply) / self.value
 
     def on_sent(self, in_flight: int) -> Departure:
         """Record that a request is sent, with so many *in_flight* including it."""
@@ -172,7 +171,10 @@ class Level:
         self._ticked_at = self._ticked_at or now
         if seconds < TICK_SECONDS:
             return
-        if belief is not None and in_flight == 0 and evidence.sent == self._sent_at_tick and self.storm.calm:
+        if (
+            belief is not None and self.value > 1 and in_flight == 0
+            and evidence.sent == self._sent_at_tick and self.storm.calm
+        ):  # fmt: skip
             return  # nothing to learn; the time is made up for later, at once
         sent, self._sent_at_tick = evidence.sent - self._sent_at_tick, evidence.sent
         refused, self._refused_since_tick = self._refused_since_tick, 0
@@ -214,7 +216,8 @@ class Level:
         reply = self.evidence.reply_seconds or 0.5
         # What would be refused before that is known.
         requests = max(1.0, self.value / reply * (2 * (self.evidence.refusal_seconds or 0.05) + TICK_SECONDS))
-        risk = max(LEAST_RISK, min(MOST_RISK, self._allowance / (CAUTION * requests)))
+        least = max(LEAST_RISK, RISKED_SECONDLY * reply / self.value)
+        risk = min(MOST_RISK, max(least, self._allowance / (CAUTION * requests)))
         served = SERVED_SHARE * self.evidence.served(now)
         bearable = self._bearable if now < self._held_until else self._maximum
         level = min(

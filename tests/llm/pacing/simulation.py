@@ -143,10 +143,10 @@ class Adaptive:
         return self.concurrency.limit
 
     def departure_time(self) -> float:
-        level = self.concurrency.level
         if self._next is None:
-            self._next = level.departure_time()
-        return max(self._next, level.storm.until)
+            self._next = self.concurrency.departure_time()
+        self._next = self.concurrency.sooner(self._next)
+        return max(self._next, self.concurrency.level.storm.until)
 
     def sent(self) -> Departure:
         self._next = None
