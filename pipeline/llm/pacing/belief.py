@@ -34,6 +34,9 @@ LIMIT_MOVES, LIMIT_JUMPS, NOISE_MOVES, NOISE_JUMPS, SORT_CHANGES = 0.15, 0.02, 0
 QUIET = 0.05
 """Seconds for which a request is news, and the part of a second for which none is."""
 
+REMEMBERED_SECONDS = 0.5
+"""How often what is believed is kept, so that what a storm did to it can be taken back."""
+
 TINY = 1e-280
 """A sum of weights below this has lost its digits."""
 
@@ -67,6 +70,7 @@ class LimitBelief:
         self._noise = np.array(NOISE)[:, None]
         self._prior = np.append(np.full(count, (1 - UNLIMITED_PRIOR) / count), UNLIMITED_PRIOR)
         self.weights = self._fresh()
+        self._remembered_at = float("-inf")
         self._before: Weights | None = None
         self._long_before = self.weights
         # For a load of index i, `_falling[count - i :]` holds the excess at each limit, from the lowest to the highest.
@@ -149,13 +153,16 @@ class LimitBelief:
         """The share that is expected to be refused whatever is sent."""
         return float(np.sum(self.weights * self._noise))
 
-    def remember(self) -> None:
-        """Keep what is believed now, and what was when this was last called."""
+    def remember(self, now: float) -> None:
+        """Keep what is believed *now*, and what was before; nothing within REMEMBERED_SECONDS of the last time."""
+        if now < self._remembered_at + REMEMBERED_SECONDS:
+            return
+        self._remembered_at = now
         self._long_before = self.weights if self._before is None else self._before
         self._before = self.weights
 
     def go_back(self, seconds: float) -> None:
-        """Return to what was believed two calls of `remember` ago, as knowledge that is *seconds* old."""
+        """Return to what was believed the last time but one, as knowledge that is *seconds* old."""
         self.weights = self._long_before
         for _ in range(10):
             self._drift(seconds / 10)

@@ -7,7 +7,6 @@ from pipeline.llm.pacing.evidence import Departure
 from pipeline.llm.pacing.level import TICK_SECONDS, Level
 from pipeline.system.clock import Clock
 
-
 LONGEST_SLEEP = 0.5
 """Seconds after which a request that waits for its moment looks whether that has come nearer."""
 

@@ -46,11 +46,8 @@ WAITING = 1.5
 GROWTH = 0.125
 """What a reply adds to the level after more in flight brought nothing."""
 
-HELD_SECONDS = 4.0
-"""Without growth, after more in flight brought nothing."""
-
-SAVED_SECONDS = 0.5
-"""How often the belief is saved; what a storm did to it is taken back."""
+HELD_SECONDS, HELD_GROWTH = 4.0, 1.5
+"""Without growth, after more in flight brought nothing; and how much more is tried then."""
 
 
 class Level:
@@ -73,7 +70,7 @@ class Level:
         self._maximum = maximum
         self._clock = clock
         self._belief: LimitBelief | None = None  # None until the first refusal
-        self._saved_at = self._judged_at = float("-inf")
+        self._judged_at = float("-inf")
         self._blamed = 0.0
         self._throughput = ThroughputTable(clock)
         self._doubles = True
@@ -192,14 +189,13 @@ class Level:
         # Where noise is, it takes more refusals to find anything out.
         income = (INCOME + NOISE_INCOME * min(MOST_NOISE_INCOME, belief.noise)) * sent + SLOW_INCOME * seconds
         self._allowance = max(LEAST_REFUSALS, min(MOST_REFUSALS, self._allowance + income))
-        if now - self._saved_at >= SAVED_SECONDS and self.storm.calm:
-            self._saved_at = now
-            belief.remember()
+        if self.storm.calm:
+            belief.remember(now)
         self._decide(belief, now)
 
     def _first_belief(self, now: float) -> LimitBelief:
         belief = self.evidence.first_belief(self._maximum, now - (self._first_sent_at or 0.0))
-        belief.remember()
+        belief.remember(now)
         return belief
 
     def _resume(self, now: float) -> None:
@@ -219,9 +215,10 @@ class Level:
         least = max(LEAST_RISK, RISKED_SECONDLY * reply / self.value)
         risk = min(MOST_RISK, max(least, self._allowance / (CAUTION * requests)))
         served = SERVED_SHARE * self.evidence.served(now)
-        bearable = self._bearable if now < self._held_until else self._maximum
+        if now >= self._held_until:
+            self._held_until, self._bearable = now + HELD_SECONDS, HELD_GROWTH * self._bearable
         level = min(
-            max(belief.highest(risk), served), 2 * self.value, bearable, max(LOWEST, self._dips.level)
+            max(belief.highest(risk), served), 2 * self.value, self._bearable, max(LOWEST, self._dips.level)
         )
         # A level that is not used says nothing, so it need not be higher.
         if level <= self.value or (now >= self._steady_until and self._full_at >= now - max(1.0, 2 * reply)):

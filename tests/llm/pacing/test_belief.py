@@ -109,19 +109,27 @@ def test_time_lets_old_knowledge_fade() -> None:
     found = [unsureness(belief)]
     for _ in range(3):
         for _ in range(20):
-            belief.pass_time(0.1, 0, REPLY_SECONDS)
+            belief.pass_time(0.1, 10, REPLY_SECONDS)
         found.append(unsureness(belief))
     assert found == sorted(found)
     assert found[-1] > 2 * found[0]
+
+
+def test_where_little_is_sent_what_is_known_fades_slowly() -> None:
+    busy, quiet = (seen((32, 50, 50), (16, 100, 0), times=3) for _ in range(2))
+    for _ in range(100):
+        busy.pass_time(0.1, 10, REPLY_SECONDS)
+        quiet.pass_time(0.1, 0, REPLY_SECONDS)
+    assert unsureness(quiet) < 0.6 * unsureness(busy)
 
 
 @pytest.mark.parametrize(("seconds", "less_sure"), [(0.0, False), (5.0, True)])
 def test_what_was_believed_before_a_storm_comes_back_with_its_age(*, seconds: float, less_sure: bool) -> None:
     belief = seen((32, 50, 50), (16, 100, 0), times=3)
     level, low, sure = belief.highest(0.3), belief.highest(RISK), unsureness(belief)
-    belief.remember()
+    belief.remember(1.0)
     belief.observe(16, 0, 10)  # a storm
-    belief.remember()
+    belief.remember(1.5)
     belief.observe(16, 0, 20)
     assert belief.highest(RISK) < 0.95 * low
     belief.go_back(seconds)

@@ -3,6 +3,7 @@
 import asyncio
 from itertools import pairwise
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -238,3 +239,37 @@ def test_the_limit_stays_between_one_and_the_maximum(story: list[tuple[str, floa
         assert 1 <= concurrency.limit <= maximum
         assert 0 < concurrency.level.value <= maximum
         assert concurrency.sending == len(sent)
+
+
+def slow_start(steps: Steps) -> Concurrency:
+    """One request at a time is refused now and then, of replies that take a second."""
+    concurrency = Concurrency(64, steps.clock())
+    for refused in (False, True, False):
+        departure = concurrency.on_sent()
+        steps.at += 1.0
+        if refused:
+            concurrency.on_refusal(departure, 0.0)
+        else:
+            concurrency.on_reply(departure)
+    concurrency.departure_time()
+    return concurrency
+
+
+def test_a_request_that_waits_for_its_moment_leaves_sooner_if_the_level_rises_meanwhile() -> None:
+    steps = Steps()
+    concurrency = slow_start(steps)
+    concurrency.level.value = 0.01
+    at = concurrency.departure_time()
+    assert at - steps.at == pytest.approx(100, rel=0.1)
+    concurrency.level.value = 0.1
+    assert concurrency.sooner(at) - steps.at == pytest.approx(10, rel=0.1)
+    assert concurrency.departure_time() - steps.at == pytest.approx(20, rel=0.1)
+
+
+def test_a_request_that_is_not_the_last_to_wait_keeps_its_moment() -> None:
+    steps = Steps()
+    concurrency = slow_start(steps)
+    concurrency.level.value = 0.1
+    at, _later = concurrency.departure_time(), concurrency.departure_time()
+    concurrency.level.value = 1.0
+    assert concurrency.sooner(at) == at
