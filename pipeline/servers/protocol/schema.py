@@ -55,6 +55,9 @@ _OF_A_TYPE: Mapping[str, frozenset[str]] = {
 }
 """The keywords that are understood, by the type of value that they bind; they do not bind values of other types."""
 
+_LISTS = frozenset(("enum", "anyOf"))
+"""The keywords whose value is a list that must not be empty."""
+
 _KEYWORDS = frozenset({"type"}).union(*_OF_A_TYPE.values())
 
 
@@ -159,6 +162,8 @@ class _Maker:
 
 def _alone(keyword: str, rest: dict[str, Any]) -> Any:
     """Return the value of a *keyword* that must not be bound further by those beside it."""
+    if keyword in _LISTS and not (isinstance(rest[keyword], list) and rest[keyword]):
+        raise _refused(f"holds '{keyword}' with something else than a list of at least one entry")
     kinds = rest.get("type", ())
     if keyword == "enum" and rest.keys() == {"enum", "type"}:
         return [each for each in rest["enum"] if _is_one_of(each, kinds)]

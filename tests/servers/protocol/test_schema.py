@@ -151,6 +151,14 @@ def test_the_number_chooses():
         ({"type": "integer", "minimum": 2, "maximum": 1}, "has a number within bounds that"),
         ({"properties": 7}, "is no JSON schema"),
         ({"type": "anything"}, "holds the type 'anything', which is none"),
+        ({"anyOf": ""}, "holds 'anyOf' with something else than a list of at least one entry"),
+        ({"anyOf": []}, "holds 'anyOf' with something else than a list"),
+        ({"anyOf": {"a": {}}}, "holds 'anyOf' with something else than a list"),
+        ({"properties": {"a": {"anyOf": [{"anyOf": []}]}}}, "holds 'anyOf' with something else than a list"),
+        ({"oneOf": ""}, "holds 'oneOf', which this endpoint cannot follow"),
+        ({"allOf": []}, "holds 'allOf', which this endpoint cannot follow"),
+        ({"enum": []}, "holds 'enum' with something else than a list"),
+        ({"enum": "abc"}, "holds 'enum' with something else than a list"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_followed_is_refused_in_a_sentence(schema, why):
