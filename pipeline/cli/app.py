@@ -210,6 +210,7 @@ def ledger_stats(
 def ledger_export(
     config: ConfigFile,
     to: Annotated[Path, typer.Argument(metavar="FILE", help="The Parquet file to write.")],
+    overwrite: Annotated[bool, typer.Option(help="Replace FILE even if it is no earlier export.")] = False,
     overrides: Overrides = None,
     provider: ProviderName = None,
     date: Date = None,
@@ -217,7 +218,7 @@ def ledger_export(
     """Write the newest answer of every key to a Parquet file."""
     from pipeline.cli.ledger import export
 
-    return export(load(config, overrides, provider, date), to)
+    return export(load(config, overrides, provider, date), to, overwrite=overwrite)
 
 
 @ledger_app.command("prune")

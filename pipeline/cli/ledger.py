@@ -23,9 +23,9 @@ def stats(config: Config) -> int:
     return 0
 
 
-def export(config: Config, to: Path) -> int:
+def export(config: Config, to: Path, *, overwrite: bool) -> int:
     """Export the ledger's answers to a Parquet file, and print how many there are."""
-    print_result({"answers": command.export(config, to), "file": str(to)})
+    print_result({"answers": command.export(config, to, overwrite=overwrite), "file": str(to)})
     return 0
 
 

@@ -11,6 +11,7 @@ from pipeline.errors import CannotCreateError, LockedError, NoInputError
 from pipeline.job.workspace import running
 from pipeline.ledger import FILE, opened
 from pipeline.ledger.export import export as export_answers
+from pipeline.ledger.export import is_export
 from pipeline.ledger.prune import Prunable
 from pipeline.ledger.store import RunTotals, Store
 
@@ -49,16 +50,23 @@ def stats(config: Config) -> Stats:
     return Stats(runs, (config.state.dir / FILE).stat().st_size)
 
 
-def export(config: Config, to: Path) -> int:
+def export(config: Config, to: Path, *, overwrite: bool = False) -> int:
     """Export the newest answer of every key to a Parquet file, and return how many there are.
+
+    Args:
+        config: The config of the job.
+        to: The file; an earlier export is replaced.
+        overwrite: Whether to replace any other file, too.
 
     Raises:
         NoInputError: If there is no ledger yet.
-        CannotCreateError: If the file cannot be written.
+        CannotCreateError: If the file cannot be written, or is there already and no export.
     """
     with _open_store(config) as store:
         try:
-            return export_answers(store, to)
+            real = to.resolve()  # what a link leads to is replaced, as with the output
+            _ensure_replaceable(real, to, overwrite=overwrite)
+            return export_answers(store, real)
         except OSError as error:
             raise CannotCreateError(f"{to}: cannot be written: {error}; choose another file") from error
 
@@ -87,6 +95,17 @@ def prune(config: Config, before: float) -> int:
         if not running(config.state.dir):  # one that has begun meanwhile must not wait for so long
             store.give_space_back()
     return count
+
+
+def _ensure_replaceable(real: Path, to: Path, *, overwrite: bool) -> None:
+    if not real.exists():
+        return
+    if not real.is_file():
+        raise CannotCreateError(f"{to}: is there already and is no file; choose another name")
+    if not overwrite and not is_export(real):
+        raise CannotCreateError(
+            f"{to}: is there already and is no export of a ledger; move it away or use --overwrite"
+        )
 
 
 @contextmanager
