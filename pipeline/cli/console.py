@@ -65,11 +65,15 @@ def print_result(facts: Mapping[str, Any]) -> None:
 
 def print_failure(failure: PipelineError) -> None:
     """Print the error that ends a command as the last line of stdout, for the program that started us."""
+    with suppress(DiskError):  # stderr and the exit status are for the first error
+        print_result(failure_facts(failure))
+
+
+def failure_facts(failure: PipelineError) -> dict[str, Any]:
+    """Return what the last line of stdout says of the error that ends a command."""
     status = "interrupted" if isinstance(failure, InterruptedRunError) else "error"
-    told = {
+    return {
         "status": status,
         "error": one_line(failure.problems[0]),
         "exit_status": failure.exit_status,
     }
-    with suppress(DiskError):  # stderr and the exit status are for the first error
-        print_result(told)

@@ -26,7 +26,13 @@ REASONS: Mapping[FailureKind, type[PipelineError]] = {
     FailureKind.CONFIG: ConfigError,
     FailureKind.UNTRUSTED: ConfigError,
     FailureKind.UNSUPPORTED: ConfigError,
+    FailureKind.GARBLED: ConfigError,  # whoever answers is there
 }
+
+REFUSALS = frozenset({FailureKind.CONFIG, FailureKind.UNSUPPORTED, FailureKind.ROW, FailureKind.GARBLED})
+"""Kinds that say something of what was asked for; the others are about the key, the way there or the moment."""
+
+NOT_KNOWN = "no reply to judge by"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,18 +43,20 @@ class Finding:
         name: Name of the feature.
         works: Whether the endpoint supports it; None if that is unknown.
         detail: What the endpoint answered, or the problem.
-        exit_status: Exit status of a run that has this problem.
+        error: The class of the error that a run with this problem ends with; None if there is no problem.
     """
 
     name: str
     works: bool | None
     detail: str
-    exit_status: int = 0
+    error: type[PipelineError] | None = None
 
 
-def _failed(name: str, failure: Failure) -> Finding:
-    reason = REASONS.get(failure.kind, ProviderUnavailableError)
-    return Finding(name, works=False, detail=failure.message, exit_status=reason.exit_status)
+def _failed(name: str, failure: Failure, *, replied: bool) -> Finding:
+    """Return the finding of a *failure*, which refuses a feature only if the endpoint has *replied* without it."""
+    error = REASONS.get(failure.kind, ProviderUnavailableError)
+    refused = replied and failure.kind in REFUSALS
+    return Finding(name, works=False if refused else None, detail=failure.message, error=error)
 
 
 async def probe(config: Config) -> list[Finding]:
@@ -68,7 +76,7 @@ async def probe(config: Config) -> list[Finding]:
         asked = await Asking(client, config, task, about).to_the_end()
     usage, limits, price = _usage(asked), _limits(asked), _price(billing, asked)
     return [
-        _model_object(about),
+        _model_object(about, replied=any_reply(asked)),
         *_modes(asked, config),
         _logprobs(asked),
         usage,
@@ -78,17 +86,18 @@ async def probe(config: Config) -> list[Finding]:
     ]
 
 
-def exit_status(findings: Iterable[Finding]) -> int:
-    """Return the exit status of a run at the endpoint with these *findings*: it needs one of the modes to work."""
+def problem(findings: Iterable[Finding]) -> PipelineError | None:
+    """Return the error of a run at the endpoint with these *findings*, which needs one of the modes to work."""
     modes = [finding for finding in findings if finding.name in MODES]
     if any(finding.works for finding in modes):
-        return 0
-    return modes[-1].exit_status or ProviderUnavailableError.exit_status
+        return None
+    last = next((each for each in reversed(modes) if each.error is not None), modes[-1])
+    return (last.error or ProviderUnavailableError)(last.detail)
 
 
-def _model_object(found: Mapping[str, Any] | Failure) -> Finding:
+def _model_object(found: Mapping[str, Any] | Failure, *, replied: bool) -> Finding:
     if isinstance(found, Failure):
-        return _failed("model object", found)
+        return _failed("model object", found, replied=replied)
     return Finding("model object", works=True, detail=str(found.get("id", "")))
 
 
@@ -103,24 +112,23 @@ def _modes(asked: Sequence[Asked], config: Config) -> Iterator[Finding]:
                 mode, works=None, detail="not tried; a stricter one works, or the config asks for another"
             )
         elif isinstance(outcome, Failure):
-            yield _failed(mode, outcome)
+            yield _failed(mode, outcome, replied=any_reply(asked))
         else:
             found = outcome_of(outcome, config)
+            works = found.status is Status.OK
             detail = ", ".join(found.labels) or found.error or found.status.value
-            yield Finding(mode, works=found.status is Status.OK, detail=detail)
+            yield Finding(mode, works=works, detail=detail, error=None if works else ConfigError)
 
 
 def _logprobs(asked: Sequence[Asked]) -> Finding:
     last = deciding(asked)
     if isinstance(last.outcome, Failure):
-        return Finding("logprobs", works=False, detail=last.outcome.message)
+        return Finding("logprobs", works=None, detail=last.outcome.message)
     if not last.form.logprobs:
-        refusal = next(
-            (each.outcome.message for each in reversed(asked) if isinstance(each.outcome, Failure)), None
-        )
-        return Finding(
-            "logprobs", works=False, detail=refusal or "not asked for; the model is not known to take them"
-        )
+        refusals = [each.outcome for each in asked if each.form.logprobs and isinstance(each.outcome, Failure)]
+        if refusals:
+            return _failed("logprobs", refusals[-1], replied=True)
+        return Finding("logprobs", works=None, detail="not asked for; the model is not known to take them")
     detail = "label_confidence will be filled" if last.outcome.logprobs else "not in the reply"
     return Finding("logprobs", works=last.outcome.logprobs is not None, detail=detail)
 
@@ -128,7 +136,7 @@ def _logprobs(asked: Sequence[Asked]) -> Finding:
 def _usage(asked: Sequence[Asked]) -> Finding:
     reply = deciding(asked).outcome
     if not isinstance(reply, Reply):
-        return Finding("usage", works=None, detail="no reply to judge by")
+        return Finding("usage", works=None, detail=NOT_KNOWN)
     usage = reply.usage
     if usage.prompt_tokens is None:
         return Finding("usage", works=False, detail="the reply does not report its tokens")
@@ -138,6 +146,8 @@ def _usage(asked: Sequence[Asked]) -> Finding:
 
 def _limits(asked: Sequence[Asked]) -> Finding:
     windows = [each.window for each in asked if each.window is not None]
+    if not windows and not any_reply(asked):
+        return Finding("rate-limit headers", works=None, detail=NOT_KNOWN)
     if not windows:
         return Finding("rate-limit headers", works=False, detail="none; concurrency adapts by itself")
     newest = windows[-1]
@@ -148,7 +158,7 @@ def _limits(asked: Sequence[Asked]) -> Finding:
 def _price(billing: Billing, asked: Sequence[Asked]) -> Finding:
     costs = [billing.cost(each.outcome.usage) for each in asked if isinstance(each.outcome, Reply)]
     if billing.source is None:
-        return Finding("price", works=False, detail="unknown; set model.price, or cost_usd stays null")
+        return Finding("price", works=None, detail="none is known; set model.price, or cost_usd stays null")
     total = sum(cost or 0.0 for cost in costs)
     return Finding("price", works=True, detail=f"from {billing.source}; this probe cost ${total:.6f}")
 
@@ -158,7 +168,7 @@ def _lines(asked: Sequence[Asked], config: Config) -> Finding:
     model, last = config.model, deciding(asked)
     form, reply = last.form, last.outcome
     if not isinstance(reply, Reply):
-        return Finding("config", works=None, detail="no reply to judge by")
+        return Finding("config", works=None, detail=NOT_KNOWN)
     found = {
         "temperature: null": model.temperature is not None and not form.temperature,
         f"reasoning_effort: {form.effort}": form.effort not in {None, model.reasoning_effort},
