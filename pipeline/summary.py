@@ -14,8 +14,10 @@ class RunResult:
         rows: Rows of the output.
         ok: Rows with labels.
         failed: Rows with text but without labels.
+        empty: Rows without text, which are never asked about; with those that are `ok` and `failed` they are all rows.
         reused: Rows whose answer was paid for by an earlier run.
-        duplicates: Rows that repeat an earlier row's prompt.
+        duplicates: Rows that repeat an earlier row's prompt. What is left of all rows, less the empty ones, this run has
+            asked about.
         requests: HTTP requests to the model, over all executions of the run; 0 if it had finished before.
         retries: Those of them that had to be repeated.
         throttled: Those of them that the endpoint refused because of a rate limit (429).
@@ -35,6 +37,7 @@ class RunResult:
     rows: int
     ok: int
     failed: int
+    empty: int
     reused: int
     duplicates: int
     requests: int

@@ -54,11 +54,12 @@ def run(
 def summary(result: RunResult, config: Config) -> list[str]:
     """Return the lines that describe the result of a run to people."""
     failed = f"{result.failed:,} failed" + (f" (see {result.report})" if result.failed else "")
+    empty = f", {result.empty:,} empty" if result.empty else ""
     is_rehearsal = config.model.provider == "simulate"
     if result.again:
         failed += "; finished before, nothing was sent"
     lines = [
-        f"{result.rows:,} rows: {result.ok:,} labelled, {failed}",
+        f"{result.rows:,} rows: {result.ok:,} labelled{empty}, {failed}",
         f"{result.requests:,} requests ({result.retries:,} repeated); {result.reused:,} answers reused, {result.duplicates:,} duplicate rows",
         f"{result.prompt_tokens:,} prompt and {result.completion_tokens:,} completion tokens, {_cost(result)}, {result.seconds:.1f} s",
         f"output: {result.output}",

@@ -125,7 +125,9 @@ def _logprobs(asked: Sequence[Asked]) -> Finding:
     if isinstance(last.outcome, Failure):
         return Finding("logprobs", works=None, detail=last.outcome.message)
     if not last.form.logprobs:
-        refusals = [each.outcome for each in asked if each.form.logprobs and isinstance(each.outcome, Failure)]
+        refusals = [
+            each.outcome for each in asked if each.form.logprobs and isinstance(each.outcome, Failure)
+        ]
         if refusals:
             return _failed("logprobs", refusals[-1], replied=True)
         return Finding("logprobs", works=None, detail="not asked for; the model is not known to take them")

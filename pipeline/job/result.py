@@ -24,6 +24,7 @@ def result_of(record: RunRecord, tally: "Tally", job: Job, *, price_source: str 
         rows=tally.rows,
         ok=tally.ok,
         failed=tally.failed,
+        empty=tally.empty,
         reused=tally.reused,
         duplicates=tally.duplicates,
         requests=record.requests,

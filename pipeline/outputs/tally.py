@@ -90,6 +90,11 @@ class Tally:
         return self.statuses[Status.OK.value]
 
     @property
+    def empty(self) -> int:
+        """Rows without text."""
+        return self.statuses[Status.EMPTY.value]
+
+    @property
     def failed(self) -> int:
         """Rows with text but without labels."""
         return sum(count for status, count in self.statuses.items() if status not in NOT_FAILED)

@@ -73,7 +73,7 @@ class HealthCheck:
 
     def report_result(self, result: "RunResult") -> None:
         """Report that the run has ended with *result*."""
-        text = f"{result.rows} rows, {result.ok} labelled, {result.failed} failed; {result.requests} requests"
+        text = f"{result.rows} rows, {result.ok} labelled, {result.empty} empty, {result.failed} failed; {result.requests} requests"
         if result.exit_status:
             text += "; more rows failed than limits.max_failed allows"
         self._last_ping("/fail" if result.exit_status else "", text, PING_SECONDS)

@@ -111,3 +111,25 @@ def test_where_all_is_reused_there_is_nothing_to_pay(job: JobFiles) -> None:
     assert last_line(again)["requests"] == 0
     assert "nothing to pay" in again.stderr
     assert "no price known" not in again.stderr
+
+
+def test_the_counts_of_a_run_add_up_to_the_rows_of_the_input(job: JobFiles, server: FaultServer) -> None:
+    server.when(lambda text: text in texts(2, start=5), "refusal")
+    job.set(limits={"max_failed": "100%"})
+    job.table(texts(4))
+    job.run()
+    # Four that are reused, a blank and a missing one, a repeated one; six are asked about, two of them in vain.
+    rows = [*texts(4), "  ", *texts(6, start=4), None, texts(5)[4], ""]
+    job.table(rows)
+    ran = job.run()
+    told = last_line(ran)
+    assert told["rows"] == len(rows) == told["ok"] + told["failed"] + told["empty"]
+    assert (told["ok"], told["failed"], told["empty"]) == (9, 2, 3)
+    asked_now = told["rows"] - told["empty"] - told["reused"] - told["duplicates"]
+    assert (told["reused"], told["duplicates"], asked_now) == (4, 1, 6)
+    assert asked_now == told["requests"] - told["retries"]
+    assert "14 rows: 9 labelled, 3 empty, 2 failed" in ran.stderr
+    again = last_line(job.run())
+    assert again["rows"] == again["ok"] + again["failed"] + again["empty"]
+    statuses = json.loads(Path(told["report"]).read_text())["statuses"]
+    assert (statuses["empty"], sum(statuses.values())) == (3, 14)

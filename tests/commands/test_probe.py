@@ -109,7 +109,16 @@ async def test_an_endpoint_that_refuses_everything_is_asked_a_few_times(
     assert len(server.entries) <= 12
 
 
-FEATURES = ("json_schema", "json_object", "text", "logprobs", "usage", "rate-limit headers", "price", "config")
+FEATURES = (
+    "json_schema",
+    "json_object",
+    "text",
+    "logprobs",
+    "usage",
+    "rate-limit headers",
+    "price",
+    "config",
+)
 
 
 @pytest.mark.parametrize("fault", ["unauthorized", "insufficient_credits", "http_500"])
@@ -122,14 +131,14 @@ async def test_where_there_was_no_reply_nothing_is_said_of_what_the_endpoint_tak
     assert all(findings[name].detail for name in FEATURES)
 
 
-async def test_where_nobody_is_there_nothing_is_said_either(job: JobFiles, server: FaultServer) -> None:
+async def test_where_nobody_is_there_nothing_is_said_either(job: JobFiles) -> None:
     findings = await found(job.set(model={"base_url": "http://127.0.0.1:9/v1"}))
     assert {each.works for each in findings.values()} == {None}
     assert "no connection to the endpoint" in findings["model object"].detail
     assert exit_status(findings.values()) == 69
 
 
-async def test_what_is_not_asked_for_is_unknown(job: JobFiles, server: FaultServer) -> None:
+async def test_what_is_not_asked_for_is_unknown(job: JobFiles) -> None:
     assert (await found(job.set(model={"logprobs": False})))["logprobs"].works is None
 
 
@@ -165,11 +174,16 @@ def test_a_probe_that_fails_ends_as_every_command_does(job: JobFiles, server: Fa
     server.when(lambda _: True, "unauthorized")
     ran = command("probe", str(job.config_file()))
     told = last_line(ran)
-    assert (ran.returncode, told["status"], told["exit_status"], told["json_schema"]) == (77, "error", 77, None)
+    assert (ran.returncode, told["status"], told["exit_status"], told["json_schema"]) == (
+        77,
+        "error",
+        77,
+        None,
+    )
     assert ran.stderr.splitlines()[-1] == f"error: {told['error']}"
     assert "unknown" in ran.stderr
 
 
-def test_a_probe_that_succeeds_says_so(job: JobFiles, server: FaultServer) -> None:
+def test_a_probe_that_succeeds_says_so(job: JobFiles) -> None:
     told = last_line(command("probe", str(job.config_file())))
     assert (told["status"], told["json_schema"]) == ("ok", True)

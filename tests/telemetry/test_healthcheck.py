@@ -83,7 +83,7 @@ def test_a_good_night_is_pinged_at_its_start_and_its_end(nightly: JobFiles, ping
     done = nightly.run("--quiet", env={"CHECK_URL": pinged.url})
     assert (done.returncode, done.stderr) == (0, "")
     assert [place for place, _ in pinged.pings] == ["/start", ""]
-    assert pinged.pings[1][1].endswith("\n100 rows, 100 labelled, 0 failed; 100 requests")
+    assert pinged.pings[1][1].endswith("\n100 rows, 100 labelled, 0 empty, 0 failed; 100 requests")
     nightly.run("--quiet", env={"CHECK_URL": pinged.url})
     assert [place for place, _ in pinged.pings[2:]] == [""]
 
