@@ -8,6 +8,7 @@ from pipeline.cli.console import print_lines, print_result
 from pipeline.commands import ledger as command
 from pipeline.config import Config
 from pipeline.errors import UsageError
+from pipeline.ledger.prune import Prunable
 
 SECONDS_PER_DAY = 86_400
 
@@ -37,13 +38,22 @@ def prune(config: Config, days: float, *, yes: bool, dry_run: bool) -> int:
     """
     before = time.time() - days * SECONDS_PER_DAY
     old = command.prunable(config, before)
-    cost = "for which no price is known" if old.cost_usd is None else f"worth ${old.cost_usd:.4f}"
-    what = f"{old.answers:,} answers that are older than {days:g} days, {cost}"
+    what = f"{old.answers:,} answers that are older than {days:g} days, {_worth(old)}"
     deletes = old.answers > 0 and not dry_run and (yes or _agrees(what))
     deleted = command.prune(config, before) if deletes else 0
     print_lines([f"{deleted:,} answers deleted" if deletes else f"nothing deleted; there are {what}"])
-    print_result({"deleted": deleted, "answers": old.answers, "cost_usd": old.cost_usd})
+    print_result(
+        {"deleted": deleted, "answers": old.answers, "cost_usd": old.cost_usd, "unpriced": old.unpriced}
+    )
     return 0
+
+
+def _worth(old: Prunable) -> str:
+    if old.cost_usd is None:
+        return "for which no price is known"
+    if old.unpriced:
+        return f"worth ${old.cost_usd:.4f} and the price of {old.unpriced:,} of them, which is not known"
+    return f"worth ${old.cost_usd:.4f}"
 
 
 def _agrees(what: str) -> bool:

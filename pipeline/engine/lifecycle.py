@@ -51,6 +51,7 @@ class Execution:
         self._stop, self._clock = stop, clock
         self._started = clock.now()
         self.record, self._continued = job.workspace.begin_or_continue(job.identity, clock)
+        self._spent_before = 0.0  # by earlier executions of the run
         self.threads = Threads()
         self.resolver = Resolver(
             Parser(job.config.task),
@@ -128,6 +129,7 @@ class Execution:
     async def _dispatching(self) -> AsyncIterator[Dispatcher]:
         config = self.job.config
         spent = await self.resolver.ledger.spent(self.record.run_id) if self._continued else 0.0
+        self._spent_before = spent
         headers = partial(request_headers, config.model)
         ensure_ready(config)  # before any server is started
         async with (
@@ -188,5 +190,7 @@ class Execution:
             requests=counters.requests,
             retries=counters.retries,
             tokens=counters.prompt_tokens + counters.completion_tokens,
-            cost_usd=dispatcher.budget.spent_usd if dispatcher and dispatcher.billing.source else None,
+            cost_usd=dispatcher.budget.spent_usd - self._spent_before
+            if dispatcher and dispatcher.billing.source
+            else None,
         )

@@ -13,8 +13,8 @@ OLD = "ifnull(at, 0) < :before"  # a damaged answer has no time of arrival, and 
 # Bills, with 0 asks, are deleted with the answers of their time, and are none.
 
 PRUNABLE = f"""
-SELECT count(*), sum(CASE WHEN id IN (SELECT id FROM latest) THEN cost_usd END)
-FROM answers WHERE {OLD} AND asks IS NOT 0
+SELECT count(*), sum(cost_usd) FILTER (WHERE newest), count(*) FILTER (WHERE newest AND cost_usd IS NULL AND text IS NOT NULL)
+FROM (SELECT *, id IN (SELECT id FROM latest) AS newest FROM answers WHERE {OLD} AND asks IS NOT 0)
 """  # noqa: S608 - the statement is constant
 HIDDEN = """
 SELECT max(a.id), a.key FROM answers a JOIN latest l ON l.key = a.key JOIN answers newest ON newest.id = l.id
@@ -36,11 +36,13 @@ class Prunable:
 
     Attributes:
         answers: How many there are.
-        cost_usd: What it would cost to ask for them again; None if no price is known.
+        cost_usd: What those that are still in use have cost, as far as it is known; None if it is known of none.
+        unpriced: Replies in use whose cost is not known.
     """
 
     answers: int
     cost_usd: float | None
+    unpriced: int = 0
 
 
 def prunable(file: OpenFile, before: float) -> Prunable:

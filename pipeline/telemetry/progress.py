@@ -18,19 +18,19 @@ LOG_SECONDS = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Where a run stands.
+    """Where a run stands: `rows`, `done` and `failed` of its whole table, and what this execution of it has done.
 
     Attributes:
         rows: Rows of the input.
         done: Rows that are labelled.
         failed: Rows in written parts that have text but no labels.
-        reused: Prompts whose answer an earlier run has paid for.
+        reused: Prompts whose answer this execution has found, and an earlier run has paid for.
         in_flight: Requests in flight.
         waiting: Whether the run waits for an endpoint that is away.
         requests: Requests sent by this execution.
         retries: How many of them were repetitions.
         tokens: Tokens billed to this execution.
-        cost_usd: US dollars spent by the run; None where no price is known.
+        cost_usd: US dollars billed to this execution; None where no price is known.
     """
 
     rows: int = 0
@@ -45,9 +45,8 @@ class Progress:
     cost_usd: float | None = None
 
     def facts(self) -> dict[str, str]:
-        """Return what to show besides the rows."""
-        facts = {"reused": f"{self.reused:,}", "failed": f"{self.failed:,}", "in flight": str(self.in_flight)}
-        facts["tokens"] = f"{self.tokens:,}"
+        """Return what this execution has done."""
+        facts = {"reused": f"{self.reused:,}", "in flight": str(self.in_flight), "tokens": f"{self.tokens:,}"}
         if self.cost_usd is not None:
             facts["cost"] = f"${self.cost_usd:.4f}"
         if self.waiting:
@@ -76,7 +75,7 @@ class Silent:
 
 
 class Bar:
-    """A progress bar on stderr: rows, rows per second, time left, reused, failed, in flight, tokens, cost."""
+    """A progress bar on stderr: rows, rows per second, time left, failed, reused, in flight, tokens, cost."""
 
     @asynccontextmanager
     async def watching(self, look: Look) -> AsyncIterator[None]:
@@ -121,13 +120,14 @@ class Log:
 
 def _draw(bar: "tqdm[Any]", progress: Progress) -> None:
     with suppress(OSError):  # the terminal may be gone, which is no reason to stop
-        bar.set_postfix(progress.facts(), refresh=False)
+        bar.set_postfix({"failed": f"{progress.failed:,}", **progress.facts()}, refresh=False)
         bar.update(progress.done - bar.n)
 
 
 def _log(progress: Progress) -> None:
     facts = ", ".join(f"{value} {name}" for name, value in progress.facts().items())
-    log.info("%s of %s rows done: %s", f"{progress.done:,}", f"{progress.rows:,}", facts)
+    rows, done, failed = f"{progress.rows:,}", f"{progress.done:,}", f"{progress.failed:,}"
+    log.info("%s of %s rows done, %s failed; since this start: %s", done, rows, failed, facts)
 
 
 @asynccontextmanager

@@ -8,7 +8,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -19,9 +20,10 @@ from pipeline.errors import LimitReachedError
 from pipeline.job.prepare import started
 from pipeline.journey import run_started
 from pipeline.system.shutdown import Stop
+from pipeline.telemetry.progress import Look, Progress
 from tests.faultserver.server import FaultServer
 from tests.faultserver.settings import FaultServerSettings
-from tests.jobs import JobFiles, asked, command, environment, last_line, right_label, texts
+from tests.jobs import JobFiles, asked, command, environment, last_line, right_label, run_job, texts
 
 IN_FLIGHT = 16
 LATENCY = 0.02
@@ -215,6 +217,27 @@ def test_the_budget_stops_a_run_before_it_is_exceeded(slow_job: JobFiles) -> Non
     stats = last_line(run_ledger_stats(slow_job))
     assert stats["answers"] > 0
     assert stats["cost_usd"] <= 10
+
+
+async def test_the_progress_of_a_run_that_is_continued_has_the_cost_of_this_execution_alone(
+    slow_job: JobFiles,
+) -> None:
+    slow_job.table(texts(600))
+    slow_job.set(model={"price": {"input": 1000, "output": 1000}}, limits={"max_cost_usd": 10})
+    assert slow_job.run("--quiet").returncode == 75
+    before = last_line(run_ledger_stats(slow_job))
+    seen: list[Progress] = []
+
+    class Watcher:
+        @asynccontextmanager
+        async def watching(self, look: Look) -> AsyncIterator[None]:
+            yield
+            seen.append(look())
+
+    await run_job(slow_job.set(limits={"max_cost_usd": 1000}).config(), watch=Watcher())
+    after = last_line(run_ledger_stats(slow_job))
+    assert before["runs"] == after["runs"] == 1
+    assert seen[-1].cost_usd == pytest.approx(after["cost_usd"] - before["cost_usd"])
 
 
 def run_ledger_stats(job: JobFiles) -> subprocess.CompletedProcess[str]:

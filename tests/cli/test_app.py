@@ -214,7 +214,12 @@ def test_the_ledger_tells_exports_and_forgets(say: Command, done: Path, tmp_path
     assert (frame.height, frame["key"].n_unique(), frame["prompt_tokens"].dtype) == (29, 29, pl.Int64)
     assert say("ledger", "prune", done, "--older-than-days", 1).last["answers"] == 0
     prune = "ledger", "prune", done, "--older-than-days", 0
-    assert say(*prune, "--dry-run").last == {"deleted": 0, "answers": 29, "cost_usd": None}
+    assert say(*prune, "--dry-run").last == {
+        "deleted": 0,
+        "answers": 29,
+        "cost_usd": None,
+        "unpriced": 29,
+    }
     assert say("plan", done).last["requests"] == 0
     assert say(*prune, "--yes").last["deleted"] == 29
     assert say("plan", done).last["requests"] == 29

@@ -45,6 +45,14 @@ def test_an_export_replaces_an_earlier_one_also_behind_a_link(config: str, tmp_p
     assert pl.read_parquet(file).height == 4
 
 
+def test_pruning_says_how_many_answers_it_cannot_value(job: JobFiles, config: str) -> None:
+    job.set(model={"price": {"input": 1.0, "output": 1.0}}).table(texts(9))
+    assert job.run("--quiet").returncode == 0
+    ran = command("ledger", "prune", config, "--older-than-days", "0", "--dry-run")
+    assert (last_line(ran)["answers"], last_line(ran)["unpriced"]) == (9, 4)
+    assert "and the price of 4 of them, which is not known" in ran.stderr
+
+
 @pytest.mark.parametrize("overwrite", [[], ["--overwrite"]])
 def test_an_export_replaces_no_folder(config: str, tmp_path: Path, overwrite: list[str]) -> None:
     (tmp_path / "folder").mkdir()

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from pipeline.ledger import open_store, opened
 from pipeline.ledger.prune import ANSWERS_AT_ONCE, Prunable
 from pipeline.ledger.store import Store
-from pipeline.records import Answer
+from pipeline.records import Answer, Status
 from tests.answers import ANSWERS, answer, answers, key
 from tests.jobs import environment
 
@@ -133,6 +133,14 @@ def test_old_bills_are_pruned_and_not_counted(store: Store) -> None:
     assert store.file.do(
         lambda connection: connection.execute("SELECT count(*) FROM answers").fetchone()
     ) == (0,)
+
+
+def test_answers_of_unknown_cost_are_not_counted_as_free(store: Store) -> None:
+    store.append(answers(0, 3, at=1000.0, cost_usd=0.25))
+    store.append(answers(3, 5, at=1000.0, cost_usd=None))
+    store.append([answer(3, at=1001.0, cost_usd=0.5)])
+    store.append([answer(9, at=1000.0, cost_usd=None, text=None, status=Status.ERROR, error="it broke")])
+    assert store.prunable(before=1500.0) == Prunable(7, 1.25, unpriced=1)
 
 
 def test_pruning_many_lets_others_write_in_between(store: Store, tmp_path: Path) -> None:
