@@ -29,8 +29,23 @@ def plan_text(found: Plan, config: Config) -> list[str]:
         f"{found.rows:,} rows, {found.empty:,} of them empty; {found.prompts:,} different prompts",
         f"{found.answered:,} are answered already; {found.requests:,} requests would be sent",
         f"about {found.prompt_tokens:,} prompt and {found.completion_tokens:,} completion tokens, {cost}",
+        *_notes(found),
         f"about {duration(found.seconds)} {bound}",
     ]
+
+
+def _notes(found: Plan) -> list[str]:
+    """Return what the tokens and the cost leave out."""
+    match found:
+        case Plan(requests=0) | Plan(reasons=False) | Plan(completion_source="answers"):
+            return []
+        case Plan(completion_source="model"):
+            return ["the completion tokens are those of this model's last answers, to other questions"]
+        case Plan(reasons=True):
+            what = "this model reasons; its thoughts are billed as completion tokens, many more than these"
+        case _:
+            what = "if this model reasons, its thoughts are billed as completion tokens, and not among these"
+    return [f"{what}: `run --limit 20`, and `plan` knows how many"]
 
 
 def duration(seconds: float) -> str:

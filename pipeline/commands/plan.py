@@ -2,12 +2,13 @@
 
 import tempfile
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
+from pipeline.commands.reply_tokens import ReplyTokens, reasons
 from pipeline.config import Config
 from pipeline.inputs.read import read_chunks
 from pipeline.inputs.source import all_spans
@@ -23,9 +24,6 @@ from pipeline.records import Prompt, Prompts, Status
 from pipeline.system.redaction import is_spoilt
 from pipeline.tasks.parse import Parser
 from pipeline.tasks.tokens import estimate_tokens
-
-REPLY_TOKENS = 12
-"""Estimated tokens of a reply: one such as {"label": "graphics"} has 6 to 12."""
 
 CHAT_TOKENS = 11
 """Tokens that the chat format adds to a prompt; measured on OpenAI's API."""
@@ -52,6 +50,9 @@ class Plan:
         requests: How many of them would be sent.
         prompt_tokens: Estimated prompt tokens of these requests.
         completion_tokens: Estimated tokens of the replies.
+        completion_source: What that is from: earlier `answers` of this job or of this `model`, thoughts included; or a
+            `guess`, which knows of no thoughts.
+        reasons: Whether the model thinks before it answers, which is billed as completion tokens; None if that is unknown.
         cost_usd: Estimated cost in US dollars; None if no price is known.
         cost_source: Where the price is from, `config` or `catalog`, or `free`; None if no price is known.
         seconds: Estimated duration within the configured limits.
@@ -66,6 +67,8 @@ class Plan:
     requests: int
     prompt_tokens: int
     completion_tokens: int
+    completion_source: str
+    reasons: bool | None
     cost_usd: float | None
     cost_source: str | None
     seconds: float
@@ -94,6 +97,7 @@ class _Counts:
     answered: int = 0
     missing: int = 0
     missing_tokens: int = 0
+    reply_tokens: ReplyTokens = field(default_factory=ReplyTokens)
 
 
 def _count(job: Job, folder: Path) -> _Counts:
@@ -110,6 +114,8 @@ def _count(job: Job, folder: Path) -> _Counts:
                 repeated = duplicates.among(first_row, len(prompts)).to_pylist()
                 first = [p for p, again in zip(prompts, repeated, strict=True) if p is not None and not again]
                 _count_missing(job, counts, store, first)
+            if store and counts.missing:
+                counts.reply_tokens.ask(store, job.config.model)
     return counts
 
 
@@ -124,6 +130,8 @@ def _count_missing(job: Job, counts: _Counts, store: Store | None, prompts: list
     for prompt in prompts:
         answer = known.get(prompt.key)
         outcome = parser.outcome(answer) if answer else None
+        if answer:
+            counts.reply_tokens.add(answer)
         if (
             answer
             and outcome
@@ -140,7 +148,7 @@ def _count_missing(job: Job, counts: _Counts, store: Store | None, prompts: list
 def _estimate(job: Job, counts: _Counts) -> Plan:
     limits, model, requests = job.config.limits, job.config.model, counts.missing
     prompt_tokens = counts.missing_tokens + requests * estimate_tokens(job.task.system)
-    completion_tokens = requests * min(REPLY_TOKENS, model.max_tokens)
+    completion_tokens = counts.reply_tokens.of(requests, model.max_tokens)
     is_embedded = model.provider == "local"
     price = Billing(model, capped=False).price or (FREE if is_embedded else None)
     quota_tokens = max(prompt_tokens, requests * model.max_tokens)  # as the run counts them, too
@@ -161,6 +169,8 @@ def _estimate(job: Job, counts: _Counts) -> Plan:
         requests=requests,
         prompt_tokens=prompt_tokens,
         completion_tokens=completion_tokens,
+        completion_source=counts.reply_tokens.source,
+        reasons=reasons(job.config, job.task),
         cost_usd=price.cost(prompt_tokens, 0, completion_tokens) if price else None,
         cost_source=price.source if price else None,
         seconds=round(minutes[bound] * 60, 1),

@@ -37,6 +37,10 @@ TOTALS = """
 SELECT CAST(run AS BLOB), count(*) FILTER (WHERE asks > 0), total(prompt_tokens), total(completion_tokens), sum(cost_usd)
 FROM answers WHERE run IS NOT NULL AND id IN (SELECT max(id) FROM answers {} GROUP BY run, key) GROUP BY run ORDER BY min(at)
 """
+RECENT_TOKENS = """
+SELECT CAST(model AS BLOB), completion_tokens FROM (SELECT * FROM answers ORDER BY id DESC LIMIT 1000)
+WHERE typeof(completion_tokens) = 'integer' AND completion_tokens > 0 AND model IS NOT NULL AND text IS NOT NULL
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +146,11 @@ class Store:
         query = TOTALS.format("WHERE run = ?" if run else "")
         runs = self.file.do(lambda connection: connection.execute(query, (run,) if run else ()).fetchall())
         return [RunTotals(r[0].decode(errors="replace"), r[1], int(r[2]), int(r[3]), r[4]) for r in runs]
+
+    def recent_tokens(self) -> list[tuple[str, int]]:
+        """Return the model and the completion tokens of the replies among the newest answers, as far as they tell both."""
+        found = self.file.do(lambda connection: connection.execute(RECENT_TOKENS).fetchall())
+        return [(model.decode(errors="replace"), tokens) for model, tokens in found]
 
     def prune(self, before: float) -> int:
         """Delete answers that arrived before *before* (Unix time), a few at a time; return how many."""
