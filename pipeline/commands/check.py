@@ -1,6 +1,7 @@
 """`check`: all problems of a job that can be found without sending anything."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import TypeVar
 
 from pipeline.config import Config
@@ -32,11 +33,20 @@ def check(config: Config) -> tuple[Job, list[str]]:
         single = config.output.path.suffix == ".parquet"
         _collect(errors, lambda: ensure_creatable(config.output.path, single=single, overwrite=False))
         _collect(errors, lambda: ensure_state(config.state.dir))
+    _collect(errors, lambda: _ensure_ledger(config.state.dir))
     _collect(errors, lambda: ensure_ready(config))
     if errors or job is None:
         raise type(errors[0])(*(problem for error in errors for problem in error.problems))
     holder = job.workspace.holder()
     return job, [*remarks(config), *([f"another run has the output now: {holder}"] if holder else [])]
+
+
+def _ensure_ledger(state: Path) -> None:
+    """Check that a ledger that is there was written by no other version of the program."""
+    if any(state.glob("ledger.sqlite")):
+        from pipeline.ledger.opening import ensure_known  # noqa: PLC0415 - a job that is new needs no database
+
+        ensure_known(state)
 
 
 def _collect(errors: list[PipelineError], check: Callable[[], T]) -> T | None:

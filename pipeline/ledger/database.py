@@ -164,17 +164,27 @@ def check_format(connection: sqlite3.Connection, path: Path) -> int:
     is_ledger = execute("PRAGMA application_id").fetchone()[0] == APPLICATION_ID
     if not is_ledger and execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]:
         raise DamagedError("it does not say that it is a ledger")
-    if is_ledger and VERSION < version <= NEWEST_IMAGINABLE_VERSION:
-        raise ConfigError(
-            f"{path}: written by a newer version of pipeline (format {version}); update pipeline"
-        )
-    if is_ledger and 0 < version < VERSION:
-        raise ConfigError(
-            f"{path}: of format {version}, which this version of pipeline cannot read; move it away or change state.dir"
-        )
+    if is_ledger:
+        ensure_known_format(version, path)
     if version not in {0, VERSION}:
         raise DamagedError("it does not say which version wrote it")
     return int(version)
+
+
+def ensure_known_format(version: int, path: Path) -> None:
+    """Check that a ledger's format is not one of another version of the program.
+
+    Raises:
+        ConfigError: If it is.
+    """
+    if VERSION < version <= NEWEST_IMAGINABLE_VERSION:
+        raise ConfigError(
+            f"{path}: written by a newer version of pipeline (format {version}); update pipeline"
+        )
+    if 0 < version < VERSION:
+        raise ConfigError(
+            f"{path}: of format {version}, which this version of pipeline cannot read; move it away or change state.dir"
+        )
 
 
 def _prepare(connection: sqlite3.Connection, path: Path) -> None:

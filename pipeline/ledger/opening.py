@@ -3,18 +3,23 @@
 import errno
 import os
 import sqlite3
+import struct
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from pipeline.errors import CannotCreateError, DiskError, InterruptedRunError, PipelineError
 from pipeline.ledger import spill
-from pipeline.ledger.database import BUSY_SECONDS
+from pipeline.ledger.database import BUSY_SECONDS, ensure_known_format
 from pipeline.ledger.reading import opened_to_read
+from pipeline.ledger.schema import APPLICATION_ID
 from pipeline.ledger.store import Store
 from pipeline.system.atomic import make_private
 
 FILE = "ledger.sqlite"
+
+HEADER = 100
+"""Bytes of the header of SQLite's files, which holds the version and whose file it is."""
 
 NOT_ALLOWED = {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_CANTOPEN}
 """SQLite's errors where it may not write or create a file."""
@@ -48,6 +53,23 @@ def open_store(folder: Path) -> Store:
         store.close()
         raise
     return store
+
+
+def ensure_known(folder: Path) -> None:
+    """Check that the ledger in *folder*, if there is one, is of a format that this version knows; writes nothing.
+
+    Raises:
+        ConfigError: If it is of another format.
+    """
+    path = folder / FILE
+    with suppress(OSError):  # whether it can be read is another question
+        with path.open("rb") as file:
+            header = file.read(HEADER)
+        _, version, application = (
+            struct.unpack(">60sI4xI28x", header) if len(header) == HEADER else (b"", 0, 0)
+        )
+        if application == APPLICATION_ID:
+            ensure_known_format(version, path)
 
 
 @contextmanager

@@ -1,8 +1,10 @@
 """What is wrong is found before the first request: all of it at once, a line each."""
 
 import os
+import sqlite3
 import subprocess
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import polars as pl
@@ -11,6 +13,7 @@ import pytest
 from pipeline.cli import app
 from pipeline.job.job import RunOptions
 from pipeline.job.prepare import started
+from pipeline.ledger import open_store
 from tests.faultserver.server import FaultServer
 from tests.jobs import JobFiles, texts
 
@@ -269,3 +272,32 @@ def test_a_budget_for_a_model_whose_price_nobody_tells_is_found_before_anything_
     )
     assert wrong(78) == [sentence]
     assert app.main(["plan", str(job.config_file())]) == 78
+
+
+@pytest.mark.usefixtures("table")
+@pytest.mark.parametrize("version", [1, 4])
+def test_a_ledger_of_another_version_of_the_program_is_told(
+    job: JobFiles, wrong: Wrong, version: int
+) -> None:
+    state = job.folder / "state"
+    ledger = state / "ledger.sqlite"
+    with open_store(state):
+        pass
+    with closing(sqlite3.connect(ledger)) as connection:
+        connection.execute(f"PRAGMA user_version = {version}")
+    before = ledger.read_bytes()
+    (line,) = wrong(78)
+    assert line.startswith(f"state/ledger.sqlite: {'written by a newer' if version > 1 else 'of format 1'}")
+    assert ledger.read_bytes() == before
+
+
+@pytest.mark.usefixtures("table")
+def test_a_ledger_of_this_version_or_an_empty_one_is_fine(job: JobFiles) -> None:
+    state = job.folder / "state"
+    state.mkdir()
+    (state / "ledger.sqlite").touch()
+    assert app.main(["check", str(job.config_file())]) == 0
+    (state / "ledger.sqlite").unlink()
+    with open_store(state):
+        pass
+    assert app.main(["check", str(job.config_file())]) == 0

@@ -2,6 +2,7 @@
 
 import asyncio
 import ssl
+from dataclasses import replace
 
 import aiohttp
 
@@ -16,7 +17,12 @@ NO_ISSUER = frozenset({2, 18, 19, 20, 21})
 
 
 def failure_of(error: Exception, timeout_seconds: float, network: Network, redaction: Redaction) -> Failure:
-    """Return the failure that *error* of an exchange is."""
+    """Return the failure that *error* of an exchange is, without secrets."""
+    found = _failure_of(error, timeout_seconds, network, redaction)
+    return replace(found, message=redaction.of(found.message))
+
+
+def _failure_of(error: Exception, timeout_seconds: float, network: Network, redaction: Redaction) -> Failure:
     through = f" through {network.proxy}" if network.proxy else ""
     match error:
         case aiohttp.ClientHttpProxyError():
