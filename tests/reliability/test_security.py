@@ -19,6 +19,8 @@ from tests.faultserver.faults import Call
 from tests.faultserver.http1 import Response
 from tests.faultserver.server import FaultServer
 from tests.jobs import JobFiles, asked, right_label, run_job, texts
+from tests.world.endpoint import Endpoint, answer, completion
+from tests.world.server import WorldServer
 
 # The way to the endpoint.
 
@@ -189,6 +191,20 @@ def test_a_probe_shows_what_the_endpoint_says_without_control_characters_on_one_
     app.main(["probe", str(job.config_file())])
     said = capfd.readouterr().err
     assert "red" in said
+    assert not has_controls(said)
+    assert not any(line.startswith("error: forged") for line in said.splitlines())
+
+
+def test_a_probe_shows_the_name_that_an_endpoint_gives_its_model_on_one_line(
+    job: JobFiles, capfd: pytest.CaptureFixture[str]
+) -> None:
+    about = answer(200, {"id": f"m\nerror: forged {ESCAPES}"})
+    named = Endpoint(name="named", model={}, script=completion, about=lambda _: about)
+    with WorldServer(named, right_label) as server:
+        job.set(model={"base_url": server.base_url})
+        assert app.main(["probe", str(job.config_file())]) == 0
+    said = capfd.readouterr().err
+    assert "forged" in said
     assert not has_controls(said)
     assert not any(line.startswith("error: forged") for line in said.splitlines())
 
