@@ -39,7 +39,7 @@ FROM answers WHERE run IS NOT NULL AND id IN (SELECT max(id) FROM answers {} GRO
 """
 RECENT_TOKENS = """
 SELECT CAST(model AS BLOB), completion_tokens FROM (SELECT * FROM answers ORDER BY id DESC LIMIT 1000)
-WHERE typeof(completion_tokens) = 'integer' AND completion_tokens > 0 AND model IS NOT NULL AND text IS NOT NULL
+WHERE typeof(completion_tokens) = 'integer' AND completion_tokens > 0 AND model IS NOT NULL AND text IS NOT NULL AND asks > 0
 """
 
 
