@@ -15,7 +15,7 @@ TICK_SECONDS = 0.1
 JUDGED_SECONDS = 0.02
 """Refusals are judged at once, but not more often: a judgement takes a millisecond or two."""
 
-INCOME, NOISE_INCOME, MOST_NOISE_INCOME, SLOW_INCOME = 0.004, 0.15, 0.06, 0.005
+INCOME, NOISE_INCOME, MOST_NOISE_INCOME, SLOW_INCOME = 0.004, 0.15, 0.06, 0.001
 """Refusals that may be risked to find out more: so many for each request sent,
 more by the share of noise, and so many a second."""
 
@@ -31,7 +31,7 @@ CAUTION = 2.0
 LEAST_RISK, MOST_RISK = 0.002, 0.5
 """Bounds of the share that may be refused for a limit, as is expected."""
 
-RISKED_SECONDLY = 0.02
+RISKED_SECONDLY = 0.01
 """Refusals a second that may be risked in any case: where little is sent, time is what costs."""
 
 REPLY_SHARE = 0.8
