@@ -13,6 +13,9 @@ log = logging.getLogger(__name__)
 FIRST_ANSWERS, MOST_UNUSABLE = 20, 19
 """Of so many rows that are answered first, so many that are unusable for one reason end the run."""
 
+SECOND_ASKS = 3
+"""Of so many rows the second ask must have brought nothing either: where replies are slow, these come long after the first ones."""
+
 WINDOW = 300
 """Answers that are looked at together later; the same share of them is worth a warning."""
 
@@ -37,7 +40,9 @@ class Brake:
         self._stops = not may_all_fail and rows > FIRST_ANSWERS
         self._firsts = self._answers = self._failed = self._failed_in_window = 0
         self._reasons: Counter[str] = Counter()
-        self._mended = 0  # rows whose second ask brought a usable answer
+        self._mended = self._unmended = (
+            0  # rows whose second ask brought a usable answer, and whose last one did not
+        )
         self._warned = may_all_fail  # there is nothing to warn of
 
     def on_answer(self, answer: Answer, outcome: Outcome, *, final: bool) -> None:
@@ -51,8 +56,8 @@ class Brake:
             self._on_failed(outcome, paid=paid, final=final)
         else:
             self._mended += not first
-        if first and outcome.status is Status.INVALID and self._stops and self._firsts <= FIRST_ANSWERS:
-            self._judge_first(outcome.error or "")
+        if paid and outcome.status is Status.INVALID and self._stops:
+            self._judge(outcome.error or "", first=first, final=final)
         if paid and self._answers % WINDOW == 0:
             self._failed_in_window = 0
 
@@ -67,16 +72,17 @@ class Brake:
         elif self._failed_in_window * FIRST_ANSWERS >= WINDOW * MOST_UNUSABLE:
             self._warn(f"nearly all of the last {WINDOW} paid answers are unusable", error)
 
-    def _judge_first(self, error: str) -> None:
+    def _judge(self, error: str, *, first: bool, final: bool) -> None:
         # What follows the reason is the reply, which differs from row to row.
         reason = error.partition(": ")[0]
-        self._reasons[reason] += 1
+        self._reasons[reason] += first and self._firsts <= FIRST_ANSWERS
+        self._unmended += final
         # A model that answers the stricter wording can label the table, at twice the price.
-        if self._reasons[reason] - self._mended >= MOST_UNUSABLE:
+        if self._reasons[reason] - self._mended >= MOST_UNUSABLE and self._unmended >= SECOND_ASKS:
             self._stops = False  # once is enough
             self._stop(
                 ConfigError(
-                    f"{MOST_UNUSABLE} of the first {self._firsts} paid answers are unusable, at last: {error}; try "
+                    f"{MOST_UNUSABLE} of the first {min(self._firsts, FIRST_ANSWERS)} paid answers are unusable, at last: {error}; try "
                     "another model.name, task.instructions or model.structured_output with `probe`; the answers are kept"
                 )
             )

@@ -78,7 +78,7 @@ class Dispatcher:
         self._pacer = Pacer(limits, self.concurrency, clock)
         self._queue = RequestQueue()
         self._pool = WorkerPool(stop)
-        self._held = HeldRows(self._queue, self._pool, self.breaker, clock, self._give_up)
+        self._held = HeldRows(self._queue, self._pool, self.breaker, clock, self._give_up, self._retry)
 
     async def start(self) -> None:
         """Read from the endpoint what the model costs and takes, and start the workers."""
@@ -141,7 +141,7 @@ class Dispatcher:
                     await self.billing.ask_once_more(self._client)
             else:
                 await self._keep_bill(request, outcome.usage)
-                await self._handle_failure(request, outcome, form, sent_at)
+                await self._handle_failure(request, outcome, form)
             self._pool.sending.discard(task)
         finally:
             if probing:
@@ -183,28 +183,33 @@ class Dispatcher:
         window: Window | None = None
         try:
             outcome, window = await self._client.ask(body, seconds)
+            if isinstance(outcome, Failure):
+                outcome = self._policy.judged(request, outcome)
         finally:
             self._pacer.record(departure, outcome, window, available=not self.breaker.open)
             outcome = outcome and self.billing.priced(outcome, self.counters)
             self.budget.settle(bound_usd, self.billing.charge(outcome, tokens, self._estimate.completion))
         if isinstance(outcome, Reply):
             self.breaker.on_reply(suspect=request.attempts.suspect)
+            self._policy.on_reply(request)
             self._negotiator.on_reply(form)
             self._timeout.learn(self._clock.now() - departure.at)
             self._estimate.learn(request.prompt.text, outcome.usage)
             self.billing.warn_if_unreported(outcome.usage)
         return outcome
 
-    async def _handle_failure(
-        self, request: Request, failure: Failure, form: RequestForm, sent_at: float
-    ) -> None:
-        decision = self._policy.decide(request, failure, form, sent_at)
+    async def _handle_failure(self, request: Request, failure: Failure, form: RequestForm) -> None:
+        decision = self._policy.decide(request, failure, form)
         again = decision.request
+        if failure.kind in RUN_WIDE:
+            self._client.refresh()
         match decision.action:
             case Action.END_RUN if decision.error is not None:
                 raise decision.error
             case Action.GIVE_UP:
                 await self._held.give_up(request, failure)
+            case Action.HOLD:
+                self._held.hold(request, failure)
             case Action.DOUBT if await self._available():
                 await self._give_up(request, failure)
             case Action.TAKE_FOR_REPLY:
@@ -212,8 +217,6 @@ class Dispatcher:
             case Action.THROTTLE:
                 self._throttle(again, failure)
             case Action.CONFIRM:
-                if failure.kind in RUN_WIDE:
-                    self._client.refresh()
                 # The worker sleeps and keeps its slot, where another request would probably be refused too.
                 await self._clock.sleep(decision.after)
                 self._retry(again, 0.0)

@@ -1,17 +1,25 @@
 """What is done about a failed call: the decision alone, which the dispatcher carries out."""
 
+import logging
+from dataclasses import replace
 from enum import Enum, auto
 from typing import NamedTuple
 
 from pipeline.errors import PipelineError
-from pipeline.llm.health.breaker import CONFIRMATIONS, CircuitBreaker
+from pipeline.llm.health.breaker import PERSISTED_SECONDS, REFUSALS, CircuitBreaker
 from pipeline.llm.health.endings import ending
+from pipeline.llm.health.sentences import Sentences
 from pipeline.llm.protocol.form import RequestForm
 from pipeline.llm.protocol.negotiation import FormatNegotiator
 from pipeline.llm.replies import RUN_WIDE, Failure, FailureKind
 from pipeline.llm.request import Request
 from pipeline.llm.retry import RetryPolicy
 from pipeline.system.clock import Clock
+
+log = logging.getLogger(__name__)
+
+MOST_TOLD = 5
+"""Kinds of unreadable replies that are logged."""
 
 
 class Action(Enum):
@@ -20,7 +28,9 @@ class Action(Enum):
     RETRY = auto()
     """Send the request again after a wait, in which its worker serves others."""
     CONFIRM = auto()
-    """Send it again after a wait in which its worker serves nobody: another request would fare no better."""
+    """Send it again after a wait in which its worker serves nobody: before the first reply, another would fare no better."""
+    HOLD = auto()
+    """Send it again once others are answered, and meanwhile find out with a control whether any can be, see `llm.held_rows`."""
     THROTTLE = auto()
     """Send it again once the endpoint takes more; the pace is adapted."""
     GIVE_UP = auto()
@@ -57,27 +67,59 @@ class FailurePolicy:
     ) -> None:
         self._breaker, self._negotiator = breaker, negotiator
         self._retries, self._clock = retries, clock
+        self._sentences = Sentences()
+        self._told: set[str] = set()
 
-    def decide(self, request: Request, failure: Failure, form: RequestForm, sent_at: float) -> Decision:
-        """Return what is done about the *failure* of *request*, which was sent in *form* at *sent_at* on the clock.
+    def on_reply(self, request: Request) -> None:
+        """Learn from a reply to *request* what its earlier refusals were not about."""
+        if request.attempts.refusal:
+            self._sentences.on_survived(request.attempts.refusal)
+
+    def judged(self, request: Request, failure: Failure) -> Failure:
+        """Return the *failure* of *request*, as a throttle if what it says is known to pass."""
+        return self._sentences.judged(failure, request.attempts.calls)
+
+    def decide(self, request: Request, failure: Failure, form: RequestForm) -> Decision:
+        """Return what is done about the *failure* of *request*, which was sent in *form*.
 
         Raises:
             ConfigError: If the endpoint takes no form that the config allows.
         """
         # First of all: a refused form says nothing about the endpoint's health, nor about the row.
+        if failure.kind is FailureKind.GARBLED:
+            self._tell_garbled(failure)
         in_other_form = self._in_other_form(request, failure, form)
         if in_other_form is not None:
             return in_other_form
         attempts = request.attempts
-        fatal = self._breaker.on_failure(
-            failure, suspect=attempts.suspect, first=attempts.calls == 0, sent_at=sent_at
-        )
+        fatal = self._breaker.on_failure(failure, suspect=attempts.suspect, first=attempts.calls == 0)
         if fatal is not None:
             return Decision(Action.END_RUN, request, error=fatal)
+        if request.control and failure.kind in REFUSALS:
+            return self._on_refused_control(request, failure)
         decision = self._by_kind(request, failure)
         if request.control and decision.action is Action.GIVE_UP:
             return self._on_failed_control(request, failure)
         return decision
+
+    def _tell_garbled(self, failure: Failure) -> None:
+        """Say what came instead of a reply, once for each kind: it may have been paid, and is asked for again."""
+        what = failure.message.partition("; it begins")[0]
+        if what not in self._told and len(self._told) < MOST_TOLD:
+            self._told.add(what)
+            log.warning("a reply cannot be read, and is asked for again: %s", failure.message)
+
+    def _on_refused_control(self, request: Request, failure: Failure) -> Decision:
+        if self._breaker.refusal_persists:
+            return self._on_failed_control(request, failure)
+        # It may be a moment in which a gateway knows nobody, and the rows can wait.
+        if request.attempts.calls == 0:
+            log.warning(
+                "the endpoint refuses every request: %s; it is asked again for %g s, as that may pass",
+                failure.message, PERSISTED_SECONDS,
+            )  # fmt: skip
+        after = self._retries.control.after(request.attempts.calls + 1, self._clock)
+        return Decision(Action.RETRY, self._again(request, failure), max(after, failure.retry_after or 0.0))
 
     def _on_failed_control(self, request: Request, failure: Failure) -> Decision:
         succeeded = self._breaker.succeeded
@@ -92,33 +134,37 @@ class FailurePolicy:
         )
         if other is None:
             return None
-        return Decision(Action.RETRY, self._again(request, failure)._replace(form=other))
+        again = self._again(request, failure)
+        # A reply in another form does not show that this one's refusal has passed.
+        again = again._replace(attempts=replace(again.attempts, refusal=""), form=other)
+        return Decision(Action.RETRY, again)
 
     def _by_kind(self, request: Request, failure: Failure) -> Decision:
-        attempts = request.attempts
         match failure.kind:
             case FailureKind.REPLACED:
                 return Decision(Action.RETRY, self._again(request, failure))
             case FailureKind.THROTTLED:
                 return Decision(Action.THROTTLE, self._again(request, failure))
-            case FailureKind.ROW | FailureKind.UNSUPPORTED:
-                # A backend of a router or a gateway's page may have refused it: it is sent once more.
-                final = failure.about_content or attempts.refused > 0
-            case kind if kind in RUN_WIDE:
-                about_row = self._breaker.is_about_row(failure, suspect=attempts.suspect)
-                final = about_row and attempts.denied + 1 >= self._retries.max_denied
-            case _:
-                return self._retry_or_give_up(request, failure)
-        if final:
-            return Decision(Action.GIVE_UP, request)
+            case kind if kind in REFUSALS:
+                return self._on_refusal(request, failure)
+        return self._retry_or_give_up(request, failure)
+
+    def _on_refusal(self, request: Request, failure: Failure) -> Decision:
+        attempts, succeeded = request.attempts, self._breaker.succeeded
+        if failure.kind in RUN_WIDE:
+            about_row = self._breaker.is_about_row(failure, suspect=attempts.suspect)
+            most = self._retries.max_denied if about_row else self._retries.max_attempts
+            final = attempts.denied + 1 >= most
+        else:  # a backend of a router or a gateway's page may have refused it: it is sent once more
+            final = failure.about_content or self._sentences.is_final(
+                failure, attempts.refused, succeeded=succeeded
+            )
+        if final or succeeded:
+            return Decision(Action.GIVE_UP if final else Action.HOLD, request)
         again, seconds = self._again(request, failure), self._retries.confirm_seconds
-        if failure.kind in RUN_WIDE and self._breaker.echoed:
-            seconds = self._retries.verdict_seconds
         if (failure.retry_after or 0.0) > seconds:  # too long for a worker to serve nobody
             return Decision(Action.RETRY, again, self._retries.delay(failure, 1, self._clock))
-        # A lone row that is refused blocks nobody; where no reply is between refusals, the next row would only be one more.
-        alone = failure.kind not in RUN_WIDE and self._breaker.refused_in_a_row < CONFIRMATIONS
-        return Decision(Action.RETRY if alone and self._breaker.succeeded else Action.CONFIRM, again, seconds)
+        return Decision(Action.CONFIRM, again, seconds)
 
     def _retry_or_give_up(self, request: Request, failure: Failure) -> Decision:
         again = self._again(request, failure)
@@ -140,8 +186,9 @@ class FailurePolicy:
 
     def _again(self, request: Request, failure: Failure) -> Request:
         """Return *request* with *failure* in its history, to be sent in whatever form is current then."""
-        attempts = request.attempts.after(failure, others_succeed=self._breaker.others_succeed)
-        return request._replace(attempts=attempts, failing_since=self._failing_since(request), form=None)
+        return request.after(
+            failure, self._failing_since(request), others_succeed=self._breaker.others_succeed
+        )
 
     def _failing_since(self, request: Request) -> float:
         # Time in which the endpoint was unavailable does not count against the row: it begins anew after an outage.

@@ -1,16 +1,17 @@
-"""Rows that are given up, held back until it is known that they failed and not the endpoint.
+"""Rows that were refused or are given up, held back until it is known that they failed and not the endpoint.
 
 A refusal of all rows, such as a spent budget or a model that is gone, looks row by row like one of this row alone. So
-the answer that a row has failed is delivered once a request that was sent after its first failure has got a reply. Where none gets one
-for a while, nothing but a control is sent: the same task about a harmless text. Its reply shows that it is the rows that
-are refused. If it is refused too, the run ends, and the rows that are held stay open.
+a row is held until a request that was sent after its failure has got a reply. Then it is sent again, or the answer that it has failed is
+delivered, if a reply came between its first failure and its last, too: a bad moment may outlast two calls of a row.
+Where no reply comes for a while, nothing but a control is sent: the same task about a harmless text. Its reply shows that it is the rows
+that are refused. If it is refused for as long as no passing trouble lasts, the run ends, and the rows that are held stay open.
 """
 
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import NamedTuple
 
-from pipeline.llm.health.breaker import CircuitBreaker
+from pipeline.llm.health.breaker import REFUSALS, CircuitBreaker
 from pipeline.llm.replies import Failure, Usage
 from pipeline.llm.request import Request, RequestQueue
 from pipeline.llm.workers import WorkerPool
@@ -28,15 +29,23 @@ IDLE_SECONDS = 0.5
 
 
 class _Held(NamedTuple):
-    """A row that is given up, and since when it has failed, on the clock."""
+    """A row that is held.
+
+    Attributes:
+        request: Without its last failure in its history.
+        failure: That failure.
+        since: When it was, on the clock.
+        final: Whether the row is given up, and not sent again.
+    """
 
     request: Request
     failure: Failure
     since: float
+    final: bool
 
 
 class HeldRows:
-    """The rows of one run that are given up, and not yet delivered as failed.
+    """The rows of one run that are held.
 
     Attributes:
         unanswered: Prompts that have no answer yet, among them those of the rows that are held; counted by the dispatcher.
@@ -49,6 +58,7 @@ class HeldRows:
         breaker: CircuitBreaker,
         clock: Clock,
         deliver: Callable[[Request, Failure], Awaitable[None]],
+        ask_again: Callable[[Request, float], None],
     ) -> None:
         """Hold nothing yet.
 
@@ -58,13 +68,15 @@ class HeldRows:
             breaker: Tells whether the endpoint is available.
             clock: The time.
             deliver: Delivers the answer that a request has failed.
+            ask_again: Sends a request again after so many seconds.
         """
         self._queue, self._pool, self._breaker = queue, pool, breaker
-        self._clock, self._deliver = clock, deliver
+        self._clock, self._deliver, self._ask_again = clock, deliver, ask_again
         self._rows: list[_Held] = []
         self._bound = FIRST_BOUND
         self._controlling = self._watched = False
         self._answered_at = float("-inf")  # when the latest request that got a reply was sent
+        self._not_before = float("-inf")  # the control keeps the waits that the rows were told
         self.unanswered = 0
 
     async def give_up(self, request: Request, failure: Failure) -> None:
@@ -72,13 +84,22 @@ class HeldRows:
         if failure.about_content:
             await self._deliver(request, failure)
             return
-        # From its first failure on: if others were answered between that and this one, it is the row.
-        since = request.failing_since if request.failing_since is not None else self._clock.now()
-        self._rows.append(_Held(request, failure, since))
-        await self._release()
+        first = request.failing_since
+        # Without a reply between its first refusal and this one, both may have met the same bad moment.
+        bracketed = first is not None and first <= self._answered_at
+        self._hold(request, failure, final=bracketed or failure.kind not in REFUSALS)
+
+    def hold(self, request: Request, failure: Failure) -> None:
+        """Send *request* again once others are answered."""
+        self._hold(request, failure, final=False)
+
+    def _hold(self, request: Request, failure: Failure, *, final: bool) -> None:
+        now = self._clock.now()
+        self._not_before = max(self._not_before, now + (failure.retry_after or 0.0))
+        self._rows.append(_Held(request, failure, now, final))
         if len(self._rows) >= self._bound:
             self._control()
-        if self._rows and not self._watched:
+        if not self._watched:
             self._watched = True
             self._pool.spawn(self._watch())
 
@@ -94,10 +115,14 @@ class HeldRows:
         if not self._controlling:
             self._controlling = True
             self._queue.hold_all()
-            self._queue.push(CONTROL, first=True)
+            told = self._not_before - self._clock.now()
+            if told > 0:
+                self._ask_again(CONTROL, told)
+            else:
+                self._queue.push(CONTROL, first=True)
 
     async def on_reply(self, request: Request, usage: Usage, sent_at: float) -> None:
-        """Deliver the rows that have failed since before *request* was sent, which has got a reply of *usage*."""
+        """Let go of the rows that failed before *request* was sent, which has got a reply of *usage*."""
         self._answered_at = max(self._answered_at, sent_at)
         if request.control:
             self._controlling = False
@@ -114,7 +139,12 @@ class HeldRows:
         released = [held for held in self._rows if held.since <= self._answered_at]
         self._rows = [held for held in self._rows if held.since > self._answered_at]
         for held in released:
-            await self._deliver(held.request, held.failure)
+            if held.final:
+                await self._deliver(held.request, held.failure)
+            else:
+                again = held.request.after(held.failure, held.since, others_succeed=True)
+                told = held.since + (held.failure.retry_after or 0.0) - self._clock.now()
+                self._ask_again(again, max(0.0, told))
 
     def bill(self, usage: Usage) -> tuple[Request, Usage]:
         """Put *usage* of a control on the bill of a held row; return that row's request, and what it failed with has cost."""

@@ -40,6 +40,11 @@ class Request(NamedTuple):
         attempts = replace(self.attempts, calls=self.attempts.calls + 1, paid=self.attempts.paid.plus(paid))
         return self._replace(attempts=attempts, form=form)
 
+    def after(self, failure: Failure, since: float, *, others_succeed: bool) -> "Request":
+        """Return the request with *failure* in its history, failing *since* then, to be sent in whatever form is current."""
+        attempts = self.attempts.after(failure, others_succeed=others_succeed)
+        return self._replace(attempts=attempts, failing_since=since, form=None)
+
 
 class RequestQueue:
     """A queue of requests that can also take one at its front."""

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from pipeline.llm.health.sentences import REFUSED_ROW, sentence
 from pipeline.llm.replies import NO_USAGE, RUN_WIDE, Failure, FailureKind, Usage
 from pipeline.system.clock import Clock
 
@@ -31,8 +32,8 @@ class RetryPolicy:
         max_seconds: Time after which a row is given up while other rows get replies.
         garbling_share: Share of garbled replies above which the endpoint is to blame for them and not the row.
         jitter: Added to a Retry-After, as a share of it.
-        confirm_seconds: Wait before a refused request is sent again to confirm the refusal.
-        verdict_seconds: Wait of those that were in flight beside it, for which it is confirmed meanwhile.
+        control: Delays of a control that is refused.
+        confirm_seconds: Wait before a request that was refused before the first reply is sent again to confirm the refusal.
     """
 
     transient: Backoff = Backoff(0.5, 30.0)
@@ -43,8 +44,8 @@ class RetryPolicy:
     max_seconds: float = 1800.0
     garbling_share: float = 0.05
     jitter: float = 0.1  # so that not all clients come back at the same moment
+    control: Backoff = Backoff(1.0, 5.0)
     confirm_seconds: float = 0.5
-    verdict_seconds: float = 3.0
 
     def delay(self, failure: Failure, failures: int, clock: Clock) -> float:
         """Return the seconds that one row waits before its next call, after *failures* of its own."""
@@ -74,8 +75,10 @@ class RetryPolicy:
         if failure.kind is FailureKind.GARBLED and garbled_share < self.garbling_share:
             return attempts.garbled >= self.max_garbled
         # At the share at which calls fail now, so many failures in a row would be no rare event.
-        unlucky = failed_share**attempts.own_failures >= self.chance
-        return (attempts.own_failures >= self.max_attempts and not unlucky) or seconds >= self.max_seconds
+        unlucky = failed_share ** max(1, attempts.own_failures) >= self.chance
+        # A clock alone shows nothing where the pace lets a row be asked now and then only; but a call that hangs is no bad luck.
+        too_long = seconds >= self.max_seconds and (failure.timed_out or not unlucky)
+        return (attempts.own_failures >= self.max_attempts and not unlucky) or too_long
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +92,7 @@ class Attempts:
         denied: Those that were refused as if it concerned all rows.
         refused: Those that were refused as if it concerned this row alone.
         paid: What garbled replies were billed for; it is added to the answer's bill.
+        refusal: The sentence of the latest refusal of this row in the form that it is asked in; empty if there was none.
     """
 
     calls: int = 0
@@ -97,6 +101,7 @@ class Attempts:
     denied: int = 0
     refused: int = 0
     paid: Usage = NO_USAGE
+    refusal: str = ""
 
     @property
     def suspect(self) -> bool:
@@ -108,11 +113,13 @@ class Attempts:
         garbled = failure.kind is FailureKind.GARBLED
         # A transient failure while no call succeeds is an outage, and not the row's fault.
         counts = garbled or (failure.kind is FailureKind.TRANSIENT and others_succeed)
+        refused = failure.kind in REFUSED_ROW
         return Attempts(
             self.calls + 1,
             self.own_failures + counts,
             self.garbled + garbled,
             self.denied + (failure.kind in RUN_WIDE),
-            self.refused + (failure.kind in {FailureKind.ROW, FailureKind.UNSUPPORTED}),
+            self.refused + refused,
             self.paid.plus(failure.usage),
+            sentence(failure) if refused else self.refusal,
         )

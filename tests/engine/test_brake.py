@@ -75,6 +75,21 @@ def test_a_model_that_answers_the_second_ask_is_not_stopped() -> None:
     assert errors == []
 
 
+@pytest.mark.parametrize(("second", "stops"), [(PROSE, True), (OK, False)])
+def test_second_asks_that_come_late_are_waited_for(
+    second: Outcome,
+    stops: bool,  # noqa: FBT001
+) -> None:
+    errors: list[BaseException] = []
+    brake = Brake(LimitSettings(max_failed="1%"), 1000, errors.append)
+    for number in range(64):
+        brake.on_answer(answer(number), PROSE, final=False)
+    assert errors == []
+    for number in range(64):
+        brake.on_answer(answer(number, asks=2), second, final=True)
+    assert len(errors) == stops
+
+
 def test_refusals_that_were_not_paid_say_nothing_about_the_replies() -> None:
     errors: list[BaseException] = []
     brake = Brake(LimitSettings(max_failed="1%"), 1000, errors.append)

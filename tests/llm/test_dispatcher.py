@@ -15,6 +15,8 @@ from tests.llm.virtual_time import in_virtual_time, now
 ROWS = [f"row {number}" for number in range(300)]
 COST = 100e-6 + 10e-6
 """US dollars of one reply."""
+CONTROLS = 20
+"""Refused in the 20 to 30 seconds after which they end a run that has had replies, and a few rows sent meanwhile."""
 
 
 def asked(folder: Path, behave: Behave, texts: list[str] = ROWS, **sections: object) -> Case:
@@ -172,7 +174,11 @@ def test_a_row_that_always_fails_is_given_up_after_twenty_attempts(tmp_path: Pat
 def test_a_row_that_is_always_garbled_is_given_up_after_four(tmp_path: Path) -> None:
     case = asked(tmp_path, lambda call: said(None) if call.text == "row 5" else said())
     answer = case.of("row 5")
-    assert (answer.status, answer.attempts, answer.prompt_tokens) == (Status.ERROR, 4, 400)
+    assert (answer.status, answer.attempts, answer.prompt_tokens) == (
+        Status.ERROR,
+        4,
+        500,
+    )  # the control that showed the row to be at fault is on its bill
 
 
 def test_a_row_that_cannot_be_answered_is_final_at_once(tmp_path: Path) -> None:
@@ -191,7 +197,7 @@ def test_a_row_that_a_gateway_forbids_costs_that_row_alone(tmp_path: Path, row: 
 
 
 @pytest.mark.parametrize("status", [401, 403])
-def test_a_key_that_is_refused_in_the_middle_ends_the_run_within_three_seconds(
+def test_a_key_that_is_refused_in_the_middle_ends_the_run_within_half_a_minute(
     tmp_path: Path, status: int
 ) -> None:
     case = asked(
@@ -199,8 +205,8 @@ def test_a_key_that_is_refused_in_the_middle_ends_the_run_within_three_seconds(
     )
     assert isinstance(case.stopped[0], KeyRefusedError)
     refused = [at for at in case.times if at > 0.75]
-    assert refused[-1] - refused[0] < 3
-    assert len(refused) <= 64 + 3
+    assert 20 <= refused[-1] - refused[0] < 30
+    assert len(refused) <= 64 + CONTROLS
     assert case.endpoint.refreshed > 0
 
 
@@ -338,10 +344,10 @@ def test_a_second_ask_is_stricter_with_twice_the_tokens_and_both_are_billed(tmp_
 def test_if_the_second_ask_fails_the_first_answer_stays(tmp_path: Path) -> None:
     case = second_ask(tmp_path, lambda call: failed(400) if call.text == "row" else said())
     answer = case.of("row")
-    assert (answer.text, answer.status, answer.asks, answer.attempts) == ("nonsense", None, 2, 10)
-    # The control that showed the row to be at fault is on its bill.
-    assert (answer.prompt_tokens, answer.cost_usd) == (200, pytest.approx(2 * COST))
-    assert case.dispatcher.counters.prompt_tokens == 100
+    assert (answer.text, answer.status, answer.asks, answer.attempts) == ("nonsense", None, 2, 11)
+    # The controls, before its last call and after it, that showed the row to be at fault are on its bill.
+    assert (answer.prompt_tokens, answer.cost_usd) == (300, pytest.approx(3 * COST))
+    assert case.dispatcher.counters.prompt_tokens == 200
 
 
 def test_a_drain_takes_what_is_in_flight_and_sends_nothing_more(tmp_path: Path) -> None:
@@ -412,7 +418,7 @@ def test_quota_that_runs_out_stops_all_workers_before_any_sends_again(tmp_path: 
     rows = [f"row {number}" for number in range(3000)]
     case = asked(tmp_path, behave, rows)
     assert isinstance(case.stopped[0], KeyRefusedError)
-    assert sum(at > 1 for at in case.times) <= 64 + 2  # and the two that confirm it
+    assert sum(at > 1 for at in case.times) <= 64 + CONTROLS
 
 
 def test_a_bug_in_a_worker_ends_the_run_loudly(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from random import Random
 
 import pytest
 
@@ -18,6 +19,8 @@ ROWS = [f"row {number}" for number in range(300)]
 BUDGET = (422, "Budget has been exceeded! Current cost: 0.0601, Max budget: 0.06")
 MODEL = (400, "Invalid model name passed in model=test-model")
 UNKNOWN = (418, "no such luck")
+CONTROLS = 20
+"""Refused in the 20 to 30 seconds after which they end a run that has had replies, and a few rows sent meanwhile."""
 FORMS = 8
 """In which the first request of a run is tried, the first one twice, when it is refused with no word about its form."""
 
@@ -64,7 +67,8 @@ def test_a_refusal_of_all_rows_that_comes_late_stops_the_run_and_no_row_is_writt
     assert isinstance(case.stopped[0], error)
     assert refusal[1] in str(case.stopped[0])
     assert statuses(case) == {None: good}
-    assert len(case.endpoint.calls) - good <= 2 * 64 + 2  # each one in flight once more, and the control
+    assert len(case.endpoint.calls) - good <= 64 + CONTROLS
+    assert case.times[-1] < 40
 
 
 @pytest.mark.parametrize(
@@ -80,15 +84,17 @@ def test_a_refusal_of_all_rows_from_the_start_stops_jobs_of_any_size(
     assert len(case.endpoint.calls) <= 2 * (FIRST_BOUND + 1) + FORMS
 
 
-@pytest.mark.parametrize(("row", "rows"), [(0, 300), (150, 300), (299, 300), (0, 1)])
+@pytest.mark.parametrize(
+    ("row", "rows", "most_controls"), [(0, 300, 0), (100, 300, 0), (299, 300, 2), (0, 1, 2)]
+)
 def test_a_poisoned_row_is_sent_twice_or_if_first_in_every_form_and_costs_that_row_alone(
-    tmp_path: Path, row: int, rows: int
+    tmp_path: Path, row: int, rows: int, most_controls: int
 ) -> None:
     case = asked(tmp_path, lambda call: failed(*UNKNOWN) if number(call) == row else said(), ROWS[:rows])
     assert case.stopped == []
     assert statuses(case) == Counter({None: rows - 1, Status.ERROR: 1})
-    assert case.of(ROWS[row]).attempts == (2 if row else 1 + FORMS)
-    assert controls(case) == (row == rows - 1)  # only where nothing is asked after it that could tell
+    assert case.of(ROWS[row]).attempts == (2 if row else 2 + FORMS)  # and once after a reply to another
+    assert controls(case) == most_controls  # only where nothing is asked after it that could tell
 
 
 def test_many_poisoned_rows_in_a_row_cost_few_controls_and_all_others_are_answered(tmp_path: Path) -> None:
@@ -134,19 +140,81 @@ def test_a_moment_in_which_all_in_flight_are_refused_costs_no_run_and_each_of_th
     case = asked(tmp_path, lambda call: failed(status, message) if 2.0 <= call.at < 2.1 else said(), rows)
     assert case.stopped == []
     assert statuses(case) == {None: 3000}
-    assert len(case.endpoint.calls) == 3000 + 64
+    assert len(case.endpoint.calls) - controls(case) == 3000 + 64
+    assert controls(case) <= 2
 
 
 @pytest.mark.parametrize(
     ("status", "error"), [(404, ConfigError), (402, KeyRefusedError), (307, ConfigError)]
 )
-def test_three_of_them_without_a_reply_between_end_the_run_and_the_rows_stay_open(
+def test_nothing_but_them_for_half_a_minute_ends_the_run_and_the_rows_stay_open(
     tmp_path: Path, status: int, error: type[PipelineError]
 ) -> None:
     case = asked(tmp_path, after(200, failed(status, "no")))
     assert isinstance(case.stopped[0], error)
     assert statuses(case) == {None: 200}
-    assert len(case.endpoint.calls) <= 200 + 64 + 3
+    assert len(case.endpoint.calls) <= 200 + 64 + CONTROLS
+    assert case.times[-1] < 40
+
+
+@pytest.mark.parametrize("rows", [1000, 3000])
+@pytest.mark.parametrize(
+    ("status", "message"),
+    [(401, "no key"), (403, "bad key"), (404, "no page"), (302, ""), (422, "?"), (402, "no credits")],
+)
+def test_seconds_in_which_everything_is_refused_cost_no_run_no_row_and_few_requests(
+    tmp_path: Path, status: int, message: str, rows: int
+) -> None:
+    texts = [f"row {number}" for number in range(rows)]
+    case = asked(tmp_path, lambda call: failed(status, message) if 1 <= call.at < 5 else said(), texts)
+    assert case.stopped == []
+    assert statuses(case) == {None: rows}
+    assert len(case.endpoint.calls) <= rows + 64 + CONTROLS
+
+
+def test_a_wait_that_a_refusal_tells_is_kept_by_rows_and_controls(tmp_path: Path) -> None:
+    def behave(call: Call) -> Sent:
+        return failed(401, "wait", retry_after="30") if 1 <= call.at < 29 else said()
+
+    case = asked(tmp_path, behave, [f"row {number}" for number in range(1000)])
+    assert case.stopped == []
+    assert statuses(case) == {None: 1000}
+    assert not [at for at in case.times if 1.5 < at < 30]
+
+
+def test_a_row_that_was_refused_before_the_first_reply_is_asked_again_after_it(tmp_path: Path) -> None:
+    case = asked(tmp_path, lambda call: failed(418) if call.at < 2 else said())
+    assert case.stopped == [] or case.times[-1] < 2  # told at once where nothing was ever answered
+    first = iter(range(FORMS + 1))
+    case = asked(
+        tmp_path, lambda call: failed(418) if number(call) == 0 and next(first, None) is not None else said()
+    )
+    assert statuses(case) == {None: 300}
+
+
+@pytest.mark.parametrize("share", [0.1, 0.3, 0.6])
+@pytest.mark.parametrize("concurrency", [1, 64])
+def test_a_refusal_at_random_in_unknown_words_costs_no_row(
+    tmp_path: Path, share: float, concurrency: int
+) -> None:
+    chance = Random(7).random
+
+    def behave(call: Call) -> Sent:
+        busy = chance() < share and call.at > 0.15
+        return failed(400, f"Servidor ocupado, volte mais tarde ({call.at})") if busy else said()
+
+    case = asked(tmp_path, behave, limits={"max_concurrency": concurrency})
+    assert case.stopped == []
+    assert statuses(case) == {None: 300}
+    assert case.dispatcher.counters.throttled > 0  # the pace and the rows' own back-off learn of it
+
+
+def test_a_sentence_that_no_row_survives_costs_few_requests_a_row(tmp_path: Path) -> None:
+    case = asked(tmp_path, lambda call: failed(400, "palavra feia") if number(call) % 5 == 1 else said())
+    assert statuses(case) == {None: 240, Status.ERROR: 60}
+    tries = Counter(call.text for call in case.endpoint.calls if number(call) % 5 == 1)
+    assert max(tries.values()) <= 4
+    assert sum(tries.values()) <= 3 * 60
 
 
 @pytest.mark.parametrize("status", [404, 307, 403])

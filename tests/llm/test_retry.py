@@ -66,7 +66,7 @@ def test_only_what_is_the_rows_fault_counts_against_it() -> None:
     for kind in (FailureKind.DENIED, FailureKind.QUOTA, FailureKind.CONFIG):
         assert after(failed(kind)) == Attempts(calls=1, denied=1)
     for kind in (FailureKind.ROW, FailureKind.UNSUPPORTED):
-        assert after(failed(kind)) == Attempts(calls=1, refused=1)
+        assert after(failed(kind)) == Attempts(calls=1, refused=1, refusal="None  it failed")
 
 
 def test_garbled_replies_count_and_their_bills_add_up() -> None:

@@ -5,6 +5,7 @@ import logging
 
 from pipeline.errors import PipelineError, ProviderUnavailableError
 from pipeline.llm.health.endings import UNAUTHORIZED, ending
+from pipeline.llm.health.streak import Streak
 from pipeline.llm.health.window import SlidingWindow
 from pipeline.llm.replies import RUN_WIDE, Failure, FailureKind
 from pipeline.system.clock import Clock
@@ -18,7 +19,10 @@ OPEN_SILENCES = 10
 FIRST_PROBE_SECONDS = 5.0
 MAX_PROBE_SECONDS = 30.0
 CONFIRMATIONS = 3
-"""Run-wide failures without a reply between them that end the run, once there was one at all; each sent after the last."""
+"""Refusals of the key or of the certificate that end a run that has had no reply."""
+
+PERSISTED_SECONDS = 20.0
+"""For so long nothing but refusals must come back, a control's among them, before they end a run that has had a reply."""
 
 NEVER_CERTAIN_AT_ONCE = frozenset({FailureKind.DENIED, FailureKind.UNTRUSTED})
 """Run-wide failures that are confirmed even if there was no reply before them."""
@@ -48,8 +52,6 @@ class CircuitBreaker:
         failed_share: Moving share of calls that failed as in an outage.
         garbled_share: Moving share of garbled replies, without those to rows that are suspect.
         succeeded: Whether there was a reply at all.
-        refused_in_a_row: Refusals since the last reply.
-        echoed: Whether the latest run-wide failure was in flight beside one that came before it.
     """
 
     def __init__(self, clock: Clock, max_outage_seconds: float) -> None:
@@ -57,8 +59,9 @@ class CircuitBreaker:
         self._max_outage = max_outage_seconds
         self._window = SlidingWindow(WINDOW_SECONDS, clock)
         self._silences = 0
-        self._denials = self._confirmed = 0
-        self._denied_at = float("-inf")  # when the latest that is no echo came back
+        self._denials = 0
+        self._refused_since: float | None = None
+        self._streak = Streak()
         self._first_calls = self._first_garbled = 0  # before the first reply
         self._failing_since: float | None = None
         self._probes, self._next_probe_at = 0, 0.0
@@ -66,8 +69,7 @@ class CircuitBreaker:
         self._closed = asyncio.Event()
         self._closed.set()
         self.failed_share = self.garbled_share = 0.0
-        self.refused_in_a_row = 0
-        self.echoed = self.succeeded = False
+        self.succeeded = False
 
     @property
     def open(self) -> bool:
@@ -87,7 +89,14 @@ class CircuitBreaker:
         """
         since = self._failing_since
         seconds = 0.0 if since is None else self._clock.now() - since
-        return not (self.open or self.others_succeed) and seconds > UNDECIDED_SHARE * self._max_outage
+        long = seconds > UNDECIDED_SHARE * self._max_outage
+        return long and not (self.open or self.others_succeed or self._streak.may_be_chance)
+
+    @property
+    def refusal_persists(self) -> bool:
+        """Whether a refusal of all rows is certain: nothing else has come back for long, or at all."""
+        since = self._refused_since
+        return not self.succeeded or (since is not None and self._clock.now() - since >= PERSISTED_SECONDS)
 
     async def admit(self) -> bool:
         """Wait until the breaker closes, or until it is this caller's turn to probe.
@@ -134,10 +143,11 @@ class CircuitBreaker:
         """
         self._window.count(replied=True)
         self._silences = 0
-        self._denials = self._confirmed = self.refused_in_a_row = 0
+        self._refused_since = None
         since, self._failing_since = self._failing_since, None
         self.succeeded = True
         self.failed_share *= 1 - SHARE_WEIGHT
+        self._streak.on_reply()
         if not suspect:
             self.garbled_share *= 1 - SHARE_WEIGHT
         if self.open:
@@ -146,16 +156,13 @@ class CircuitBreaker:
             self._window.clear()  # or the outage's failures would open it again at the next one
             self._closed.set()
 
-    def on_failure(
-        self, failure: Failure, *, suspect: bool, first: bool = True, sent_at: float | None = None
-    ) -> PipelineError | None:
+    def on_failure(self, failure: Failure, *, suspect: bool, first: bool = True) -> PipelineError | None:
         """Record a failure, open the breaker if it is an outage, and return the error that must end the run, if any.
 
         Args:
             failure: What went wrong.
             suspect: Whether the same row was garbled or denied before.
             first: Whether it was the row's first call.
-            sent_at: When it was sent, on the clock; None for after all that came back before.
         """
         if not self.succeeded:
             self._first_calls += 1
@@ -169,26 +176,19 @@ class CircuitBreaker:
         if failure.kind is FailureKind.GARBLED and not suspect:
             self.garbled_share += SHARE_WEIGHT * (1 - self.garbled_share)
         if failure.kind in REFUSALS:
-            self.refused_in_a_row += 1
+            self._refused_since = self._clock.now() if self._refused_since is None else self._refused_since
             self._failing_since = None
-        elif self._failing_since is None:
-            self._failing_since = self._clock.now()
-        return self._fatal(failure, suspect=suspect, sent_at=sent_at) or self._outage_too_long(failure)
+        else:
+            self._streak.on_failure()
+            self._failing_since = self._clock.now() if self._failing_since is None else self._failing_since
+        return self._fatal(failure) or self._outage_too_long(failure)
 
-    def _fatal(self, failure: Failure, *, suspect: bool, sent_at: float | None) -> PipelineError | None:
-        if failure.kind in RUN_WIDE:
-            about_row = self.is_about_row(failure, suspect=suspect)
-            # One denial can be a gateway's blip. Three with no reply between them are not, however slowly they come.
-            self._denials += not about_row
-            # Nor are three that were in flight together: a blip meets all of them at once.
-            self.echoed = sent_at is not None and sent_at < self._denied_at
-            if not self.echoed:
-                self._confirmed += 1
-                self._denied_at = self._clock.now()
-            certain = min(self._denials, self._confirmed) >= CONFIRMATIONS
-            at_once = not (about_row or self.succeeded or failure.kind in NEVER_CERTAIN_AT_ONCE)
-            if certain or at_once:
-                return ending(failure, succeeded=self.succeeded)
+    def _fatal(self, failure: Failure) -> PipelineError | None:
+        # Once there was a reply, a control decides: see `llm.held_rows`.
+        if failure.kind in RUN_WIDE and not self.succeeded:
+            self._denials += 1
+            if failure.kind not in NEVER_CERTAIN_AT_ONCE or self._denials >= CONFIRMATIONS:
+                return ending(failure, succeeded=False)
         if failure.kind is FailureKind.GARBLED and self._first_calls >= FIRST_CALLS and self.never_answered:
             return ending(failure, succeeded=False)
         return None
@@ -205,7 +205,11 @@ class CircuitBreaker:
                 f"the endpoint asks to wait {failure.retry_after:.0f} s, longer than limits.max_outage ({limit:g} s): "
                 f"{failure.message}; run again after that to continue"
             )
-        if since is not None and self._clock.now() - since > limit:
+        # Told by what was asked: where hardly anything is asked and much of it fails, a time without a reply tells little.
+        certain = (
+            failure.timed_out or failure.kind is FailureKind.UNREACHABLE or not self._streak.may_be_chance
+        )
+        if since is not None and self._clock.now() - since > limit and certain:
             return ProviderUnavailableError(
                 f"the endpoint gave no reply for {limit:g} s (limits.max_outage), at last: "
                 f"{failure.message}; run again to continue"

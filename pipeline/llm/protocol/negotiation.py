@@ -9,7 +9,7 @@ from pipeline.config import ModelSettings
 from pipeline.errors import ConfigError
 from pipeline.llm.protocol.body import BodyTemplate
 from pipeline.llm.protocol.described import fitted
-from pipeline.llm.protocol.form import RequestForm, difference, first_form, trials, weaker
+from pipeline.llm.protocol.form import RequestForm, difference, first_form, is_free, trials, weaker
 from pipeline.llm.protocol.refusals import SETTINGS, Named, may_be_about_form, may_be_unnamed, named
 from pipeline.llm.protocol.room import MAX_CEILING, RAISE, lacked_room
 from pipeline.llm.replies import Failure, FailureKind, Reply
@@ -51,7 +51,9 @@ class FormatNegotiator:
         self._task, self._model, self._memory = task, model, memory
         self._first = first_form(model)
         self._remembered = False
-        self._bound, self.settled = MAX_CEILING, False
+        # What the user has set is exceeded once, and no more than that.
+        self._bound = MAX_CEILING if is_free("limit", model) else min(MAX_CEILING, RAISE * model.max_tokens)
+        self.settled = False
         self._trials: Iterator[RequestForm] | None = None
         self._refusal = ""  # that the trials answer
         self._begin_with(self._first)
@@ -156,10 +158,10 @@ class FormatNegotiator:
         part = found.part
         form = part and weaker(self._base, part, self._model, allowed=found.allowed, loosely=found.loosely)
         if form is None:
-            if failure.kind in {
-                FailureKind.TRANSIENT,
-                FailureKind.DENIED,
-            }:  # which say more about the server or the key
+            # These say more about the server, or about the key's access to a kind of model.
+            if failure.kind is FailureKind.TRANSIENT or (
+                failure.kind is FailureKind.DENIED and part in {None, "effort"}
+            ):
                 return None
             raise ConfigError(f"{failure.message}; {_advice(found)}")
         log.warning(

@@ -150,16 +150,16 @@ def test_after_a_probe_that_failed_another_caller_probes() -> None:
 
 
 def ending(
-    kind: FailureKind, times: int, *, status: int | None = None, seconds: float = 0.1
+    kind: FailureKind, times: int, *, status: int | None = None, replied: bool = False
 ) -> PipelineError | None:
-    """What the last of some failures leads to, after a first reply."""
+    """What the last of some failures leads to."""
 
     async def main() -> PipelineError | None:
         breaker = closed()
-        breaker.on_reply(suspect=False)
+        if replied:
+            breaker.on_reply(suspect=False)
         error = None
         for _ in range(times):
-            await asyncio.sleep(seconds)
             error = breaker.on_failure(failed(kind, status), suspect=False)
         return error
 
@@ -169,23 +169,57 @@ def ending(
 @pytest.mark.parametrize(
     ("kind", "times", "error"),
     [
-        (FailureKind.QUOTA, 3, KeyRefusedError),
-        (FailureKind.CONFIG, 3, ConfigError),
+        (FailureKind.QUOTA, 1, KeyRefusedError),
+        (FailureKind.CONFIG, 1, ConfigError),
         (FailureKind.DENIED, 3, KeyRefusedError),
         (FailureKind.UNTRUSTED, 3, ConfigError),
     ],
 )
-def test_what_concerns_all_rows_ends_the_run_once_it_is_certain(
+def test_before_the_first_reply_what_concerns_all_rows_ends_the_run_at_once_or_after_three_refusals(
     kind: FailureKind, times: int, error: type[PipelineError]
 ) -> None:
     assert times == 1 or ending(kind, times - 1) is None
     found = ending(kind, times)
     assert isinstance(found, error)
     assert "what it said" in str(found)
+    assert ending(kind, 100, replied=True) is None  # then a control decides
 
 
-def test_three_denials_end_the_run_however_slow_they_come() -> None:
-    assert isinstance(ending(FailureKind.DENIED, 3, seconds=60), KeyRefusedError)
+def test_a_refusal_persists_once_nothing_else_has_come_back_for_twenty_seconds() -> None:
+    async def main() -> list[bool]:
+        breaker, seen = closed(), []
+        for replied in (True, False):
+            breaker.on_reply(suspect=False)
+            breaker.on_failure(failed(FailureKind.DENIED, 401), suspect=False)
+            await asyncio.sleep(15)
+            if replied:
+                breaker.on_reply(suspect=False)
+            breaker.on_failure(failed(FailureKind.ROW, 422), suspect=False)
+            await asyncio.sleep(10)
+            seen.append(breaker.refusal_persists)
+        return seen
+
+    assert in_virtual_time(main()) == [False, True]
+
+
+@pytest.mark.parametrize("kind", [FailureKind.TRANSIENT, FailureKind.THROTTLED])
+def test_a_time_in_which_few_calls_failed_as_often_as_before_is_no_outage(kind: FailureKind) -> None:
+    async def main() -> None:
+        breaker = closed()
+        for number in range(60):
+            breaker.on_failure(failed(kind), suspect=False)
+            breaker.on_failure(failed(kind), suspect=False)
+            if number < 50:
+                breaker.on_reply(suspect=False)
+        for _ in range(9):
+            await asyncio.sleep(600)
+            assert breaker.on_failure(failed(kind), suspect=False) is None
+        error = None
+        for _ in range(6):
+            error = error or breaker.on_failure(failed(kind), suspect=False)
+        assert isinstance(error, ProviderUnavailableError)
+
+    in_virtual_time(main())
 
 
 def test_a_reply_between_denials_clears_them() -> None:

@@ -264,6 +264,13 @@ def test_the_ceiling_is_raised_once_a_level_up_to_its_bound() -> None:
     assert ceilings == [128, 512, 2048, 8192]
 
 
+def test_a_ceiling_that_the_config_sets_is_raised_once() -> None:
+    negotiator, _ = settled_with(lambda _: None, max_tokens=100)
+    raised = negotiator.more_room(CUT, negotiator.form)
+    assert raised == replace(negotiator.form, ceiling=400)
+    assert negotiator.more_room(CUT, raised) is None
+
+
 def test_a_request_in_a_form_of_its_own_keeps_it_when_the_ceiling_rises() -> None:
     negotiator, _ = settled_with(lambda _: None)
     own = replace(negotiator.form, mode="text")
