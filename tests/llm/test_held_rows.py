@@ -180,6 +180,7 @@ def test_a_wait_that_a_refusal_tells_is_kept_by_rows_and_controls(tmp_path: Path
     assert case.stopped == []
     assert statuses(case) == {None: 1000}
     assert not [at for at in case.times if 1.5 < at < 30]
+    assert all(call.at >= 30 for call in case.endpoint.calls if number(call) < 0)
 
 
 def test_a_row_that_was_refused_before_the_first_reply_is_asked_again_after_it(tmp_path: Path) -> None:
