@@ -15,8 +15,16 @@ LOWEST = 1 / 1024
 RATIO = 1.07
 """From one limit that is considered to the next."""
 
-NOISE = (0.0003, 0.002, 0.008, 0.02, 0.05, 0.1, 0.2, 0.45)
-NOISE_PRIOR = (0.45, 0.15, 0.12, 0.09, 0.07, 0.06, 0.04, 0.02)
+NOISE = (
+    0.0003, 0.001, 0.002, 0.004, 0.008, 0.013, 0.02, 0.03, 0.042, 0.056, 0.075, 0.1, 0.13, 0.17, 0.22, 0.28, 0.35, 0.43,
+    0.52, 0.62, 0.72, 0.82,
+)  # fmt: skip
+"""Shares of noise that are considered. They lie close together, or what lies between two of them would look like one of
+them and a limit just below the load, whatever the load."""
+
+NOISE_PRIOR = 0.4, 0.45
+"""The chance of the first, and how that of the others falls with the share: as its inverse to that power."""
+
 UNLIMITED_PRIOR = 0.5
 
 SOFTNESS = 0.02
@@ -29,7 +37,7 @@ BURST_LEFT = 0.8
 """Share of the burst after which it may be used up, as nobody knows its size."""
 
 # Chances a second that the world changes.
-LIMIT_MOVES, LIMIT_JUMPS, NOISE_MOVES, NOISE_JUMPS, SORT_CHANGES = 0.15, 0.02, 0.1, 0.01, 0.003
+LIMIT_MOVES, LIMIT_JUMPS, NOISE_MOVES, NOISE_JUMPS, SORT_CHANGES = 0.15, 0.02, 0.2, 0.01, 0.003
 
 QUIET = 0.05
 """Seconds for which a request is news, and the part of a second for which none is."""
@@ -68,6 +76,9 @@ class LimitBelief:
         self._limits: Weights = LOWEST * RATIO ** np.arange(count)
         self._maximum = float(maximum)
         self._noise = np.array(NOISE)[:, None]
+        none, power = NOISE_PRIOR
+        some = self._noise[1:] ** -power
+        self._noise_prior = np.concatenate(([[none]], (1 - none) * some / some.sum()))
         self._prior = np.append(np.full(count, (1 - UNLIMITED_PRIOR) / count), UNLIMITED_PRIOR)
         self.weights = self._fresh()
         self._remembered_at = float("-inf")
@@ -81,7 +92,7 @@ class LimitBelief:
         self._refuses[0, 0, :count] = 1.0
 
     def _fresh(self) -> Weights:
-        shares = np.outer(NOISE_PRIOR, self._prior)
+        shares = np.outer(self._noise_prior, self._prior)
         return np.stack((shares, shares)) / 2
 
     def _index(self, load: float) -> int:
@@ -185,7 +196,7 @@ class LimitBelief:
         weights[..., :-1] = _moved(weights[..., :-1], move, 2)  # having no limit is no neighbour of any
         weights = (1 - jump) * weights + jump * anywhere
         move, jump = min(0.3, NOISE_MOVES * seconds), min(0.5, NOISE_JUMPS * seconds)
-        anywhere = weights.sum(axis=1, keepdims=True) * np.array(NOISE_PRIOR)[:, None]
+        anywhere = weights.sum(axis=1, keepdims=True) * self._noise_prior
         weights = (1 - jump) * _moved(weights, move, 1) + jump * anywhere
         change = min(0.1, SORT_CHANGES * seconds)
         self.weights = (1 - change) * weights + change * weights[::-1]

@@ -1,4 +1,9 @@
-"""Dips: a lower level for a moment, to see whether noise is noise. Noise does not get rarer where less is sent."""
+"""Trials of another load for a moment, to see whether noise is noise. Noise gets no rarer or more with the load.
+
+A dip is a lower level. Where next to nothing is sent, and much of that refused, a surge is more for once.
+"""
+
+from collections import deque
 
 from pipeline.llm.pacing.evidence import Evidence
 from pipeline.system.clock import Clock
@@ -26,6 +31,57 @@ FIRST_INTERVAL, MOST_INTERVAL = 1.0, 15.0
 
 REPLIES_BETWEEN = 10.0
 """Times that a reply takes, that lie between two dips at least."""
+
+FIRST_BREAK_SECONDS, BREAK_SHARE, MAX_BREAK_SECONDS = 2.0, 0.1, 30.0
+"""Below one in flight, the longest time between two requests: a share of the time since the first refusal, and its
+bounds. Else nothing would be learnt where nearly everything is refused."""
+
+JUDGED, MANY = 10, 3
+"""Of so many requests below one in flight, so many refused are many: if a limit were known, they would be few."""
+
+SURGE = 5
+"""Requests of a surge, one after the other without breaks."""
+
+FIRST_SURGE_SECONDS = 10.0
+"""From the first refusal to the first surge; the time doubles with each."""
+
+
+class Breaks:
+    """The breaks below one request in flight, and surges without any."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._began_at = 0.0
+        self._recent: deque[bool] = deque(maxlen=JUDGED)  # whether they were refused
+        self._left = 0  # of a surge
+        self._surges_at, self._interval = 0.0, FIRST_SURGE_SECONDS
+
+    def start(self) -> None:
+        """Record the first refusal."""
+        self._began_at = self._clock.now()
+        self._surges_at = self._began_at + self._interval
+
+    def seconds(self, level: float, reply_seconds: float) -> float:
+        """Return the seconds from one request to the next at a *level* below one in flight."""
+        if self._left:
+            return 0.0
+        longest = BREAK_SHARE * (self._clock.now() - self._began_at)
+        return min(reply_seconds / level, MAX_BREAK_SECONDS, max(FIRST_BREAK_SECONDS, longest))
+
+    def on_sent(self, level: float) -> None:
+        """Record that a request is sent."""
+        self._left = max(0, self._left - 1) if level <= 1 else 0
+
+    def on_outcome(self, load: float, *, refused: bool) -> None:
+        """Record whether a request that was sent at a *load* was refused; too many begin a surge."""
+        if load >= ONE_AT_A_TIME:
+            return
+        self._recent.append(refused)
+        now = self._clock.now()
+        if len(self._recent) == JUDGED and sum(self._recent) >= MANY and now >= self._surges_at:
+            self._recent.clear()
+            self._left, self._interval = SURGE, 2 * self._interval
+            self._surges_at = now + self._interval
 
 
 class Dips:

@@ -3,10 +3,10 @@
 from math import ceil
 
 from pipeline.llm.pacing.belief import LOWEST, LimitBelief
-from pipeline.llm.pacing.dips import Dips
+from pipeline.llm.pacing.dips import Breaks, Dips
 from pipeline.llm.pacing.evidence import Departure, Evidence
 from pipeline.llm.pacing.storm import Storm
-from pipeline.llm.pacing.throughput import ThroughputTable
+from pipeline.llm.pacing.throughput import Growth, ThroughputTable
 from pipeline.system.clock import Clock
 
 TICK_SECONDS = 0.1
@@ -34,19 +34,10 @@ LEAST_RISK, MOST_RISK = 0.002, 0.5
 RISKED_SECONDLY = 0.01
 """Refusals a second that may be risked in any case: where little is sent, time is what costs."""
 
-REPLY_SHARE = 0.6
+REPLY_SHARE = 0.7
 """Of the time that a reply takes, over which requests are spread; over all of it, they would never fill the level."""
 
-SLOW_SECONDS, SILENT_SECONDS, DOUBLING_SECONDS, SILENT_LEVEL = 2.0, 1.0, 0.5, 8.0
-"""Where replies are so slow, the level doubles by time: so soon, so often, and before the first reply only so far."""
-
-WAITING = 1.5
-"""Replies that take so many times as long as the first had to wait for others."""
-
-GROWTH = 0.125
-"""What a reply adds to the level after more in flight brought nothing."""
-
-HELD_SECONDS, HELD_GROWTH = 4.0, 1.5
+HELD_SECONDS, HELD_GROWTH = 4.0, 1.35
 """Without growth, after more in flight brought nothing; and how much more is tried then."""
 
 
@@ -73,16 +64,13 @@ class Level:
         self._judged_at = float("-inf")
         self._blamed = 0.0
         self._throughput = ThroughputTable(clock)
-        self._doubles = True
-        self._doubled_at = self._full_at = self._held_until = float("-inf")
-        self._first_sent_at: float | None = None
-        self._first_reply_seconds: float | None = None
-        self._silent = True  # nothing has come back yet
+        self._growth = Growth(maximum, clock)
+        self._full_at = self._held_until = float("-inf")
         self._bearable = float("inf")
         self._ticked_at: float | None = None
         self._sent_at_tick = self._refused_since_tick = 0
         self._allowance = FIRST_REFUSALS
-        self._dips = Dips(clock)
+        self._dips, self._breaks = Dips(clock), Breaks(clock)
         self._steady_until = float("-inf")
 
     @property
@@ -96,24 +84,32 @@ class Level:
         reply = self.evidence.reply_seconds
         if self._belief is None or reply is None:
             return 0.0
-        # Below one in flight, the breaks are what keeps it low, so they are not shortened.
-        return (min(REPLY_SHARE * reply, 1.0) if self.value > 1 else reply) / self.value
+        if self.value > 1:
+            return min(REPLY_SHARE * reply, 1.0) / self.value
+        return self._breaks.seconds(self.value, reply)
+
+    @property
+    def _load(self) -> float:
+        """The load that the level allows."""
+        reply, spacing = self.evidence.reply_seconds, self.spacing
+        return self.value if self.value > 1 or reply is None or not spacing else reply / spacing
 
     def on_sent(self, in_flight: int) -> Departure:
         """Record that a request is sent, with so many *in_flight* including it."""
         now = self._clock.now()
         if in_flight >= int(self.value):
             self._full_at = now
-        if self._first_sent_at is None:
-            self._first_sent_at = now
-        return self.evidence.on_sent(now, in_flight, self.value)
+        self._growth.on_sent(now)
+        departure = self.evidence.on_sent(now, in_flight, self._load)
+        self._breaks.on_sent(self.value)
+        return departure
 
     def on_reply(self, departure: Departure) -> None:
         """Record a reply, and adapt the level."""
         now = self._clock.now()
         self.evidence.on_reply(now, now - departure.at)
-        if self._first_reply_seconds is None:
-            self._first_reply_seconds = now - departure.at
+        self._growth.on_reply(now - departure.at)
+        self._breaks.on_outcome(departure.load, refused=False)
         if self.storm.on_reply(departure.number):
             self._resume(now)
         # Growth needs a level that was fully used, or it says nothing about what the endpoint bears. "Was", not "is":
@@ -129,6 +125,7 @@ class Level:
         if not self.storm.raging:
             self._allowance -= self._blame(belief, departure, now)
             evidence.on_refusal(departure, now - departure.at)
+            self._breaks.on_outcome(departure.load, refused=True)
         seconds = evidence.refusal_seconds or 0.0
         self.storm.on_refusal(departure.number, evidence.sent, seconds, belief.noise, told)
         if not self.storm.raging and now >= self._judged_at + JUDGED_SECONDS:
@@ -144,7 +141,7 @@ class Level:
 
     def on_other(self, departure: Departure) -> None:
         """Record that a request ended in a way that says nothing about the load."""
-        self._silent = False
+        self._growth.on_other()
         self.storm.on_other(departure.number)
 
     def on_told(self, departure: Departure) -> None:
@@ -178,7 +175,7 @@ class Level:
         self._ticked_at = now
         if belief is None:
             evidence.pass_time(now, None)
-            self._double_by_time(now, in_flight)
+            self.value = self._growth.by_time(self.value, in_flight, evidence.reply_seconds)
             return
         if self.storm.raging or now < self.storm.until:
             return
@@ -194,8 +191,9 @@ class Level:
         self._decide(belief, now)
 
     def _first_belief(self, now: float) -> LimitBelief:
-        belief = self.evidence.first_belief(self._maximum, now - (self._first_sent_at or 0.0))
+        belief = self.evidence.first_belief(self._maximum, now - self._growth.began_at)
         belief.remember(now)
+        self._breaks.start()
         return belief
 
     def _resume(self, now: float) -> None:
@@ -228,23 +226,9 @@ class Level:
         """Lower the level to where the throughput saturates; or grow, if nothing was refused yet."""
         saturation = self._throughput.saturation(departure.in_flight, now - departure.at)
         if saturation is not None and saturation < self.value:
-            self._doubles = False
+            self._growth.doubles = False
             # More may pay later, and trying costs time but no refusals: so growth is only held for a moment.
             self._held_until, self._bearable = now + HELD_SECONDS, float(ceil(saturation))
             self.value = min(self.value, self._bearable)
         elif self._belief is None and now >= self._held_until:
-            # One for each reply: it doubles in a round.
-            self.value = min(self._maximum, self.value + (1.0 if self._doubles else GROWTH))
-
-    def _double_by_time(self, now: float, in_flight: int) -> None:
-        first, reply = self._first_reply_seconds, self.evidence.reply_seconds
-        if self._first_sent_at is None or not self._doubles or in_flight < int(self.value):
-            return
-        if first is None and not self._silent:
-            return  # what has answered with something else is no slow model
-        if first is not None and (first < SLOW_SECONDS or (reply or first) > WAITING * first):
-            return  # each round is soon over; or requests wait for each other already
-        most = min(self._maximum, SILENT_LEVEL if first is None else self._maximum)
-        if now >= max(self._doubled_at + DOUBLING_SECONDS, self._first_sent_at + SILENT_SECONDS):
-            self._doubled_at = now
-            self.value = max(self.value, min(most, 2 * self.value))
+            self.value = self._growth.by_reply(self.value)

@@ -7,17 +7,16 @@ from pipeline.system.clock import Clock
 FIRST_SECONDS, LATER_SECONDS, MAX_SECONDS = 0.5, 6.0, 30.0
 """The first pause, to which later ones double; and once a storm lasts, a tenth of its length, up to the last."""
 
-CLOSE = 5
-"""Refusals so close together in the order of sending that they are suspected to be a storm's."""
+CLOSE, MOST_CLOSE = 5, 40
+"""Refusals so close together in the order of sending that they are suspected to be a storm's; more where much is refused
+anyway, up to the second number."""
 
-CLOSE_IN_NOISE, NOISY = 7, 0.06
-"""The same, where more than that share is refused anyway."""
+NOISY = 0.06
+"""Share that is refused anyway from which two more are wanted."""
 
-SPREAD = 1.6
-"""Requests among which so many are refused, as a multiple of them."""
-
-STORM_SHARE = 0.85
-"""Share refused of all that were sent since the suspicion, from which it is a storm."""
+CLOSE_SHARE, STORM_SHARE = 0.625, 0.85
+"""Share refused that is close together, and of all that were sent since then, from which it is a storm; each of what is
+not refused anyway."""
 
 MAX_HOLD_SECONDS = 1.0
 
@@ -38,10 +37,11 @@ class Storm:
         self.raging = False
         self._clock = clock
         self._recent: deque[tuple[int, float]] = deque(
-            maxlen=2 * CLOSE_IN_NOISE
+            maxlen=2 * MOST_CLOSE
         )  # refused, and what they were told
         self._suspected: int | None = None  # the first request that is suspected to have met it
         self._refused = 0  # of those since then
+        self._noise = 0.0  # that was known of then
         self._judged_at = self._since = 0.0
         self._told = 0.0
         self._pauses = 0
@@ -73,12 +73,12 @@ class Storm:
             self._told = max(self._told, told)
             self._refused += number >= self._suspected
             return
-        close = CLOSE if noise < NOISY else CLOSE_IN_NOISE
+        close = min(MOST_CLOSE, int((CLOSE if noise < NOISY else CLOSE + 2) / (1 - noise)))
         last = sorted(self._recent)[-close:]
         first = last[0][0]
-        if len(last) == close and last[-1][0] - first < SPREAD * close:
+        if len(last) == close and last[-1][0] - first < close / _share(CLOSE_SHARE, noise):
             # Until it is known what becomes of the others that were sent meanwhile.
-            self._suspected, self._refused = first, close
+            self._suspected, self._refused, self._noise = first, close, noise
             self._told = max(
                 told for _, told in last
             )  # what others were told, long ago, concerned them alone
@@ -91,7 +91,7 @@ class Storm:
             return False
         first, self._suspected = self._suspected, None
         self._recent.clear()
-        if self._refused < STORM_SHARE * (sent - first):
+        if self._refused < _share(STORM_SHARE, self._noise) * (sent - first):
             self._told = 0.0
             return False
         self._since, self._pauses, self.raging = self._clock.now(), 0, True
@@ -127,3 +127,8 @@ class Storm:
         own = (0.8 + 0.2 * random()) * min(most, FIRST_SECONDS * 2.0 ** (self._pauses - 1))
         self.until = now + max(own, self._told * (1 + JITTER * random()))
         self._told = 0.0
+
+
+def _share(share: float, noise: float) -> float:
+    """Return the share refused where that *share* is of what is left by the *noise*."""
+    return noise + (1 - noise) * share

@@ -1,9 +1,70 @@
-"""The throughput, in replies a second, at each number of requests in flight."""
+"""How the level grows before the first refusal, and the throughput that shows how far it pays."""
 
 from dataclasses import dataclass
 from math import log2
 
 from pipeline.system.clock import Clock
+
+SLOW_SECONDS, SILENT_SECONDS, DOUBLING_SECONDS, SILENT_LEVEL = 2.0, 1.0, 0.5, 8.0
+"""Where replies are so slow, the level doubles by time: so soon, so often, and before the first reply only so far."""
+
+WAITING = 1.5
+"""Replies that take so many times as long as the first had to wait for others."""
+
+GROWTH = 0.125
+"""What a reply adds to the level after more in flight brought nothing."""
+
+
+class Growth:
+    """How the level grows before the first refusal: with the replies, or by time where these are slow.
+
+    Attributes:
+        doubles: Whether more in flight have brought more replies so far.
+        began_at: When the first request was sent, on the clock.
+    """
+
+    def __init__(self, maximum: int, clock: Clock) -> None:
+        self.doubles = True
+        self.began_at = 0.0
+        self._maximum = maximum
+        self._clock = clock
+        self._began = False
+        self._silent = True  # nothing has come back yet
+        self._first_reply_seconds: float | None = None
+        self._doubled_at = float("-inf")
+
+    def on_sent(self, now: float) -> None:
+        """Record that a request is sent."""
+        if not self._began:
+            self._began, self.began_at = True, now
+
+    def on_reply(self, seconds: float) -> None:
+        """Record a reply, and how long it took."""
+        if self._first_reply_seconds is None:
+            self._first_reply_seconds = seconds
+
+    def on_other(self) -> None:
+        """Record that something else than a reply came back."""
+        self._silent = False
+
+    def by_reply(self, level: float) -> float:
+        """Return the level after a reply: one more for each, so that it doubles in a round."""
+        return min(self._maximum, level + (1.0 if self.doubles else GROWTH))
+
+    def by_time(self, level: float, in_flight: int, reply_seconds: float | None) -> float:
+        """Return the level after some time, with the requests *in_flight* and how long a reply takes on average."""
+        first = self._first_reply_seconds
+        if not self._began or not self.doubles or in_flight < int(level):
+            return level
+        if first is None and not self._silent:
+            return level  # what has answered with something else is no slow model
+        if first is not None and (first < SLOW_SECONDS or (reply_seconds or first) > WAITING * first):
+            return level  # each round is soon over; or requests wait for each other already
+        now, most = self._clock.now(), min(self._maximum, SILENT_LEVEL if first is None else self._maximum)
+        if now < max(self._doubled_at + DOUBLING_SECONDS, self.began_at + SILENT_SECONDS):
+            return level
+        self._doubled_at = now
+        return max(level, min(most, 2 * level))
 
 
 @dataclass(slots=True)

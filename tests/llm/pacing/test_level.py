@@ -5,7 +5,8 @@ from collections.abc import Callable
 import pytest
 
 from pipeline.llm.pacing.evidence import Departure
-from pipeline.llm.pacing.level import SILENT_LEVEL, TICK_SECONDS, Level
+from pipeline.llm.pacing.level import TICK_SECONDS, Level
+from pipeline.llm.pacing.throughput import SILENT_LEVEL
 from pipeline.system.clock import Clock
 
 REPLY_SECONDS, REFUSAL_SECONDS = 0.1, 0.03
