@@ -14,8 +14,11 @@ LEAST_NOISE = 0.004
 LEAST_LEVEL, ONE_AT_A_TIME = 4.0, 0.9
 """Between these there is no room for a dip; where one is sent at a time, longer breaks are one."""
 
-DEPTH, SERVED_DEPTH = 0.75, 0.9
+DEPTH, SERVED_DEPTH = 0.75, 0.8
 """How low a dip is: that part of the level, and of what the replies account for."""
+
+DENSE_SECONDS = 0.1
+"""From one request to the next, at most, for what is served to be known below one in flight."""
 
 REFUSALS, LEAST_REQUESTS, MOST_REQUESTS = 8, 20, 200
 """A dip lasts until so many refusals are expected of noise, within so few and so many requests."""
@@ -32,9 +35,9 @@ FIRST_INTERVAL, MOST_INTERVAL = 1.0, 15.0
 REPLIES_BETWEEN = 10.0
 """Times that a reply takes, that lie between two dips at least."""
 
-FIRST_BREAK_SECONDS, BREAK_SHARE, MAX_BREAK_SECONDS = 2.0, 0.1, 30.0
-"""Below one in flight, the longest time between two requests: a share of the time since the first refusal, and its
-bounds. Else nothing would be learnt where nearly everything is refused."""
+FIRST_BREAK_SECONDS, BREAK_REPLIES, BREAK_SHARE, MAX_BREAK_SECONDS = 2.0, 4.0, 0.1, 30.0
+"""Below one in flight, the longest time between two requests: at first so many seconds or replies' time, later a share of
+the time since the first refusal, up to the last. Else nothing would be learnt where nearly everything is refused."""
 
 JUDGED, MANY = 10, 3
 """Of so many requests below one in flight, so many refused are many: if a limit were known, they would be few."""
@@ -65,8 +68,9 @@ class Breaks:
         """Return the seconds from one request to the next at a *level* below one in flight."""
         if self._left:
             return 0.0
-        longest = BREAK_SHARE * (self._clock.now() - self._began_at)
-        return min(reply_seconds / level, MAX_BREAK_SECONDS, max(FIRST_BREAK_SECONDS, longest))
+        least = max(FIRST_BREAK_SECONDS, BREAK_REPLIES * reply_seconds)
+        later = min(MAX_BREAK_SECONDS, BREAK_SHARE * (self._clock.now() - self._began_at))
+        return min(reply_seconds / level, max(least, later))
 
     def on_sent(self, level: float) -> None:
         """Record that a request is sent."""
@@ -107,7 +111,13 @@ class Dips:
         elif now >= self._next_at and (level > LEAST_LEVEL or level < ONE_AT_A_TIME) and noise > LEAST_NOISE:
             self._since, self._sent_before, self._noise_before = now, evidence.sent, noise
             served = SERVED_DEPTH * evidence.served(now)
-            self.level = DEPTH * level if level < ONE_AT_A_TIME else max(1.0, min(DEPTH * level, served))
+            if level >= ONE_AT_A_TIME:
+                self.level = max(1.0, min(DEPTH * level, served))
+            else:
+                dense = (
+                    evidence.reply_seconds or 1.0
+                ) / level < DENSE_SECONDS  # or nothing may have been served lately
+                self.level = min(DEPTH * level, served) if dense else DEPTH * level
 
     def _end_if_enough(self, noise: float, now: float, evidence: Evidence) -> None:
         reply = evidence.reply_seconds or 0.0

@@ -34,7 +34,7 @@ LEAST_RISK, MOST_RISK = 0.002, 0.5
 RISKED_SECONDLY = 0.01
 """Refusals a second that may be risked in any case: where little is sent, time is what costs."""
 
-REPLY_SHARE = 0.7
+REPLY_SHARE = 0.8
 """Of the time that a reply takes, over which requests are spread; over all of it, they would never fill the level."""
 
 HELD_SECONDS, HELD_GROWTH = 4.0, 1.35

@@ -18,7 +18,8 @@ CLOSE_SHARE, STORM_SHARE = 0.625, 0.85
 """Share refused that is close together, and of all that were sent since then, from which it is a storm; each of what is
 not refused anyway."""
 
-MAX_HOLD_SECONDS = 1.0
+HOLD, MAX_HOLD_SECONDS = 3.0, 1.0
+"""How long everybody waits for what becomes of the others, in times that a refusal takes, and at most."""
 
 JITTER = 0.1
 """Added to a told wait, as a share of it, so that not all clients come back at the same moment."""
@@ -82,7 +83,7 @@ class Storm:
             self._told = max(
                 told for _, told in last
             )  # what others were told, long ago, concerned them alone
-            self._judged_at = self._clock.now() + min(MAX_HOLD_SECONDS, 2 * refusal_seconds)
+            self._judged_at = self._clock.now() + min(MAX_HOLD_SECONDS, HOLD * refusal_seconds)
             self.until = max(self.until, self._judged_at)
 
     def judge(self, sent: int) -> bool:

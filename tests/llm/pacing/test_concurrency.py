@@ -258,12 +258,12 @@ def slow_start(steps: Steps) -> Concurrency:
 def test_a_request_that_waits_for_its_moment_leaves_sooner_if_the_level_rises_meanwhile() -> None:
     steps = Steps()
     concurrency = slow_start(steps)
-    concurrency.level.value = 0.01
+    concurrency.level.value = 0.25
     at = concurrency.departure_time()
-    assert at - steps.at == pytest.approx(100, rel=0.1)
-    concurrency.level.value = 0.1
-    assert concurrency.sooner(at) - steps.at == pytest.approx(10, rel=0.1)
-    assert concurrency.departure_time() - steps.at == pytest.approx(20, rel=0.1)
+    assert at - steps.at == pytest.approx(4, rel=0.1)
+    concurrency.level.value = 0.5
+    assert concurrency.sooner(at) - steps.at == pytest.approx(2, rel=0.1)
+    assert concurrency.departure_time() - steps.at == pytest.approx(4, rel=0.1)
 
 
 def test_a_request_that_is_not_the_last_to_wait_keeps_its_moment() -> None:

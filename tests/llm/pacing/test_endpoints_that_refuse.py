@@ -81,6 +81,13 @@ def test_of_many_runs_at_much_noise_nearly_all_reach_most_of_what_is_possible() 
     assert shares[2] >= 0.7
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(20, 23))
+def test_where_half_is_refused_whatever_is_sent_it_is_soon_used_in_full(seed: int) -> None:
+    found = adaptive(Endpoint(noise=0.5), 60, seed)
+    assert found.rate(50, 60) >= 0.75 * 0.5 * AT_64
+
+
 def test_a_storm_costs_few_requests_and_is_over_when_it_is_over() -> None:
     found = adaptive(Endpoint(storm=(10, 70)), 85, seed=20)
     assert found.sent_in(10, 70) <= 60

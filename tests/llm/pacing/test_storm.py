@@ -51,7 +51,7 @@ def test_some_close_together_hold_everybody_until_the_others_are_known() -> None
     assert weather.storm.calm
     weather.refuse(105, sent=120)
     assert not weather.storm.calm
-    assert weather.wait == pytest.approx(2 * REFUSAL_SECONDS)
+    assert weather.wait == pytest.approx(3 * REFUSAL_SECONDS)
     assert not weather.storm.judge(120)  # too soon
     assert not weather.storm.calm
 
