@@ -38,6 +38,7 @@ def serve(tmp_path: Path):
         server.__exit__(None, None, None)
 
 
+@pytest.mark.slow
 async def test_with_thirty_percent_of_answers_broken_every_row_is_right(serve) -> None:
     _, job = serve(seed=5, faults=dict.fromkeys(BROKEN, 0.3 / len(BROKEN)))
     rows = texts(600)

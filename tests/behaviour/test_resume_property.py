@@ -153,6 +153,7 @@ def survives(folder: Path, blows: list[Blow]) -> None:
     assert (result.rows, result.failed) == (len(rows), 0)
 
 
+@pytest.mark.slow
 @given(blows=BLOWS)
 @settings(max_examples=8, deadline=None, derandomize=True)
 def test_whatever_happens_the_output_is_that_of_an_undisturbed_run_and_no_durable_answer_is_asked_again(

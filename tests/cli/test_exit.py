@@ -67,6 +67,7 @@ def shell(script: str, config: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "script",
     [

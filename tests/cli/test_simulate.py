@@ -188,6 +188,7 @@ def test_a_429_says_when_to_come_back_as_it_was_told_to(start: Start, form: str,
     assert {name.lower() for name in headers if name.lower().startswith("retry-after")} == told
 
 
+@pytest.mark.slow
 def test_models_prices_and_outages_are_as_chosen(start: Start) -> None:
     simulating = start("--model", "known", "--price", "1,4")
     assert simulating.get("/models/known")[0] == 200
@@ -273,6 +274,7 @@ def test_a_log_on_a_full_disk_ends_it_with_74(start: Start) -> None:
 # run --provider simulate
 
 
+@pytest.mark.slow
 def test_a_rehearsal_within_the_run_has_the_latency_and_the_faults_that_are_set(plain: JobFiles) -> None:
     quick = ["--provider", "simulate", "--set", "simulate.latency=0"]
     ran = plain.run(*quick, "--set", "simulate.faults.http_500=0.3")

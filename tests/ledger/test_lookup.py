@@ -17,6 +17,7 @@ def look_up(store: Store, *numbers: int) -> Mapping[bytes, Answer] | None:
     return lookup.look_up(store.file.connection, sorted(map(key, numbers)))
 
 
+@pytest.mark.slow
 @given(batch=st.lists(ANSWERS, max_size=8, unique_by=lambda each: each.key))
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_set_holds_the_very_answers_that_were_appended(

@@ -157,6 +157,7 @@ def test_thirty_percent_of_failures_cost_time_and_no_row(tmp_path: Path) -> None
     assert len(case.endpoint.calls) <= 450
 
 
+@pytest.mark.slow
 def test_a_row_that_always_fails_is_given_up_after_twenty_attempts(tmp_path: Path) -> None:
     rows = [f"row {number}" for number in range(2000)]
     case = asked(

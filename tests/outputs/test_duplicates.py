@@ -69,6 +69,7 @@ def test_bucket_files_are_gone_afterwards_and_those_of_a_killed_run_are_not_read
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_keys_wait_in_memory_up_to_a_bound_however_many_rows_there_are(tmp_path: Path) -> None:
     with Duplicates(tmp_path, 10**8) as duplicates:
         for first in range(0, 2 * MOST_HELD, CHUNK):

@@ -260,6 +260,7 @@ def plain_kib(launcher: Launcher, tmp_path_factory: pytest.TempPathFactory) -> i
         return memory_kib(launcher, server, job)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FLOODS)
 def test_a_flood_costs_at_most_16_mib(tmp_path: Path, launcher: Launcher, plain_kib: int, name: str) -> None:
     with job_against(tmp_path, ROWS) as (server, job):

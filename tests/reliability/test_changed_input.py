@@ -122,6 +122,7 @@ def until(true: Callable[[], object]) -> None:
         time.sleep(0.002)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("change", CHANGES)
 def test_during_a_run_nothing_is_published_and_the_next_run_is_right(

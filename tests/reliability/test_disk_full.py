@@ -44,6 +44,7 @@ def fails_and_continues(found: Campaign, **plan: object) -> str:
     return failed.err
 
 
+@pytest.mark.slow
 def test_a_ledger_that_may_not_grow_any_more_costs_no_answer(tmp_path: Path, launcher: Launcher) -> None:
     with job_in(tmp_path, launcher, some_rows(ROWS)) as found:
         told = fails_and_continues(found, FSIZE=120_000)  # EFBIG

@@ -152,6 +152,7 @@ def output_folder_replaced(job: JobFiles) -> None:
     shutil.copytree(folder.with_name(f"{folder.name}.away"), folder)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("take_away", [moved_away, removed, output_folder_replaced])
 def test_a_run_that_slept_through_a_takeover_writes_nothing_sends_nothing_and_says_why(
     slow_job: JobFiles, slow_server: FaultServer, start: Start, take_away: Callable[[JobFiles], None]

@@ -161,7 +161,7 @@ def share_of_refusals(
 @pytest.mark.parametrize(
     ("per_minute", "seconds", "rows"),
     [
-        pytest.param(60, 0.5, 1500, id="one at a time is too many"),
+        pytest.param(60, 0.5, 1500, id="one at a time is too many", marks=pytest.mark.slow),
         pytest.param(500, 0.5, 2000, id="4 at once", marks=pytest.mark.slow),
         pytest.param(500, 2, 2000, id="17 at once"),
         pytest.param(6000, 0.05, 3000, id="5 at once", marks=pytest.mark.slow),

@@ -16,6 +16,7 @@ ROWS = texts(60)
 SPOILED = ROWS[::4]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("rate", "seed", "count", "most"),
     # With seed 27 one of the rows fails 32 times on end, which is chance and not the row.
@@ -48,6 +49,7 @@ async def test_a_status_that_says_try_again_is_tried_again(tmp_path: Path, name:
         assert server.repeats() == {}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["hang", "headers_only", "drip"])
 async def test_a_slot_that_hangs_comes_back_at_the_timeout(tmp_path: Path, name: str) -> None:
     limits = {"max_concurrency": 8, "request_timeout": 0.3}

@@ -160,6 +160,7 @@ def test_any_reply_gives_known_labels_only(text: str) -> None:
         assert outcome.status in {Status.OK, Status.INVALID}
 
 
+@pytest.mark.slow
 @given(batch=st.lists(ANSWERS, max_size=12, unique_by=lambda each: each.key))
 @example(batch=[answer('{"label": "games"}', [("games", -0.5)])])
 def test_a_batch_of_answers_has_the_outcome_of_each(batch: list[Answer]) -> None:

@@ -114,6 +114,7 @@ def test_a_ping_is_sent_to_its_address_and_nowhere_else(nightly: JobFiles, pinge
     assert {place for place, _ in pinged.pings} == {"/start", ""}
 
 
+@pytest.mark.slow
 def test_a_signal_while_the_last_ping_hangs_is_no_failure(nightly: JobFiles, pinged: Pinged) -> None:
     pinged.hangs.set()
     nightly.set(notify={"healthcheck_url": pinged.url})

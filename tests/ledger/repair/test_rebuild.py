@@ -37,6 +37,7 @@ def reopened(truth: Truth, folder: Path) -> dict[bytes, object]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "seed", [*range(3), *(pytest.param(seed, marks=pytest.mark.soak) for seed in range(3, 30))]
 )

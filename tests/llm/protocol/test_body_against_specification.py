@@ -38,6 +38,7 @@ def problems_of(sent: bytes) -> list[str]:
     return problems(body, REQUEST)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", TASKS)
 def test_every_body_of_every_form_and_setting_is_a_valid_request(kind: str) -> None:
     chosen = settings(**TASKS[kind])
