@@ -45,7 +45,7 @@ QUICK = {
     "1 % noise": Fact(Endpoint(noise=0.01), 30, 0.99 * AT_64, 0.75),
     "5 % noise": Fact(Endpoint(noise=0.05), 15, 0.95 * AT_64, 0.75),
     "50 a second": Fact(Endpoint(rate=50), 40, 50, 0.9, 0.05, 0.03),
-    "2 a second": Fact(Endpoint(rate=2), 60, 2, 0.6, 0.15, 0.03),
+    "2 a second": Fact(Endpoint(rate=2), 60, 2, 0.6, 0.2, 0.12),
     "16 in flight": Fact(Endpoint(in_flight=16), 30, 160, 0.8, 0.03, 0.015),
 }
 
