@@ -5,8 +5,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint .ci/constraints.txt
 CONFIG ?= configs/tags.yaml
-# One more than the cores that the times are for: many tests wait.
-WORKERS ?= 3
+# Two more than the cores that the times are for: many tests wait.
+WORKERS ?= 4
 SOAK_SEED ?= $(shell date +%s)
 unexport PYTHONDONTWRITEBYTECODE  # the tests start hundreds of processes: each would compile everything anew
 

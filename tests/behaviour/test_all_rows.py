@@ -181,6 +181,7 @@ def test_a_model_that_never_names_a_label_is_found_out_after_a_few_paid_replies(
     assert server.billed == 2 * 2000
 
 
+@pytest.mark.slow
 def test_chunks_that_all_wait_for_refused_rows_do_not_wait_for_ever(
     server: FaultServer, job: JobFiles
 ) -> None:

@@ -193,6 +193,7 @@ def test_a_row_that_was_refused_before_the_first_reply_is_asked_again_after_it(t
     assert statuses(case) == {None: 300}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("share", [0.1, 0.3, 0.6])
 @pytest.mark.parametrize("concurrency", [1, 64])
 def test_a_refusal_at_random_in_unknown_words_costs_no_row(

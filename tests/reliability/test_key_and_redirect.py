@@ -131,6 +131,7 @@ async def test_a_new_key_that_never_comes_ends_the_run(tmp_path: Path) -> None:
         assert len(chats(server)) <= 200 + IN_FLIGHT + CONTROLS
 
 
+@pytest.mark.slow
 async def test_refusals_that_come_slowly_and_between_replies_cost_no_more_requests(tmp_path: Path) -> None:
     good, in_flight = 600, 16
     latency = Uniform(0.02, 0.1)  # replies overtake each other: one that was on its way comes after a refusal

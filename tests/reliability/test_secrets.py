@@ -177,6 +177,7 @@ ENDINGS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ENDINGS)
 def test_a_key_that_the_endpoint_repeats_is_nowhere(
     job: JobFiles, server: FaultServer, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str],
@@ -219,6 +220,7 @@ def test_a_run_that_ends_well_leaves_no_key_behind(
     assert leaks(said.out, said.err) == []
 
 
+@pytest.mark.slow
 def test_a_secret_in_a_header_of_ones_own_is_nowhere_either(
     job: JobFiles, server: FaultServer, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str],
     leaks: Callable[..., list[object]],

@@ -60,6 +60,7 @@ def tls_job(tmp_path: Path, certificate: Path) -> Iterator[tuple[JobFiles, Fault
         yield job, server
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "variables",
     [
@@ -113,6 +114,7 @@ async def test_a_host_that_does_not_even_answer_the_first_packet_is_given_up_in_
     assert outcome.kind is FailureKind.UNREACHABLE
 
 
+@pytest.mark.slow
 async def test_a_reply_of_a_million_levels_costs_one_row_and_no_more(
     job: JobFiles, server: FaultServer
 ) -> None:
@@ -145,6 +147,7 @@ def refusing(status: int) -> Callable[[Call], Response]:
     return lambda _: Response(status, body)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("status", "form"),
     [(400, "text"), (400, "json"), (401, "text"), (402, "json"), (404, "text"), (500, "text")],

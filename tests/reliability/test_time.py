@@ -154,6 +154,7 @@ async def test_the_deadline_is_measured_on_the_clock_that_does_not_step(tmp_path
         assert stepping.asked < 1000
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", [-HOUR, DAY])
 async def test_a_date_in_retry_after_is_taken_as_the_server_means_it(tmp_path: Path, step: float) -> None:
     stepping = Stepping((1, step))
@@ -173,6 +174,7 @@ async def test_a_date_in_retry_after_is_taken_as_the_server_means_it(tmp_path: P
     assert later - refused.at > 0.99
 
 
+@pytest.mark.slow
 async def test_a_limiter_that_wakes_up_late_does_not_make_up_for_lost_time(tmp_path: Path) -> None:
     """As when the machine was busy with something else: the loop stands still, the limits do not pile up."""
     blocked: list[Callable[[], None]] = [lambda: time.sleep(0.9)]

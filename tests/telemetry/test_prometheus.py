@@ -197,6 +197,7 @@ def test_after_the_state_was_moved_the_report_and_the_figures_of_the_last_run_ar
     assert set(metrics(file)) == set(night)
 
 
+@pytest.mark.slow
 def test_a_night_that_fails_after_the_state_was_moved_knows_of_the_last_good_one(
     nightly: JobFiles, file: Path, run: Run
 ) -> None:

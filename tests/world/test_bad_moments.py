@@ -44,6 +44,7 @@ def for_three_seconds(refusal: Response) -> Callable[[Ask], Response]:
     return script
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "refusal",
     [

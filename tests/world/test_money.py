@@ -31,6 +31,7 @@ def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Worl
         yield server, job_for(server, tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("status", [422, 429, 400])
 def test_a_virtual_key_without_money_leaves_its_rows_open_until_it_has_some(
     tmp_path: Path, status: int

@@ -148,6 +148,7 @@ def test_damage_that_comes_to_light_during_a_run_is_mended_during_the_run(tmp_pa
     assert len(aside(tmp_path)) == 1
 
 
+@pytest.mark.slow
 def test_the_export_of_a_ledger_that_is_mended_meanwhile_has_every_answer_once(tmp_path: Path) -> None:
     with open_store(tmp_path) as store:
         store.append(answers(0, 20_000))
@@ -157,6 +158,7 @@ def test_the_export_of_a_ledger_that_is_mended_meanwhile_has_every_answer_once(t
         assert first + list(stream) == answers(0, 20_000)
 
 
+@pytest.mark.slow
 def test_without_room_for_a_second_ledger_the_run_ends_and_the_next_one_mends_it(small_disk: Path) -> None:
     with Store(small_disk / FILE) as store:  # without ballast, which would fill the disk
         store.append(answers(0, 20_000, text="x" * 100))
