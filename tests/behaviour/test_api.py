@@ -120,12 +120,13 @@ def when_some_are_answered(server: FaultServer, count: int) -> None:
 BEFORE_IT_BEGINS = """
 import os, signal, sys, time
 from pipeline import api
-from pipeline.cli.app import main
+from pipeline.__main__ import main
 def survey(*_, **__):
-    os.kill(os.getpid(), int(sys.argv[1]))
+    os.kill(os.getpid(), number)
     time.sleep(9)
 api.run = survey
-sys.exit(main(["run", sys.argv[2], "--quiet"]))
+number, sys.argv[1:] = int(sys.argv[1]), ["run", sys.argv[2], "--quiet"]
+sys.exit(main())
 """
 
 
