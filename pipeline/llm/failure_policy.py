@@ -18,6 +18,9 @@ from pipeline.system.clock import Clock
 
 log = logging.getLogger(__name__)
 
+DOUBTED_CALLS = 8
+"""Calls after which a row may be to blame; that half of `max_outage` has passed without a reply counts for more."""
+
 MOST_TOLD = 5
 """Kinds of unreadable replies that are logged."""
 
@@ -180,7 +183,7 @@ class FailurePolicy:
 
     def _doubted(self, failure: Failure, again: Request) -> bool:
         """Return whether the row may be what fails and not the endpoint, with no other rows to show which of them it is."""
-        if failure.kind is not FailureKind.TRANSIENT or again.attempts.calls < self._retries.max_attempts:
+        if failure.kind is not FailureKind.TRANSIENT or again.attempts.calls < DOUBTED_CALLS:
             return False
         return self._breaker.undecided and self._breaker.succeeded and not again.control
 
