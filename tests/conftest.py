@@ -8,6 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.authority import Authority, make_authority
 from tests.faultserver.server import FaultServer
@@ -15,6 +16,14 @@ from tests.jobs import JobFiles, right_label
 
 # `make test-airflow` has an environment with it.
 collect_ignore = [] if find_spec("airflow") else ["in_airflow"]
+
+# No test has a bound on wall time; and a fixture here is a folder or a server that examples may share.
+settings.register_profile(
+    "any_machine",
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
+settings.load_profile("any_machine")
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 import json
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -170,13 +171,14 @@ def test_a_model_that_never_names_a_label_is_found_out_after_a_few_paid_replies(
     server: FaultServer, job: JobFiles
 ) -> None:
     job.table(texts(2000))
-    server.when(lambda _: True, "prose")
-    ended = job.run()
+    server.when(lambda _: True, lambda call: replace(FAULTS["prose"].act(call), delay=0.05))
+    # Slowly, as what is paid until answers are on the disk is a matter of the disk.
+    ended = job.set(limits={"max_concurrency": 8}).run()
     assert ended.returncode == 78
     assert "paid answers are unusable" in ended.stderr
     assert server.billed < 400
     # They are kept: the run that is told to go on pays for the rest.
-    assert job.set(limits={"max_failed": "100%"}).run().returncode == 0
+    assert job.set(limits={"max_concurrency": 64, "max_failed": "100%"}).run().returncode == 0
     assert set(job.labelled()["label_status"]) == {"invalid"}
     assert server.billed == 2 * 2000
 

@@ -155,7 +155,7 @@ def survives(folder: Path, blows: list[Blow]) -> None:
 
 @pytest.mark.slow
 @given(blows=BLOWS)
-@settings(max_examples=8, deadline=None, derandomize=True)
+@settings(max_examples=8, derandomize=True)
 def test_whatever_happens_the_output_is_that_of_an_undisturbed_run_and_no_durable_answer_is_asked_again(
     tmp_path_factory: pytest.TempPathFactory, blows: list[Blow]
 ) -> None:
@@ -164,7 +164,7 @@ def test_whatever_happens_the_output_is_that_of_an_undisturbed_run_and_no_durabl
 
 @pytest.mark.soak
 @given(blows=BLOWS)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_whatever_happens_a_hundred_times_it_is_so(
     tmp_path_factory: pytest.TempPathFactory, blows: list[Blow]
 ) -> None:

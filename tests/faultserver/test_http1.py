@@ -48,7 +48,7 @@ def test_a_204_has_no_body_and_no_length():
 
 
 @given(st.lists(st.integers(1, 400), max_size=6))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_a_request_may_arrive_in_any_pieces(cuts):
     async def send() -> int:
         data, pieces = request(chat("x")), sorted({0, *cuts})

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.errors import InputDataError
@@ -19,7 +19,6 @@ from pipeline.records import Span
 NAMES = ("id", "text", "more")
 CELLS = st.none() | st.text(max_size=12) | st.text(alphabet='a,;"\n\r\t\0 \ufeffé𝄞', max_size=8)
 ROWS = st.lists(st.tuples(CELLS, CELLS, CELLS), max_size=40)
-each_in_its_own_file = settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 def as_table(rows):
@@ -67,7 +66,6 @@ def spans_of(file, rows, edges):
     return [Span(file, a, b, 100 + a) for a, b in list(pairwise(cuts))[::2]]
 
 
-@each_in_its_own_file
 @given(
     rows=ROWS,
     writer=st.sampled_from(WRITERS),
@@ -92,7 +90,6 @@ def test_any_text_comes_back_in_any_chunking(put, look, rows, writer, edges, max
         assert chunk.span.rows == 1 or (chunk.span.rows <= max_rows and size <= max_bytes)
 
 
-@each_in_its_own_file
 @given(rows=ROWS, writer=st.sampled_from(WRITERS))
 def test_batches_for_publishing_are_the_table_itself(put, look, rows, writer):
     name, write = writer
@@ -104,7 +101,6 @@ def test_batches_for_publishing_are_the_table_itself(put, look, rows, writer):
     assert got.schema.names == table.schema.names
 
 
-@each_in_its_own_file
 @given(cells=st.lists(CELLS, max_size=20), write=st.sampled_from([by_pyarrow, by_polars_quoting_all]))
 def test_a_table_of_one_column_keeps_its_empty_rows(put, read, cells, write):
     table = pa.table({"text": pa.array(cells, pa.string())})

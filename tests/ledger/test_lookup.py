@@ -4,7 +4,7 @@ import sqlite3
 from collections.abc import Mapping
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.ledger import lookup
@@ -19,7 +19,7 @@ def look_up(store: Store, *numbers: int) -> Mapping[bytes, Answer] | None:
 
 @pytest.mark.slow
 @given(batch=st.lists(ANSWERS, max_size=8, unique_by=lambda each: each.key))
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60)
 def test_a_set_holds_the_very_answers_that_were_appended(
     tmp_path_factory: pytest.TempPathFactory, batch: list[Answer]
 ) -> None:

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.ledger.store import Store
@@ -17,7 +17,7 @@ ASKS = st.tuples(st.integers(0, 5), st.sampled_from(["run-1", "run-2"]), COSTS)
 
 
 @given(batches=st.lists(st.tuples(st.lists(ASKS, max_size=8), st.booleans()), max_size=6))
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60)
 def test_it_is_the_sum_over_the_newest_answer_of_each_key_however_they_were_indexed(
     tmp_path_factory: pytest.TempPathFactory, batches: list[tuple[list[tuple[int, str, float | None]], bool]]
 ) -> None:

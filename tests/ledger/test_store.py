@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.ledger import open_store, opened
@@ -19,7 +19,7 @@ from tests.jobs import environment
 
 
 @given(batches=st.lists(st.lists(ANSWERS, max_size=6), max_size=4))
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40)
 def test_whatever_is_appended_is_found_again_and_the_newest_wins(
     tmp_path_factory: pytest.TempPathFactory, batches: list[list[Answer]]
 ) -> None:

@@ -42,7 +42,7 @@ def keys_in_files(folder: Path) -> int:
     chunks=st.lists(st.lists(st.none() | st.integers(0, 30), max_size=20), max_size=6),
     rows_per_bucket=st.sampled_from([3, 10, 1000]),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_a_row_is_a_duplicate_if_an_earlier_one_has_its_key(
     tmp_path_factory: pytest.TempPathFactory, chunks: list[list[int | None]], rows_per_bucket: int
 ) -> None:

@@ -14,7 +14,7 @@ from tests.outputs.publish_job import PublishJob
     cuts=st.lists(st.integers(1, 60), max_size=5),
     batch_rows=st.integers(1, 70),
 )
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_every_row_meets_its_own_part_however_both_are_cut(
     tmp_path_factory: pytest.TempPathFactory, rows: int, cuts: list[int], batch_rows: int
 ) -> None:
@@ -34,7 +34,7 @@ def test_every_row_meets_its_own_part_however_both_are_cut(
     batch_rows=st.integers(1, 70),
     group_rows=st.integers(1, 30),
 )
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_every_row_of_every_row_group_has_its_labels_and_is_counted(
     tmp_path_factory: pytest.TempPathFactory,
     kind: str,

@@ -20,7 +20,7 @@ from tests.faultserver.server import FaultServer
 from tests.jobs import run_job, texts
 from tests.llm.scripted import Call, Case, Sent, limits, said
 from tests.llm.virtual_time import in_virtual_time
-from tests.reliability.against import Pauses, chats, everybody, job_against, quick, raised
+from tests.reliability.against import Pauses, at_first, chats, everybody, job_against, quick, raised
 from tests.reliability.checker import Witness, violations
 
 IN_FLIGHT = 8
@@ -77,13 +77,17 @@ async def test_a_date_is_measured_by_the_servers_own_clock(tmp_path: Path) -> No
 async def test_without_a_wait_that_makes_sense_the_waits_are_our_own_and_grow(
     tmp_path: Path, name: str
 ) -> None:
-    speed, pauses = 300, Pauses(quick(300, lambda: 0.9))
-    with job_against(tmp_path, texts(30), limits={"max_concurrency": 4}) as (server, job):
-        server.script([None] * 5 + [name] * 14)
+    speed, pauses, rows = 300, Pauses(quick(300, lambda: 0.9)), texts(30)
+    with job_against(tmp_path, rows, limits={"max_concurrency": 4}) as (server, job):
+        at_first(server, rows[5:8], name, times=5)
         result = await run_job(job.config(), clock=pauses.clock)
         assert result.failed == 0
-        gaps = [(later.at - earlier.at) * speed for earlier, later in pairwise(refusals(server))]
-        assert max(gaps) >= 0.9 * 4
+        for row in rows[5:8]:
+            asks = [entry.at * speed for entry in chats(server) if entry.text == row]
+            waits = [later - earlier for earlier, later in pairwise(asks)]
+            assert [wait >= 0.9 * least for wait, least in zip(waits, [0.5, 1, 2, 4, 8], strict=True)] == [
+                True
+            ] * 5
         assert max(pauses.seconds) <= 30
         assert violations(job, server) == []
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from urllib.parse import quote, quote_plus
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.system.redaction import MIN_CHARACTERS, REDACTED, Redaction
@@ -54,7 +54,6 @@ ESCAPES: dict[str, Callable[[str], str]] = {
 }
 
 
-@settings(deadline=None)
 @given(SECRETS, TEXT, TEXT, st.sampled_from(list(ENCODINGS)), st.sampled_from(list(ESCAPES)))
 def test_no_guise_of_a_secret_stays(secret: str, before: str, after: str, encoding: str, escape: str) -> None:
     redaction = Redaction([f"Bearer {secret}"])
@@ -68,7 +67,6 @@ def test_no_guise_of_a_secret_stays(secret: str, before: str, after: str, encodi
         assert ESCAPES[escape](core).strip('"\\') not in said.replace(REDACTED, "") or core in before + after
 
 
-@settings(deadline=None)
 @given(SECRETS, st.sampled_from(list(ESCAPES)))
 def test_of_credentials_the_password_is_found_in_the_header_and_the_other_way_round(
     secret: str, escape: str
@@ -79,7 +77,6 @@ def test_of_credentials_the_password_is_found_in_the_header_and_the_other_way_ro
     assert REDACTED in Redaction([header]).of(f"no such password: {ESCAPES[escape](secret)}.")
 
 
-@settings(deadline=None)
 @given(SECRETS, st.text(max_size=40))
 def test_a_text_without_the_secret_stays_as_it_is(secret: str, text: str) -> None:
     redaction = Redaction([secret])

@@ -4,7 +4,7 @@ import csv
 import io
 
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from pipeline.config import CsvSettings
@@ -46,7 +46,7 @@ def by_blocks(path, block_bytes):
     return rows
 
 
-@settings(deadline=None, max_examples=400, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=400)
 @given(body=BODIES, width=st.integers(1, 3), block_bytes=st.integers(1, 12))
 @example(body='a\r\r\n"b\n', width=1, block_bytes=2)
 @example(body="\ufeffa,b\n", width=2, block_bytes=1)

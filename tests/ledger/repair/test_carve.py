@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.ledger.repair.carve import carve
@@ -44,7 +44,7 @@ def found(path: Path) -> set[tuple[object, ...]]:
     batches=st.lists(st.lists(ANSWERS, max_size=6), min_size=1, max_size=4),
     size=st.sampled_from([512, 4096, 65536]),
 )
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25)
 def test_what_sqlite_has_written_is_found(
     tmp_path_factory: pytest.TempPathFactory, batches: list[list[Answer]], size: int
 ) -> None:
@@ -79,7 +79,7 @@ def test_large_ids_are_read(tmp_path: Path) -> None:
     data=st.binary(max_size=2000),
     changes=st.lists(st.tuples(st.integers(0, 1999), st.integers(0, 255)), max_size=30),
 )
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_nothing_is_found_in_other_bytes(data: bytes, changes: list[tuple[int, int]]) -> None:
     content = bytearray(data)
     for at, value in changes:

@@ -219,7 +219,7 @@ def test_a_suspected_storm_holds_those_who_were_about_to_send() -> None:
     in_virtual_time(main())
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.lists(st.tuples(st.sampled_from("srgo"), st.floats(0, 5)), max_size=40), st.integers(1, 20))
 def test_the_limit_stays_between_one_and_the_maximum(story: list[tuple[str, float]], maximum: int) -> None:
     steps = Steps()

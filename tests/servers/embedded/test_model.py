@@ -66,7 +66,7 @@ def test_labels_of_the_oldest_task_are_forgotten_when_there_are_too_many():
     assert [found.cached_tokens > 0 for found in model.answer(questions[:1])] == [False]
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.lists(st.text(max_size=50), min_size=1, max_size=5))
 def test_any_texts_get_one_answer_each_with_a_known_label(texts):
     answers = MODEL.answer([Question(one(), text, logprobs=False) for text in texts])
