@@ -14,12 +14,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from pipeline.outputs.columns import KEY, output_names, part_schema, published
 from pipeline.outputs.join import ROW_GROUP_ROWS, Joiner, OutputFile
 from pipeline.outputs.parts import Parts
 from pipeline.outputs.tally import Tally
+from pipeline.outputs.writers.parquet import ParquetFileWriter
 from pipeline.system.atomic import replacing, sweep, sync, temporary_name
 from pipeline.system.memory import trim_heap
 from pipeline.system.prefetch import prefetch_sync
@@ -118,12 +118,12 @@ def _write(
     schema = output_schema(publication, output_file)
     names = output_names(publication.kind, publication.prefix)
     kept = [field.name for field in output_file.schema if field.name not in names]
-    with pq.ParquetWriter(path, schema, compression="zstd", write_page_checksum=True) as writer:
+    with ParquetFileWriter(path, schema) as writer:
         for group in joiner.row_groups(output_file):
             new = published(group.part, group.duplicates, publication.prefix)
             tally.add(new, publication.prefix)
             columns = [group.rows.column(name) for name in kept] + [new[name] for name in names]
-            writer.write_table(pa.Table.from_arrays(columns, schema=schema))
+            writer.write(pa.Table.from_arrays(columns, schema=schema))
             del group, new, columns  # frees them before the next group is read
 
 

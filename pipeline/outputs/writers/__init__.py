@@ -1,0 +1,21 @@
+"""What writes one file of the output: a writer for each format."""
+
+from types import TracebackType
+from typing import Protocol, Self
+
+import pyarrow as pa
+
+
+class Writer(Protocol):
+    """Writes the rows of one file, whose schema it was opened with; a context manager that closes the file."""
+
+    def __enter__(self) -> Self:
+        """Return the writer."""
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Finish the file."""
+
+    def write(self, rows: pa.Table) -> None:
+        """Append *rows*."""
