@@ -57,6 +57,8 @@ async def run_started(
     with stop.listening(), relaxed_gc():
         async with fenced(start.job.output, start.lock, clock, stop.set_reason) as fence:
             ensure_output(start.job)
+            for remark in start.job.remarks:
+                log.warning("%s", remark)
             return await Journey(Execution(start.job, fence, stop, clock), watch or Silent()).go()
 
 

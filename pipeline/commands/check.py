@@ -38,7 +38,11 @@ def check(config: Config) -> tuple[Job, list[str]]:
     if errors or job is None:
         raise type(errors[0])(*(problem for error in errors for problem in error.problems))
     holder = job.workspace.holder()
-    return job, [*remarks(config), *([f"another run has the output now: {holder}"] if holder else [])]
+    return job, [
+        *remarks(config),
+        *job.remarks,
+        *([f"another run has the output now: {holder}"] if holder else []),
+    ]
 
 
 def _ensure_ledger(state: Path) -> None:

@@ -37,6 +37,7 @@ def publication_of(job: Job, run_id: str, parts: Parts) -> Publication:
             schema=job.kept_schema(),
             batches=partial(read_batches, job.source, file, job.kept_columns()),
             spans=of_file.get(number, []),
+            original=file.path if file.format == "parquet" else None,
         )
         for number, file in enumerate(job.source.files)
     ]

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 
 from pipeline.config import CsvSettings
 from pipeline.errors import InputDataError
+from pipeline.inputs.parquet_types import enum_columns, know_geometry, schema_of, typed
 from pipeline.inputs.source import Block, Contents, Table
 
 _TAIL_BYTES = 8  # the footer's length (4 bytes, little endian), then its magic number
@@ -28,7 +29,7 @@ class ParquetTable:
     """An open Parquet file."""
 
     def __init__(self, file: pq.ParquetFile) -> None:
-        self._file = file
+        self._file, self._enums = file, enum_columns(file)
 
     def batches(
         self, block: Block, columns: Sequence[str] | None, *, max_rows: int, max_bytes: int
@@ -39,7 +40,7 @@ class ParquetTable:
         found: Iterator[pa.RecordBatch] = self._file.iter_batches(
             rows, [block.offset], columns=columns and list(dict.fromkeys(columns)), use_threads=False
         )
-        return found
+        return typed(found, self._enums)
 
 
 @contextmanager
@@ -56,7 +57,7 @@ def inspect(path: Path, settings: CsvSettings) -> Contents:
     digest = _footer_digest(path)
     try:
         with _open(path) as file:
-            contents = Contents(file.schema_arrow, tuple(_blocks(file.metadata)), digest)
+            contents = Contents(schema_of(file), tuple(_blocks(file.metadata)), digest)
             _refuse_impossible_groups(path, file.metadata)
             _try_first_row(file, contents.blocks)
             _refuse_impossible_columns(path, file.metadata)
@@ -66,9 +67,16 @@ def inspect(path: Path, settings: CsvSettings) -> Contents:
 
 
 def _open(path: Path) -> pq.ParquetFile:
+    know_geometry()
     # A memory map would kill the process if the file were truncated; pre-buffering would hold whole row groups.
+    # In nanoseconds, Arrow's usual unit for them, Spark's INT96 times beyond the years 1677 to 2262 become others.
     return pq.ParquetFile(
-        path, memory_map=False, pre_buffer=False, buffer_size=_READ_BYTES, page_checksum_verification=True
+        path,
+        memory_map=False,
+        pre_buffer=False,
+        buffer_size=_READ_BYTES,
+        coerce_int96_timestamp_unit="us",
+        page_checksum_verification=True,
     )
 
 

@@ -57,6 +57,7 @@ class Job:
         task: The task.
         output: Path of the output.
         workspace: The output's folder in the state directory.
+        remarks: What of the input the output cannot keep: sentences.
     """
 
     config: Config
@@ -65,6 +66,7 @@ class Job:
     task: Task
     output: Path
     workspace: Workspace = field(repr=False)
+    remarks: tuple[str, ...] = ()
 
     @property
     def identity(self) -> str:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pipeline.config import Config
@@ -14,6 +14,7 @@ from pipeline.job.job import Job, RunOptions
 from pipeline.job.result import finished
 from pipeline.job.selection import remove_old_copies, select_rows
 from pipeline.job.workspace import workspace
+from pipeline.job.writable import ensure_writable
 from pipeline.outputs.columns import output_names
 from pipeline.outputs.destination import RUN_METADATA_KEY, ensure_creatable, output_name
 from pipeline.summary import RunResult
@@ -69,12 +70,17 @@ def prepare(config: Config, options: RunOptions = RunOptions(), *, copies: Path 
     state = workspace(config.state.dir, output)
     used = _used_columns(config)
     source = survey(config.input, used, cache=_survey_cache(config))
-    if options.selection is not None:
-        source = select_rows(source, options, config.input, used, copies or state.folder)
-    problems = [*_output_problems(source, output), *_column_problems(config, source)]
+    problems = [] if options.selection else [*_output_problems(source, output)]
+    problems += _column_problems(config, source)
     if problems:
         raise ConfigError(*problems)
-    return Job(config, options, source, Task.from_config(config), output, state)
+    job = Job(config, options, source, Task.from_config(config), output, state)
+    job = replace(job, remarks=tuple(ensure_writable(job)))
+    if options.selection is None:
+        return job
+    kept = list(dict.fromkeys([*job.kept_columns(), *used]))
+    selected = select_rows(source, options, config.input, kept, used, copies or state.folder)
+    return replace(job, source=selected)
 
 
 def ensure_output(job: Job) -> None:

@@ -6,6 +6,7 @@ that a run that was stopped finds the very file it was reading.
 
 import os
 import re
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -24,9 +25,16 @@ COPY = re.compile(r"(?:limit-\d+|sample-\d+--?\d+)-[0-9a-f]{12}\.parquet")
 
 
 def select_rows(
-    whole: Source, options: RunOptions, settings: InputSettings, used: list[str], folder: Path
+    whole: Source,
+    options: RunOptions,
+    settings: InputSettings,
+    kept: Sequence[str],
+    used: Sequence[str],
+    folder: Path,
 ) -> Source:
-    """Copy the selected rows of *whole* to a file in *folder*, and return that file as the input.
+    """Copy the columns *kept* of the selected rows of *whole* to a file in *folder*, and return it as the input.
+
+    Of *kept*, the columns *used* must have a text.
 
     Raises:
         CannotCreateError: If the folder cannot be written.
@@ -44,7 +52,7 @@ def select_rows(
             rows = sample_rows(whole.rows, options.sample, options.seed)
         else:
             rows = range(min(options.limit or 0, whole.rows))
-        cut_rows(whole, rows, path)
+        cut_rows(whole, rows, path, kept)
     source = survey(settings.model_copy(update={"path": str(path)}), used, cache=None)
     # What the rows are depends on the input and not on when they were copied: a copy that was removed changes nothing.
     identity = fingerprint(whole.fingerprint, options.selection)

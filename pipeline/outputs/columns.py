@@ -1,6 +1,8 @@
 """The new columns of the output, built from prompts, answers and outcomes."""
 
+from collections.abc import Mapping
 from itertools import chain
+from types import MappingProxyType
 from typing import Any
 
 import pyarrow as pa
@@ -87,6 +89,18 @@ def output_names(kind: str, prefix: str) -> list[str]:
     names = [name for name in part_schema(kind).names if name != KEY]
     names.insert(names.index("label_status") + 1, SOURCE)
     return [prefix + name for name in names]
+
+
+def output_schema(
+    kept: pa.Schema, kind: str, prefix: str, metadata: Mapping[bytes, bytes] = MappingProxyType({})
+) -> pa.Schema:
+    """Return the schema of an output file: the columns *kept* of the input, then the new ones."""
+    names, types = output_names(kind, prefix), part_schema(kind)
+    fields = [field for field in kept if field.name not in names]
+    for name in names:
+        plain = name.removeprefix(prefix)
+        fields.append(pa.field(name, types.field(plain).type if plain in types.names else pa.string()))
+    return pa.schema(fields, {**(kept.metadata or {}), **metadata})
 
 
 def part_batch(kind: str, prompts: Prompts, answered: Answered) -> pa.RecordBatch:

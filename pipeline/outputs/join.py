@@ -2,20 +2,18 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import pyarrow as pa
 
 from pipeline.outputs.parts import Parts
+from pipeline.outputs.writers import ROW_GROUP_BYTES, ROW_GROUP_ROWS
 from pipeline.records import Span
 from pipeline.system.prefetch import prefetch_sync
 
 if TYPE_CHECKING:
     from pipeline.outputs.duplicates import Duplicates
-
-# Together they bound the memory of publishing.
-ROW_GROUP_ROWS = 32_768
-ROW_GROUP_BYTES = 16 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,12 +25,14 @@ class OutputFile:
         schema: The input columns that it keeps.
         batches: Reads those columns, in row order.
         spans: The spans of its parts, in row order and without gaps.
+        original: The Parquet file whose metadata and way of storing it keeps; None for none.
     """
 
     name: str
     schema: pa.Schema
     batches: Callable[[], Iterator[pa.RecordBatch]]
     spans: Sequence[Span]
+    original: Path | None = None
 
 
 class AlignedRows(NamedTuple):

@@ -15,10 +15,12 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from pipeline.outputs.columns import KEY, output_names, part_schema, published
-from pipeline.outputs.join import ROW_GROUP_ROWS, Joiner, OutputFile
+from pipeline.outputs.columns import KEY, output_names, output_schema, published
+from pipeline.outputs.join import Joiner, OutputFile
 from pipeline.outputs.parts import Parts
 from pipeline.outputs.tally import Tally
+from pipeline.outputs.writers import ROW_GROUP_ROWS
+from pipeline.outputs.writers.original import Original
 from pipeline.outputs.writers.parquet import ParquetFileWriter
 from pipeline.system.atomic import replacing, sweep, sync, temporary_name
 from pipeline.system.memory import trim_heap
@@ -101,24 +103,15 @@ def publish(
             _publish_folder(publication, joiner, tally, before_rename)
 
 
-def output_schema(publication: Publication, output_file: OutputFile) -> pa.Schema:
-    """Return the schema of a published file: the input's columns, then the new ones."""
-    names = output_names(publication.kind, publication.prefix)
-    types = part_schema(publication.kind)
-    fields = [field for field in output_file.schema if field.name not in names]
-    for name in names:
-        plain = name.removeprefix(publication.prefix)
-        fields.append(pa.field(name, types.field(plain).type if plain in types.names else pa.string()))
-    return pa.schema(fields, {**(output_file.schema.metadata or {}), **publication.metadata})
-
-
 def _write(
     path: Path, publication: Publication, output_file: OutputFile, joiner: Joiner, tally: Tally
 ) -> None:
-    schema = output_schema(publication, output_file)
+    original = Original.of(output_file.original) if output_file.original else None
+    described = original.described(output_file.schema) if original else output_file.schema
+    schema = output_schema(described, publication.kind, publication.prefix, publication.metadata)
     names = output_names(publication.kind, publication.prefix)
-    kept = [field.name for field in output_file.schema if field.name not in names]
-    with ParquetFileWriter(path, schema) as writer:
+    kept = [name for name in output_file.schema.names if name not in names]
+    with ParquetFileWriter(path, schema, original) as writer:
         for group in joiner.row_groups(output_file):
             new = published(group.part, group.duplicates, publication.prefix)
             tally.add(new, publication.prefix)

@@ -5,6 +5,10 @@ from typing import Protocol, Self
 
 import pyarrow as pa
 
+# What a writer gets at once; together they bound the memory of publishing.
+ROW_GROUP_ROWS = 32_768
+ROW_GROUP_BYTES = 16 << 20
+
 
 class Writer(Protocol):
     """Writes the rows of one file, whose schema it was opened with; a context manager that closes the file."""

@@ -2,22 +2,29 @@
 
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+
+from pipeline.outputs.writers.leaves import Leaf, leaves_by_column
+from pipeline.outputs.writers.original import Original
+
+_STORAGE = {"compression": "zstd"}
+"""How a file is stored that was made from no other."""
 
 
 class ParquetFileWriter:
     """Writes the rows of one Parquet file; see `Writer`."""
 
-    def __init__(self, sink: Path | pa.NativeFile, schema: pa.Schema) -> None:
-        """Open *sink* for rows of *schema*.
+    def __init__(self, sink: Path, schema: pa.Schema, original: Original | None = None) -> None:
+        """Open *sink* for rows of *schema*, to be stored as in the file *original*.
 
         Raises:
             pa.ArrowException: If Parquet has no place for one of its types.
         """
-        self._file = pq.ParquetWriter(sink, schema, compression="zstd", write_page_checksum=True)
+        storage: dict[str, Any] = original.storage(written_leaves(schema)) if original else _STORAGE
+        self._file = pq.ParquetWriter(sink, schema, write_page_checksum=True, **storage)
 
     def __enter__(self) -> Self:
         return self
@@ -30,3 +37,16 @@ class ParquetFileWriter:
     def write(self, rows: pa.Table) -> None:
         """Append *rows* as one row group."""
         self._file.write_table(rows)
+
+
+def written_leaves(schema: pa.Schema) -> dict[str, list[Leaf]]:
+    """Return the leaves that columns of *schema* have in a file, by the column's name.
+
+    Raises:
+        pa.ArrowException: If Parquet has no place for one of its types.
+    """
+    sink = pa.BufferOutputStream()
+    with pq.ParquetWriter(sink, schema):
+        pass
+    with pq.ParquetFile(sink.getvalue()) as file:
+        return leaves_by_column(file)

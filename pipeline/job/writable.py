@@ -1,0 +1,46 @@
+"""Whether the output's columns can be written: Arrow reads some types of Parquet that it cannot write."""
+
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+from pipeline.errors import InputDataError
+from pipeline.outputs.columns import output_schema
+from pipeline.outputs.writers.original import Original
+from pipeline.outputs.writers.parquet import written_leaves
+
+if TYPE_CHECKING:
+    from pipeline.job.job import Job
+
+
+def ensure_writable(job: "Job") -> list[str]:
+    """Check that the columns of the output can be written, and return a sentence for each type that it cannot keep.
+
+    Raises:
+        InputDataError: With a line for each column that cannot be written.
+    """
+    kept = job.kept_schema()
+    columns = job.config.output.columns
+    try:
+        written = written_leaves(output_schema(kept, job.config.task.kind, columns.prefix))
+    except (pa.ArrowException, ValueError) as error:
+        raise InputDataError(*(_problems(job.config.input.path, kept) or [str(error)])) from error
+    first = job.source.files[0]
+    return list(Original.of(first.path).losses(written)) if first.format == "parquet" else []
+
+
+def _problems(path: str, kept: pa.Schema) -> list[str]:
+    return [
+        f"{path}: column {field.name!r} can be read and not written ({reason}); "
+        "give the columns to keep in output.columns.only, without this one"
+        for field in kept
+        if (reason := _reason(field))
+    ]
+
+
+def _reason(field: pa.Field) -> str | None:
+    try:
+        written_leaves(pa.schema([field]))
+    except (pa.ArrowException, ValueError) as error:
+        return " ".join(str(error).split())
+    return None
