@@ -21,12 +21,13 @@ def ensure_writable(job: "Job") -> list[str]:
     """
     kept = job.kept_schema()
     columns = job.config.output.columns
+    first = job.source.files[0]
+    original = Original.of(first.path) if first.format == "parquet" else None
     try:
-        written = written_leaves(output_schema(kept, job.config.task.kind, columns.prefix))
+        written = written_leaves(output_schema(kept, job.config.task.kind, columns.prefix), original)
     except (pa.ArrowException, ValueError) as error:
         raise InputDataError(*(_problems(job.config.input.path, kept) or [str(error)])) from error
-    first = job.source.files[0]
-    return list(Original.of(first.path).losses(written)) if first.format == "parquet" else []
+    return list(original.losses(written)) if original else []
 
 
 def _problems(path: str, kept: pa.Schema) -> list[str]:

@@ -111,6 +111,22 @@ async def test_a_column_that_may_have_nulls_in_one_file_of_a_folder_may_have_the
     assert [table.schema.field("n").nullable for table in read] == [True, True]
 
 
+async def test_each_file_of_a_folder_keeps_its_own_metadata(job: JobFiles) -> None:
+    folder = job.folder / "days"
+    folder.mkdir()
+    for name in ("a", "b"):
+        schema = pa.schema(
+            [pa.field("text", pa.string(), metadata={"of": f"text of {name}"})], {"rows": f"of {name}"}
+        )
+        pq.write_table(pa.Table.from_pydict({"text": [name]}, schema), folder / f"{name}.parquet")
+    job.set(input={"path": "days"}, output={"path": "out"})
+    await run_job(job.config())
+    for name in ("a", "b"):
+        written = pq.read_schema(job.folder / "out" / f"{name}.parquet")
+        assert written.metadata[b"rows"] == f"of {name}".encode()
+        assert written.field("text").metadata == {b"of": f"text of {name}".encode()}
+
+
 async def test_a_folder_in_gives_a_folder_out_with_the_same_names(job: JobFiles) -> None:
     folder = job.folder / "days"
     folder.mkdir()

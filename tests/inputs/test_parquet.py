@@ -1,5 +1,6 @@
 """Parquet: damaged and impossible files are refused, and none of them ends the process."""
 
+import datetime as dt
 import io
 import random
 
@@ -9,6 +10,8 @@ import pyarrow.parquet.encryption as pqe
 import pytest
 
 from pipeline.errors import InputDataError
+from pipeline.inputs.read import read_batches
+from tests.foreign_parquet import enums
 from tests.inputs.samples import GOOD_PARQUET, parquet_bytes
 
 
@@ -75,6 +78,33 @@ def test_a_corrupt_page_is_named_by_file_and_rows(put, look, read):
     assert look(path).rows == 10_000
     with pytest.raises(InputDataError, match=r"a.parquet: rows 5000 to 7499 cannot be read .*CRC"):
         read(path)
+
+
+def test_times_of_the_years_1_to_9999_stay_what_they_are_in_int96(put, look, read):
+    times = [dt.datetime(year, 12, 31, 23, 59, 59, 999_999) for year in (1, 1600, 1970, 2262, 9999)]  # noqa: DTZ001 - INT96 knows no zone
+    sink = io.BytesIO()
+    table = pa.table({"text": pa.array(times, pa.timestamp("us"))})
+    pq.write_table(table, sink, use_deprecated_int96_timestamps=True)
+    path = put("a.parquet", sink.getvalue())
+    assert "int96" in str(pq.ParquetFile(path).schema)
+    assert read(path)["text"] == [str(time) for time in times]
+    source = look(path)
+    assert next(read_batches(source, source.files[0])).column("text").to_pylist() == times
+
+
+def test_enums_are_text_where_they_are_used_and_where_they_are_kept(put, look, read):
+    path = put("a.parquet", enums())
+    assert read(path, "kind") == {"kind": ["cat", None, "dog"]}
+    source = look(path)
+    assert source.schema.field("kind").type == pa.string()
+    assert next(read_batches(source, source.files[0])).column("kind").to_pylist() == ["cat", None, "dog"]
+
+
+def test_entries_of_the_footer_that_the_schema_for_arrow_does_not_have_are_metadata_too(put, look):
+    sink = io.BytesIO()
+    with pq.ParquetWriter(sink, pa.schema([("text", pa.string())], {"in both": "1"})) as writer:
+        writer.add_key_value_metadata({"footer": "2"})
+    assert look(put("a.parquet", sink.getvalue())).schema.metadata == {b"in both": b"1", b"footer": b"2"}
 
 
 DAMAGED = {

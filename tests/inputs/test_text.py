@@ -33,6 +33,11 @@ TEXTS = {
     "time": (pa.array([MOMENT.time()]), ["03:04:05.600000"]),
     "duration": (pa.array([dt.timedelta(seconds=90)], pa.duration("s")), ["90"]),
     "null": (pa.nulls(2), [None, None]),
+    "uuid": (
+        pa.array([bytes(range(16)), None, b"\xff" * 16], pa.uuid()),
+        ["00010203-0405-0607-0809-0a0b0c0d0e0f", None, "ffffffff-ffff-ffff-ffff-ffffffffffff"],
+    ),
+    "uuid without a value": (pa.nulls(2, pa.uuid()), [None, None]),
     "json": (pa.ExtensionArray.from_storage(pa.json_(), pa.array(['{"a":1}'])), ['{"a":1}']),
 }  # fmt: skip
 
@@ -52,6 +57,14 @@ def test_columns_are_published_in_their_own_types(put, look, kind):
     (batch,) = read_batches(source, source.files[0])
     assert batch.schema.types == pq.read_schema(path).types == source.schema.types
     assert source.schema.metadata == {b"who": b"me"}
+
+
+def test_a_slice_of_uuids_has_its_own_texts():
+    column = pa.array([bytes([number]) * 16 for number in range(5)], pa.uuid()).slice(2, 2)
+    assert cells(as_text(column)) == [
+        "02020202-0202-0202-0202-020202020202",
+        "03030303-0303-0303-0303-030303030303",
+    ]
 
 
 @pytest.mark.parametrize("kind", [pa.string(), pa.large_string()])

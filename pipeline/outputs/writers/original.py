@@ -70,6 +70,13 @@ class Original:
         ]
         return pa.schema(fields, self.metadata)
 
+    def types(self) -> dict[str, Any]:
+        """Return the settings of a `pq.ParquetWriter` without which it writes other types than this file has."""
+        times = [
+            leaf.kind for leaves in self.leaves.values() for leaf in leaves if leaf.kind.startswith("Time(")
+        ]
+        return {"write_time_adjusted_to_utc": bool(times) and all("UTC=true" in time for time in times)}
+
     def storage(self, written: Mapping[str, list[Leaf]]) -> dict[str, Any]:
         """Return the settings of a `pq.ParquetWriter` that store the leaves *written* as this file does."""
         pairs = [
@@ -96,7 +103,7 @@ class Original:
             },
             "dictionary_pagesize_limit": int(DICTIONARY_BYTES * share),
             "write_page_index": self.has_page_index,
-            **self._times(),
+            **self.types(),
         }
 
     def losses(self, written: Mapping[str, list[Leaf]]) -> Iterator[str]:
@@ -107,9 +114,3 @@ class Original:
                     yield f"column {own.path!r}: {own.kind} becomes {new.kind} in the output"
         for name in self.variants:
             yield f"column {name!r}: VARIANT becomes a plain group of its members in the output"
-
-    def _times(self) -> dict[str, Any]:
-        times = [
-            leaf.kind for leaves in self.leaves.values() for leaf in leaves if leaf.kind.startswith("Time(")
-        ]
-        return {"write_time_adjusted_to_utc": bool(times) and all("UTC=true" in time for time in times)}

@@ -39,14 +39,14 @@ class ParquetFileWriter:
         self._file.write_table(rows)
 
 
-def written_leaves(schema: pa.Schema) -> dict[str, list[Leaf]]:
-    """Return the leaves that columns of *schema* have in a file, by the column's name.
+def written_leaves(schema: pa.Schema, original: Original | None = None) -> dict[str, list[Leaf]]:
+    """Return the leaves that columns of *schema* have in a file made from *original*, by the column's name.
 
     Raises:
         pa.ArrowException: If Parquet has no place for one of its types.
     """
     sink = pa.BufferOutputStream()
-    with pq.ParquetWriter(sink, schema):
+    with pq.ParquetWriter(sink, schema, **(original.types() if original else {})):
         pass
     with pq.ParquetFile(sink.getvalue()) as file:
         return leaves_by_column(file)
