@@ -19,6 +19,7 @@ from functools import partial
 from pipeline.engine.lifecycle import Execution
 from pipeline.engine.publication import publication_of
 from pipeline.errors import DiskError, PipelineError, as_pipeline_error
+from pipeline.inputs.intake.copies import drop
 from pipeline.inputs.read import CHUNK_BYTES, CHUNK_ROWS, read_chunks
 from pipeline.inputs.source import all_spans, ensure_unchanged
 from pipeline.job.fence import fenced
@@ -142,8 +143,9 @@ class Journey:
         guard(save_report, job.workspace.report, result, tally)
         execution.finish(effort, result)
         self._published = result  # from here on nothing makes the run fail
-        # Last: if the run is killed before this, the next one finds the job finished and removes them.
+        # Last: if the run is killed before this, the next one finds the job finished and removes parts and copies.
         guard(self._parts.remove)
+        guard(drop, job.source)
         return result
 
     def progress(self) -> Progress:

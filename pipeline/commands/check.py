@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TypeVar
 
 from pipeline.config import Config
@@ -24,8 +25,13 @@ def check(config: Config) -> tuple[Job, list[str]]:
     Raises:
         PipelineError: With a line for each problem; its class is that of the first one.
     """
+    with TemporaryDirectory(prefix="pipeline-check-") as folder:
+        return _check(config, Path(folder))
+
+
+def _check(config: Config, spare: Path) -> tuple[Job, list[str]]:
     errors: list[PipelineError] = []
-    job = _collect(errors, lambda: prepare(config))
+    job = _collect(errors, lambda: prepare(config, copies=spare))
     if job is not None:
         _collect(errors, lambda: ensure_output(job))
         _collect(errors, lambda: ensure_state(config.state.dir, job.workspace.parts))

@@ -1,6 +1,8 @@
 """`explain`: the prompt, the request and the stored answer of one row."""
 
 from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from pipeline.config import Config
@@ -8,7 +10,7 @@ from pipeline.errors import UsageError
 from pipeline.inputs.read import read_chunks
 from pipeline.inputs.source import Source, all_spans
 from pipeline.job.job import Job
-from pipeline.job.prepare import prepare
+from pipeline.job.prepare import brought_in, prepare
 from pipeline.ledger import opened
 from pipeline.llm.form_memory import FormMemory
 from pipeline.llm.protocol.body import BodyTemplate
@@ -89,9 +91,10 @@ def explain(config: Config, row: str) -> Explanation:
         UsageError: If there is no such row.
         PipelineError: If the config or the input is wrong.
     """
-    job = prepare(config)
-    index = _row_index(job, row)
-    prompt = _prompt(job, index)
+    with TemporaryDirectory(prefix="pipeline-explain-") as folder:
+        job = brought_in(prepare(config, copies=Path(folder)), Path(folder))
+        index = _row_index(job, row)
+        prompt = _prompt(job, index)
     answer, owed = _stored(job, prompt) if prompt else (None, None)
     parser = Parser(job.config.task)
     form = FormMemory(job.config, job.task, Clock()).recall() or first_form(job.config.model)

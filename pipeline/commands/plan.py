@@ -13,7 +13,7 @@ from pipeline.config import Config
 from pipeline.inputs.read import read_chunks
 from pipeline.inputs.source import all_spans
 from pipeline.job.job import Job, RunOptions
-from pipeline.job.prepare import prepare
+from pipeline.job.prepare import brought_in, prepare
 from pipeline.ledger import opened
 from pipeline.ledger.store import Store
 from pipeline.llm.billing import Billing
@@ -86,7 +86,7 @@ def plan(config: Config, options: RunOptions = RunOptions()) -> Plan:  # noqa: B
         PipelineError: If the config or the input is wrong.
     """
     with tempfile.TemporaryDirectory(prefix="pipeline-plan-") as folder:
-        job = prepare(config, options, copies=Path(folder))
+        job = brought_in(prepare(config, options, copies=Path(folder)), Path(folder))
         ensure_payable(job.config.model, capped=job.config.limits.max_cost_usd is not None)
         return _estimate(job, _count(job, Path(folder)))
 

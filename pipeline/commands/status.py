@@ -1,6 +1,8 @@
 """`status`: where the latest run of a job stands."""
 
 from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from pipeline.config import Config
@@ -26,7 +28,8 @@ def status(config: Config) -> dict[str, Any]:
         InputDataError: If the record of the latest run is damaged.
         PipelineError: If the config or the input is wrong.
     """
-    job = prepare(config)
+    with TemporaryDirectory(prefix="pipeline-status-") as folder:
+        job = prepare(config, copies=Path(folder))
     record = job.workspace.load()
     if record is None and job.workspace.record.exists():
         raise InputDataError(

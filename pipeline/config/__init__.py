@@ -2,17 +2,10 @@
 
 from pipeline.config.endpoint import ModelSettings, PriceSettings
 from pipeline.config.load import load_config, named_provider
-from pipeline.config.models import (
-    ColumnsSettings,
-    Config,
-    CsvSettings,
-    InputSettings,
-    LimitSettings,
-    OutputSettings,
-    StateSettings,
-)
+from pipeline.config.models import Config, LimitSettings, StateSettings
 from pipeline.config.schema import json_schema
 from pipeline.config.simulate import SimulateSettings
+from pipeline.config.tables import ColumnsSettings, CsvSettings, InputSettings, OutputSettings
 from pipeline.config.task import ExampleSettings, LabelSettings, TaskSettings
 from pipeline.config.values import FailureAllowance
 

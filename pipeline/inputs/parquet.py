@@ -9,7 +9,6 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.config import CsvSettings
 from pipeline.errors import InputDataError
 from pipeline.inputs.parquet_types import enum_columns, know_geometry, schema_of, typed
 from pipeline.inputs.source import Block, Contents, Table
@@ -44,16 +43,22 @@ class ParquetTable:
 
 
 @contextmanager
-def open_table(path: Path, settings: CsvSettings, names: Sequence[str]) -> Iterator[Table]:
-    """Open a file; see `Format`."""
-    del settings, names  # for CSV only
+def open_table(path: Path) -> Iterator[Table]:
+    """Open a file.
+
+    Raises:
+        OSError, pa.ArrowException: If it cannot be opened.
+    """
     with _open(path) as file:
         yield ParquetTable(file)
 
 
-def inspect(path: Path, settings: CsvSettings) -> Contents:
-    """Check the footer and decode the first row; see `Format`."""
-    del settings
+def inspect(path: Path) -> Contents:
+    """Check the footer and decode the first row, and return the file's contents.
+
+    Raises:
+        InputDataError: If the file cannot be used; one line for the user.
+    """
     digest = _footer_digest(path)
     try:
         with _open(path) as file:

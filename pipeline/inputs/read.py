@@ -1,6 +1,5 @@
 """Read spans of rows as chunks of text, and whole files as batches for publishing."""
 
-import zlib
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -11,9 +10,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.errors import InputDataError
-from pipeline.inputs.formats import format_named
+from pipeline.inputs.parquet import open_table
 from pipeline.inputs.source import Block, InputFile, Source, Table
-from pipeline.inputs.text import as_text, byte_lengths, cells
+from pipeline.inputs.text import as_text, byte_lengths, cells, without
 from pipeline.records import Chunk, Span
 
 CHUNK_ROWS, CHUNK_BYTES = 4096, 16 << 20
@@ -51,8 +50,8 @@ def read_chunks(
     names = tuple(dict.fromkeys(columns))
     for number, of_file in groupby(spans, key=lambda span: span.file):
         file, wanted = source.files[number], list(of_file)
-        packer = _Packer(names, max_rows, max_bytes)
-        with _open(source, file) as table:
+        packer = _Packer(names, max_rows, max_bytes, source.csv.nulls if file.format == "csv" else ())
+        with _open(file) as table:
             for row, batch in _needed(table, file, names, wanted, _TEXT):
                 yield from packer.add(row, batch, wanted)
         yield from packer.flush()
@@ -68,16 +67,17 @@ def read_batches(
     Raises:
         InputDataError: If the file can no longer be read as the survey found it; names the file and the rows.
     """
+    del source  # each file is read in its own types
     everything = [Span(0, 0, file.rows, file.first_row)]
-    with _open(source, file) as table:
+    with _open(file) as table:
         for _, batch in _needed(table, file, columns, everything, _PUBLISH):
             yield batch
 
 
 @contextmanager
-def _open(source: Source, file: InputFile) -> Iterator[Table]:
+def _open(file: InputFile) -> Iterator[Table]:
     try:
-        with format_named(file.format).open_table(file.path, source.csv, source.schema.names) as table:
+        with open_table(file.path) as table:
             yield table
     except (OSError, pa.ArrowException) as error:
         raise _unreadable(file, 0, file.rows, error) from error
@@ -106,7 +106,7 @@ def _needed(
 def _next(batches: Iterator[pa.RecordBatch], file: InputFile, block: Block, row: int) -> pa.RecordBatch:
     try:
         batch = next(batches, None)
-    except (OSError, EOFError, zlib.error, ValueError, pa.ArrowException) as error:
+    except (OSError, ValueError, pa.ArrowException) as error:
         raise _unreadable(file, row, block.stop, error) from error
     if batch is None or row + batch.num_rows > block.stop:
         raise _unreadable(file, row, block.stop, "it holds another number of rows than it declares")
@@ -115,9 +115,11 @@ def _next(batches: Iterator[pa.RecordBatch], file: InputFile, block: Block, row:
 
 def _unreadable(file: InputFile, start: int, stop: int, why: object) -> InputDataError:
     reason = " ".join(str(why).split())
-    return InputDataError(
-        f"{file.path}: rows {start} to {stop - 1} cannot be read ({reason}); write or copy the file again"
-    )
+    remedy = "write or copy the file again"
+    if file.is_copy:
+        file.path.unlink(missing_ok=True)
+        remedy = f"its copy {file.path} was damaged; run again, which makes a new one"
+    return InputDataError(f"{file.origin}: rows {start} to {stop - 1} cannot be read ({reason}); {remedy}")
 
 
 def _overlapping(spans: Sequence[Span], start: int, stop: int) -> Sequence[Span]:
@@ -132,6 +134,7 @@ class _Packer:
     columns: tuple[str, ...]
     max_rows: int
     max_bytes: int
+    null_words: Sequence[str]
     _span: Span | None = None
     _start: int = 0  # row within the file
     _rows: int = 0
@@ -140,7 +143,7 @@ class _Packer:
 
     def add(self, row: int, batch: pa.RecordBatch, spans: Sequence[Span]) -> Iterator[Chunk]:
         """Add the rows of *batch*, whose first row is *row*, that are in *spans*; yield the chunks that are full."""
-        texts = [as_text(batch.column(name)) for name in self.columns]
+        texts = [without(as_text(batch.column(name)), self.null_words) for name in self.columns]
         lengths = _row_lengths(texts, batch.num_rows)
         for span in _overlapping(spans, row, row + batch.num_rows):
             if span is not self._span:

@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
@@ -17,12 +16,12 @@ from pipeline.records import Span
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """Rows that are stored together: a Parquet row group, or about 2 MiB of whole CSV records.
+    """Rows that are stored together: a Parquet row group.
 
     Attributes:
         first: Number of its first row, counted within the file from 0.
         rows: Number of rows.
-        offset: Parquet: number of the row group. CSV: byte at which it begins in the file's text as UTF-8.
+        offset: Number of the row group.
         size: Number of bytes, uncompressed.
     """
 
@@ -82,17 +81,19 @@ class InputFile:
     """One file of the input.
 
     Attributes:
-        path: Its location.
+        path: The Parquet file that is read: the user's own, or the copy of it, which may have to be made again.
+        origin: The user's file.
         name: Its path relative to the given folder, with `/`; for a single file its file name.
-        format: `parquet` or `csv`.
+        format: Format of the user's file.
         rows: Number of rows.
         fingerprint: Identifies its bytes, whatever its name; changes when they change.
         first_row: `row_index` of its first row, counted over the whole input.
         blocks: The blocks that hold its rows, in row order.
-        stamp: Its stamp at the time of the survey.
+        stamp: The stamp of the user's file at the time of the survey.
     """
 
     path: Path
+    origin: Path
     name: str
     format: str
     rows: int
@@ -100,6 +101,11 @@ class InputFile:
     first_row: int
     blocks: tuple[Block, ...]
     stamp: Stamp
+
+    @property
+    def is_copy(self) -> bool:
+        """Whether a copy is read rather than the user's file."""
+        return self.path != self.origin
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +118,7 @@ class Source:
         rows: Number of rows in all files.
         single: Whether one file was given, rather than a folder or a glob.
         fingerprint: Identifies the bytes of all files, in order.
-        csv: How to read CSV files.
+        csv: How CSV files are written.
     """
 
     files: tuple[InputFile, ...]
@@ -124,7 +130,7 @@ class Source:
 
 
 class Table(Protocol):
-    """An open file of any format."""
+    """An open file."""
 
     def batches(
         self, block: Block, columns: Sequence[str] | None, *, max_rows: int, max_bytes: int
@@ -132,27 +138,6 @@ class Table(Protocol):
         """Yield the rows of *block* in order, in batches of at most *max_rows* rows and about *max_bytes* bytes.
 
         Blocks must be requested in row order; *columns* None means all columns.
-        """
-
-
-class Format(Protocol):
-    """Inspects and reads the files of one format."""
-
-    def inspect(self, path: Path, settings: CsvSettings) -> Contents:
-        """Check everything about a file that can be checked before its rows are read, and return its contents.
-
-        Raises:
-            InputDataError: If the file cannot be used; one line for the user.
-            ConfigError: If *settings* do not fit the file.
-        """
-
-    def open_table(
-        self, path: Path, settings: CsvSettings, names: Sequence[str]
-    ) -> AbstractContextManager[Table]:
-        """Open a file whose columns, in order, are *names*.
-
-        Raises:
-            OSError, pa.ArrowException: If it cannot be opened.
         """
 
 
@@ -179,9 +164,7 @@ def ensure_unchanged(source: Source) -> None:
 
 def _change(file: InputFile) -> str | None:
     try:
-        same = Stamp.of(file.path) == file.stamp
+        same = Stamp.of(file.origin) == file.stamp
     except OSError as error:
-        return (
-            f"{file.path}: was there when the run began and cannot be read now ({error.strerror}); run again"
-        )
-    return None if same else f"{file.path}: changed while the run was reading it; run again"
+        return f"{file.origin}: was there when the run began and cannot be read now ({error.strerror}); run again"
+    return None if same else f"{file.origin}: changed while the run was reading it; run again"

@@ -10,11 +10,11 @@ import pyarrow as pa
 
 from pipeline.config import CsvSettings, InputSettings
 from pipeline.errors import ConfigError, InputDataError, PipelineError
-from pipeline.inputs.delimited.grammar import other_delimiter
 from pipeline.inputs.discover import Found, discover, refuse_impostor
-from pipeline.inputs.formats import format_named
+from pipeline.inputs.intake.copies import find_or_take_in
+from pipeline.inputs.intake.header import other_delimiter
+from pipeline.inputs.parquet import inspect
 from pipeline.inputs.source import Contents, InputFile, Source, Stamp, fingerprint
-from pipeline.inputs.survey_cache import SurveyCache
 from pipeline.inputs.text import has_text
 
 _NAMES_SHOWN = 50
@@ -22,9 +22,10 @@ _NAMES_SHOWN = 50
 
 @dataclass(frozen=True, slots=True)
 class _Inspected:
-    """A file and its contents."""
+    """A file, the Parquet file to read it from, and its contents."""
 
     found: Found
+    path: Path
     stamp: Stamp
     contents: Contents
 
@@ -33,27 +34,26 @@ class _Inspected:
         return sum(block.rows for block in self.contents.blocks)
 
 
-def survey(settings: InputSettings, used: Sequence[str], *, cache: Path | None = None) -> Source:
+def survey(settings: InputSettings, used: Sequence[str], *, copies: Path) -> Source:
     """Find the input files and check all of them; no rows stay in memory.
 
-    A Parquet file takes reading its footer and one page per column, a CSV file one pass over all of it.
+    A Parquet file takes reading its footer and one page per column; any other is taken in, once.
 
     Args:
         settings: The section `input` of the config.
         used: The columns whose text is needed: each must exist, be unique and have a text.
-        cache: A JSON file that saves the pass over CSV files that have not changed since; None for none.
+        copies: The folder for the Parquet copies of files that are not Parquet.
 
     Raises:
         NoInputError: If there is nothing to read.
         InputDataError: If files cannot be used.
         ConfigError: If a column or a setting does not fit the files.
+        DiskError: If a copy cannot be written.
 
         Whichever comes first is raised, with one line for each problem of each file.
     """
     found, single = discover(settings.path)
-    cached = SurveyCache.load(cache, settings.csv)
-    inspected, problems = _inspect(found, settings.csv, cached)
-    cached.save()
+    inspected, problems = _inspect(found, settings.csv, copies)
     if inspected:
         first, *others = inspected
         problems += _used_problems(settings.path, first, used)
@@ -65,7 +65,7 @@ def survey(settings: InputSettings, used: Sequence[str], *, cache: Path | None =
 
 
 def _inspect(
-    found: Sequence[Found], csv: CsvSettings, cached: SurveyCache
+    found: Sequence[Found], csv: CsvSettings, copies: Path
 ) -> tuple[list[_Inspected], list[PipelineError]]:
     inspected: list[_Inspected] = []
     problems: list[PipelineError] = []
@@ -73,14 +73,15 @@ def _inspect(
         try:
             refuse_impostor(file)
             stamp = Stamp.of(file.path)
-            contents = cached.get(file.path, stamp)
-            if contents is None:
-                contents = format_named(file.format).inspect(file.path, csv)
-                cached.put(file.path, stamp, contents)
+            path, contents = (
+                (file.path, inspect(file.path))
+                if file.format == "parquet"
+                else find_or_take_in(file.path, file.format, stamp, csv, copies)
+            )
         except PipelineError as problem:
             problems.append(problem)
         else:
-            inspected.append(_Inspected(file, stamp, contents))
+            inspected.append(_Inspected(file, path, stamp, contents))
     return inspected, problems
 
 
@@ -88,7 +89,8 @@ def _source(inspected: Sequence[_Inspected], csv: CsvSettings, *, single: bool) 
     firsts = accumulate((file.rows for file in inspected), initial=0)
     files = tuple(
         InputFile(
-            path=file.found.path,
+            path=file.path,
+            origin=file.found.path,
             name=file.found.name,
             format=file.found.format,
             rows=file.rows,

@@ -1,5 +1,7 @@
 """Convert Arrow columns to text, as a prompt shows a number, a date, a dictionary or a string."""
 
+from collections.abc import Sequence
+
 import pyarrow as pa
 
 _UUID, _UUID_BYTES = pa.uuid(), 16
@@ -42,6 +44,16 @@ def as_text(column: pa.Array) -> pa.Array:
     if pa.types.is_string_view(column.type):
         return column.cast(pa.large_string())
     return column.cast(pa.string())
+
+
+def without(text: pa.Array, words: Sequence[str]) -> pa.Array:
+    """Return the cells with a null for each that is one of *words*; *text* comes from `as_text`."""
+    if not words or pa.types.is_dictionary(text.type):
+        return text
+    import pyarrow.compute as pc  # noqa: PLC0415 - as below
+
+    found = pc.is_in(text, value_set=pa.array(words, text.type))
+    return pc.if_else(found, pa.scalar(None, text.type), text) if pc.any(found).as_py() else text
 
 
 def byte_lengths(text: pa.Array) -> pa.Array:

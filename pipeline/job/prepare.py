@@ -7,13 +7,14 @@ from pathlib import Path
 
 from pipeline.config import Config
 from pipeline.config.providers import PROVIDERS
-from pipeline.errors import ConfigError, UsageError
+from pipeline.errors import CannotCreateError, ConfigError, UsageError
+from pipeline.inputs.intake.copies import bring_in, drop, tidy
 from pipeline.inputs.source import Source
 from pipeline.inputs.survey import survey
 from pipeline.job.job import Job, RunOptions
 from pipeline.job.result import finished
 from pipeline.job.selection import remove_old_copies, select_rows
-from pipeline.job.workspace import workspace
+from pipeline.job.workspace import ensure_state, workspace
 from pipeline.job.writable import ensure_writable
 from pipeline.outputs.columns import output_names
 from pipeline.outputs.destination import RUN_METADATA_KEY, ensure_creatable, output_name
@@ -49,7 +50,12 @@ def started(config: Config, options: RunOptions) -> Iterator[Start]:
         job.workspace.tidy()
         if options.selection is not None:
             remove_old_copies(job.source, job.workspace.folder)
-        yield Start(job, lock, finished(job))
+        else:
+            tidy(job.workspace.input, job.source)
+        result = finished(job)
+        if result is not None:
+            drop(job.source)
+        yield Start(job if result else brought_in(job), lock, result)
 
 
 def prepare(config: Config, options: RunOptions = RunOptions(), *, copies: Path | None = None) -> Job:  # noqa: B008 - frozen
@@ -58,7 +64,8 @@ def prepare(config: Config, options: RunOptions = RunOptions(), *, copies: Path 
     Args:
         config: The config.
         options: What one run does differently.
-        copies: Where to copy the rows that *options* select; by default to the state directory.
+        copies: Where to copy what has to be copied and cannot be in the state directory, such as the rows that *options*
+            select; by default the state directory has to take it.
 
     Raises:
         PipelineError: With all problems that can be found at once.
@@ -69,7 +76,7 @@ def prepare(config: Config, options: RunOptions = RunOptions(), *, copies: Path 
     output = _output_path(config, options)
     state = workspace(config.state.dir, output)
     used = _used_columns(config)
-    source = survey(config.input, used, cache=_survey_cache(config))
+    source = survey(config.input, used, copies=_input_copies(config, copies))
     problems = [] if options.selection else [*_output_problems(source, output)]
     problems += _column_problems(config, source)
     if problems:
@@ -81,6 +88,11 @@ def prepare(config: Config, options: RunOptions = RunOptions(), *, copies: Path 
     kept = list(dict.fromkeys([*job.kept_columns(), *used]))
     selected = select_rows(source, options, config.input, kept, used, copies or state.folder)
     return replace(job, source=selected)
+
+
+def brought_in(job: Job, folder: Path | None = None) -> Job:
+    """Return the job with all copies of its input in place, those that have gone in *folder*; call it to read rows."""
+    return replace(job, source=bring_in(job.source, folder))
 
 
 def ensure_output(job: Job) -> None:
@@ -104,8 +116,15 @@ def _used_columns(config: Config) -> list[str]:
     return list(dict.fromkeys([*config.task.columns, *([config.input.id] if config.input.id else [])]))
 
 
-def _survey_cache(config: Config) -> Path:
-    return config.state.dir / "survey.json"
+def _input_copies(config: Config, spare: Path | None) -> Path:
+    """Return the folder for copies of the input: that of the whole table's output, or *spare* if it cannot be written."""
+    folder = workspace(config.state.dir, config.output.path).input
+    if spare is not None:
+        try:
+            ensure_state(folder)
+        except CannotCreateError:
+            return spare
+    return folder
 
 
 def _output_path(config: Config, options: RunOptions) -> Path:

@@ -10,9 +10,11 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from pipeline.config import InputSettings
 from pipeline.errors import CannotCreateError
+from pipeline.inputs.intake.copies import bring_in
 from pipeline.inputs.source import Source, fingerprint
 from pipeline.inputs.survey import survey
 from pipeline.job.job import RunOptions
@@ -52,8 +54,10 @@ def select_rows(
             rows = sample_rows(whole.rows, options.sample, options.seed)
         else:
             rows = range(min(options.limit or 0, whole.rows))
-        cut_rows(whole, rows, path, kept)
-    source = survey(settings.model_copy(update={"path": str(path)}), used, cache=None)
+        # A copy of the whole input that has gone is only needed now.
+        with TemporaryDirectory(prefix=".input-", dir=folder) as spare:
+            cut_rows(bring_in(whole, Path(spare)), rows, path, kept)
+    source = survey(settings.model_copy(update={"path": str(path)}), used, copies=folder)
     # What the rows are depends on the input and not on when they were copied: a copy that was removed changes nothing.
     identity = fingerprint(whole.fingerprint, options.selection)
     return replace(source, fingerprint=identity)

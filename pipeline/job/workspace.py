@@ -79,6 +79,11 @@ class Workspace:
         return self.folder / "parts"
 
     @property
+    def input(self) -> Path:
+        """The folder for Parquet copies of input that is not Parquet."""
+        return self.folder / "input"
+
+    @property
     def report(self) -> Path:
         """Path of the report of the latest published run."""
         return self.folder / "report.json"

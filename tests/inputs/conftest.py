@@ -18,7 +18,7 @@ Look = Callable[..., Source]
 Put = Callable[[str, object], Path]
 
 
-def settings(path: object, **csv: str) -> InputSettings:
+def settings(path: object, **csv: object) -> InputSettings:
     return InputSettings(path=str(path), csv=CsvSettings(**csv))
 
 
@@ -50,11 +50,12 @@ def _put(tmp_path: Path) -> Put:
 
 
 @pytest.fixture(name="look")
-def _look() -> Look:
+def _look(tmp_path_factory: pytest.TempPathFactory) -> Look:
     """Survey a path for the column `text`, or for those given."""
+    folder = tmp_path_factory.mktemp("state") / "input"
 
-    def look(path: object, *used: str, cache: Path | None = None, **csv: str) -> Source:
-        return survey(settings(path, **csv), used or ("text",), cache=cache)
+    def look(path: object, *used: str, copies: Path = folder, **csv: object) -> Source:
+        return survey(settings(path, **csv), used or ("text",), copies=copies)
 
     return look
 
@@ -63,7 +64,7 @@ def _look() -> Look:
 def _read(look: Look) -> Callable[..., dict[str, list[str | None]]]:
     """Read all cells of the columns of a path."""
 
-    def read(path: object, *used: str, **csv: str) -> dict[str, list[str | None]]:
+    def read(path: object, *used: str, **csv: object) -> dict[str, list[str | None]]:
         return texts(look(path, *used, **csv), used or ("text",))
 
     return read

@@ -75,7 +75,7 @@ def spans_of(file, rows, edges):
 )
 def test_any_text_comes_back_in_any_chunking(put, look, rows, writer, edges, max_rows, max_bytes):
     name, write = writer
-    source = look(put(name, write(as_table(rows))), "text", "more")
+    source = look(put(name, write(as_table(rows))), "text", "more", nulls=[])
     assert source.rows == len(rows)
     spans = spans_of(0, len(rows), edges)
     chunks = list(read_chunks(source, ["more", "text"], spans, max_rows=max_rows, max_bytes=max_bytes))
@@ -106,7 +106,7 @@ def test_a_table_of_one_column_keeps_its_empty_rows(put, read, cells, write):
     table = pa.table({"text": pa.array(cells, pa.string())})
     if write is by_polars_quoting_all:
         table = table.set_column(0, "text", table["text"].fill_null(""))
-    assert read(put("a.csv", write(table))) == table.to_pydict()
+    assert read(put("a.csv", write(table)), nulls=[]) == table.to_pydict()
 
 
 def test_chunks_end_at_the_same_rows_whatever_the_row_groups(put, look):
@@ -187,18 +187,13 @@ def test_large_cells_are_published_a_few_at_a_time(put, look):
 
 
 def test_a_file_cut_between_survey_and_reading_is_named(put, look):
-    rows = "".join(f"{n},{n}\n" for n in range(1000))
-    for name, content in (
-        ("a.csv", f"id,text\n{rows}"),
-        ("a.parquet", pa.table({"text": list("abc") * 1000})),
-    ):
-        path = put(name, content)
-        source = look(path)
-        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-        with pytest.raises(InputDataError, match=rf"{name}: rows 0 to \d+ cannot be read"):
-            list(read_chunks(source, ["text"], all_spans(source)))
-        with pytest.raises(InputDataError, match=f"{name}: changed while"):
-            ensure_unchanged(source)
+    path = put("a.parquet", pa.table({"text": list("abc") * 1000}))
+    source = look(path)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.raises(InputDataError, match=r"a.parquet: rows 0 to \d+ cannot be read"):
+        list(read_chunks(source, ["text"], all_spans(source)))
+    with pytest.raises(InputDataError, match=r"a.parquet: changed while"):
+        ensure_unchanged(source)
 
 
 def test_a_file_with_more_rows_than_at_the_survey_is_named(put, look):

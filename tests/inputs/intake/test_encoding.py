@@ -6,7 +6,7 @@ import pytest
 
 from pipeline.config import CsvSettings
 from pipeline.errors import InputDataError
-from pipeline.inputs.delimited.scan import inspect
+from pipeline.inputs.intake.delimited import tables
 from tests.inputs.samples import GOOD_CSV
 
 
@@ -18,8 +18,8 @@ from tests.inputs.samples import GOOD_CSV
 def test_bytes_outside_of_a_declared_encoding_are_named(put, encoding, bad, block_bytes):
     good = "id,text\n1,a\n2,b\n3,".encode(encoding)
     path = put("a.csv", good + bad + "\n".encode(encoding))
-    with pytest.raises(InputDataError) as caught:
-        inspect(path, CsvSettings(encoding=encoding), block_bytes=block_bytes)
+    with path.open("rb") as raw, pytest.raises(InputDataError) as caught:
+        list(tables(path, raw, CsvSettings(encoding=encoding), block_bytes=block_bytes))
     expected = f"a.csv:4: row 2: byte 0x{bad[0]:02X} at {len(good)} is not in {encoding}; set csv.encoding"
     assert expected in str(caught.value)
 

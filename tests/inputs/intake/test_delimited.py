@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 
 from pipeline.config import CsvSettings
 from pipeline.errors import InputDataError
-from pipeline.inputs.delimited.scan import inspect
-from pipeline.inputs.delimited.table import open_table
+from pipeline.inputs.intake.delimited import tables
 from tests.inputs.samples import GOOD_CSV
 
 PIECES = st.sampled_from(["a", "b", '"', '""', ",", ",", "\n", "\r\n", "\r", "é", "\ufeff", " "])
@@ -34,16 +33,11 @@ def strictly(text, width):
 def by_blocks(path, block_bytes):
     """Read the records with our reader in blocks of *block_bytes*; None if it refuses them."""
     try:
-        contents = inspect(path, CsvSettings(), block_bytes=block_bytes)
+        with path.open("rb") as raw:
+            found = list(tables(path, raw, CsvSettings(), block_bytes=block_bytes))
     except InputDataError:
         return None
-    rows = []
-    with open_table(path, CsvSettings(), contents.schema.names) as table:
-        for block in contents.blocks:
-            batches = list(table.batches(block, None, max_rows=5, max_bytes=1))
-            assert sum(batch.num_rows for batch in batches) == block.rows
-            rows += [[cell or "" for cell in row.values()] for batch in batches for row in batch.to_pylist()]
-    return rows
+    return [[cell or "" for cell in row.values()] for table in found for row in table.to_pylist()]
 
 
 @settings(max_examples=400)
@@ -58,7 +52,9 @@ def test_we_read_or_refuse_what_the_strict_reader_of_python_does(put, body, widt
 
 def test_a_record_that_never_ends_is_refused_before_it_fills_the_memory(put):
     def scan(content):
-        inspect(put("a.csv", content), CsvSettings(), record_bytes=5 << 20)
+        path = put("a.csv", content)
+        with path.open("rb") as raw:
+            list(tables(path, raw, CsvSettings(), record_bytes=5 << 20))
 
     with pytest.raises(
         InputDataError, match=r"a.csv:3: the record is longer than 5 MiB; is a quote left open"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipeline.inputs.read import read_chunks
+from pipeline.inputs.read import read_batches, read_chunks
 from pipeline.inputs.source import all_spans
 from pipeline.records import Span
 
@@ -15,12 +15,28 @@ def test_every_line_ending_and_a_missing_last_one_are_read(put, read, ending, la
     assert read(put("a.csv", text)) == {"text": ["a", "b", None]}
 
 
-def test_cells_are_text_exactly_as_they_are_written(put, read):
-    rows = ["007,1.10", "true,NA", '"",""', ",", "null, x ", "2026-01-01,1e5", '"a ""b""",5" disk']
-    assert read(put("a.csv", "id,text\n" + "\n".join(rows)), "id", "text") == {
+ROWS = ["007,1.10", "true,NA", '"",""', ",", "null, x ", "2026-01-01,1e5", '"a ""b""",5" disk']
+
+
+def test_cells_are_text_exactly_as_they_are_written(put, look):
+    source = look(put("a.csv", "id,text\n" + "\n".join(ROWS)))
+    (batch,) = read_batches(source, source.files[0])
+    assert batch.to_pydict() == {
         "id": ["007", "true", "", None, "null", "2026-01-01", 'a "b"'],
         "text": ["1.10", "NA", "", None, " x ", "1e5", '5" disk'],
     }
+
+
+def test_a_word_for_a_missing_text_is_no_text_and_stays_in_the_table(put, look, read):
+    words = ["NULL", "\\N", '"NaN"', "N/A", "null", "None", "nullify", "NA"]
+    path = put("a.csv", "text\n" + "\n".join(words))
+    assert read(path) == {"text": [None] * 6 + ["nullify", "NA"]}
+    assert read(path, nulls=["NA"])["text"][4:] == ["null", "None", "nullify", None]
+    source = look(path)
+    (batch,) = read_batches(source, source.files[0])
+    assert batch.to_pydict()["text"] == [word.strip('"') for word in words]
+    assert look(path, nulls=[]).fingerprint != source.fingerprint
+    assert look(path, nulls=[]).files[0].path == source.files[0].path  # one copy serves both
 
 
 def test_a_late_flip_of_the_type_is_text_too(put, read):
@@ -51,7 +67,8 @@ def test_marks_delimiters_quotes_and_encodings_are_read_as_set(put, read, name, 
     ("name", "csv"), [("a.csv", {}), ("a.csv.gz", {}), ("a.csv", {"encoding": "cp1252"})]
 )
 def test_a_late_span_is_found_without_parsing_what_comes_before(put, look, name, csv):
-    text = "id,text\n" + "".join(f"{n},é{n:09}\n" for n in range(400_000))
+    pad = "-" * 80
+    text = "id,text\n" + "".join(f"{n},é{n:09}{pad}\n" for n in range(400_000))
     source = look(put(name, text.encode(csv.get("encoding", "utf-8"))), **csv)
     assert len(source.files[0].blocks) > 2
     assert [block.stop for block in source.files[0].blocks[:-1]] == [
@@ -59,7 +76,7 @@ def test_a_late_span_is_found_without_parsing_what_comes_before(put, look, name,
     ]
     chunks = list(read_chunks(source, ["text"], [Span(0, 7, 9, 7), Span(0, 399_998, 400_000, 399_998)]))
     assert [chunk.columns["text"] for chunk in chunks] == [
-        ["é000000007", "é000000008"],
-        ["é000399998", "é000399999"],
+        [f"é000000007{pad}", f"é000000008{pad}"],
+        [f"é000399998{pad}", f"é000399999{pad}"],
     ]
     assert all_spans(source)[0].rows == 400_000

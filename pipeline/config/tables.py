@@ -1,0 +1,131 @@
+"""The sections of the config about tables: where the rows come from, and where the labelled table goes."""
+
+from pathlib import Path
+
+from pydantic import Field, field_validator
+from pydantic_core.core_schema import ValidationInfo
+
+from pipeline.config.base import Settings
+from pipeline.config.paths import LocalPath, SourcePath, suffix_clash
+from pipeline.config.values import CONTROL, Line, wrong
+
+
+def _one_character(value: str) -> str:
+    if len(value) != 1 or value in "\r\n":
+        raise wrong('is not one character; write one such as ";" or "\\t"')
+    return value
+
+
+NULL_WORDS = (r"\N", "NULL", "null", "None", "NaN", "nan", "N/A", "n/a", "#N/A", "<NA>")
+"""What databases and data frames write for a text that is missing."""
+
+
+class CsvSettings(Settings):
+    """How CSV input is written."""
+
+    delimiter: str | None = Field(
+        default=None, description="One character; by default a tab for .tsv files and a comma for others."
+    )
+    encoding: str = Field(default="utf-8", description="Character encoding of the files.")
+    quote: str | None = Field(
+        default='"',
+        description="One character around cells that hold the delimiter; null where a quote is a character like others.",
+    )
+    escape: str | None = Field(
+        default=None,
+        description="One character that takes the meaning from the next one, such as the backslash of Spark and MySQL.",
+    )
+    comment: str | None = Field(default=None, description="One character that begins lines to leave out.")
+    header: bool = Field(default=True, description="Whether the first line names the columns.")
+    columns: tuple[Line, ...] | None = Field(
+        default=None,
+        description="Names of the columns where header is false; column_1, column_2, ... if null.",
+    )
+    skip_lines: int = Field(default=0, ge=0, description="Lines to leave out above the header.")
+    nulls: tuple[str, ...] = Field(
+        default=NULL_WORDS,
+        description="What a cell says if its text is missing: it counts as empty, and the output keeps it as it is.",
+    )
+
+    @field_validator("delimiter", "quote", "escape", "comment")
+    @classmethod
+    def _is_one_character(cls, value: str | None) -> str | None:
+        return value if value is None else _one_character(value)
+
+    @field_validator("quote", "escape", "comment")
+    @classmethod
+    def _has_one_meaning(cls, value: str | None, info: ValidationInfo) -> str | None:
+        for key in ("delimiter", "quote", "escape"):
+            if value is not None and key in info.data and value == info.data[key]:
+                raise wrong(f"is the {key} too; choose another one")
+        return value
+
+    @field_validator("encoding")
+    @classmethod
+    def _is_an_encoding(cls, encoding: str) -> str:
+        try:
+            "".encode(encoding).decode(encoding)
+        except (LookupError, ValueError):
+            raise wrong("is not an encoding; write one such as utf-8, utf-16 or latin-1") from None
+        return encoding
+
+    @field_validator("columns")
+    @classmethod
+    def _columns_stand_for_a_header(
+        cls, columns: tuple[str, ...] | None, info: ValidationInfo
+    ) -> tuple[str, ...] | None:
+        if columns is not None and info.data.get("header"):
+            raise wrong("names what the first line names; set header to false if it is a row of data")
+        if columns is not None and len(set(columns)) < len(columns):
+            raise wrong("names a column twice; name each once")
+        return columns
+
+
+class InputSettings(Settings):
+    """Where the rows come from."""
+
+    path: SourcePath = Field(description="File, folder, glob or URL; relative to the config file.")
+    id: Line | None = Field(default=None, description="Column that names a row in messages and in `explain`.")
+    csv: CsvSettings = Field(default_factory=CsvSettings, description="How CSV files are written.")
+
+
+class ColumnsSettings(Settings):
+    """Which columns the output has, and what the new ones are called."""
+
+    prefix: str = Field(default="", description="Put before the name of every new column.")
+    only: tuple[Line, ...] | None = Field(
+        default=None, description="Keep only these columns of the input beside the new ones; null keeps all."
+    )
+
+    @field_validator("prefix")
+    @classmethod
+    def _prefix_is_one_line(cls, prefix: str) -> str:
+        if CONTROL.search(prefix):
+            raise wrong("has a line break or a control character; write letters, digits and _")
+        return prefix
+
+    @field_validator("only")
+    @classmethod
+    def _names_differ(cls, only: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        if only is not None and len(set(only)) < len(only):
+            raise wrong("names a column twice; name each once")
+        return only
+
+
+class OutputSettings(Settings):
+    """Where the labelled table goes."""
+
+    path: LocalPath = Field(
+        description="A .parquet file, or a folder where the input is a folder or glob; relative to the config file."
+    )
+    columns: ColumnsSettings = Field(
+        default_factory=ColumnsSettings, description="Names and choice of the columns."
+    )
+
+    @field_validator("path")
+    @classmethod
+    def _path_is_parquet_or_a_folder(cls, path: Path) -> Path:
+        sentence = suffix_clash(path, many=None)
+        if sentence:
+            raise wrong(sentence)
+        return path

@@ -1,1 +1,0 @@
-"""Tables in delimited text: CSV and TSV."""

@@ -1,0 +1,216 @@
+"""Bring each input file that is not Parquet in once, strictly, as a Parquet copy.
+
+Beside a copy lies its footer, a file of its own: a file whose footer is there was taken in whole and checked. The footer
+stays when the copy has gone, so that a finished job is found finished without reading its input again.
+"""
+
+import logging
+from collections.abc import Generator, Iterator
+from contextlib import closing
+from dataclasses import astuple, dataclass, replace
+from importlib import import_module
+from pathlib import Path
+from time import monotonic
+from typing import Protocol, cast
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipeline.config import CsvSettings
+from pipeline.errors import DiskError, InputDataError
+from pipeline.inputs.intake.compression import Unpacked
+from pipeline.inputs.source import Block, Contents, InputFile, Source, Stamp, fingerprint
+from pipeline.system.atomic import make_private, replacing, sweep
+
+log = logging.getLogger(__name__)
+
+FORMATS = {"csv": "pipeline.inputs.intake.delimited"}
+"""Format name to the module that implements the `Format` protocol."""
+
+_VERSION = 1  # raise it when a file would be taken in otherwise than before
+
+_GROUP_BYTES = 8 << 20
+"""Size of a row group: what is decoded at once, and what a span far into the file can skip."""
+
+_TOLD_EVERY_SECONDS = 5.0
+
+
+class Format(Protocol):
+    """Reads the files of one format."""
+
+    def tables(self, path: Path, raw: Unpacked, settings: CsvSettings) -> Generator[pa.Table]:
+        """Yield the rows in order; the first table has the schema and may have no rows, all have the same one.
+
+        Raises:
+            InputDataError: If the file cannot be used; one line for the user.
+            ConfigError: If *settings* do not fit the file.
+            OSError: If it cannot be read to its end.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class _Original:
+    """A file to take in."""
+
+    path: Path
+    format: str
+    stamp: Stamp
+    csv: CsvSettings
+
+    @property
+    def digest(self) -> str:
+        """Identifies how it is read."""
+        # What counts as no text is judged when the rows are read, but changes their prompts.
+        return repr([_VERSION, self.csv.model_dump()]) if self.format == "csv" else repr([_VERSION])
+
+    @property
+    def name(self) -> str:
+        """The name of its copy."""
+        how = self.csv.model_copy(update={"nulls": ()}).model_dump() if self.format == "csv" else None
+        return f"{fingerprint(str(self.path), astuple(self.stamp), _VERSION, how)}.parquet"
+
+
+def find_or_take_in(
+    path: Path, kind: str, stamp: Stamp, csv: CsvSettings, folder: Path
+) -> tuple[Path, Contents]:
+    """Return where the copy of a file is, or would be, and its contents; take it in unless it was before.
+
+    Raises:
+        InputDataError, ConfigError: If the file cannot be used.
+        DiskError: If the copy cannot be written.
+    """
+    original = _Original(path, kind, stamp, csv)
+    copy = folder / original.name
+    footer = _known(copy) or _take_in(original, copy)
+    return copy, Contents(footer.schema.to_arrow_schema(), tuple(_blocks(footer)), original.digest)
+
+
+def bring_in(source: Source, folder: Path | None = None) -> Source:
+    """Make the copies that have gone again, in *folder* or where they were, and return the input that reads them."""
+    return replace(source, files=tuple(_brought_in(file, source.csv, folder) for file in source.files))
+
+
+def _brought_in(file: InputFile, csv: CsvSettings, folder: Path | None) -> InputFile:
+    if file.path.exists() or not file.is_copy:
+        return file
+    copy = (folder or file.path.parent) / file.path.name
+    footer = _take_in(_Original(file.origin, file.format, file.stamp, csv), copy)
+    return replace(file, path=copy, blocks=tuple(_blocks(footer)))  # another pyarrow may cut other row groups
+
+
+def drop(source: Source) -> None:
+    """Remove the copies; the footers stay."""
+    for file in source.files:
+        if file.is_copy:
+            file.path.unlink(missing_ok=True)
+
+
+def tidy(folder: Path, source: Source) -> None:
+    """Remove what is in *folder* of other files, or of these as they were; call it with the job's lock held."""
+    if not folder.is_dir():
+        return
+    used = {path for file in source.files for path in (file.path, _footer(file.path))}
+    for path in set(folder.iterdir()) - used:
+        if path.name.startswith("."):
+            sweep(path.with_name(path.name[1:].rsplit(".", 2)[0]))  # unless it is being written
+        else:
+            path.unlink(missing_ok=True)
+
+
+def _footer(copy: Path) -> Path:
+    return copy.with_suffix(".footer")
+
+
+def _known(copy: Path) -> pq.FileMetaData | None:
+    """Return the footer of a file that was taken in whole, or None."""
+    try:
+        return pq.read_metadata(_footer(copy))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, pa.ArrowException):  # damaged
+        return None
+
+
+def _blocks(footer: pq.FileMetaData) -> Iterator[Block]:
+    first = 0
+    for number in range(footer.num_row_groups):
+        group = footer.row_group(number)
+        yield Block(first, group.num_rows, number, group.total_byte_size)
+        first += group.num_rows
+
+
+def _take_in(original: _Original, copy: Path) -> pq.FileMetaData:
+    """Write the copy of a file, then its footer."""
+    try:
+        make_private(copy.parent)
+        sweep(copy)
+        with replacing(copy, 0o600) as temporary:
+            footer = _write(original, temporary)
+            _ensure_unchanged(original)
+        with replacing(_footer(copy), 0o600) as temporary:
+            footer.write_metadata_file(str(temporary))
+    except OSError as error:
+        raise DiskError(
+            f"{original.path}: no copy of it can be written to {copy.parent} ({error}); make room there"
+        ) from error
+    return footer
+
+
+def _write(original: _Original, path: Path) -> pq.FileMetaData:
+    tables = _tables(original)
+    first = next(tables)
+    footers: list[pq.FileMetaData] = []
+    # No statistics: they would keep texts in the footer, which outlives the copy.
+    with (
+        closing(tables),
+        pq.ParquetWriter(
+            path,
+            first.schema,
+            compression="zstd",
+            compression_level=1,
+            write_statistics=False,
+            write_page_checksum=True,
+            metadata_collector=footers,
+        ) as writer,
+    ):
+        for group in _groups(tables):
+            writer.write_table(group, row_group_size=max(1, group.num_rows))
+    return footers[0]
+
+
+def _groups(tables: Iterator[pa.Table]) -> Iterator[pa.Table]:
+    """Yield the rows of *tables* in tables of about a row group's size."""
+    waiting: list[pa.Table] = []
+    for table in tables:
+        waiting.append(table)
+        if sum(each.nbytes for each in waiting) >= _GROUP_BYTES:
+            yield pa.concat_tables(waiting)
+            waiting = []
+    if any(each.num_rows for each in waiting):
+        yield pa.concat_tables(waiting)
+
+
+def _tables(original: _Original) -> Generator[pa.Table]:
+    """Yield the rows of a file; tell now and then how far it has come in."""
+    module = cast("Format", import_module(FORMATS[original.format]))
+    told = monotonic()
+    try:
+        with closing(Unpacked(original.path)) as raw:
+            for table in module.tables(original.path, raw, original.csv):
+                if monotonic() - told >= _TOLD_EVERY_SECONDS:
+                    told = monotonic()
+                    log.info("%s: %.0f %% of it has come in", original.path, 100 * raw.share)
+                yield table
+    except OSError as error:
+        raise InputDataError(
+            f"{original.path}: cannot be read to its end ({error}); write or copy it again"
+        ) from error
+
+
+def _ensure_unchanged(original: _Original) -> None:
+    try:
+        same = Stamp.of(original.path) == original.stamp
+    except OSError:
+        same = False
+    if not same:
+        raise InputDataError(f"{original.path}: changed while it was read; run again")
