@@ -1,11 +1,13 @@
 """Find the input files and check that their contents match their names."""
 
 import glob
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.errors import InputDataError, NoInputError
+from pipeline.inputs.folders import is_hidden, refuse_managed, table_files
 
 # A new format needs a line here and one in `formats.FORMATS`.
 _SUFFIXES = {".parquet": "parquet", ".csv": "csv", ".tsv": "csv", ".csv.gz": "csv", ".tsv.gz": "csv"}
@@ -43,12 +45,13 @@ class Found:
 def discover(path: str) -> tuple[list[Found], bool]:
     """Find the files that *path* (a file, a folder or a glob) stands for, sorted by name; and whether it is one file.
 
-    A folder stands for the files directly inside it that have a known suffix. Files whose names begin with `.` or `_`
-    are left out.
+    A folder stands for the files inside it and inside its Hive folders (`year=2024`) that have a known suffix, or none
+    and the first bytes of Parquet, as Hive leaves them. Hidden ones are left out, and so are empty files, unless they
+    are Parquet, which has a footer at least.
 
     Raises:
         NoInputError: If there is nothing to read.
-        InputDataError: If a suffix is unknown, or formats are mixed.
+        InputDataError: If a suffix is unknown, formats are mixed, or not all files of a folder are rows.
     """
     try:
         return _discover(path)
@@ -58,20 +61,28 @@ def discover(path: str) -> tuple[list[Found], bool]:
 
 def _discover(path: str) -> tuple[list[Found], bool]:
     here = Path(path)
-    if here.is_dir():
-        found = _with_known_suffix(here, here.iterdir())
-    elif here.exists():
-        if (kind := _format(here)) is None:
-            raise InputDataError(f"{path}: has no suffix that is known; name it {', '.join(_SUFFIXES)}")
-        return [Found(here, here.name, kind)], True
-    elif glob.has_magic(path):
-        found = _with_known_suffix(_fixed_part(here), map(Path, glob.iglob(path, recursive=True)))  # noqa: PTH207 - may be absolute
-    else:
+    is_folder = here.is_dir()
+    if not is_folder and here.exists():
+        return [_single(here)], True
+    if not is_folder and not glob.has_magic(path):
         raise NoInputError(f"{path}: {_absent(path)}")
+    root = here if is_folder else _fixed_part(here)
+    refuse_managed([root.absolute(), root.resolve()])
+    paths = table_files(here) if is_folder else map(Path, glob.iglob(path, recursive=True))  # noqa: PTH207 - may be absolute
+    found = _tables(root, paths, named=() if is_folder else here.parts)
+    refuse_managed({item.path.parent.absolute() for item in found})
     if not found:
-        raise NoInputError(f"{path}: holds no {', '.join(_SUFFIXES)} file; check input.path")
+        raise NoInputError(f"{path}: holds no {', '.join(_SUFFIXES)} file; {_elsewhere(here)}")
     _refuse_mixture(path, found)
     return found, False
+
+
+def _single(path: Path) -> Found:
+    kind = _format(path)
+    if kind is None:
+        raise InputDataError(f"{path}: has no suffix that is known; name it {', '.join(_SUFFIXES)}")
+    refuse_managed([path.absolute().parent, path.resolve().parent])
+    return Found(path, path.name, kind)
 
 
 def refuse_impostor(found: Found) -> None:
@@ -109,19 +120,41 @@ _REMEDIES = {
 
 
 def _format(path: Path) -> str | None:
+    """Return the format that the suffix of *path* tells; without a suffix, `parquet` if its first bytes do."""
     name = path.name.lower()
-    return next((kind for suffix, kind in _SUFFIXES.items() if name.endswith(suffix)), None)
+    kind = next((kind for suffix, kind in _SUFFIXES.items() if name.endswith(suffix)), None)
+    if kind is None and "." not in name and path.is_file():
+        with suppress(OSError), path.open("rb") as file:
+            return "parquet" if _recognize(file.read(_LONGEST_MAGIC)) == "Parquet" else None
+    return kind
 
 
-def _with_known_suffix(root: Path, paths: Iterator[Path]) -> list[Found]:
-    return sorted(
-        (
-            Found(path, path.relative_to(root).as_posix(), kind)
-            for path in paths
-            if (kind := _format(path)) and not path.name.startswith((".", "_")) and not path.is_dir()
-        ),
-        key=lambda found: found.name,
-    )
+def _tables(root: Path, paths: Iterable[Path], *, named: Collection[str]) -> list[Found]:
+    """Return the tables among *paths*, in the order of their names below *root*; parts that are *named* are not hidden."""
+    found = []
+    for path in paths:
+        inner = path.relative_to(root)
+        if is_hidden([path.name, *(part for part in inner.parts[:-1] if part not in named)]):
+            continue
+        if (kind := _format(path)) and not path.is_dir():
+            found.append(Found(path, inner.as_posix(), kind))
+    full = [item for item in found if item.format == "parquet" or not _is_empty(item.path)]
+    return sorted(full or found, key=lambda found: found.name)
+
+
+def _is_empty(path: Path) -> bool:
+    return path.is_file() and path.stat().st_size == 0
+
+
+def _elsewhere(path: Path) -> str:
+    """Say where the tables may be if none is in *path*."""
+    seen = [each for each in sorted(path.iterdir()) if not is_hidden([each.name])] if path.is_dir() else []
+    if any(each.is_dir() for each in seen):
+        inner = path / "**" / "*.parquet"
+        return f"subfolders are read only if their names are like year=2024: give {inner} to read all"
+    if bare := next((each.name for each in seen if "." not in each.name), None):
+        return f"{bare} has no suffix: give it one, if it is a table"
+    return "check input.path"
 
 
 def _fixed_part(pattern: Path) -> Path:

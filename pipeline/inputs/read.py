@@ -10,7 +10,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.errors import InputDataError
+from pipeline.inputs.folders import with_partitions
 from pipeline.inputs.parquet import open_table
+from pipeline.inputs.schema import conformed
 from pipeline.inputs.source import Block, InputFile, Source, Table
 from pipeline.inputs.text import as_text, byte_lengths, cells, without
 from pipeline.records import Chunk, Span
@@ -53,25 +55,29 @@ def read_chunks(
         packer = _Packer(names, max_rows, max_bytes, source.csv.nulls if file.format == "csv" else ())
         with _open(file) as table:
             for row, batch in _needed(table, file, names, wanted, _TEXT):
-                yield from packer.add(row, batch, wanted)
+                # The text of a value is that of the type in the file: it must not depend on which files lie beside it.
+                yield from packer.add(row, with_partitions(batch, file.partitions, names), wanted)
         yield from packer.flush()
 
 
 def read_batches(
     source: Source, file: InputFile, columns: Sequence[str] | None = None
 ) -> Iterator[pa.RecordBatch]:
-    """Yield all rows of *file* in order, in their original types; *columns* None means all columns.
+    """Yield all rows of *file* in order, in the types that *source* has; *columns* None means all columns.
 
     A batch has about 16 MiB, or a single row that is larger.
 
     Raises:
         InputDataError: If the file can no longer be read as the survey found it; names the file and the rows.
     """
-    del source  # each file is read in its own types
     everything = [Span(0, 0, file.rows, file.first_row)]
     with _open(file) as table:
-        for _, batch in _needed(table, file, columns, everything, _PUBLISH):
-            yield batch
+        for row, batch in _needed(table, file, columns, everything, _PUBLISH):
+            try:
+                found = conformed(batch, source.schema, columns, file.partitions)
+            except pa.ArrowException as error:
+                raise _unreadable(file, row, row + batch.num_rows, error) from error
+            yield found
 
 
 @contextmanager
@@ -90,7 +96,12 @@ def _needed(
     wanted: Sequence[Span],
     at_once: dict[str, int],
 ) -> Iterator[tuple[int, pa.RecordBatch]]:
-    """Yield the batches that contain wanted rows, each after the number of its first row in the file."""
+    """Yield the batches that contain wanted rows, each after the number of its first row in the file.
+
+    They have those of *columns* that are in the file.
+    """
+    if columns is not None:
+        columns = [name for name in columns if name not in file.partitions]
     for block in file.blocks:
         inside = _overlapping(wanted, block.first, block.stop)
         if not inside:

@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from pipeline.config import CsvSettings
 from pipeline.errors import InputDataError
+from pipeline.inputs.folders import Partitions
 from pipeline.records import Span
 
 
@@ -90,6 +91,8 @@ class InputFile:
         first_row: `row_index` of its first row, counted over the whole input.
         blocks: The blocks that hold its rows, in row order.
         stamp: The stamp of the user's file at the time of the survey.
+        schema: Its own columns, as they are in it, with its own metadata.
+        partitions: Its columns that are in its path, by name, with the value that all its rows have.
     """
 
     path: Path
@@ -101,6 +104,8 @@ class InputFile:
     first_row: int
     blocks: tuple[Block, ...]
     stamp: Stamp
+    schema: pa.Schema
+    partitions: Partitions
 
     @property
     def is_copy(self) -> bool:
@@ -114,10 +119,11 @@ class Source:
 
     Attributes:
         files: In order of their names; row indices run through them.
-        schema: All columns of the table, with the first file's metadata; CSV columns are strings.
+        schema: All columns of the table, each with the type to which it is cast, those in the files' paths last; with the
+            first file's metadata.
         rows: Number of rows in all files.
         single: Whether one file was given, rather than a folder or a glob.
-        fingerprint: Identifies the bytes of all files, in order.
+        fingerprint: Identifies the bytes of all files, in order, and the columns in their paths.
         csv: How CSV files are written.
     """
 
@@ -127,6 +133,12 @@ class Source:
     single: bool
     fingerprint: str
     csv: CsvSettings
+
+    @property
+    def stored(self) -> list[str]:
+        """The names of the columns that are in the files, rather than in their paths."""
+        partitions = self.files[0].partitions
+        return [name for name in self.schema.names if name not in partitions]
 
 
 class Table(Protocol):

@@ -11,9 +11,11 @@ import pyarrow as pa
 from pipeline.config import CsvSettings, InputSettings
 from pipeline.errors import ConfigError, InputDataError, PipelineError
 from pipeline.inputs.discover import Found, discover, refuse_impostor
+from pipeline.inputs.folders import partitions_of
 from pipeline.inputs.intake.copies import find_or_take_in
 from pipeline.inputs.intake.header import other_delimiter
 from pipeline.inputs.parquet import inspect
+from pipeline.inputs.schema import Part, one_schema
 from pipeline.inputs.source import Contents, InputFile, Source, Stamp, fingerprint
 from pipeline.inputs.text import has_text
 
@@ -32,6 +34,20 @@ class _Inspected:
     @property
     def rows(self) -> int:
         return sum(block.rows for block in self.contents.blocks)
+
+    @property
+    def partitions(self) -> dict[str, str | None]:
+        """The columns in its path; one that is in the file, too, is read there."""
+        stored = self.contents.schema.names
+        found = partitions_of(self.found.name)
+        return {name: value for name, value in found.items() if name not in stored}
+
+    @property
+    def part(self) -> Part:
+        schema = self.contents.schema
+        for name in self.partitions:
+            schema = schema.append(pa.field(name, pa.string()))
+        return Part(self.path, self.found.path, self.found.name, schema)
 
 
 def survey(settings: InputSettings, used: Sequence[str], *, copies: Path) -> Source:
@@ -55,13 +71,12 @@ def survey(settings: InputSettings, used: Sequence[str], *, copies: Path) -> Sou
     found, single = discover(settings.path)
     inspected, problems = _inspect(found, settings.csv, copies)
     if inspected:
-        first, *others = inspected
-        problems += _used_problems(settings.path, first, used)
-        problems += [problem for other in others for problem in _differences(first, other)]
+        schema, differences = one_schema([file.part for file in inspected])
+        problems += [*_used_problems(settings.path, inspected[0].found, schema, used), *differences]
     if problems:
         lines = [line for problem in problems for line in problem.problems]
         raise type(problems[0])(*lines)
-    return _source(inspected, settings.csv, single=single)
+    return _source(inspected, schema, settings.csv, single=single)
 
 
 def _inspect(
@@ -85,7 +100,7 @@ def _inspect(
     return inspected, problems
 
 
-def _source(inspected: Sequence[_Inspected], csv: CsvSettings, *, single: bool) -> Source:
+def _source(inspected: Sequence[_Inspected], schema: pa.Schema, csv: CsvSettings, *, single: bool) -> Source:
     firsts = accumulate((file.rows for file in inspected), initial=0)
     files = tuple(
         InputFile(
@@ -98,35 +113,31 @@ def _source(inspected: Sequence[_Inspected], csv: CsvSettings, *, single: bool) 
             first_row=first,
             blocks=file.contents.blocks,
             stamp=file.stamp,
+            schema=file.contents.schema,
+            partitions=file.partitions,
         )
         for file, first in zip(inspected, firsts, strict=False)
     )
     return Source(
         files=files,
-        schema=_schema([file.contents.schema for file in inspected]),
+        schema=schema,
         rows=sum(file.rows for file in files),
         single=single,
-        fingerprint=fingerprint(*(file.fingerprint for file in files)),
+        fingerprint=fingerprint(
+            *(file.fingerprint for file in files),
+            *(each for file in files for each in file.partitions.items()),
+        ),
         csv=csv,
     )
 
 
-def _schema(schemas: Sequence[pa.Schema]) -> pa.Schema:
-    """Return the first of *schemas*, with each column nullable if it is nullable in any of them."""
-    first = schemas[0]
-    fields = [
-        field.with_nullable(any(schema.field(index).nullable for schema in schemas))
-        for index, field in enumerate(first)
-    ]
-    return pa.schema(fields, first.metadata)
-
-
-def _used_problems(path: str, first: _Inspected, used: Sequence[str]) -> Iterator[PipelineError]:
+def _used_problems(
+    path: str, first: Found, schema: pa.Schema, used: Sequence[str]
+) -> Iterator[PipelineError]:
     """Yield what is wrong with the used columns."""
-    schema = first.contents.schema
     names: list[str] = schema.names
-    if first.found.format == "csv" and not set(used) <= set(names) and (hint := other_delimiter(names)):
-        yield InputDataError(f"{first.found.path}:1: {hint}")
+    if first.format == "csv" and not set(used) <= set(names) and (hint := other_delimiter(names)):
+        yield InputDataError(f"{first.path}:1: {hint}")
         return
     for name in dict.fromkeys(used):
         if (count := names.count(name)) == 0:
@@ -140,33 +151,6 @@ def _used_problems(path: str, first: _Inspected, used: Sequence[str]) -> Iterato
             yield InputDataError(
                 f"{path}: column {name!r} is {kind}, which has no text; use a column of text or numbers"
             )
-
-
-def _differences(first: _Inspected, other: _Inspected) -> Iterator[PipelineError]:
-    """Yield how the columns of a file differ from those of the first one."""
-    expected, found = _types(first.contents.schema), _types(other.contents.schema)
-    where, there = other.found.path, first.found.name
-    for name in [name for name in expected if name not in found]:
-        yield InputDataError(f"{where}: has no column {name!r}, {there} has one; give files of one schema")
-    for name, kind in found.items():
-        if name not in expected:
-            yield InputDataError(
-                f"{where}: has a column {name!r}, {there} has none; give files of one schema"
-            )
-        elif kind != expected[name]:
-            yield InputDataError(
-                f"{where}: column {name!r} is {kind}, in {there} it is {expected[name]}; give files of one schema"
-            )
-    names, others = first.contents.schema.names, other.contents.schema.names
-    if sorted(names) == sorted(others) and names != others:
-        name = next(name for name, usual in zip(others, names, strict=True) if name != usual)
-        yield InputDataError(
-            f"{where}: column {name!r} is in another place than in {there}; give files of one schema"
-        )
-
-
-def _types(schema: pa.Schema) -> dict[str, pa.DataType]:
-    return dict(zip(schema.names, schema.types, strict=True))
 
 
 def _nearest(name: str, names: Sequence[str]) -> str | None:

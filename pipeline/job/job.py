@@ -84,10 +84,11 @@ class Job:
         return blake2b(json.dumps(parts).encode(), digest_size=16).hexdigest()
 
     def kept_columns(self) -> list[str]:
-        """Return the names of the input columns that the output keeps."""
+        """Return the names of the input columns that the output keeps; those in the files' paths are in the output's."""
         new = set(output_names(self.config.task.kind, self.config.output.columns.prefix))
         only = self.config.output.columns.only
-        kept = self.source.schema.names if only is None else only
+        stored = self.source.stored
+        kept = stored if only is None else [name for name in only if name in stored]
         return [name for name in kept if name not in new]
 
     def kept_schema(self) -> pa.Schema:
