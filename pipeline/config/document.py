@@ -127,6 +127,19 @@ def parse_document(text: str, file: str) -> tuple[Node, list[Problem]]:
     return reader.read(root, 1, ()), reader.problems
 
 
+def parse_part(text: str, file: str, loc: Loc) -> tuple[Node, list[Problem]]:
+    """Parse a file that holds only the value at *loc* of a config; return its tree and what is wrong with its structure.
+
+    Raises:
+        ConfigError: If it is not YAML, or is empty.
+    """
+    root = _compose(text, file)
+    if root is None:
+        raise ConfigError(f"{file}:1: is empty; write what belongs to {dotted(loc)}")
+    reader = _Reader(file, numbered=True)
+    return reader.read(root, 1, loc), reader.problems
+
+
 def parse_value(text: str, option: str) -> tuple[Node, list[Problem]]:
     """Parse the value of an option: a quoted scalar, a flow list, a flow mapping, or else a plain scalar.
 

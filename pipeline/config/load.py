@@ -1,27 +1,24 @@
 """Load a YAML file into a checked Config, or report everything that is wrong with it at once."""
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import TypeAlias
 
 from pydantic import ValidationError
 
 from pipeline.config.answers import wrong_answers
-from pipeline.config.document import Loc, Node, Problem, Scalar, Value, parse_document, parse_value
+from pipeline.config.document import Node, Problem, Scalar, parse_document, parse_value
 from pipeline.config.endpoint import OF_ONE_ENDPOINT
-from pipeline.config.environment import fill, values_in
+from pipeline.config.environment import Filler, Substitution, fill, values_in
 from pipeline.config.file import read_text
+from pipeline.config.labels_file import labels_of
 from pipeline.config.models import Config
 from pipeline.config.paths import default_state_folder
 from pipeline.config.problems import escaped, guessed_labels, headers, lines, refusals, secrets_written_out
 from pipeline.errors import ConfigError, PipelineError, UsageError
-
-Filler: TypeAlias = Callable[[str], str]
-Plain: TypeAlias = "dict[str, Plain] | list[Plain] | Value"
 
 
 def load_config(
@@ -69,7 +66,7 @@ def named_provider(
         node, there = _drafted(path, overrides, None, filler).root.at(("model", "provider"))
     except PipelineError:
         return None
-    named = _Substitution(filler).apply(node, ()) if there else None
+    named = Substitution(filler).apply(node, ()) if there else None
     return named if isinstance(named, str) else None
 
 
@@ -114,7 +111,7 @@ class _Draft:
     def switch_provider(self, name: str, filler: Filler) -> None:
         """Set the provider, and drop the keys that belong to the file's endpoint if it is another one."""
         node, there = self.root.at(("model", "provider"))
-        configured = _Substitution(filler).apply(node, ()) if there else "oxen"
+        configured = Substitution(filler).apply(node, ()) if there else "oxen"
         for key in OF_ONE_ENDPOINT if name != configured else ():
             self.root = _without(self.root, ("model", key))
         self._put(("model", "provider"), Node(Scalar(name, plain=False), "--provider", 0))
@@ -147,8 +144,12 @@ class _Draft:
 
     def checked(self, path: Path, filler: Filler, env: Mapping[str, str]) -> Config:
         """Build the Config, or raise everything that is wrong with it."""
+        labels, unread = labels_of(self.root, path.parent)
+        self.problems += unread
+        if labels is not None:
+            self.root = _with(self.root, ("task", "labels"), labels)
         scanned = [*secrets_written_out(self.root), *guessed_labels(self.root)]
-        substitution = _Substitution(filler, as_written=[problem.loc for problem in scanned])
+        substitution = Substitution(filler, as_written=[problem.loc for problem in scanned])
         values = substitution.sections(self.root)
         scanned += substitution.problems
         if "path" in values:
@@ -170,56 +171,6 @@ class _Draft:
             in_file = any(self.root.at(problem.loc)[0].line for problem in problems)
             raise (ConfigError if in_file else UsageError)(*self.misused, *lines(problems, self.root))
         return config
-
-
-@dataclass(slots=True)
-class _Substitution:
-    """Converts a tree to plain values, with `${...}` substituted outside the section `task`.
-
-    Attributes:
-        filler: Substitutes the fields of a scalar.
-        as_written: Locations of scalars to keep as they are written.
-        problems: What could not be substituted.
-    """
-
-    filler: Filler
-    as_written: Sequence[Loc] = ()
-    problems: list[Problem] = field(default_factory=list)
-
-    def sections(self, root: Node) -> dict[str, Plain]:
-        """Convert a whole document."""
-        content = root.content
-        return (
-            {key: self.apply(child, (key,)) for key, child in content.items()}
-            if isinstance(content, dict)
-            else {}
-        )
-
-    def apply(self, node: Node, loc: Loc) -> Plain:
-        """Convert the tree at a location; a scalar that cannot be substituted is kept as it is written."""
-        content = node.content
-        if isinstance(content, dict):
-            return {key: self.apply(child, (*loc, key)) for key, child in content.items()}
-        if isinstance(content, list):
-            return [self.apply(child, (*loc, index)) for index, child in enumerate(content)]
-        return content.source if loc in self.as_written else self._scalar(content, loc)
-
-    def _scalar(self, scalar: Scalar, loc: Loc) -> Value:
-        value = scalar.value
-        if not isinstance(value, str):
-            return value
-        try:
-            filled = value if loc[:1] == ("task",) or "${" not in value else self.filler(value)
-            filled.encode()
-        except UnicodeEncodeError:
-            self.problems.append(
-                Problem(loc, "holds half a character (a lone surrogate); write the whole one")
-            )
-        except ValueError as error:
-            self.problems.append(Problem(loc, str(error)))
-        else:
-            return filled
-        return value
 
 
 def _is_known(problem: Problem, scanned: Sequence[Problem]) -> bool:

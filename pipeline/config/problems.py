@@ -61,11 +61,10 @@ def refusals(error: ValidationError, root: Node) -> list[Problem]:
 
 
 def lines(problems: Iterable[Problem], root: Node) -> list[str]:
-    """Render problems, sorted by line and without repetitions."""
-    numbered = sorted(
-        ((root.at(problem.loc)[0].line, _line(problem, root)) for problem in problems), key=itemgetter(0)
-    )
-    return list(dict.fromkeys(line for _, line in numbered))
+    """Render problems, sorted by line, those of another file last, and without repetitions."""
+    nodes = ((root.at(problem.loc)[0], _line(problem, root)) for problem in problems)
+    placed = [((bool(node.line) and node.file != root.file, node.line), line) for node, line in nodes]
+    return list(dict.fromkeys(line for _, line in sorted(placed, key=itemgetter(0))))
 
 
 def escaped(text: str) -> str:

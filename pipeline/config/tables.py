@@ -7,7 +7,7 @@ from pydantic_core.core_schema import ValidationInfo
 
 from pipeline.config.base import Settings
 from pipeline.config.paths import LocalPath, SourcePath, suffix_clash
-from pipeline.config.values import CONTROL, Line, wrong
+from pipeline.config.values import CONTROL, ColumnName, wrong
 
 
 def _one_character(value: str) -> str:
@@ -37,7 +37,7 @@ class CsvSettings(Settings):
     )
     comment: str | None = Field(default=None, description="One character that begins lines to leave out.")
     header: bool = Field(default=True, description="Whether the first line names the columns.")
-    columns: tuple[Line, ...] | None = Field(
+    columns: tuple[ColumnName, ...] | None = Field(
         default=None,
         description="Names of the columns where header is false; column_1, column_2, ... if null.",
     )
@@ -85,7 +85,9 @@ class InputSettings(Settings):
     """Where the rows come from."""
 
     path: SourcePath = Field(description="File, folder, glob or URL; relative to the config file.")
-    id: Line | None = Field(default=None, description="Column that names a row in messages and in `explain`.")
+    id: ColumnName | None = Field(
+        default=None, description="Column that names a row in messages and in `explain`."
+    )
     csv: CsvSettings = Field(default_factory=CsvSettings, description="How CSV files are written.")
 
 
@@ -93,7 +95,7 @@ class ColumnsSettings(Settings):
     """Which columns the output has, and what the new ones are called."""
 
     prefix: str = Field(default="", description="Put before the name of every new column.")
-    only: tuple[Line, ...] | None = Field(
+    only: tuple[ColumnName, ...] | None = Field(
         default=None, description="Keep only these columns of the input beside the new ones; null keeps all."
     )
 

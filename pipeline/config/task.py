@@ -79,6 +79,22 @@ class ExampleSettings(Settings):
     )
 
 
+def _or_in_a_file(schema: dict[str, Any]) -> None:
+    """Extend the JSON schema of the labels by what `labels_file` takes in their place."""
+    array = {key: schema.pop(key) for key in ("type", "items")}
+    file = {
+        "type": "string",
+        "description": "A .csv, .tsv, .yaml or .json file, relative to the config file.",
+    }
+    mapping = {
+        "type": "object",
+        "properties": {"file": file},
+        "required": ["file"],
+        "additionalProperties": False,
+    }
+    schema["anyOf"] = [array, mapping]
+
+
 class TaskSettings(Settings):
     """What is asked: instructions, labels, examples and the template of a row's text."""
 
@@ -93,7 +109,8 @@ class TaskSettings(Settings):
         default=_DEFAULT_MAX_TEXT_TOKENS, description="Longer text is cut at the end, and the row says so."
     )
     labels: tuple[LabelSettings, ...] = Field(
-        description="The labels to choose from: 2 to 1000, in quotes if in doubt."
+        description="The labels to choose from: 2 to 1000, in quotes if in doubt; or {file: labels.csv}.",
+        json_schema_extra=_or_in_a_file,
     )
     max_labels: Count | None = Field(
         default=None, description="At most so many labels a row, for kind multi."

@@ -108,6 +108,13 @@ def _line(value: str) -> str:
     return value
 
 
+def _name(value: str) -> str:
+    # A column is looked up in the table, so its name may hold anything that a header of a spreadsheet may hold.
+    if not value.strip():
+        raise wrong("is empty; write the name of a column or leave the key out")
+    return value
+
+
 @dataclass(frozen=True, slots=True)
 class FailureAllowance:
     """How many rows may fail before a finished run counts as failed.
@@ -215,3 +222,4 @@ Allowance: TypeAlias = Annotated[
     ),
 ]
 Line: TypeAlias = Annotated[str, AfterValidator(_line)]
+ColumnName: TypeAlias = Annotated[str, AfterValidator(_name)]

@@ -310,3 +310,17 @@ async def test_a_run_that_is_asked_to_stop_while_it_publishes_and_publishes_is_d
     monkeypatch.setattr(Parts, "remove", remove)
     with started(job.config(), RunOptions()) as start:
         assert (await run_started(start, stop=stop)).status == "done"
+
+
+@pytest.mark.parametrize("name", ["in.parquet", "in.csv"])
+@pytest.mark.parametrize(
+    "column", ["a.b", "0", "x!r", "Q1: why?", "text[en]", " blank ", "two\nlines", "'\""]
+)
+async def test_a_column_is_usable_whatever_its_name(job: JobFiles, name: str, column: str) -> None:
+    job.table(pl.DataFrame({column: texts(3), "other": texts(3, 10)}), name)
+    job.set(input={"id": column}, task={"text": f"{{{column}}}"}, output={"columns": {"only": [column]}})
+
+    await run_job(job.config())
+
+    assert job.labelled()[column].to_list() == texts(3)
+    assert job.labelled()["label"].to_list() == [right_label(text) for text in texts(3)]

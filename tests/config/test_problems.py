@@ -145,7 +145,10 @@ def test_missing_keys_are_named_with_what_belongs_there(job):
             "job.yaml:2: task.text: is missing; add it "
             "(what it reads about a row: text with {column} names, as the table has them; {{ and }} for braces)"
         ),
-        "job.yaml:2: task.labels: is missing; add it (the labels to choose from: 2 to 1000, in quotes if in doubt)",
+        (
+            "job.yaml:2: task.labels: is missing; add it "
+            "(the labels to choose from: 2 to 1000, in quotes if in doubt; or {file: labels.csv})"
+        ),
     ]
 
 
