@@ -25,6 +25,7 @@ class Status(StrEnum):
     TOO_LONG = "too_long"
     EMPTY = "empty"
     ERROR = "error"
+    SKIPPED = "skipped"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,13 +1,14 @@
 """The sections of the config about tables: where the rows come from, and where the labelled table goes."""
 
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field, field_validator
 from pydantic_core.core_schema import ValidationInfo
 
 from pipeline.config.base import Settings
 from pipeline.config.paths import LocalPath, SourcePath, suffix_clash
-from pipeline.config.values import CONTROL, ColumnName, wrong
+from pipeline.config.values import CONTROL, Text, wrong
 
 
 def _one_character(value: str) -> str:
@@ -37,7 +38,7 @@ class CsvSettings(Settings):
     )
     comment: str | None = Field(default=None, description="One character that begins lines to leave out.")
     header: bool = Field(default=True, description="Whether the first line names the columns.")
-    columns: tuple[ColumnName, ...] | None = Field(
+    columns: tuple[Text, ...] | None = Field(
         default=None,
         description="Names of the columns where header is false; column_1, column_2, ... if null.",
     )
@@ -85,8 +86,12 @@ class InputSettings(Settings):
     """Where the rows come from."""
 
     path: SourcePath = Field(description="File, folder, glob or URL; relative to the config file.")
-    id: ColumnName | None = Field(
+    id: Text | None = Field(
         default=None, description="Column that names a row in messages and in `explain`."
+    )
+    where: Text | None = Field(
+        default=None,
+        description="SQL expression; rows for which it is not true are not labelled: section = 'net'.",
     )
     csv: CsvSettings = Field(default_factory=CsvSettings, description="How CSV files are written.")
 
@@ -95,7 +100,7 @@ class ColumnsSettings(Settings):
     """Which columns the output has, and what the new ones are called."""
 
     prefix: str = Field(default="", description="Put before the name of every new column.")
-    only: tuple[ColumnName, ...] | None = Field(
+    only: tuple[Text, ...] | None = Field(
         default=None, description="Keep only these columns of the input beside the new ones; null keeps all."
     )
 
@@ -122,6 +127,10 @@ class OutputSettings(Settings):
     )
     columns: ColumnsSettings = Field(
         default_factory=ColumnsSettings, description="Names and choice of the columns."
+    )
+    unmatched: Literal["drop", "keep"] = Field(
+        default="drop",
+        description="Rows that input.where excludes: left out, or kept with label_status skipped.",
     )
 
     @field_validator("path")

@@ -3,28 +3,22 @@
 import difflib
 import unicodedata
 from collections.abc import Iterable, Sequence
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import AfterValidator, Field, GetJsonSchemaHandler, field_validator, model_validator
+from pydantic import Field, GetJsonSchemaHandler, field_validator, model_validator
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 from pydantic_core.core_schema import ValidationInfo
 
 from pipeline.config.base import Settings
 from pipeline.config.template import column_names, parse_template
-from pipeline.config.values import CONTROL, Count, Within, all_wrong, wrong
+from pipeline.config.values import CONTROL, Count, Text, Within, all_wrong, wrong
 
 _FEWEST_LABELS = 2
 # OpenAI's limit on the enum values in a JSON schema for structured outputs.
 _MOST_LABELS = 1_000
 _LONGEST_LABEL = 200
 _DEFAULT_MAX_TEXT_TOKENS = 2_000
-
-
-def _filled(value: str) -> str:
-    if not value.strip():
-        raise wrong("is empty; write a text")
-    return value
 
 
 class LabelSettings(Settings):
@@ -70,9 +64,7 @@ class LabelSettings(Settings):
 class ExampleSettings(Settings):
     """A text with its right answer, shown to the model before every row."""
 
-    text: Annotated[str, AfterValidator(_filled)] = Field(
-        description="The text, as the template would render it."
-    )
+    text: Text = Field(description="The text, as the template would render it.")
     label: str | None = Field(default=None, description="Its label, for kind single.")
     labels: tuple[str, ...] | None = Field(
         default=None, description="Its labels, perhaps none, for kind multi."
@@ -101,7 +93,7 @@ class TaskSettings(Settings):
     kind: Literal["single", "multi"] = Field(
         default="single", description="single: exactly one label a row; multi: any number of them."
     )
-    instructions: Annotated[str, AfterValidator(_filled)] = Field(description="What the model has to do.")
+    instructions: Text = Field(description="What the model has to do.")
     text: str = Field(
         description="What it reads about a row: text with {column} names, as the table has them; {{ and }} for braces."
     )

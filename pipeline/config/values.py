@@ -108,10 +108,9 @@ def _line(value: str) -> str:
     return value
 
 
-def _name(value: str) -> str:
-    # A column is looked up in the table, so its name may hold anything that a header of a spreadsheet may hold.
+def _text(value: str) -> str:
     if not value.strip():
-        raise wrong("is empty; write the name of a column or leave the key out")
+        raise wrong("is empty; write a text")
     return value
 
 
@@ -222,4 +221,5 @@ Allowance: TypeAlias = Annotated[
     ),
 ]
 Line: TypeAlias = Annotated[str, AfterValidator(_line)]
-ColumnName: TypeAlias = Annotated[str, AfterValidator(_name)]
+Text: TypeAlias = Annotated[str, AfterValidator(_text)]
+"""Any text but blanks; also the name of a column, which is looked up in the table and may hold whatever a header holds."""

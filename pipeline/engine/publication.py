@@ -1,5 +1,6 @@
 """The publication of a job: its output files, what each is joined from, and their metadata."""
 
+from dataclasses import replace
 from functools import partial
 from itertools import groupby
 from operator import attrgetter
@@ -31,15 +32,21 @@ def publication_of(job: Job, run_id: str, parts: Parts) -> Publication:
         b"pipeline.version": __version__.encode(),
         b"pipeline.rows": str(job.source.rows).encode(),
     }
+    source, columns = job.source, job.kept_columns()
+    where = source.where if job.keeps_unmatched else None
+    if where is not None:
+        source = replace(source, where=None, files=tuple(file.whole or file for file in source.files))
+        columns = list(dict.fromkeys([*columns, *where.columns]))
     files = [
         OutputFile(
             name=output_name(file.name),
             schema=job.kept_schema(),
-            batches=partial(read_batches, job.source, file, job.kept_columns()),
+            batches=partial(read_batches, source, file, columns),
             spans=of_file.get(number, []),
             original=file.path if file.format == "parquet" else None,
+            matching=None if where is None else where.matches,
         )
-        for number, file in enumerate(job.source.files)
+        for number, file in enumerate(source.files)
     ]
     return Publication(
         path=job.output,

@@ -15,6 +15,7 @@ from pipeline.inputs.parquet import open_table
 from pipeline.inputs.schema import conformed
 from pipeline.inputs.source import Block, InputFile, Source, Table
 from pipeline.inputs.text import as_text, byte_lengths, cells, without
+from pipeline.inputs.where.table import MatchingTable
 from pipeline.records import Chunk, Span
 
 CHUNK_ROWS, CHUNK_BYTES = 4096, 16 << 20
@@ -53,7 +54,7 @@ def read_chunks(
     for number, of_file in groupby(spans, key=lambda span: span.file):
         file, wanted = source.files[number], list(of_file)
         packer = _Packer(names, max_rows, max_bytes, source.csv.nulls if file.format == "csv" else ())
-        with _open(file) as table:
+        with _open(source, file) as table:
             for row, batch in _needed(table, file, names, wanted, _TEXT):
                 # The text of a value is that of the type in the file: it must not depend on which files lie beside it.
                 yield from packer.add(row, with_partitions(batch, file.partitions, names), wanted)
@@ -71,7 +72,7 @@ def read_batches(
         InputDataError: If the file can no longer be read as the survey found it; names the file and the rows.
     """
     everything = [Span(0, 0, file.rows, file.first_row)]
-    with _open(file) as table:
+    with _open(source, file) as table:
         for row, batch in _needed(table, file, columns, everything, _PUBLISH):
             try:
                 found = conformed(batch, source.schema, columns, file.partitions)
@@ -81,10 +82,13 @@ def read_batches(
 
 
 @contextmanager
-def _open(file: InputFile) -> Iterator[Table]:
+def _open(source: Source, file: InputFile) -> Iterator[Table]:
     try:
         with open_table(file.path) as table:
-            yield table
+            if source.where is None or file.whole is None:
+                yield table
+            else:
+                yield MatchingTable.of(table, source, file.whole)
     except (OSError, pa.ArrowException) as error:
         raise _unreadable(file, 0, file.rows, error) from error
 

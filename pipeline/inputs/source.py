@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import pyarrow as pa
 
@@ -13,6 +13,9 @@ from pipeline.config import CsvSettings
 from pipeline.errors import InputDataError
 from pipeline.inputs.folders import Partitions
 from pipeline.records import Span
+
+if TYPE_CHECKING:  # imports polars, which few inputs need
+    from pipeline.inputs.where.expression import Where
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +96,7 @@ class InputFile:
         stamp: The stamp of the user's file at the time of the survey.
         schema: Its own columns, as they are in it, with its own metadata.
         partitions: Its columns that are in its path, by name, with the value that all its rows have.
+        whole: The file with all of its rows, if those that do not match a condition are left out here.
     """
 
     path: Path
@@ -106,6 +110,7 @@ class InputFile:
     stamp: Stamp
     schema: pa.Schema
     partitions: Partitions
+    whole: "InputFile | None" = None
 
     @property
     def is_copy(self) -> bool:
@@ -125,6 +130,7 @@ class Source:
         single: Whether one file was given, rather than a folder or a glob.
         fingerprint: Identifies the bytes of all files, in order, and the columns in their paths.
         csv: How CSV files are written.
+        where: The condition on its rows; those that do not match are not among them, nor in any number of rows.
     """
 
     files: tuple[InputFile, ...]
@@ -133,6 +139,7 @@ class Source:
     single: bool
     fingerprint: str
     csv: CsvSettings
+    where: "Where | None" = None
 
     @property
     def stored(self) -> list[str]:

@@ -80,8 +80,14 @@ class Job:
             [columns.prefix, columns.only],
             [file.name for file in self.source.files],
             sorted(self.options.retry),
+            *(["keep"] if self.keeps_unmatched else []),
         ]
         return blake2b(json.dumps(parts).encode(), digest_size=16).hexdigest()
+
+    @property
+    def keeps_unmatched(self) -> bool:
+        """Whether the output has rows, too, that do not match `input.where`; a selection of rows has none."""
+        return self.config.output.unmatched == "keep" and self.source.where is not None
 
     def kept_columns(self) -> list[str]:
         """Return the names of the input columns that the output keeps; those in the files' paths are in the output's."""
@@ -113,9 +119,11 @@ def statuses(names: Collection[str]) -> frozenset[Status]:
     """
     if list(names) == ["all"]:
         return frozenset(Status)
-    retriable = [status for status in Status if status is not Status.EMPTY]
+    retriable = [status for status in Status if status not in {Status.EMPTY, Status.SKIPPED}]
     if Status.EMPTY in names:
         raise UsageError("rows without text (empty) are never asked; leave that status out")
+    if Status.SKIPPED in names:
+        raise UsageError("rows that input.where excludes (skipped) are never asked; leave that status out")
     unknown = [name for name in names if name not in retriable]
     if unknown:
         raise UsageError(f"there is no status {unknown[0]!r}; there are {', '.join(retriable)} and all")

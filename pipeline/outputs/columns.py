@@ -141,6 +141,17 @@ _EMPTY = {
 }  # fmt: skip
 
 
+def skipped_row(schema: pa.Schema) -> pa.RecordBatch:
+    """Return the row of a part, whose *schema* is given, for a row that `input.where` excludes."""
+    row = {
+        **dict.fromkeys(BILLED, 0),
+        "label_status": Status.SKIPPED.value,
+        "label_error": "the row does not match input.where",
+        "label_truncated": False,
+    }
+    return pa.RecordBatch.from_pylist([row], schema=schema)
+
+
 def failed_rows(part: pa.RecordBatch) -> int:
     """Count the rows of a part that have text but no labels."""
     statuses: list[str] = part.column("label_status").to_pylist()

@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
+from pipeline.outputs.columns import skipped_row
 from pipeline.outputs.parts import Parts
 from pipeline.outputs.writers import ROW_GROUP_BYTES, ROW_GROUP_ROWS
 from pipeline.records import Span
@@ -26,6 +28,7 @@ class OutputFile:
         batches: Reads those columns, in row order.
         spans: The spans of its parts, in row order and without gaps.
         original: The Parquet file whose metadata and way of storing it keeps; None for none.
+        matching: Returns which rows of a batch have a row in the parts; None if all have. The others are skipped.
     """
 
     name: str
@@ -33,6 +36,7 @@ class OutputFile:
     batches: Callable[[], Iterator[pa.RecordBatch]]
     spans: Sequence[Span]
     original: Path | None = None
+    matching: Callable[[pa.RecordBatch], pa.BooleanArray] | None = None
 
 
 class AlignedRows(NamedTuple):
@@ -89,16 +93,42 @@ class Joiner:
 
     def _aligned(self, output_file: OutputFile) -> Iterator[AlignedRows]:
         """Yield all rows, split at the boundaries of both input batches and parts."""
-        spans = iter(output_file.spans)
-        part, first_row = None, 0
+        rows = _PartRows(self.parts, self.duplicates, iter(output_file.spans))
         for batch in output_file.batches():
             self.ensure_running()
+            if output_file.matching is not None:
+                yield rows.spread(batch, output_file.matching(batch))
+                continue
             taken = 0
-            while taken < batch.num_rows:
-                if part is None or part.num_rows == 0:
-                    span = next(spans)
-                    part, first_row = self.parts.read(span), span.first_row
-                count = min(batch.num_rows - taken, part.num_rows)
-                flags = self.duplicates.among(first_row, count)
-                yield AlignedRows(batch.slice(taken, count), part.slice(0, count), flags)
-                part, first_row, taken = part.slice(count), first_row + count, taken + count
+            for part, flags in rows.take(batch.num_rows):
+                yield AlignedRows(batch.slice(taken, part.num_rows), part, flags)
+                taken += part.num_rows
+
+
+class _PartRows:
+    """The rows of a file's parts, taken in order."""
+
+    def __init__(self, parts: Parts, duplicates: "Duplicates", spans: Iterator[Span]) -> None:
+        self._parts, self._duplicates, self._spans = parts, duplicates, spans
+        self._part, self._first_row = skipped_row(parts.schema).slice(1), 0
+
+    def take(self, count: int) -> Iterator[tuple[pa.RecordBatch, pa.BooleanArray]]:
+        """Yield the next *count* rows, each time those of one part, and which of them are duplicates."""
+        while count:
+            if self._part.num_rows == 0:
+                span = next(self._spans)
+                self._part, self._first_row = self._parts.read(span), span.first_row
+            some = self._part.slice(0, count)
+            yield some, self._duplicates.among(self._first_row, some.num_rows)
+            self._part, self._first_row = self._part.slice(some.num_rows), self._first_row + some.num_rows
+            count -= some.num_rows
+
+    def spread(self, batch: pa.RecordBatch, matching: pa.BooleanArray) -> AlignedRows:
+        """Return all rows of *batch* with the next rows of the parts beside those that are *matching*."""
+        count = matching.true_count
+        taken = [*self.take(count), (skipped_row(self._parts.schema), pa.array([False]))]
+        parts, flags = zip(*taken, strict=True)
+        places = pc.subtract(pc.cumulative_sum(matching.cast(pa.int64())), 1)
+        places = pc.if_else(matching, places, count)  # the skipped row is the last one
+        part = pa.Table.from_batches(parts).combine_chunks().take(places).to_batches()
+        return AlignedRows(batch, part[0], pa.concat_arrays(flags).take(places))

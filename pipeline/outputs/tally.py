@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from pipeline.outputs.columns import DUPLICATE, MODEL, SOURCE
 from pipeline.records import Status
 
-NOT_FAILED = frozenset({Status.OK.value, Status.EMPTY.value})
+NOT_FAILED = frozenset({Status.OK.value, Status.EMPTY.value, Status.SKIPPED.value})
 
 
 @dataclass(slots=True)
@@ -20,7 +20,7 @@ class Tally:
 
     Attributes:
         run: Id of the run whose tokens and costs are counted; answers of earlier runs count as reused.
-        rows: Number of rows.
+        rows: Number of rows, without those that `input.where` excludes.
         duplicates: Rows that repeat an earlier row's key.
         reused: Rows whose answer was paid for by an earlier run.
         truncated: Rows whose text was cut.
@@ -50,10 +50,11 @@ class Tally:
     def add(self, columns: Mapping[str, pa.ChunkedArray], prefix: str) -> None:
         """Count rows, given their new *columns*, whose names begin with *prefix*."""
         status, source = columns[f"{prefix}label_status"], columns[prefix + SOURCE]
-        self.rows += len(status)
         self.duplicates += pc.sum(pc.equal(source, DUPLICATE)).as_py() or 0
         self.truncated += pc.sum(columns[f"{prefix}label_truncated"]).as_py() or 0
-        self.statuses.update(_counts(status))
+        counts = _counts(status)
+        self.rows += len(status) - counts.get(Status.SKIPPED.value, 0)
+        self.statuses.update(counts)
         labels = columns.get(f"{prefix}label")
         self.labels.update(_counts(pc.list_flatten(columns[f"{prefix}labels"]) if labels is None else labels))
         self._bill(columns, prefix, source)

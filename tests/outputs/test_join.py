@@ -1,10 +1,15 @@
 """The join: every row of the input meets its own labels, however input and parts are cut."""
 
+from dataclasses import replace
+
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipeline.outputs.publish import publish
+from pipeline.outputs.tally import Tally
 from tests.answers import part
 from tests.outputs.publish_job import PublishJob
 
@@ -64,3 +69,47 @@ def test_every_row_of_every_row_group_has_its_labels_and_is_counted(
     assert (tally.rows, tally.duplicates) == (len(numbers), sources.count("duplicate"))
     assert tally.prompt_tokens == 100 * sources.count("model")
     assert tally.labels["games"] == len(numbers) - sources.count("none")
+
+
+@given(
+    matches=st.lists(st.booleans(), min_size=1, max_size=60),
+    numbers=st.lists(st.none() | st.integers(0, 9), min_size=60, max_size=60),
+    cuts=st.lists(st.integers(1, 60), max_size=5),
+    batch_rows=st.integers(1, 70),
+    group_rows=st.integers(1, 30),
+)
+@settings(max_examples=40)
+def test_rows_that_have_none_in_the_parts_are_skipped_and_move_no_other_one(
+    tmp_path_factory: pytest.TempPathFactory,
+    matches: list[bool],
+    numbers: list[int | None],
+    cuts: list[int],
+    batch_rows: int,
+    group_rows: int,
+) -> None:
+    numbers = numbers[: sum(matches)]
+    job = PublishJob(tmp_path_factory.mktemp("job"), len(numbers), cuts, batch_rows)
+    for span in job.spans:
+        job.parts.write(span, part(numbers[span.start : span.stop]))
+    job.table = pa.table({"n": range(len(matches)), "text": [f"row {n}" for n in range(len(matches))]})
+    wanted = pa.array(matches)
+    file = replace(
+        job.output_file(),
+        matching=lambda batch: wanted.take(batch.column("n")),
+        spans=job.spans if numbers else [],
+    )
+    tally = Tally("run-1")
+    publication = replace(job.publication(), files=[file], rows=len(numbers), row_group_rows=group_rows)
+    publish(publication, job.parts, tally, ensure_running=lambda: None)
+    read = pq.read_table(job.path)
+    assert read.select(["n", "text"]).equals(job.table)
+    left = iter(numbers)
+    found = [next(left) if each else "skipped" for each in matches]
+    statuses = ["skipped" if each == "skipped" else "empty" if each is None else "ok" for each in found]
+    assert read.column("label_status").to_pylist() == statuses
+    seen: set[object] = set()
+    for source, each in zip(read.column("label_source").to_pylist(), found, strict=True):
+        is_asked = each is not None and each != "skipped"
+        assert source == ("none" if not is_asked else "duplicate" if each in seen else "model")
+        seen.add(each)
+    assert (tally.rows, tally.failed, tally.statuses["skipped"]) == (len(numbers), 0, matches.count(False))
