@@ -79,14 +79,17 @@ async def test_another_condition_makes_a_new_output_and_asks_for_new_rows_only(f
 
 
 @pytest.mark.parametrize("unmatched", ["drop", "keep"])
-def test_limit_and_sample_choose_among_the_rows_that_match(filtered: JobFiles, unmatched: str) -> None:
-    filtered.set(output={"unmatched": unmatched})
+@pytest.mark.parametrize("only", [None, ["id"]])
+def test_limit_and_sample_choose_among_the_rows_that_match(
+    filtered: JobFiles, unmatched: str, only: list[str] | None
+) -> None:
+    filtered.set(output={"unmatched": unmatched, "columns": {"only": only}})
     assert last_line(filtered.run("--limit", "4", "--quiet"))["rows"] == 4
     first = pl.read_parquet(filtered.output.with_name("labelled.limit-4.parquet"))
     assert first["id"].to_list() == NET["id"].to_list()[:4]
     assert last_line(filtered.run("--sample", "7", "--quiet"))["rows"] == 7
     some = pl.read_parquet(filtered.output.with_name("labelled.sample-7-0.parquet"))
-    assert set(some["section"]) == {"net"}
+    assert set(some["id"]) < set(NET["id"])
     assert set(some["label_status"]) == {"ok"}
 
 

@@ -30,13 +30,14 @@ class MatchingTable:
     def batches(
         self, block: Block, columns: Sequence[str] | None, *, max_rows: int, max_bytes: int
     ) -> Iterator[pa.RecordBatch]:
-        """Yield the rows of *block* that match; beside *columns* the batches have those of the condition."""
+        """Yield the rows of *block* that match."""
         needed = None if columns is None else list(dict.fromkeys([*columns, *self.where.columns]))
         whole = self.blocks[block.offset]
         for batch in self.table.batches(whole, needed, max_rows=max_rows, max_bytes=max_bytes):
             mask = self.where.matches(batch)
             if mask.true_count:
-                yield _filtered(batch, mask)
+                wanted = batch if columns is None else batch.select(list(dict.fromkeys(columns)))
+                yield _filtered(wanted, mask)
 
 
 def _filtered(batch: pa.RecordBatch, mask: pa.BooleanArray) -> pa.RecordBatch:
