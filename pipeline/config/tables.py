@@ -86,9 +86,7 @@ class InputSettings(Settings):
     """Where the rows come from."""
 
     path: SourcePath = Field(description="File, folder, glob or URL; relative to the config file.")
-    id: Text | None = Field(
-        default=None, description="Column that names a row in messages and in `explain`."
-    )
+    id: Text | None = Field(default=None, description="Column that names a row in messages and in `explain`.")
     where: Text | None = Field(
         default=None,
         description="SQL expression; rows for which it is not true are not labelled: section = 'net'.",

@@ -88,7 +88,7 @@ def _open(source: Source, file: InputFile) -> Iterator[Table]:
             if source.where is None or file.whole is None:
                 yield table
             else:
-                yield MatchingTable.of(table, source, file.whole)
+                yield MatchingTable.of(table, source, source.where, file.whole)
     except (OSError, pa.ArrowException) as error:
         raise _unreadable(file, 0, file.rows, error) from error
 

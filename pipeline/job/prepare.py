@@ -76,11 +76,14 @@ def prepare(config: Config, options: RunOptions = RunOptions(), *, copies: Path 
     output = _output_path(config, options)
     state = workspace(config.state.dir, output)
     used = _used_columns(config)
-    source = survey(config.input, used, copies=_input_copies(config, copies))
+    taken_in = _input_copies(config, copies)
+    source = survey(config.input, used, copies=taken_in)
     if config.input.where is not None:
         from pipeline.inputs.where.matching import matching_rows  # noqa: PLC0415 - imports polars
 
-        source = matching_rows(source, config.input.where, (copies or state.folder) / "matching.json")
+        source = matching_rows(
+            source, config.input.where, (copies or state.folder) / "matching.json", taken_in
+        )
     problems = [] if options.selection else [*_output_problems(source, output)]
     problems += _column_problems(config, source)
     if problems:

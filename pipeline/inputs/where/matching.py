@@ -9,6 +9,7 @@ from itertools import accumulate
 from pathlib import Path
 
 from pipeline.errors import InputDataError
+from pipeline.inputs.intake.copies import bring_in
 from pipeline.inputs.read import read_batches
 from pipeline.inputs.source import InputFile, Source, fingerprint
 from pipeline.inputs.where.expression import Where, parse
@@ -17,13 +18,14 @@ from pipeline.system import atomic
 log = logging.getLogger(__name__)
 
 
-def matching_rows(whole: Source, condition: str, kept: Path) -> Source:
+def matching_rows(whole: Source, condition: str, kept: Path, copies: Path) -> Source:
     """Return the rows of *whole* that match *condition* as an input of their own; no rows stay in memory.
 
     Args:
         whole: The surveyed input.
         condition: The SQL expression.
         kept: A JSON file that saves the pass over an input that has not changed since.
+        copies: The folder for copies of the input that have gone and must be read.
 
     Raises:
         ConfigError: If the condition does not fit the input.
@@ -33,6 +35,7 @@ def matching_rows(whole: Source, condition: str, kept: Path) -> Source:
     identity = fingerprint(whole.fingerprint, where.identity)
     counts = _load(kept, identity)
     if counts is None:
+        whole = bring_in(whole, copies)
         counts = [_count(whole, file, where) for file in whole.files]
         _save(kept, identity, counts)
     files = [_matching(file, some) for file, some in zip(whole.files, counts, strict=True)]
