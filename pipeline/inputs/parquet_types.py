@@ -16,6 +16,9 @@ class _Geometry(pa.ExtensionType):  # type: ignore[misc]  # pyarrow has no types
         self._parameters = parameters
         super().__init__(storage, "geoarrow.wkb")
 
+    def __hash__(self) -> int:
+        return hash((self.storage_type, self._parameters))
+
     def __arrow_ext_serialize__(self) -> bytes:
         return self._parameters
 

@@ -33,7 +33,7 @@ def put(tmp_path):
         (tmp_path / "in").mkdir(exist_ok=True)
         pq.write_table(rows.slice(0, first), tmp_path / "in" / "a.parquet", row_group_size=group)
         pq.write_table(rows.slice(first), tmp_path / "in" / "b.parquet", row_group_size=group)
-        return survey(InputSettings(path=str(tmp_path / "in")), ["text"])
+        return survey(InputSettings(path=str(tmp_path / "in")), ["text"], copies=tmp_path / "copies")
 
     return put
 
@@ -49,7 +49,7 @@ def test_the_rows_that_match_are_read_in_order_under_numbers_of_their_own(
     put, tmp_path, matches, first, group, max_rows
 ):
     whole = put(matches, first, group)
-    source = matching_rows(whole, "take", tmp_path / "matching.json")
+    source = matching_rows(whole, "take", tmp_path / "matching.json", tmp_path / "copies")
     wanted = [n for n, matches in enumerate(matches) if matches]
     assert (source.rows, [file.rows for file in source.files]) == (
         len(wanted),
@@ -67,7 +67,9 @@ def test_the_rows_that_match_are_read_in_order_under_numbers_of_their_own(
 
 
 def test_any_of_the_rows_that_match_can_be_read_alone(put, tmp_path):
-    source = matching_rows(put([n % 3 == 0 for n in range(30)]), "take", tmp_path / "matching.json")
+    source = matching_rows(
+        put([n % 3 == 0 for n in range(30)]), "take", tmp_path / "matching.json", tmp_path / "copies"
+    )
     for row in range(source.rows):
         number = int(row >= source.files[0].rows)
         start = row - source.files[number].first_row
@@ -77,24 +79,29 @@ def test_any_of_the_rows_that_match_can_be_read_alone(put, tmp_path):
 
 def test_rows_are_counted_once_for_an_input_and_a_condition(put, tmp_path):
     whole, kept = put([True, False] * 10), tmp_path / "state" / "matching.json"
-    assert matching_rows(whole, "take", kept).rows == 10
+    assert matching_rows(whole, "take", kept, tmp_path).rows == 10
     found = json.loads(kept.read_bytes())
     assert sum(map(sum, found["counts"])) == 10
     # Counts that are not those of the files show that they were not made again.
     kept.write_text(json.dumps({**found, "counts": [[0] * len(each) for each in found["counts"]]}))
-    assert matching_rows(whole, "take", kept).rows == 0
-    assert matching_rows(whole, "not take", kept).rows == 10
+    assert matching_rows(whole, "take", kept, tmp_path).rows == 0
+    assert matching_rows(whole, "not take", kept, tmp_path).rows == 10
     kept.write_text("{")
-    assert matching_rows(whole, "take", kept).rows == 10
+    assert matching_rows(whole, "take", kept, tmp_path).rows == 10
 
 
 def test_other_rows_are_another_input(put, tmp_path):
     whole = put([True, False] * 10)
     conditions = ("take", "not take", "n > 3")
-    found = {matching_rows(whole, each, tmp_path / "matching.json").fingerprint for each in conditions}
+    found = {
+        matching_rows(whole, each, tmp_path / "matching.json", tmp_path / "copies").fingerprint
+        for each in conditions
+    }
     assert len({*found, whole.fingerprint}) == 4
 
 
 def test_a_cell_for_which_the_condition_cannot_be_computed_is_found_before_any_row_is_asked(put, tmp_path):
     with pytest.raises(InputDataError, match=r"a\.parquet: input\.where: .*\"row 0\".*; try_cast"):
-        matching_rows(put([True] * 10), "cast(text as int) > 1", tmp_path / "matching.json")
+        matching_rows(
+            put([True] * 10), "cast(text as int) > 1", tmp_path / "matching.json", tmp_path / "copies"
+        )
