@@ -12,9 +12,10 @@ import pyarrow.parquet as pq
 from pipeline.errors import InputDataError
 from pipeline.inputs.parquet_types import enum_columns, know_geometry, schema_of, typed
 from pipeline.inputs.source import Block, Contents, Table
+from pipeline.inputs.strips import side_by_side, strips_of
 
 _TAIL_BYTES = 8  # the footer's length (4 bytes, little endian), then its magic number
-_READ_BYTES = 1 << 20
+_READ_BYTES = 1 << 16
 
 # A row group this large that was compressed this much is not real text but a decompression bomb. Real text shrinks 2 to
 # 20 times, dictionaries do not count (their declared size is the encoded one), and one cell of 100 MB still passes.
@@ -29,17 +30,27 @@ class ParquetTable:
 
     def __init__(self, file: pq.ParquetFile) -> None:
         self._file, self._enums = file, enum_columns(file)
+        self._names: list[str] = file.schema_arrow.names
+        self._sizes = _sizes(file)
 
     def batches(
         self, block: Block, columns: Sequence[str] | None, *, max_rows: int, max_bytes: int
     ) -> Iterator[pa.RecordBatch]:
         """Read the rows of a row group in order; see `Table`."""
-        row_bytes = block.size / block.rows * _share(self._file.metadata, columns)
+        names = self._names if columns is None else list(dict.fromkeys(columns))
+        needed, total = sum(self._sizes[name] for name in set(names)), sum(self._sizes.values())
+        row_bytes = block.size / block.rows * (needed / total if total else 1.0)
         rows = max(1, int(min(max_rows, max_bytes / max(1.0, row_bytes))))
+        strips = strips_of(names, self._sizes)
+        if len(strips) == 1 or len(set(names)) < len(names):
+            return typed(self._read(block, None if names == self._names else names, rows), self._enums)
+        return typed(side_by_side(self._read(block, strip, rows) for strip in strips), self._enums)
+
+    def _read(self, block: Block, names: list[str] | None, rows: int) -> Iterator[pa.RecordBatch]:
         found: Iterator[pa.RecordBatch] = self._file.iter_batches(
-            rows, [block.offset], columns=columns and list(dict.fromkeys(columns)), use_threads=False
+            rows, [block.offset], columns=names, use_threads=False
         )
-        return typed(found, self._enums)
+        return found
 
 
 @contextmanager
@@ -109,15 +120,16 @@ def _columns(group: Any) -> Iterator[Any]:
     return (group.column(number) for number in range(group.num_columns if group else 0))
 
 
-def _share(footer: pq.FileMetaData, columns: Sequence[str] | None) -> float:
-    """Return the share of a row's bytes, 0 to 1, that *columns* have in the first row group."""
-    needed, total = 0, 0
-    for column in _columns(_first_group(footer)[1]):
-        path, size = column.path_in_schema, column.total_uncompressed_size
-        total += size
-        if columns is None or any(path == name or path.startswith(f"{name}.") for name in columns):
-            needed += size
-    return needed / total if total else 1.0
+def _sizes(file: pq.ParquetFile) -> dict[str, int]:
+    """Return the bytes, uncompressed, that each column has in the first row group with rows."""
+    sizes = dict.fromkeys(file.schema_arrow.names, 0)
+    for chunk in _columns(_first_group(file.metadata)[1]):
+        name = chunk.path_in_schema
+        while name not in sizes and "." in name:  # of a nested column, whose own name may have a dot
+            name = name.rpartition(".")[0]
+        if name in sizes:
+            sizes[name] += chunk.total_uncompressed_size
+    return sizes
 
 
 def _footer_digest(path: Path) -> str:
@@ -182,8 +194,12 @@ def _impossible(rows: int, declared: int, stored: int) -> str | None:
 
 def _try_first_row(file: pq.ParquetFile, blocks: Sequence[Block]) -> None:
     """Decode one page of every column, which fails for an unknown codec and for an encrypted column."""
-    if blocks and next(file.iter_batches(1, [blocks[0].offset], use_threads=False), None) is None:
-        raise ValueError("it declares rows and has none")
+    names = file.schema_arrow.names
+    # How large each column is may be asked only after this; see `_columns`.
+    sizes = dict.fromkeys(names, blocks[0].size // len(names)) if blocks else {}
+    for strip in strips_of(names, sizes) if blocks else ():
+        if next(file.iter_batches(1, [blocks[0].offset], columns=strip, use_threads=False), None) is None:
+            raise ValueError("it declares rows and has none")
 
 
 def _reason(error: Exception) -> str:

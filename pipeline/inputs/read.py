@@ -24,7 +24,7 @@ CHUNK_ROWS, CHUNK_BYTES = 4096, 16 << 20
 # Small, so that a batch fits the processor's cache, and because a value that is stored once for many rows is decoded
 # into each of them.
 _TEXT = {"max_rows": 512, "max_bytes": 4 << 20}
-_PUBLISH = {"max_rows": 8192, "max_bytes": 16 << 20}
+_PUBLISH = {"max_rows": 8192, "max_bytes": 2 << 20}
 
 
 def read_chunks(
@@ -66,7 +66,7 @@ def read_batches(
 ) -> Iterator[pa.RecordBatch]:
     """Yield all rows of *file* in order, in the types that *source* has; *columns* None means all columns.
 
-    A batch has about 16 MiB, or a single row that is larger.
+    A batch has about 2 MiB, or a single row that is larger.
 
     Raises:
         InputDataError: If the file can no longer be read as the survey found it; names the file and the rows.
