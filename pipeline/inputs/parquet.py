@@ -4,21 +4,23 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.errors import InputDataError
-from pipeline.inputs.parquet_types import enum_columns, know_geometry, schema_of, typed
+from pipeline.inputs.columnar.pages import oversized_page
+from pipeline.inputs.columnar.shape import Shape, columns_of, first_group
+from pipeline.inputs.columnar.strips import side_by_side, strips_of
+from pipeline.inputs.columnar.types import enum_columns, know_geometry, schema_of, typed
 from pipeline.inputs.source import Block, Contents, Table
-from pipeline.inputs.strips import side_by_side, strips_of
 
 _TAIL_BYTES = 8  # the footer's length (4 bytes, little endian), then its magic number
 _READ_BYTES = 1 << 16
 
-# A row group this large that was compressed this much is not real text but a decompression bomb. Real text shrinks 2 to
-# 20 times, dictionaries do not count (their declared size is the encoded one), and one cell of 100 MB still passes.
+# A row group this large that was compressed this much may be a decompression bomb: real text shrinks 2 to 20 times,
+# and dictionaries do not count (their declared size is the encoded one). Text from a template shrinks as much, so the
+# pages decide, which are decoded whole.
 _SUSPECT_BYTES = 128 << 20
 _SUSPECT_RATIO = 200
 # A run of equal values takes about 50 bytes of page, and writers begin a new page after at most a million rows.
@@ -28,22 +30,19 @@ _ROWS_PER_BYTE = 1_000_000
 class ParquetTable:
     """An open Parquet file."""
 
-    def __init__(self, file: pq.ParquetFile) -> None:
-        self._file, self._enums = file, enum_columns(file)
-        self._names: list[str] = file.schema_arrow.names
-        self._sizes = _sizes(file)
+    def __init__(self, path: Path, file: pq.ParquetFile) -> None:
+        self._file, self._enums, self._shape = file, enum_columns(file), Shape(path, file)
 
     def batches(
         self, block: Block, columns: Sequence[str] | None, *, max_rows: int, max_bytes: int
     ) -> Iterator[pa.RecordBatch]:
         """Read the rows of a row group in order; see `Table`."""
-        names = self._names if columns is None else list(dict.fromkeys(columns))
-        needed, total = sum(self._sizes[name] for name in set(names)), sum(self._sizes.values())
-        row_bytes = block.size / block.rows * (needed / total if total else 1.0)
-        rows = max(1, int(min(max_rows, max_bytes / max(1.0, row_bytes))))
-        strips = strips_of(names, self._sizes)
+        every = self._shape.names
+        names = every if columns is None else list(dict.fromkeys(columns))
+        rows = self._shape.rows_at_once(names, max_rows, max_bytes)
+        strips = strips_of(names, self._shape.sizes)
         if len(strips) == 1 or len(set(names)) < len(names):
-            return typed(self._read(block, None if names == self._names else names, rows), self._enums)
+            return typed(self._read(block, None if names == every else names, rows), self._enums)
         return typed(side_by_side(self._read(block, strip, rows) for strip in strips), self._enums)
 
     def _read(self, block: Block, names: list[str] | None, rows: int) -> Iterator[pa.RecordBatch]:
@@ -61,7 +60,7 @@ def open_table(path: Path) -> Iterator[Table]:
         OSError, pa.ArrowException: If it cannot be opened.
     """
     with _open(path) as file:
-        yield ParquetTable(file)
+        yield ParquetTable(path, file)
 
 
 def inspect(path: Path) -> Contents:
@@ -105,33 +104,6 @@ def _blocks(footer: pq.FileMetaData) -> Iterator[Block]:
         first += group.num_rows
 
 
-def _first_group(footer: pq.FileMetaData) -> tuple[int, Any]:
-    """Return the number of the first row group that has rows and the group; None for the group if none has rows."""
-    groups = ((number, footer.row_group(number)) for number in range(footer.num_row_groups))
-    return next(((number, group) for number, group in groups if group.num_rows), (0, None))
-
-
-def _columns(group: Any) -> Iterator[Any]:
-    """Yield the columns of a row group from which a row has been read.
-
-    On corrupt metadata a pyarrow reader raises, whereas this access aborts the process: so read a row first. For the
-    same reason a column must never be asked for its `compression`.
-    """
-    return (group.column(number) for number in range(group.num_columns if group else 0))
-
-
-def _sizes(file: pq.ParquetFile) -> dict[str, int]:
-    """Return the bytes, uncompressed, that each column has in the first row group with rows."""
-    sizes = dict.fromkeys(file.schema_arrow.names, 0)
-    for chunk in _columns(_first_group(file.metadata)[1]):
-        name = chunk.path_in_schema
-        while name not in sizes and "." in name:  # of a nested column, whose own name may have a dot
-            name = name.rpartition(".")[0]
-        if name in sizes:
-            sizes[name] += chunk.total_uncompressed_size
-    return sizes
-
-
 def _footer_digest(path: Path) -> str:
     """Hash the footer, which holds the size and the offset of every column chunk."""
     with path.open("rb") as file:
@@ -162,41 +134,52 @@ def _refuse_impossible_groups(path: Path, footer: pq.FileMetaData) -> None:
     for number, group in enumerate(groups):
         if problem := _impossible(group.num_rows, group.total_byte_size, stored):
             raise InputDataError(f"{path}: row group {number}: {problem}")
+    if any(_is_suspect(group.total_byte_size, stored) for group in groups):
+        _refuse_large_pages(path)
 
 
 def _refuse_impossible_columns(path: Path, footer: pq.FileMetaData) -> None:
     """Raise InputDataError if a column of the first row group declares more than its bytes can hold."""
-    size = path.stat().st_size
-    number, group = _first_group(footer)
-    for index, column in enumerate(_columns(group)):
+    size, suspect = path.stat().st_size, False
+    number, group = first_group(footer)
+    for index, column in enumerate(columns_of(group)):
         name = column.path_in_schema
         stored, declared = column.total_compressed_size, column.total_uncompressed_size
         problem = _impossible(group.num_rows, declared, stored)
+        suspect = suspect or _is_suspect(declared, stored)
         if not 0 <= stored <= size:
             problem = f"declares {stored} bytes in a file of {size}, which is damaged or cut; write it again"
         elif footer.schema.column(index).max_repetition_level == 0 and column.num_values != group.num_rows:
             problem = f"declares {column.num_values} values for {group.num_rows} rows; write the file again"
         if problem:
             raise InputDataError(f"{path}: row group {number}, column {name!r}: {problem}")
+    if suspect:
+        _refuse_large_pages(path)
 
 
 def _impossible(rows: int, declared: int, stored: int) -> str | None:
     """Say why *stored* bytes cannot hold so many rows or *declared* decoded bytes; None if they can."""
     if min(rows, declared) < 0 or rows > stored * _ROWS_PER_BYTE:
         return f"declares {rows} rows in {stored} bytes; write the file again"
-    if declared > _SUSPECT_BYTES and declared > stored * _SUSPECT_RATIO:
-        return (
-            f"declares {declared} bytes in {stored} stored ones, far more than text can shrink; "
-            "if it is real, write it again with smaller row groups"
-        )
     return None
+
+
+def _is_suspect(declared: int, stored: int) -> bool:
+    return declared > _SUSPECT_BYTES and declared > stored * _SUSPECT_RATIO
+
+
+def _refuse_large_pages(path: Path) -> None:
+    if found := oversized_page(path):
+        raise InputDataError(
+            f"{path}: {found}, far more than text can shrink; if it is real, write it again with smaller pages"
+        )
 
 
 def _try_first_row(file: pq.ParquetFile, blocks: Sequence[Block]) -> None:
     """Decode one page of every column, which fails for an unknown codec and for an encrypted column."""
     names = file.schema_arrow.names
-    # How large each column is may be asked only after this; see `_columns`.
-    sizes = dict.fromkeys(names, blocks[0].size // len(names)) if blocks else {}
+    # How large each column is may be asked only after this; see `columns_of`.
+    sizes = dict.fromkeys(names, blocks[0].size // max(1, len(names))) if blocks else {}
     for strip in strips_of(names, sizes) if blocks else ():
         if next(file.iter_batches(1, [blocks[0].offset], columns=strip, use_threads=False), None) is None:
             raise ValueError("it declares rows and has none")

@@ -3,7 +3,6 @@
 import os
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from itertools import pairwise
 
 import pyarrow as pa
@@ -12,8 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline.inputs.columnar.strips import STRIP_BYTES, side_by_side, strips_of
 from pipeline.inputs.read import read_batches
-from pipeline.inputs.strips import STRIP_BYTES, side_by_side, strips_of
+from tests.inputs.allocated import allocated
 
 
 @given(sizes=st.lists(st.integers(0, 1 << 40), min_size=1, max_size=60))
@@ -51,19 +51,6 @@ def wide(put) -> Callable[[int], object]:
         )
 
     return write
-
-
-@contextmanager
-def allocated() -> Iterator[list[int]]:
-    """Measure the most bytes that Arrow has had at once in the block."""
-    before, peak = pa.default_memory_pool(), [0]
-    pool = pa.proxy_memory_pool(before)
-    pa.set_memory_pool(pool)
-    try:
-        yield peak
-    finally:
-        peak[0] = pool.max_memory()
-        pa.set_memory_pool(before)
 
 
 def test_a_wide_row_group_is_read_as_it_is_in_memory_for_a_few_columns(wide, look):
