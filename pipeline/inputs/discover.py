@@ -8,9 +8,20 @@ from pathlib import Path
 
 from pipeline.errors import InputDataError, NoInputError
 from pipeline.inputs.folders import is_hidden, refuse_managed, table_files
+from pipeline.inputs.intake.compression import CODECS
 
-# A new format needs a line here and one in `formats.FORMATS`.
-_SUFFIXES = {".parquet": "parquet", ".csv": "csv", ".tsv": "csv", ".csv.gz": "csv", ".tsv.gz": "csv"}
+# A new format needs a line here and one in `intake.copies.FORMATS`.
+_KINDS = {
+    ".parquet": "parquet",
+    ".csv": "csv",
+    ".tsv": "csv",
+    ".jsonl": "json",
+    ".ndjson": "json",
+    ".arrow": "arrow",
+    ".feather": "arrow",
+}
+_SUFFIXES = {**_KINDS, **{a + b: kind for a, kind in _KINDS.items() if kind != "parquet" for b in CODECS}}
+_KNOWN = f"{', '.join(_KINDS)} (all but the first also with {', '.join(CODECS)})"
 
 # First bytes of files that are often mistaken for input, with their common names.
 _MAGIC = {
@@ -23,6 +34,8 @@ _MAGIC = {
     b"\xfd7zXZ": "xz",
     b"SQLite format 3": "an SQLite database",
     b"ARROW1": "an Arrow file",
+    b"\xff\xff\xff\xff": "an Arrow stream",
+    b"FEA1": "Feather of version 1",
 }
 _LONGEST_MAGIC = max(map(len, _MAGIC))
 
@@ -34,7 +47,7 @@ class Found:
     Attributes:
         path: Its location.
         name: Its path relative to the given folder, with `/`; for a single file its file name.
-        format: `parquet` or `csv`.
+        format: `parquet`, `csv`, `json` or `arrow`.
     """
 
     path: Path
@@ -72,7 +85,7 @@ def _discover(path: str) -> tuple[list[Found], bool]:
     found = _tables(root, paths, named=() if is_folder else here.parts)
     refuse_managed({item.path.parent.absolute() for item in found})
     if not found:
-        raise NoInputError(f"{path}: holds no {', '.join(_SUFFIXES)} file; {_elsewhere(here)}")
+        raise NoInputError(f"{path}: holds no file that ends in one of {_KNOWN}; {_elsewhere(here)}")
     _refuse_mixture(path, found)
     return found, False
 
@@ -80,7 +93,7 @@ def _discover(path: str) -> tuple[list[Found], bool]:
 def _single(path: Path) -> Found:
     kind = _format(path)
     if kind is None:
-        raise InputDataError(f"{path}: has no suffix that is known; name it {', '.join(_SUFFIXES)}")
+        raise InputDataError(f"{path}: has no suffix that is known; give one of {_KNOWN}")
     refuse_managed([path.absolute().parent, path.resolve().parent])
     return Found(path, path.name, kind)
 
@@ -104,16 +117,20 @@ def refuse_impostor(found: Found) -> None:
     if not head:
         raise InputDataError(f"{found.path}: is empty (0 bytes); not even a header is in it, write it again")
     expected = _expected(found)
-    if (real := _recognize(head)) != expected:
+    if (real := _recognize(head)) not in expected:
         raise InputDataError(
-            f"{found.path}: is {real}, not {expected} as its name says; {_REMEDIES.get(real, _CONVERT)}"
+            f"{found.path}: is {real}, not {expected[0]} as its name says; {_REMEDIES.get(real, _CONVERT)}"
         )
 
 
 _CONVERT = "convert it to Parquet or CSV"
 _REMEDIES = {
-    "text": "name it .csv or .tsv if it is a table",
+    "text": "name it .csv, .tsv or .jsonl if it is a table",
     "gzip": "name it .csv.gz if it is a packed CSV, else unpack it",
+    "zstd": "name it .csv.zst if it is a packed CSV, else unpack it",
+    "bzip2": "name it .csv.bz2 if it is a packed CSV, else unpack it",
+    "an Arrow file": "name it .arrow",
+    "an Arrow stream": "name it .arrow",
     "Parquet": "name it .parquet",
     "encrypted Parquet": "decrypt it first",
 }
@@ -179,10 +196,13 @@ def _refuse_mixture(path: str, found: list[Found]) -> None:
         raise InputDataError(f"{path}: mixes formats: {examples}; give one format, for instance by a glob")
 
 
-def _expected(found: Found) -> str:
-    if found.format == "parquet":
-        return "Parquet"
-    return "gzip" if found.name.lower().endswith(".gz") else "text"
+def _expected(found: Found) -> tuple[str, ...]:
+    packed = {".gz": "gzip", ".zst": "zstd", ".bz2": "bzip2"}.get(found.path.suffix.lower())
+    if packed:
+        return (packed,)
+    return {"parquet": ("Parquet",), "arrow": ("an Arrow file", "an Arrow stream")}.get(
+        found.format, ("text",)
+    )
 
 
 def _recognize(head: bytes) -> str:

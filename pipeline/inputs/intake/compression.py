@@ -1,12 +1,18 @@
-"""Unpack a file while it is read."""
+"""Unpack a file while it is read, and tell now and then how far it has come."""
 
+import logging
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import pyarrow as pa
 
+log = logging.getLogger(__name__)
+
 CODECS = {".gz": "gzip", ".zst": "zstd", ".bz2": "bz2"}
 """Suffix of a packed file to the name that pyarrow has for its codec."""
+
+_TOLD_EVERY_SECONDS = 5.0
 
 
 def kind_of(path: Path) -> str:
@@ -27,21 +33,31 @@ class Unpacked:
         Raises:
             OSError: If it cannot be opened.
         """
-        self._size = max(1, path.stat().st_size)
-        self._file = path.open("rb")
-        self._stream: Any = self._file
-        if codec := CODECS.get(path.suffix.lower()):
-            self._stream = pa.CompressedInputStream(pa.PythonFile(self._file, "r"), codec)
+        self._path, self._size = path, max(1, path.stat().st_size)
+        self._told, self._begun = monotonic(), 0
+        self._open()
+
+    def rewind(self) -> None:
+        """Begin anew."""
+        self._file.close()
+        self._open()
+
+    def _open(self) -> None:
+        self._file = self._path.open("rb")
+        self._begun += 1
+        codec = CODECS.get(self._path.suffix.lower())
+        packed = pa.PythonFile(self._file, "r") if codec else None
+        self._stream: Any = pa.CompressedInputStream(packed, codec) if codec else self._file
 
     def read(self, size: int, /) -> bytes:
         """Read up to *size* bytes; none at the end only."""
         found: bytes = self._stream.read(size)
+        if monotonic() - self._told >= _TOLD_EVERY_SECONDS:
+            self._told = monotonic()
+            share = 100 * min(1.0, self._file.tell() / self._size)
+            again = ", for the second time" if self._begun > 1 else ""
+            log.info("%s: %.0f %% read%s", self._path, share, again)
         return found
-
-    @property
-    def share(self) -> float:
-        """How much of the file has been read, from 0 to 1."""
-        return min(1.0, self._file.tell() / self._size)
 
     def close(self) -> None:
         """Close the file."""

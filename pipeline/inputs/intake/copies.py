@@ -4,13 +4,11 @@ Beside a copy lies its footer, a file of its own: a file whose footer is there w
 stays when the copy has gone, so that a finished job is found finished without reading its input again.
 """
 
-import logging
 from collections.abc import Generator, Iterator
 from contextlib import closing
 from dataclasses import astuple, dataclass, replace
 from importlib import import_module
 from pathlib import Path
-from time import monotonic
 from typing import Protocol, cast
 
 import pyarrow as pa
@@ -22,17 +20,17 @@ from pipeline.inputs.intake.compression import Unpacked
 from pipeline.inputs.source import Block, Contents, InputFile, Source, Stamp, fingerprint
 from pipeline.system.atomic import make_private, replacing, sweep
 
-log = logging.getLogger(__name__)
-
-FORMATS = {"csv": "pipeline.inputs.intake.delimited"}
+FORMATS = {
+    "csv": "pipeline.inputs.intake.delimited",
+    "json": "pipeline.inputs.intake.json_lines",
+    "arrow": "pipeline.inputs.intake.arrow",
+}
 """Format name to the module that implements the `Format` protocol."""
 
 _VERSION = 1  # raise it when a file would be taken in otherwise than before
 
 _GROUP_BYTES = 8 << 20
 """Size of a row group: what is decoded at once, and what a span far into the file can skip."""
-
-_TOLD_EVERY_SECONDS = 5.0
 
 
 class Format(Protocol):
@@ -172,6 +170,7 @@ def _write(original: _Original, path: Path) -> pq.FileMetaData:
             compression_level=1,
             write_statistics=False,
             write_page_checksum=True,
+            use_compliant_nested_type=False,  # which would give the items of lists another name
             metadata_collector=footers,
         ) as writer,
     ):
@@ -193,16 +192,11 @@ def _groups(tables: Iterator[pa.Table]) -> Iterator[pa.Table]:
 
 
 def _tables(original: _Original) -> Generator[pa.Table]:
-    """Yield the rows of a file; tell now and then how far it has come in."""
+    """Yield the rows of a file."""
     module = cast("Format", import_module(FORMATS[original.format]))
-    told = monotonic()
     try:
         with closing(Unpacked(original.path)) as raw:
-            for table in module.tables(original.path, raw, original.csv):
-                if monotonic() - told >= _TOLD_EVERY_SECONDS:
-                    told = monotonic()
-                    log.info("%s: %.0f %% of it has come in", original.path, 100 * raw.share)
-                yield table
+            yield from module.tables(original.path, raw, original.csv)
     except OSError as error:
         raise InputDataError(
             f"{original.path}: cannot be read to its end ({error}); write or copy it again"

@@ -9,6 +9,7 @@ from itertools import count
 import pytest
 
 from pipeline.errors import DiskError, InputDataError
+from pipeline.inputs.intake import compression
 from pipeline.inputs.intake import copies as intake
 from pipeline.inputs.intake.copies import bring_in, drop, tidy
 from pipeline.inputs.read import read_chunks
@@ -132,7 +133,7 @@ def raising(error):
 
 def test_an_interruption_while_a_file_comes_in_leaves_nothing_behind(put, look, tmp_path, monkeypatch):
     path = put("a.csv", THREE_TABLES)
-    monkeypatch.setattr(intake, "monotonic", raising(Interruption("SIGTERM")))
+    monkeypatch.setattr(compression, "monotonic", raising(Interruption("SIGTERM")))
     with pytest.raises(Interruption):
         look(path, copies=tmp_path / "input")
     assert list((tmp_path / "input").iterdir()) == []
@@ -162,7 +163,7 @@ def test_a_file_that_changes_while_it_comes_in_is_refused(put, look, tmp_path, m
                 file.write("4,four\n")
         return 0.0
 
-    monkeypatch.setattr(intake, "monotonic", now)
+    monkeypatch.setattr(compression, "monotonic", now)
     with pytest.raises(InputDataError, match=r"a.csv: changed while it was read; run again"):
         look(path, copies=tmp_path / "input")
 
@@ -170,7 +171,7 @@ def test_a_file_that_changes_while_it_comes_in_is_refused(put, look, tmp_path, m
 def test_a_large_file_tells_how_far_it_has_come_in(put, look, caplog, monkeypatch):
     caplog.set_level(logging.INFO)
     ticks = count(0, 6)
-    monkeypatch.setattr(intake, "monotonic", lambda: next(ticks))
+    monkeypatch.setattr(compression, "monotonic", lambda: next(ticks))
     look(put("a.csv", THREE_TABLES))
     shares = [record.args[1] for record in caplog.records]
     assert shares == sorted(shares)
