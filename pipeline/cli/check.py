@@ -1,12 +1,16 @@
 """`check`: print that there are no problems; those that there are become the command's error."""
 
+import logging
+
 from pipeline.cli.console import print_lines, print_result
 from pipeline.commands import check as command
 from pipeline.config import Config
+from pipeline.telemetry.logs import configure
 
 
 def check(config: Config) -> int:
     """Check everything that can be checked without sending."""
+    configure(json_lines=False, level=logging.INFO)
     job, remarks = command.check(config)
     rows = job.source.rows
     print_lines(

@@ -1,14 +1,18 @@
 """`plan`: print what a run would send and cost."""
 
+import logging
+
 from pipeline import api
 from pipeline.cli.console import print_lines, print_result
 from pipeline.commands.plan import Plan
 from pipeline.config import Config
 from pipeline.job.job import RunOptions
+from pipeline.telemetry.logs import configure
 
 
 def plan(config: Config, options: RunOptions, *, quiet: bool = False) -> int:
     """Print what a run would send and cost."""
+    configure(json_lines=False, level=logging.WARNING if quiet else logging.INFO)
     found = api.plan(config, options)
     print_lines([] if quiet else plan_text(found, config))
     print_result(found.as_dict())

@@ -11,7 +11,7 @@ from pipeline.errors import as_pipeline_error
 from pipeline.job.job import RunOptions
 from pipeline.summary import RunResult
 from pipeline.telemetry.logfile import log_file
-from pipeline.telemetry.logs import configure
+from pipeline.telemetry.logs import configure, show_from_info_on
 from pipeline.telemetry.progress import Bar, Log, Tee
 from pipeline.telemetry.prometheus import MetricsFile
 
@@ -30,6 +30,8 @@ def run(
     """Run the job, and print its summary and its result."""
     bar = progress and not quiet and not json_log and sys.stderr.isatty()
     configure(json_lines=json_log, level=logging.WARNING if quiet or bar else logging.INFO)
+    if bar:  # it begins later
+        show_from_info_on("pipeline.inputs")
     with log_file(config.state.dir / "log.jsonl", job=config.path.stem, pid=os.getpid()) as history:
         history.info("begins: %s", config.output.path)
         try:

@@ -155,12 +155,7 @@ def _tables(root: Path, paths: Iterable[Path], *, named: Collection[str]) -> lis
             continue
         if (kind := _format(path)) and not path.is_dir():
             found.append(Found(path, inner.as_posix(), kind))
-    full = [item for item in found if item.format == "parquet" or not _is_empty(item.path)]
-    return sorted(full or found, key=lambda found: found.name)
-
-
-def _is_empty(path: Path) -> bool:
-    return path.is_file() and path.stat().st_size == 0
+    return sorted(found, key=lambda found: found.name)
 
 
 def _elsewhere(path: Path) -> str:

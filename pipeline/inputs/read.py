@@ -71,6 +71,8 @@ def read_batches(
     Raises:
         InputDataError: If the file can no longer be read as the survey found it; names the file and the rows.
     """
+    if not file.rows:
+        return
     everything = [Span(0, 0, file.rows, file.first_row)]
     with _open(source, file) as table:
         for row, batch in _needed(table, file, columns, everything, _PUBLISH):

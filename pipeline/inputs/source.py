@@ -165,6 +165,12 @@ def fingerprint(*parts: object) -> str:
     return blake2b(repr(parts).encode("utf-8", "surrogateescape"), digest_size=16).hexdigest()
 
 
+def places(names: Sequence[str], name: str) -> str:
+    """Return the numbers, from 1, of the columns called *name*, such as `2 and 5`."""
+    *others, last = [str(number) for number, each in enumerate(names, start=1) if each == name]
+    return f"{', '.join(others)} and {last}" if others else last
+
+
 def all_spans(source: Source) -> list[Span]:
     """Return one span for each file that has rows: together all rows of *source*."""
     return [Span(n, 0, file.rows, file.first_row) for n, file in enumerate(source.files) if file.rows]

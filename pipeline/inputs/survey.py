@@ -1,6 +1,7 @@
 """Survey the input: find everything that is wrong with it before the first request."""
 
 import difflib
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
@@ -13,13 +14,16 @@ from pipeline.errors import ConfigError, InputDataError, PipelineError
 from pipeline.inputs.discover import Found, discover, refuse_impostor
 from pipeline.inputs.folders import partitions_of
 from pipeline.inputs.intake.copies import find_or_take_in
-from pipeline.inputs.intake.header import other_delimiter
+from pipeline.inputs.intake.header import other_delimiter, row_of_data
 from pipeline.inputs.parquet import inspect
 from pipeline.inputs.schema import Part, one_schema
-from pipeline.inputs.source import Contents, InputFile, Source, Stamp, fingerprint
+from pipeline.inputs.source import Contents, InputFile, Source, Stamp, fingerprint, places
 from pipeline.inputs.text import has_text
 
+log = logging.getLogger(__name__)
+
 _NAMES_SHOWN = 50
+_NAME_SHOWN = 60  # characters of one
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +75,7 @@ def survey(settings: InputSettings, used: Sequence[str], *, copies: Path) -> Sou
     found, single = discover(settings.path)
     inspected, problems = _inspect(found, settings.csv, copies)
     if inspected:
+        _warn_of_data_in_the_header(inspected[0], settings.csv)
         schema, differences = one_schema([file.part for file in inspected])
         problems += [*_used_problems(settings.path, inspected[0].found, schema, used), *differences]
     if problems:
@@ -84,7 +89,9 @@ def _inspect(
 ) -> tuple[list[_Inspected], list[PipelineError]]:
     inspected: list[_Inspected] = []
     problems: list[PipelineError] = []
-    for file in found:
+    # Spark writes parts without a byte: not even a header is in them. Where nothing else is there, something went wrong.
+    empty = [file for file in found if _is_empty(file)]
+    for file in found if len(empty) == len(found) else [file for file in found if file not in empty]:
         try:
             refuse_impostor(file)
             stamp = Stamp.of(file.path)
@@ -97,7 +104,24 @@ def _inspect(
             problems.append(problem)
         else:
             inspected.append(_Inspected(file, path, stamp, contents))
-    return inspected, problems
+    for file in empty if inspected else ():
+        log.warning("%s: is empty (0 bytes), so no rows come from it", file.path)
+        no_rows = Contents(inspected[0].contents.schema, ())
+        inspected.append(_Inspected(file, file.path, Stamp.of(file.path), no_rows))
+    return sorted(inspected, key=lambda each: each.found.name), problems
+
+
+def _is_empty(file: Found) -> bool:
+    return file.format != "parquet" and file.path.is_file() and not file.path.stat().st_size
+
+
+def _warn_of_data_in_the_header(first: _Inspected, csv: CsvSettings) -> None:
+    if first.found.format == "csv" and csv.header and (name := row_of_data(first.contents.schema.names)):
+        log.warning(
+            "%s: the first line names a column %r; if it is a row of data, set csv.header to false",
+            first.found.path,
+            name[:_NAME_SHOWN],
+        )
 
 
 def _source(inspected: Sequence[_Inspected], schema: pa.Schema, csv: CsvSettings, *, single: bool) -> Source:
@@ -144,7 +168,8 @@ def _used_problems(
             meant = f"did you mean {near!r}? Its" if (near := _nearest(name, names)) else "its"
             yield ConfigError(f"{path}: has no column {name!r}; {meant} columns are {_shown(names)}")
         elif count > 1:
-            yield InputDataError(f"{path}: has {count} columns named {name!r}; rename all but one")
+            where = places(names, name)
+            yield InputDataError(f"{path}: has {count} columns named {name!r} ({where}); rename all but one")
         elif not name:
             yield InputDataError(f"{path}: the column used has no name; give it one")
         elif not has_text(kind := schema.field(name).type):

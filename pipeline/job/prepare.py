@@ -9,7 +9,7 @@ from pipeline.config import Config
 from pipeline.config.providers import PROVIDERS
 from pipeline.errors import CannotCreateError, ConfigError, UsageError
 from pipeline.inputs.intake.copies import bring_in, drop, tidy
-from pipeline.inputs.source import Source
+from pipeline.inputs.source import Source, places
 from pipeline.inputs.survey import survey
 from pipeline.job.job import Job, RunOptions
 from pipeline.job.result import finished
@@ -171,4 +171,8 @@ def _column_problems(config: Config, source: Source) -> Iterator[str]:
             "set a prefix for the new columns, such as tag_"
         )
     if len(set(names)) < len(names) and columns.only is None:
-        yield "input.path: the input has two columns of one name; name the columns to keep in output.columns.only"
+        twice = next(name for name in names if names.count(name) > 1)
+        yield (
+            f"input.path: columns {places(names, twice)} of the input have one name, {twice!r}; "
+            "rename all but one, or name the columns to keep in output.columns.only"
+        )

@@ -90,5 +90,5 @@ def _ensure_replaceable(path: Path, *, single: bool, overwrite: bool) -> None:
 
 def output_name(name: str) -> str:
     """Return the name of the output file for the input file *name*: the same but for its suffix, `.parquet`."""
-    path = Path(name.removesuffix(".gz"))
+    path = Path(name.removesuffix(".gz").removesuffix(".zst").removesuffix(".bz2"))
     return str(path.with_suffix(".parquet"))

@@ -55,11 +55,23 @@ class JsonLines(logging.Formatter):
 
 def configure(*, json_lines: bool, level: int) -> None:
     """Write log lines of *level* and above to stderr."""
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(JsonLines() if json_lines else _Text())
-    handler.setLevel(level)
+    handler = _handler(level, JsonLines() if json_lines else _Text())
     for name in (OWN_LOGGER, *LIBRARIES):
         logger = logging.getLogger(name)
         logger.handlers = [handler]
         logger.setLevel(logging.INFO if name == OWN_LOGGER else logging.WARNING)
         logger.propagate = False
+
+
+def show_from_info_on(name: str) -> None:
+    """Write the lines of the logger *name* from INFO on, where others are shown from WARNING on."""
+    handler = _handler(logging.INFO, _Text())
+    handler.addFilter(lambda record: record.levelno < logging.WARNING)  # the others are shown already
+    logging.getLogger(name).handlers = [handler]
+
+
+def _handler(level: int, formatter: logging.Formatter) -> logging.Handler:
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(formatter)
+    handler.setLevel(level)
+    return handler

@@ -64,6 +64,7 @@ def check() -> Iterator[ThreadingHTTPServer]:
         pytest.param("import", "pydantic", [], marks=pytest.mark.slow),
         ("open", "job.yaml", []),
         ("open", "in.csv", ["/fail"]),
+        ("open", ".tmp", ["/fail"]),
         ("import", "aiohttp", ["/start", "/fail"]),
     ],
 )
@@ -88,4 +89,5 @@ def test_a_signal_before_the_first_request_is_a_gentle_stop(
     assert last_line(done)["exit_status"] == 75
     assert check.places == pings  # type: ignore[attr-defined]
     assert server.requests == 0
+    assert list(job.folder.glob("state/runs/*/input/.*")) == []
     assert job.run("--quiet").returncode == 0

@@ -99,7 +99,7 @@ def test_a_part_without_rows_is_no_fault_of_a_folder(put, look, tmp_path):
     for name, content in (("a.csv", b""), ("b.csv", "id,text\n"), ("c.csv", GOOD_CSV)):
         put(f"d/{name}", content)
     source = look(tmp_path / "d")
-    assert [(file.name, file.rows) for file in source.files] == [("b.csv", 0), ("c.csv", 2)]
+    assert [(file.name, file.rows) for file in source.files] == [("a.csv", 0), ("b.csv", 0), ("c.csv", 2)]
 
 
 @pytest.mark.parametrize("name", ["a.csv", "a.parquet"])

@@ -6,6 +6,7 @@ import pyarrow as pa
 import pytest
 
 from pipeline.errors import ConfigError, InputDataError, PipelineError
+from pipeline.inputs.read import read_batches
 from tests.inputs.samples import GOOD_CSV
 
 
@@ -45,14 +46,14 @@ def test_the_column_that_was_probably_meant_is_named(put, look, name):
 
 def test_problems_of_all_files_and_columns_come_at_once(put, look, tmp_path):
     put("d/a.csv", GOOD_CSV)
-    put("d/b.csv", b"\xff")
+    put("d/b.csv", GOOD_CSV.encode("utf-16"))
     put("d/c.csv", 'id,text\n1,"\n')
     put("d/d.csv", "id,text,more\n")
     with pytest.raises(PipelineError) as caught:
         look(tmp_path / "d", "text", "absent")
     problems = "\n".join(caught.value.problems)
     assert len(caught.value.problems) == 4
-    for word in ("b.csv", "c.csv:2", "d.csv: has a column 'more'", "no column 'absent'"):
+    for word in ("b.csv: looks like UTF-16", "c.csv:2", "d.csv: has a column 'more'", "no column 'absent'"):
         assert word in problems
 
 
@@ -82,7 +83,7 @@ def test_an_unknown_time_zone_is_refused_before_anything_is_sent(put, look):
 
 
 WITHOUT_TEXT = {
-    "the used column twice": ("a.csv", "text,text\n1,2\n", ["2 columns named 'text'"]),
+    "the used column twice": ("a.csv", "text,text\n1,2\n", ["2 columns named 'text' (1 and 2)"]),
     "a nested column": ("a.parquet", pa.table({"text": [["a"]]}), ["'text' is list<", "no text"]),
     "a struct": ("a.parquet", pa.table({"text": [{"a": 1}]}), ["struct<", "no text"]),
     "a binary column": ("a.parquet", pa.table({"text": [b"a"]}), ["is binary", "no text"]),
@@ -94,3 +95,40 @@ WITHOUT_TEXT = {
 def test_a_used_column_without_one_text_a_row_is_refused(put, refused, case):
     name, content, words = WITHOUT_TEXT[case]
     refused(put(name, content() if callable(content) else content), *words)
+
+
+def test_an_empty_part_of_a_folder_has_no_rows(put, look, tmp_path, caplog):
+    for name, content in (("a", b""), ("b", GOOD_CSV), ("c", b"")):
+        put(f"d/{name}.csv", content)
+    source = look(tmp_path / "d")
+    assert [(file.name, file.rows) for file in source.files] == [("a.csv", 0), ("b.csv", 2), ("c.csv", 0)]
+    assert list(read_batches(source, source.files[0])) == []
+    assert [record.args[0].name for record in caplog.records] == ["a.csv", "c.csv"]
+
+
+def test_a_folder_of_nothing_but_empty_files_is_refused(put, look, tmp_path):
+    put("d/a.csv", b"")
+    put("d/b.csv", b"")
+    with pytest.raises(InputDataError, match=r"a.csv: is empty \(0 bytes\)") as caught:
+        look(tmp_path / "d")
+    assert len(caught.value.problems) == 2
+
+
+@pytest.mark.parametrize(
+    ("header", "suspect"),
+    [
+        ("id,text", None),
+        ("2019,2020,text", None),
+        ('"3",text', "3"),
+        ("1.5,text", "1.5"),
+        ("text," + "long words " * 30, "long words long words long words"),
+    ],
+)
+def test_a_first_line_that_looks_like_data_is_warned_of(put, look, caplog, header, suspect):
+    path = put("a.csv", header + "\n" + header + "\n")
+    look(path)
+    told = [record.args[1] for record in caplog.records]
+    assert told == [] if suspect is None else told[0].startswith(suspect)
+    caplog.clear()
+    look(path, "column_1", header=False)
+    assert caplog.records == []

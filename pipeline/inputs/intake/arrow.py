@@ -1,5 +1,6 @@
 """Arrow: record batches from an IPC file or stream, which Feather is too."""
 
+import tempfile
 from collections.abc import Generator, Iterator
 from pathlib import Path
 
@@ -11,60 +12,73 @@ from pipeline.errors import InputDataError
 from pipeline.inputs.intake.compression import Unpacked
 
 _MAGIC = b"ARROW1"
+_END_OF_STREAM = b"\xff\xff\xff\xff\0\0\0\0"
 _BATCH_BYTES = 4 << 20
 
 
 def tables(path: Path, raw: Unpacked, settings: CsvSettings) -> Generator[pa.Table]:
     """Yield the rows of a file; see `Format`."""
     del settings
-    tail = _Tail(raw)
-    is_file = tail.peeked == _MAGIC
     try:
-        with pa.ipc.open_stream(tail) as reader:
-            _ensure_writable(path, reader.schema)
-            yield reader.schema.empty_table()
-            for batch in reader:
-                yield from _pieces(batch)
-        while tail.read(1 << 20):  # a file has its footer behind the stream
-            pass
-    except (pa.ArrowException, ValueError) as error:
+        schema, batches = _opened(path, raw)
+        _ensure_writable(path, schema)
+        yield schema.empty_table()
+        for batch in batches:
+            yield from _pieces(batch)
+    except (pa.ArrowException, OSError, ValueError) as error:
         reason = " ".join(str(error).split())
         raise InputDataError(
             f"{path}: is no Arrow file that can be read ({reason}); write it again"
         ) from error
-    if not tail.last.endswith(_MAGIC if is_file else bytes(4)):
+
+
+def _opened(path: Path, raw: Unpacked) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
+    """Return the schema and the record batches of a file or a stream."""
+    is_file = raw.read(len(_MAGIC)) == _MAGIC
+    raw.rewind()
+    if is_file:
+        file = pa.ipc.open_file(_unpacked_whole(raw) if raw.is_packed else pa.OSFile(str(path)))
+        return file.schema, (file.get_batch(number) for number in range(file.num_record_batches))
+    stream = _Stream(raw)
+    reader = pa.ipc.open_stream(stream)
+    return reader.schema, _to_the_end(path, reader, stream)
+
+
+def _unpacked_whole(raw: Unpacked) -> pa.NativeFile:
+    """Unpack into a file without a name: what an Arrow file holds is known from its end only."""
+    with tempfile.NamedTemporaryFile() as whole:  # it has a name until it is open for pyarrow
+        while data := raw.read(1 << 20):
+            whole.write(data)
+        whole.flush()
+        return pa.OSFile(whole.name)
+
+
+def _to_the_end(path: Path, reader: pa.RecordBatchReader, stream: "_Stream") -> Iterator[pa.RecordBatch]:
+    """Yield the batches of a stream.
+
+    Raises:
+        InputDataError: If it was cut short: where that was between two batches, it looks whole to pyarrow.
+    """
+    yield from reader
+    if stream.last != _END_OF_STREAM:
         raise InputDataError(f"{path}: was cut short: its end is missing; write or copy it again")
 
 
-class _Tail:
-    """A stream as pyarrow reads it: the magic number of a file is left out, and the last bytes are remembered.
-
-    An Arrow file is its magic number, a stream, and a footer; a stream that was cut between two batches looks whole to
-    pyarrow.
-    """
+class _Stream:
+    """The stream that pyarrow reads; its last 8 bytes are remembered."""
 
     def __init__(self, raw: Unpacked) -> None:
         self._raw = raw
+        self.last = b""
         self.closed = False
-        self.peeked = raw.read(len(_MAGIC))
-        self.last = self.peeked
-        self._waiting = b"" if self.peeked == _MAGIC else self.peeked
-        if self.peeked == _MAGIC:
-            raw.read(2)  # padding
 
     def read(self, size: int) -> bytes:
         """Read *size* bytes; fewer only at the end."""
-        parts, missing = [self._waiting[:size]], size - len(self._waiting[:size])
-        self._waiting = self._waiting[size:]
-        while missing and (data := self._raw.read(missing)):
-            parts.append(data)
-            missing -= len(data)
-        found = b"".join(parts)
-        self.last = (self.last + found)[-8:] if len(found) < len(_MAGIC) + 2 else found[-8:]
+        found = self._raw.read(size)
+        while len(found) < size and (more := self._raw.read(size - len(found))):
+            found += more
+        self.last = (self.last + found[-8:])[-8:]
         return found
-
-    def close(self) -> None:
-        """Leave the file open: its end is read after the stream's."""
 
 
 def _ensure_writable(path: Path, schema: pa.Schema) -> None:

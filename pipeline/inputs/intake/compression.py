@@ -37,6 +37,11 @@ class Unpacked:
         self._told, self._begun = monotonic(), 0
         self._open()
 
+    @property
+    def is_packed(self) -> bool:
+        """Whether reading unpacks."""
+        return self._stream is not self._file
+
     def rewind(self) -> None:
         """Begin anew."""
         self._file.close()

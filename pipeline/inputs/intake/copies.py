@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.config import CsvSettings
-from pipeline.errors import DiskError, InputDataError
+from pipeline.errors import CannotCreateError, DiskError, InputDataError
 from pipeline.inputs.intake.compression import Unpacked
 from pipeline.inputs.source import Block, Contents, InputFile, Source, Stamp, fingerprint
 from pipeline.system.atomic import make_private, replacing, sweep
@@ -75,7 +75,7 @@ def find_or_take_in(
 
     Raises:
         InputDataError, ConfigError: If the file cannot be used.
-        DiskError: If the copy cannot be written.
+        CannotCreateError, DiskError: If the copy cannot be written.
     """
     original = _Original(path, kind, stamp, csv)
     copy = folder / original.name
@@ -143,6 +143,9 @@ def _take_in(original: _Original, copy: Path) -> pq.FileMetaData:
     """Write the copy of a file, then its footer."""
     try:
         make_private(copy.parent)
+    except OSError as error:
+        raise CannotCreateError(f"{copy.parent}: cannot be written: {error}; check state.dir") from error
+    try:
         sweep(copy)
         with replacing(copy, 0o600) as temporary:
             footer = _write(original, temporary)

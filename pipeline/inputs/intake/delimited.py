@@ -118,6 +118,13 @@ class _Scan:
             what = f"byte 0x{error.object[error.start]:02X} is no UTF-8; {_OTHER_ENCODING}"
             self._refuse(f"header: {what}", -1)
 
+    @property
+    def _said_by(self) -> str:
+        """What tells the number of cells."""
+        if self.settings.header:
+            return "the header"
+        return "csv.columns" if self.settings.columns else "the first row"
+
     def _first_line(self) -> int:
         """Return the size of the line at the beginning of `rest`, its end included."""
         while self.more and not line_ends(self.rest):
@@ -179,7 +186,10 @@ class _Scan:
         try:
             for row in records:
                 if row and len(row) != width:
-                    self._refuse(width_fault(len(row), width), above + line_ends(data[: lines.size(taken)]))
+                    self._refuse(
+                        width_fault(len(row), width, self._said_by),
+                        above + line_ends(data[: lines.size(taken)]),
+                    )
                 rows, taken = rows + bool(row or width == 1), records.line_num
                 lines.ended()
         except csv.Error as error:
@@ -210,7 +220,7 @@ class _Scan:
                 what = f"byte 0x{data[bad]:02X} at {self.offset + bad} is no UTF-8; {_OTHER_ENCODING}"
                 self._refuse(f"row {self.rows + count}: {what}", line_ends(data[:bad]))
             if row and len(row) != width:
-                self._refuse(width_fault(len(row), width), line_ends(data[:begin]))
+                self._refuse(width_fault(len(row), width, self._said_by), line_ends(data[:begin]))
             count += bool(row or width == 1)
         self._refuse(f"cannot be parsed ({' '.join(str(error).split())}); write the file again")
 

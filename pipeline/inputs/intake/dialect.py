@@ -105,6 +105,9 @@ class Dialect:
             pa.ArrowInvalid: If the records have another width or are not UTF-8.
         """
         names = [str(number) for number in range(width)]
+        if self.escape and (null := self.escape.encode() + b"N") in data:  # MySQL's null, not an escaped N
+            ends = b"[%s\r\n]" % re.escape(self.delimiter.encode())
+            data = re.sub(rb"(?:(?<=%s)|\A)%s(?=%s|\Z)" % (ends, re.escape(null), ends), b"", data)
         # pyarrow strips a BOM from all data that it parses, even where it is text: so a second one is added.
         source = BOM + data if data.startswith(BOM) else data
         return pa_csv.read_csv(

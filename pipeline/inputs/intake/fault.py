@@ -8,10 +8,10 @@ from pipeline.inputs.intake.dialect import Dialect
 _QUOTES = "close it, double a quote inside a cell, or set csv.quote"
 
 
-def width_fault(count: int, width: int) -> str:
-    """Say that a record has another number of cells than the header."""
+def width_fault(count: int, width: int, said_by: str) -> str:
+    """Say that a record has another number of cells than *said_by*, such as the header."""
     return (
-        f"the record has {count} cell{'s' * (count > 1)} where the header has {width}; "
+        f"the record has {count} cell{'s' * (count > 1)} where {said_by} has {width}; "
         "quote cells that hold the delimiter or a line break, or set csv.delimiter"
     )
 
@@ -28,7 +28,10 @@ def quote_fault(dialect: Dialect, record: str) -> tuple[int, str]:
         cells = next(iter(dialect.rows(StringIO(record[:end], newline=""))))
         what = f"goes on behind its closing quote (line break or text inside an open quote?); {_QUOTES}"
         if '\\"' in record and dialect.escape is None:
-            what = rf"goes on behind \", as where a backslash escapes a quote; set csv.escape to '\\', or {_QUOTES}"
+            what = (
+                'goes on behind a quote that a backslash stands before; set csv.escape to "\\\\" '
+                f"if it takes the quote's meaning, or {_QUOTES}"
+            )
     before = sum(line_ends(cell.encode("latin-1")) for cell in cells[:-1])
     return before, f"cell {len(cells)} of the record {what}"
 

@@ -1,5 +1,8 @@
 """Arrow files and streams: their rows and types come in as they are, and none that was cut short does."""
 
+import io
+
+import polars as pl
 import pyarrow as pa
 import pyarrow.feather
 import pytest
@@ -37,7 +40,13 @@ def as_feather(table):
     return sink.getvalue().to_pybytes()
 
 
-WRITERS = [("a.arrow", as_file), ("a.feather", as_feather), ("a.arrow", as_stream), ("a.arrow.gz", as_stream)]
+WRITERS = [
+    ("a.arrow", as_file),
+    ("a.feather", as_feather),
+    ("a.arrow", as_stream),
+    ("a.arrow.gz", as_stream),
+    ("a.feather.gz", as_feather),
+]
 
 
 @pytest.mark.parametrize(("name", "write"), WRITERS)
@@ -65,3 +74,17 @@ def test_a_column_that_parquet_cannot_hold_is_named(put, refused):
     refused(
         put("a.arrow", as_file(table)), "column 'u' is month_day_nano_interval, which Parquet cannot hold"
     )
+
+
+@pytest.mark.parametrize("name", ["a.arrow", "a.arrow.gz"])
+def test_a_file_that_polars_writes_comes_in(put, read, name):
+    sink = io.BytesIO()
+    pl.DataFrame({"text": ["a", None], "n": [1, 2]}).write_ipc(sink)
+    assert read(put(name, sink.getvalue())) == {"text": ["a", None]}
+
+
+def test_a_packed_file_that_was_cut_between_two_batches_before_it_was_packed_is_refused(put, refused):
+    for write in (as_file, as_stream):
+        data = write(TABLE)
+        for end in range(8, len(data), 8):
+            refused(put("a.arrow.gz", data[:end]), "a.arrow.gz: ")
