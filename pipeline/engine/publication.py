@@ -32,7 +32,11 @@ def publication_of(job: Job, run_id: str, parts: Parts) -> Publication:
         b"pipeline.version": __version__.encode(),
         b"pipeline.rows": str(job.source.rows).encode(),
     }
-    source, columns = job.source, job.kept_columns()
+    source, schema, columns = (
+        job.source,
+        job.kept_schema(),
+        job.kept_columns(),
+    )  # once, as there may be 100,000 files
     where = source.where if job.keeps_unmatched else None
     if where is not None:
         source = replace(source, where=None, files=tuple(file.whole or file for file in source.files))
@@ -40,7 +44,7 @@ def publication_of(job: Job, run_id: str, parts: Parts) -> Publication:
     files = [
         OutputFile(
             name=output_name(file.name),
-            schema=job.kept_schema(),
+            schema=schema,
             batches=partial(read_batches, source, file, columns),
             spans=of_file.get(number, []),
             original=file.path if file.format == "parquet" else None,

@@ -1,6 +1,7 @@
 """The new columns of the output, built from prompts, answers and outcomes."""
 
 from collections.abc import Mapping
+from functools import cache
 from itertools import chain
 from types import MappingProxyType
 from typing import Any
@@ -63,6 +64,7 @@ class Answered:
         return {name: list(chain.from_iterable(batch[name] for batch in batches)) for name in names}
 
 
+@cache
 def part_schema(kind: str) -> pa.Schema:
     """Return the schema of a part; *kind* `single` has `label`, a string, and `multi` has `labels`, a list."""
     label = pa.field("label", pa.string()) if kind == "single" else pa.field("labels", pa.list_(pa.string()))

@@ -5,7 +5,7 @@ searched alone. Buckets are files, because the keys of 100 million rows take 1.6
 in memory.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -18,6 +18,8 @@ ROWS_PER_BUCKET = 100_000
 
 MOST_HELD = 131_072
 """Number of keys that are buffered, in about 5 MB, before they are appended to the bucket files."""
+
+ROWS_AT_ONCE = 4_096
 
 ROW = "row"
 KEY = "key"
@@ -65,6 +67,18 @@ class Duplicates:
         self.rows_held += len(frame)
         if self._count > 1 and self.rows_held >= self._most_held:
             self._flush()
+
+    def add_all(self, keys: Iterable[pa.Array]) -> None:
+        """Add the keys of all rows of the input, in order; many arrays of few keys cost no more than a few of many."""
+        first_row, waiting, rows = 0, list[pa.Array](), 0
+        for some in keys:
+            waiting.append(some)
+            rows += len(some)
+            if rows >= ROWS_AT_ONCE:
+                self.add(first_row, pa.concat_arrays(waiting))
+                first_row, waiting, rows = first_row + rows, [], 0
+        if waiting:
+            self.add(first_row, pa.concat_arrays(waiting))
 
     def finish(self) -> None:
         """Search all buckets; `among` may be called afterwards."""

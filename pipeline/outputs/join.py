@@ -17,6 +17,9 @@ from pipeline.system.prefetch import prefetch_sync
 if TYPE_CHECKING:
     from pipeline.outputs.duplicates import Duplicates
 
+FEW_ROWS = 4_096
+"""A file of so few rows is read in less time than it takes to start a thread for it."""
+
 
 @dataclass(frozen=True, slots=True)
 class OutputFile:
@@ -81,7 +84,9 @@ class Joiner:
         """Yield all rows of *output_file*, in order."""
         waiting: list[AlignedRows] = []
         rows = size = 0
-        for aligned in prefetch_sync(self._aligned(output_file)):
+        found = self._aligned(output_file)
+        is_small = sum(span.rows for span in output_file.spans) <= FEW_ROWS
+        for aligned in found if is_small else prefetch_sync(found):
             waiting.append(aligned)
             rows += aligned.rows.num_rows
             size += aligned.rows.nbytes + aligned.part.nbytes

@@ -9,6 +9,7 @@ import os
 import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -28,6 +29,9 @@ from pipeline.system.prefetch import prefetch_sync
 
 RENAME_EXCHANGE = 2
 """From linux/fs.h."""
+
+SYNCS_AT_ONCE = 16
+"""Syncs of a folder's files that a disk can put together."""
 
 AT_FDCWD = -100
 """From linux/fcntl.h."""
@@ -89,14 +93,14 @@ def publish(
     with _temporary_folder(keys, 0o700) as folder, Duplicates(folder, publication.rows) as duplicates:
         spans = [span for output_file in publication.files for span in output_file.spans]
         with closing(prefetch_sync(parts.read(span, [KEY]) for span in spans)) as keys_only:
-            for span, part in zip(spans, keys_only, strict=True):
-                duplicates.add(span.first_row, part.column(KEY))
+            duplicates.add_all(part.column(KEY) for part in keys_only)
         duplicates.finish()
         trim_heap()
         joiner = Joiner(parts, duplicates, ensure_running, publication.row_group_rows)
         if publication.single:
             with replacing(publication.path) as temporary:
                 _write(temporary, publication, publication.files[0], joiner, tally)
+                tally.settle(publication.prefix)
                 sync(temporary)  # takes long, and nothing may delay the rename after `before_rename`
                 before_rename()
         else:
@@ -114,7 +118,7 @@ def _write(
     with ParquetFileWriter(path, schema, original) as writer:
         for group in joiner.row_groups(output_file):
             new = published(group.part, group.duplicates, publication.prefix)
-            tally.add(new, publication.prefix)
+            tally.add_soon(new, publication.prefix)
             columns = [group.rows.column(name) for name in kept] + [new[name] for name in names]
             writer.write(pa.Table.from_arrays(columns, schema=schema))
             del group, new, columns  # frees them before the next group is read
@@ -128,16 +132,28 @@ def _publish_folder(
         for output_file in publication.files:
             file = temporary / output_file.name
             file.parent.mkdir(parents=True, exist_ok=True)
-            with replacing(file) as whole:
-                _write(whole, publication, output_file, joiner, tally)
-        for folder in [temporary, *(inner for inner in temporary.rglob("*") if inner.is_dir())]:
-            sync(folder)
+            _write(file, publication, output_file, joiner, tally)
+        tally.settle(publication.prefix)
+        _sync_all([temporary, *temporary.rglob("*")], joiner.ensure_running)
         before_rename()
         if path.exists():
             exchange(temporary, path)
         else:
             temporary.rename(path)
         sync(path.parent)
+
+
+def _sync_all(paths: Sequence[Path], ensure_running: Callable[[], None]) -> None:
+    """Flush all *paths* to the disk, several at once: it takes hardly longer than for one of them."""
+
+    def sync_some(some: Sequence[Path]) -> None:
+        for path in some:
+            ensure_running()
+            sync(path)
+
+    with ThreadPoolExecutor(SYNCS_AT_ONCE, thread_name_prefix="sync") as pool:
+        for done in [pool.submit(sync_some, paths[number::SYNCS_AT_ONCE]) for number in range(SYNCS_AT_ONCE)]:
+            done.result()
 
 
 @contextmanager

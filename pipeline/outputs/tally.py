@@ -11,6 +11,9 @@ import pyarrow.compute as pc
 from pipeline.outputs.columns import DUPLICATE, MODEL, SOURCE
 from pipeline.records import Status
 
+ROWS_AT_ONCE = 4_096
+"""Rows may wait to be counted until there are so many."""
+
 NOT_FAILED = frozenset({Status.OK.value, Status.EMPTY.value, Status.SKIPPED.value})
 
 
@@ -43,6 +46,8 @@ class Tally:
     statuses: Counter[str] = field(default_factory=Counter)
     labels: Counter[str] = field(default_factory=Counter)
     errors: dict[str, str] = field(default_factory=dict)
+    _waiting: list[Mapping[str, pa.ChunkedArray]] = field(default_factory=list)
+    _rows_waiting: int = 0
     _priced: int = 0
     _unpriced: int = 0
     _cost_usd: float = 0.0
@@ -59,6 +64,22 @@ class Tally:
         self.labels.update(_counts(pc.list_flatten(columns[f"{prefix}labels"]) if labels is None else labels))
         self._bill(columns, prefix, source)
         self._keep_errors(columns, prefix)
+
+    def add_soon(self, columns: Mapping[str, pa.ChunkedArray], prefix: str) -> None:
+        """Count rows by and by, many at once: each of them costs little, and each call much. `settle` counts the rest."""
+        self._waiting.append(columns)
+        self._rows_waiting += len(columns[prefix + SOURCE])
+        if self._rows_waiting >= ROWS_AT_ONCE:
+            self.settle(prefix)
+
+    def settle(self, prefix: str) -> None:
+        """Count the rows that wait."""
+        waiting, self._waiting, self._rows_waiting = self._waiting, [], 0
+        if waiting:
+            chunks = {name: [chunk for each in waiting for chunk in each[name].chunks] for name in waiting[0]}
+            self.add(
+                {name: pa.chunked_array(some, waiting[0][name].type) for name, some in chunks.items()}, prefix
+            )
 
     def _bill(self, columns: Mapping[str, pa.ChunkedArray], prefix: str, source: pa.ChunkedArray) -> None:
         asked = pc.equal(source, MODEL)

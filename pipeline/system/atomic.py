@@ -40,6 +40,18 @@ def write(path: Path, content: bytes, mode: int = 0o600) -> None:
         temporary.write_bytes(content)
 
 
+def write_checksummed(path: Path, content: bytes, mode: int = 0o600) -> None:
+    """Replace the content of *path* without waiting for the disk: a power cut may damage it, as its checksum must show."""
+    temporary = temporary_name(path)
+    make_new(temporary, mode)
+    try:
+        temporary.write_bytes(content)
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
 def make_new(path: Path, mode: int = 0o600) -> None:
     """Create an empty file at *path*, removing what was there; it never has wider permissions than *mode*."""
     # In a folder that others can write to, what is there may be a link that leads to one of our files.

@@ -98,9 +98,9 @@ def test_a_chunk_is_one_look_up(counted: list[Counts]) -> None:
     assert more(counted, "select") <= 11  # measured: 9, of 512 keys each at most
 
 
-def test_a_chunk_is_one_file_and_two_syncs(counted: list[Counts]) -> None:
+def test_a_chunk_is_one_file_and_no_sync(counted: list[Counts]) -> None:
     assert more(counted, "parts") == 2  # made, and opened to be written
-    assert more(counted, "syncs") == 2  # the file and its folder
+    assert more(counted, "syncs") == 0  # its answers are in the ledger, which is synced
     assert more(counted, "other files") == 0
 
 

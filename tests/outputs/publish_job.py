@@ -73,5 +73,11 @@ class FolderPublishJob(PublishJob):
     def publication(self, prefix: str = "") -> Publication:
         files = [self.output_file("a.parquet"), self.output_file("deep/er/b.parquet")]
         return Publication(
-            self.path, files, len(self.table), self.kind, prefix, {RUN_METADATA_KEY: b"run-1"}, single=False
+            self.path,
+            files,
+            2 * len(self.table),
+            self.kind,
+            prefix,
+            {RUN_METADATA_KEY: b"run-1"},
+            single=False,
         )
