@@ -138,7 +138,12 @@ class Journey:
         effort = execution.effort()
         output, tally = publication_of(job, effort.run_id, self._parts), Tally(effort.run_id)
         last_check = partial(guard, ensure_unchanged, job.source)
-        publish(output, self._parts, tally, ensure_running=execution.ensure_running, before_rename=last_check)
+        publish(
+            output, self._parts, tally,
+            ensure_running=execution.ensure_running, written=execution.remember, before_rename=last_check,
+        )  # fmt: skip
+        for remark in tally.remarks:
+            log.warning("%s: %s", job.output, remark)
         result = result_of(effort, tally, job, price_source=execution.price_source)
         guard(save_report, job.workspace.report, result, tally)
         execution.finish(effort, result)

@@ -6,12 +6,12 @@ from tempfile import TemporaryDirectory
 from typing import TypeVar
 
 from pipeline.config import Config
+from pipeline.config.paths import format_of
 from pipeline.errors import PipelineError
 from pipeline.job.job import Job
-from pipeline.job.prepare import ensure_output, prepare
+from pipeline.job.prepare import ensure_output, ensure_replaceable, prepare
 from pipeline.job.readiness import ensure_ready, remarks
-from pipeline.job.workspace import ensure_state
-from pipeline.outputs.destination import ensure_creatable
+from pipeline.job.workspace import ensure_state, workspace
 
 T = TypeVar("T")
 
@@ -36,8 +36,9 @@ def _check(config: Config, spare: Path) -> tuple[Job, list[str]]:
         _collect(errors, lambda: ensure_output(job))
         _collect(errors, lambda: ensure_state(config.state.dir, job.workspace.parts))
     else:  # the input is unknown, so the output's name must show whether it is meant to be one file
-        single = config.output.path.suffix == ".parquet"
-        _collect(errors, lambda: ensure_creatable(config.output.path, single=single, overwrite=False))
+        state = workspace(config.state.dir, config.output.path)
+        single = format_of(config.output.path) is not None
+        _collect(errors, lambda: ensure_replaceable(state, config.output.path, single=single))
         _collect(errors, lambda: ensure_state(config.state.dir))
     _collect(errors, lambda: _ensure_ledger(config.state.dir))
     _collect(errors, lambda: ensure_ready(config))

@@ -16,7 +16,7 @@ from pipeline.config.environment import Filler, Substitution, fill, values_in
 from pipeline.config.file import read_text
 from pipeline.config.labels_file import labels_of
 from pipeline.config.models import Config
-from pipeline.config.paths import default_state_folder
+from pipeline.config.paths import default_state_folder, marked
 from pipeline.config.problems import escaped, guessed_labels, headers, lines, refusals, secrets_written_out
 from pipeline.errors import ConfigError, PipelineError, UsageError
 
@@ -84,8 +84,7 @@ def _separate_rehearsal(config: Config) -> Config:
     """Give a rehearsal an output and a state of its own, so that the real output and bills stay untouched."""
     if config.model.provider != "simulate":
         return config
-    output = config.output.path
-    separate = output.with_name(f"{output.stem}.simulated{output.suffix}")
+    separate = marked(config.output.path, "simulated")
     return config.model_copy(
         update={
             "output": config.output.model_copy(update={"path": separate}),

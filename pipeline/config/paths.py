@@ -9,7 +9,7 @@ import os
 import re
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Annotated, TypeAlias
+from typing import Annotated, Literal, TypeAlias, get_args
 
 from pydantic import AfterValidator, BeforeValidator, WithJsonSchema
 from pydantic_core.core_schema import ValidationInfo
@@ -19,6 +19,12 @@ from pipeline.config.values import CONTROL, wrong
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 # A suffix begins with a letter, since a folder may be called 2026.11.23.
 _SUFFIX = re.compile(r"\.[A-Za-z]\w*$")
+
+OutputFormat = Literal["parquet", "csv", "csv.gz", "jsonl", "jsonl.gz"]
+OUTPUT_FORMATS: tuple[str, ...] = get_args(OutputFormat)
+"""The formats of the output: the suffixes of its files, without the first dot."""
+
+_SUFFIXES = f"let it end in {', '.join(f'.{each}' for each in OUTPUT_FORMATS[:-1])} or .{OUTPUT_FORMATS[-1]}"
 
 
 def is_url(path: str) -> bool:
@@ -58,11 +64,22 @@ def suffix_clash(output: Path, *, many: bool | None) -> str | None:
     suffix = _SUFFIX.search(output.name)
     if many and suffix:
         return "looks like a file, but many input files give a folder of files; leave the suffix out"
-    if suffix and suffix[0] != ".parquet":
-        return "is not a Parquet file; let it end in .parquet"
+    if suffix and format_of(output) is None:
+        return f"has no format that is known; {_SUFFIXES}"
     if many is False and not suffix:
-        return "is not the name of a file; let it end in .parquet"
+        return f"is not the name of a file; {_SUFFIXES}"
     return None
+
+
+def format_of(output: Path) -> str | None:
+    """Return the format of an output file, by its name; None for the name of a folder."""
+    return next((each for each in OUTPUT_FORMATS if output.name.endswith(f".{each}")), None)
+
+
+def marked(output: Path, mark: str, default: str = "") -> Path:
+    """Return the path of another output, with *mark* before the suffix; a folder's name has the suffix *default*."""
+    suffix = f".{form}" if (form := format_of(output)) else default
+    return output.with_name(f"{output.name.removesuffix(suffix)}.{mark}{suffix}")
 
 
 def _is_many(source: str) -> bool | None:

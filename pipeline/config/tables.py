@@ -7,7 +7,7 @@ from pydantic import Field, field_validator
 from pydantic_core.core_schema import ValidationInfo
 
 from pipeline.config.base import Settings
-from pipeline.config.paths import LocalPath, SourcePath, suffix_clash
+from pipeline.config.paths import LocalPath, OutputFormat, SourcePath, format_of, suffix_clash
 from pipeline.config.values import CONTROL, Text, wrong
 
 
@@ -121,7 +121,11 @@ class OutputSettings(Settings):
     """Where the labelled table goes."""
 
     path: LocalPath = Field(
-        description="A .parquet file, or a folder where the input is a folder or glob; relative to the config file."
+        description="A .parquet, .csv, .csv.gz, .jsonl or .jsonl.gz file, or a folder where the input is a folder or "
+        "glob; relative to the config file."
+    )
+    format: OutputFormat | None = Field(
+        default=None, description="Format of the files in an output folder; null is parquet."
     )
     columns: ColumnsSettings = Field(
         default_factory=ColumnsSettings, description="Names and choice of the columns."
@@ -131,9 +135,22 @@ class OutputSettings(Settings):
         description="Rows that input.where excludes: left out, or kept with label_status skipped.",
     )
 
+    @property
+    def file_format(self) -> str:
+        """Format of its files, one of `OUTPUT_FORMATS`."""
+        return format_of(self.path) or self.format or "parquet"
+
+    @field_validator("format")
+    @classmethod
+    def _format_is_that_of_the_path(cls, form: str | None, info: ValidationInfo) -> str | None:
+        path = info.data.get("path")
+        if form and path and format_of(path) not in {None, form}:
+            raise wrong("is not what output.path ends in; it is for folders, leave it out")
+        return form
+
     @field_validator("path")
     @classmethod
-    def _path_is_parquet_or_a_folder(cls, path: Path) -> Path:
+    def _path_is_a_known_file_or_a_folder(cls, path: Path) -> Path:
         sentence = suffix_clash(path, many=None)
         if sentence:
             raise wrong(sentence)

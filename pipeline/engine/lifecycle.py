@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any, TypeVar
 
 from pipeline.engine.brake import Brake
@@ -22,6 +23,8 @@ from pipeline.llm.request import Counters
 from pipeline.llm.transport.client import Client
 from pipeline.llm.transport.credentials import request_headers
 from pipeline.llm.transport.network import network
+from pipeline.outputs.destination import digest_of
+from pipeline.outputs.writers.formats import PARQUET
 from pipeline.servers.endpoint import endpoint_url
 from pipeline.summary import RunResult
 from pipeline.system.clock import Clock
@@ -33,6 +36,9 @@ from pipeline.telemetry.progress import Progress
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
+
+REMEMBERED = 4
+"""How many earlier outputs are known by their content: runs may be killed between writing one and its appearance."""
 
 
 class Execution:
@@ -164,10 +170,21 @@ class Execution:
         seconds = self._clock.now() - self._started
         return self.record.after(counters.requests, counters.retries, counters.throttled, seconds)
 
+    def remember(self, output: Path) -> None:
+        """Record the content of the *output* that is about to appear, if it cannot say itself that it is ours."""
+        if self.job.form != PARQUET:
+            digests = [*self.record.digests[-REMEMBERED:], digest_of(output)]
+            self.record = replace(self.record, digests=list(dict.fromkeys(digests)))
+            self.fence.guard(self.job.workspace.save, self.record)
+
     def finish(self, effort: RunRecord, result: RunResult) -> None:
         """Record that the run is published, with its *result*."""
         self.record = replace(
-            effort, status=PUBLISHED, output=stamp(self.job.output), summary=result.as_dict()
+            effort,
+            status=PUBLISHED,
+            output=stamp(self.job.output),
+            digests=self.record.digests,
+            summary=result.as_dict(),
         )
         self.fence.guard(self.job.workspace.save, self.record)
 

@@ -13,6 +13,7 @@ from pipeline.outputs.destination import RUN_METADATA_KEY, output_name
 from pipeline.outputs.join import OutputFile
 from pipeline.outputs.parts import DamagedPartError, Parts, gaps
 from pipeline.outputs.publish import Publication
+from pipeline.outputs.writers.formats import PARQUET
 
 
 def publication_of(job: Job, run_id: str, parts: Parts) -> Publication:
@@ -43,11 +44,11 @@ def publication_of(job: Job, run_id: str, parts: Parts) -> Publication:
         columns = list(dict.fromkeys([*columns, *where.columns]))
     files = [
         OutputFile(
-            name=output_name(file.name),
+            name=output_name(file.name, job.form),
             schema=schema,
             batches=partial(read_batches, source, file, columns),
             spans=of_file.get(number, []),
-            original=file.path if file.format == "parquet" else None,
+            original=file.path if file.format == job.form == PARQUET else None,
             matching=None if where is None else where.matches,
         )
         for number, file in enumerate(source.files)
@@ -60,4 +61,5 @@ def publication_of(job: Job, run_id: str, parts: Parts) -> Publication:
         prefix=job.config.output.columns.prefix,
         metadata=metadata,
         single=job.source.single,
+        form=job.form,
     )

@@ -13,6 +13,7 @@ from pipeline.errors import UsageError
 from pipeline.inputs.source import Source
 from pipeline.job.workspace import Workspace
 from pipeline.outputs.columns import output_names
+from pipeline.outputs.writers.formats import PARQUET
 from pipeline.records import Status
 from pipeline.tasks.prompt import Task
 
@@ -81,8 +82,14 @@ class Job:
             [file.name for file in self.source.files],
             sorted(self.options.retry),
             *(["keep"] if self.keeps_unmatched else []),
+            *([self.form] if self.form != PARQUET else []),
         ]
         return blake2b(json.dumps(parts).encode(), digest_size=16).hexdigest()
+
+    @property
+    def form(self) -> str:
+        """The format of the output's files."""
+        return self.config.output.file_format
 
     @property
     def keeps_unmatched(self) -> bool:

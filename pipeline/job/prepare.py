@@ -5,7 +5,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from pipeline.config import Config
+from pipeline.config import Config, OutputSettings
+from pipeline.config.paths import format_of, marked
 from pipeline.config.providers import PROVIDERS
 from pipeline.errors import CannotCreateError, ConfigError, UsageError
 from pipeline.inputs.intake.copies import bring_in, drop, tidy
@@ -14,7 +15,7 @@ from pipeline.inputs.survey import survey
 from pipeline.job.job import Job, RunOptions
 from pipeline.job.result import finished
 from pipeline.job.selection import remove_old_copies, select_rows
-from pipeline.job.workspace import ensure_state, workspace
+from pipeline.job.workspace import Workspace, ensure_state, workspace
 from pipeline.job.writable import ensure_writable
 from pipeline.outputs.columns import output_names
 from pipeline.outputs.destination import RUN_METADATA_KEY, ensure_creatable, output_name
@@ -84,7 +85,7 @@ def prepare(config: Config, options: RunOptions = RunOptions(), *, copies: Path 
         source = matching_rows(
             source, config.input.where, (copies or state.folder) / "matching.json", taken_in
         )
-    problems = [] if options.selection else [*_output_problems(source, output)]
+    problems = [] if options.selection else [*_output_problems(source, config.output)]
     problems += _column_problems(config, source)
     if problems:
         raise ConfigError(*problems)
@@ -108,7 +109,13 @@ def ensure_output(job: Job) -> None:
     Raises:
         CannotCreateError: If another program's output is there, or the folder cannot be written.
     """
-    ensure_creatable(job.output, single=job.source.single, overwrite=job.options.overwrite)
+    ensure_replaceable(job.workspace, job.output, single=job.source.single, overwrite=job.options.overwrite)
+
+
+def ensure_replaceable(state: Workspace, output: Path, *, single: bool, overwrite: bool = False) -> None:
+    """Check that the *output* whose workspace is *state* can be created, or replaced; see `ensure_output`."""
+    record = state.load()
+    ensure_creatable(output, record.digests if record else (), single=single, overwrite=overwrite)
 
 
 def for_provider(config: Config) -> Config:
@@ -135,25 +142,28 @@ def _input_copies(config: Config, spare: Path | None) -> Path:
 
 
 def _output_path(config: Config, options: RunOptions) -> Path:
-    path = config.output.path
-    return (
-        path
-        if options.selection is None
-        else path.with_name(f"{path.name.removesuffix('.parquet')}.{options.selection}.parquet")
-    )
+    output = config.output
+    if options.selection is None:
+        return output.path
+    return marked(output.path, options.selection, f".{output.file_format}")
 
 
-def _output_problems(source: Source, path: Path) -> Iterator[str]:
+def _output_problems(source: Source, output: OutputSettings) -> Iterator[str]:
     """Yield conflicts between the input's files and the output's."""
-    if source.single and path.suffix != ".parquet":
-        yield f"output.path: {path}: the input is one file; give the output a name ending in .parquet"
-    if not source.single and path.suffix == ".parquet":
-        yield f"output.path: {path}: the input is a folder or a glob, so the output is a folder; drop .parquet"
+    path, suffix = output.path, format_of(output.path)
+    if source.single and suffix is None:
+        yield f"output.path: {path}: the input is one file; give the output a name ending in .{output.file_format}"
+    if not source.single and suffix is not None:
+        yield (
+            f"output.path: {path}: the input is a folder or a glob, so the output is a folder; "
+            f"drop .{suffix} and set output.format"
+        )
     names: dict[str, str] = {}
     for file in source.files:
-        other = names.setdefault(output_name(file.name), file.name)
+        name = output_name(file.name, output.file_format)
+        other = names.setdefault(name, file.name)
         if other != file.name:
-            yield f"input.path: {other} and {file.name} would both become {output_name(file.name)}; rename one"
+            yield f"input.path: {other} and {file.name} would both become {name}; rename one"
 
 
 def _column_problems(config: Config, source: Source) -> Iterator[str]:

@@ -4,7 +4,7 @@ import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from hashlib import blake2b
 from pathlib import Path
@@ -36,6 +36,7 @@ class RunRecord:
         throttled: How many of them the endpoint refused because of a rate limit.
         seconds: How long its earlier executions took together.
         output: The stamp of the published output, which shows whether it was changed or removed.
+        digests: The contents of its last outputs, by which one that cannot say so itself is known as ours.
         summary: Its result, once published.
     """
 
@@ -49,6 +50,7 @@ class RunRecord:
     seconds: float = 0.0
     output: str = ""
     summary: Mapping[str, Any] | None = None
+    digests: list[str] = field(default_factory=list)
 
     def after(self, requests: int, retries: int, throttled: int, seconds: float) -> "RunRecord":
         """Return the record with the effort of one more execution added."""
@@ -133,7 +135,8 @@ class Workspace:
         record = self.load()
         continued = record is not None and (record.status, record.identity) == (RUNNING, identity)
         if record is None or not continued:
-            record = RunRecord(new_run_id(clock), identity, RUNNING, clock.wall())
+            digests = record.digests if record else []
+            record = RunRecord(new_run_id(clock), identity, RUNNING, clock.wall(), digests=digests)
         self.save(record)
         return record, continued
 

@@ -6,6 +6,7 @@ import pyarrow as pa
 
 from pipeline.errors import InputDataError
 from pipeline.outputs.columns import output_schema
+from pipeline.outputs.writers.formats import PARQUET, ensure_place
 from pipeline.outputs.writers.original import Original
 from pipeline.outputs.writers.parquet import written_leaves
 
@@ -21,27 +22,31 @@ def ensure_writable(job: "Job") -> list[str]:
     """
     kept = job.kept_schema()
     columns = job.config.output.columns
+    if job.form != PARQUET:
+        if problems := _problems(job, kept):
+            raise InputDataError(*problems)
+        return []
     first = job.source.files[0]
     original = Original.of(first.path) if first.format == "parquet" else None
     try:
         written = written_leaves(output_schema(kept, job.config.task.kind, columns.prefix), original)
     except (pa.ArrowException, ValueError) as error:
-        raise InputDataError(*(_problems(job.config.input.path, kept) or [str(error)])) from error
+        raise InputDataError(*(_problems(job, kept) or [str(error)])) from error
     return list(original.losses(written)) if original else []
 
 
-def _problems(path: str, kept: pa.Schema) -> list[str]:
+def _problems(job: "Job", kept: pa.Schema) -> list[str]:
     return [
-        f"{path}: column {field.name!r} can be read and not written ({reason}); "
+        f"{job.config.input.path}: column {field.name!r} can be read and not written as {job.form} ({reason}); "
         "give the columns to keep in output.columns.only, without this one"
         for field in kept
-        if (reason := _reason(field))
+        if (reason := _reason(job.form, field))
     ]
 
 
-def _reason(field: pa.Field) -> str | None:
+def _reason(form: str, field: pa.Field) -> str | None:
     try:
-        written_leaves(pa.schema([field]))
+        ensure_place(form, pa.schema([field]))
     except (pa.ArrowException, ValueError) as error:
         return " ".join(str(error).split())
     return None

@@ -1,8 +1,9 @@
 """The destination of the output: whether it may be replaced, and which run may write there."""
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
+from hashlib import blake2b, file_digest
 from pathlib import Path
 
 import pyarrow as pa
@@ -16,10 +17,27 @@ RUN_METADATA_KEY = b"pipeline.run"
 """The metadata key that distinguishes our outputs from other files; its value is the run's id."""
 
 
-def is_ours(path: Path) -> bool:
-    """Return whether *path* is a file that we wrote, or a folder that holds only such files."""
-    files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
-    return all(RUN_METADATA_KEY in _metadata(file) for file in files)
+def is_ours(path: Path, digests: Collection[str] = ()) -> bool:
+    """Return whether *path* is a file that we wrote, or a folder that holds only such files.
+
+    Parquet files say so themselves; others are known by their *digests*, which a change would change.
+    """
+    is_named = all(RUN_METADATA_KEY in _metadata(file) for file in _files(path))
+    return is_named or (bool(digests) and digest_of(path) in digests)
+
+
+def digest_of(path: Path) -> str:
+    """Return a hash of the content of a file, or of the names and contents of the files in a folder."""
+    whole = blake2b(digest_size=16)
+    for file in _files(path):
+        with file.open("rb") as content:
+            found = file_digest(content, lambda: blake2b(digest_size=16)).hexdigest()
+        whole.update(f"{file.relative_to(path)}\0{found}\0".encode("utf-8", "surrogateescape"))
+    return whole.hexdigest()
+
+
+def _files(path: Path) -> list[Path]:
+    return [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.is_file())
 
 
 def _metadata(path: Path) -> Mapping[bytes, bytes]:
@@ -29,15 +47,15 @@ def _metadata(path: Path) -> Mapping[bytes, bytes]:
         return {}
 
 
-def ensure_creatable(path: Path, *, single: bool, overwrite: bool) -> None:
-    """Ensure, before the first request is sent, that the output can be written.
+def ensure_creatable(path: Path, digests: Collection[str] = (), *, single: bool, overwrite: bool) -> None:
+    """Ensure, before the first request is sent, that the output can be written; *digests* are those of earlier ones.
 
     Raises:
         CannotCreateError: If something else exists at *path*, or its folder cannot be written.
     """
     try:
         if path.exists():
-            _ensure_replaceable(path, single=single, overwrite=overwrite)
+            _ensure_replaceable(path, digests, single=single, overwrite=overwrite)
         real = _resolve(path)
         probe = temporary_name(real)  # publishing sweeps it up if we are killed before the unlink
         make_new(probe)
@@ -77,18 +95,23 @@ def _not_writable(path: Path, error: OSError) -> CannotCreateError:
     return CannotCreateError(f"{path.parent}: cannot be written: {error}; check output.path")
 
 
-def _ensure_replaceable(path: Path, *, single: bool, overwrite: bool) -> None:
+def _ensure_replaceable(path: Path, digests: Collection[str], *, single: bool, overwrite: bool) -> None:
     if single and path.is_dir():
         raise CannotCreateError(f"{path}: is a folder; give output.path a file's name")
     if not single and not path.is_dir():
         raise CannotCreateError(
             f"{path}: is a file; the input is a folder, so give output.path a folder's name"
         )
-    if not overwrite and not is_ours(path):
-        raise CannotCreateError(f"{path}: is there already and is not ours; move it away or use --overwrite")
+    if not overwrite and not is_ours(path, digests):
+        what = (
+            "is there already and is not ours, or was changed since"
+            if digests
+            else "is there already and is not ours"
+        )
+        raise CannotCreateError(f"{path}: {what}; move it away or use --overwrite")
 
 
-def output_name(name: str) -> str:
-    """Return the name of the output file for the input file *name*: the same but for its suffix, `.parquet`."""
+def output_name(name: str, form: str) -> str:
+    """Return the name of the output file for the input file *name*: the same but for its suffix, that of *form*."""
     path = Path(name.removesuffix(".gz").removesuffix(".zst").removesuffix(".bz2"))
-    return str(path.with_suffix(".parquet"))
+    return str(path.with_suffix(f".{form}"))

@@ -21,8 +21,8 @@ from pipeline.outputs.join import Joiner, OutputFile
 from pipeline.outputs.parts import Parts
 from pipeline.outputs.tally import Tally
 from pipeline.outputs.writers import ROW_GROUP_ROWS
+from pipeline.outputs.writers.formats import PARQUET, open_writer
 from pipeline.outputs.writers.original import Original
-from pipeline.outputs.writers.parquet import ParquetFileWriter
 from pipeline.system.atomic import replacing, sweep, sync, temporary_name
 from pipeline.system.memory import trim_heap
 from pipeline.system.prefetch import prefetch_sync
@@ -47,8 +47,9 @@ class Publication:
         rows: Number of rows in all of them.
         kind: The task's kind, `single` or `multi`.
         prefix: Prefix of the new columns' names.
-        metadata: Key-value metadata for each file; `pipeline.run` is among them.
+        metadata: Key-value metadata for each file, where its format has a place for them; `pipeline.run` is among them.
         single: Whether the output is one file.
+        form: The format of its files.
         row_group_rows: Number of rows at which a row group is complete.
     """
 
@@ -59,6 +60,7 @@ class Publication:
     prefix: str
     metadata: Mapping[bytes, bytes]
     single: bool
+    form: str = PARQUET
     row_group_rows: int = ROW_GROUP_ROWS
 
 
@@ -68,6 +70,7 @@ def publish(
     tally: Tally,
     *,
     ensure_running: Callable[[], None],
+    written: Callable[[Path], None] = lambda _: None,
     before_rename: Callable[[], None] = lambda: None,
 ) -> None:
     """Write the output and put it in place, while *tally* counts its rows.
@@ -77,6 +80,7 @@ def publish(
         parts: The new columns.
         tally: Counts the rows written.
         ensure_running: Called for every batch of the input; raises to stop.
+        written: Called with the complete output, which has another name yet.
         before_rename: Called once all is synced to disk, right before the output appears; raises to prevent that.
 
     Raises:
@@ -101,10 +105,11 @@ def publish(
             with replacing(publication.path) as temporary:
                 _write(temporary, publication, publication.files[0], joiner, tally)
                 tally.settle(publication.prefix)
+                written(temporary)
                 sync(temporary)  # takes long, and nothing may delay the rename after `before_rename`
                 before_rename()
         else:
-            _publish_folder(publication, joiner, tally, before_rename)
+            _publish_folder(publication, joiner, tally, written, before_rename)
 
 
 def _write(
@@ -115,17 +120,23 @@ def _write(
     schema = output_schema(described, publication.kind, publication.prefix, publication.metadata)
     names = output_names(publication.kind, publication.prefix)
     kept = [name for name in output_file.schema.names if name not in names]
-    with ParquetFileWriter(path, schema, original) as writer:
+    with open_writer(publication.form, path, schema, original) as writer:
         for group in joiner.row_groups(output_file):
             new = published(group.part, group.duplicates, publication.prefix)
             tally.add_soon(new, publication.prefix)
             columns = [group.rows.column(name) for name in kept] + [new[name] for name in names]
             writer.write(pa.Table.from_arrays(columns, schema=schema))
             del group, new, columns  # frees them before the next group is read
+    for remark in writer.remarks:
+        tally.remarks.setdefault(remark)
 
 
 def _publish_folder(
-    publication: Publication, joiner: Joiner, tally: Tally, before_rename: Callable[[], None]
+    publication: Publication,
+    joiner: Joiner,
+    tally: Tally,
+    written: Callable[[Path], None],
+    before_rename: Callable[[], None],
 ) -> None:
     path = publication.path
     with _temporary_folder(path) as temporary:
@@ -135,6 +146,7 @@ def _publish_folder(
             _write(file, publication, output_file, joiner, tally)
         tally.settle(publication.prefix)
         _sync_all([temporary, *temporary.rglob("*")], joiner.ensure_running)
+        written(temporary)
         before_rename()
         if path.exists():
             exchange(temporary, path)

@@ -33,6 +33,7 @@ class Tally:
         statuses: Number of rows by status.
         labels: Number of rows by label.
         errors: One error sentence for each status that has some.
+        remarks: What readers of the output ought to know of it: sentences, as keys in order.
     """
 
     run: str
@@ -46,6 +47,7 @@ class Tally:
     statuses: Counter[str] = field(default_factory=Counter)
     labels: Counter[str] = field(default_factory=Counter)
     errors: dict[str, str] = field(default_factory=dict)
+    remarks: dict[str, None] = field(default_factory=dict)
     _waiting: list[Mapping[str, pa.ChunkedArray]] = field(default_factory=list)
     _rows_waiting: int = 0
     _priced: int = 0

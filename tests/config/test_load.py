@@ -372,7 +372,7 @@ def test_the_environment_is_by_default_that_of_the_process(job, monkeypatch):
         {
             "model": "{base_url: 'https://u:${SECRET}@h', headers: {A: '${BAD}'}, price: {input: '${SECRET}', output: 1}}"
         },
-        {"output": "{path: '${SECRET}/x.csv'}"},
+        {"output": "{path: '${SECRET}/x.xlsx'}"},
         {"limits": "'${SECRET}'"},
     ],
 )

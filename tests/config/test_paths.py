@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.config.paths import default_state_folder, output_clash, state_clash
+from pipeline.config.paths import default_state_folder, format_of, marked, output_clash, state_clash
 
 ITSELF = "is the input itself; write the output to another path"
 WITHIN = "lies within the input, and the next run would read it; write the output to another folder"
 SUFFIX = "looks like a file, but many input files give a folder of files; leave the suffix out"
-NO_FILE = "is not the name of a file; let it end in .parquet"
+NO_FILE = "is not the name of a file; let it end in .parquet, .csv, .csv.gz, .jsonl or .jsonl.gz"
 
 
 @pytest.fixture
@@ -160,3 +160,19 @@ def test_a_url_as_input_stays_as_it_is(job):
 )
 def test_every_config_has_a_state_of_its_own(config, state):
     assert default_state_folder(Path(config)) == Path(state)
+
+
+@pytest.mark.parametrize(
+    ("name", "form", "other"),
+    [
+        ("a.parquet", "parquet", "a.limit-5.parquet"),
+        ("a.b.csv", "csv", "a.b.limit-5.csv"),
+        ("a.csv.gz", "csv.gz", "a.limit-5.csv.gz"),
+        ("a.jsonl.gz", "jsonl.gz", "a.limit-5.jsonl.gz"),
+        ("2026.11.23", None, "2026.11.23.limit-5.csv"),
+        ("a", None, "a.limit-5.csv"),
+    ],
+)
+def test_a_mark_stands_before_the_whole_suffix(name, form, other):
+    assert format_of(Path("/out.csv") / name) == form
+    assert marked(Path("/out") / name, "limit-5", ".csv") == Path("/out") / other

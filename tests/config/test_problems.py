@@ -70,9 +70,11 @@ WRONG = {
         {"output": "{path: s3://bucket/x.parquet}"},
         ["job.yaml:3: output.path: s3://bucket/x.parquet is a URL; write a path on this machine"],
     ),
-    "an output that is no Parquet file": (
-        {"output": "{path: labelled.csv}"},
-        ["job.yaml:3: output.path: labelled.csv is not a Parquet file; let it end in .parquet"],
+    "an output whose format is not known": (
+        {"output": "{path: labelled.xlsx}"},
+        [
+            "job.yaml:3: output.path: labelled.xlsx has no format that is known; let it end in .parquet, .csv, .csv.gz, .jsonl or .jsonl.gz"
+        ],
     ),
     "a column named twice": (
         {"output": "{path: x.parquet, columns: {only: [a, a]}}"},
@@ -197,7 +199,7 @@ def test_everything_wrong_is_reported_at_once_in_the_order_of_the_file(job):
     lines = job.problems(
         input="{path: '', id: 7}",
         task='{kind: both, instructions: a, text: "{", labels: [no, b]}',
-        output="{path: x.csv}",
+        output="{path: x.xlsx}",
         model=f"{{api_key: {CANARY}, provider: me}}",
         limits="{max_concurrency: 0, max_runtime: '${UNSET}'}",
         stat="{}",

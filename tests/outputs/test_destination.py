@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.errors import CannotCreateError
-from pipeline.outputs.destination import RUN_METADATA_KEY, ensure_creatable, is_ours, output_name
+from pipeline.outputs.destination import RUN_METADATA_KEY, digest_of, ensure_creatable, is_ours, output_name
 
 
 def put(path: Path, *, marked: bool) -> Path:
@@ -97,14 +97,31 @@ def test_a_folder_that_cannot_be_written_is_found_at_once(read_only: Path) -> No
 
 
 @pytest.mark.parametrize(
-    ("name", "wanted"),
+    ("name", "form", "wanted"),
     [
-        ("a.parquet", "a.parquet"),
-        ("a.csv", "a.parquet"),
-        ("a.csv.gz", "a.parquet"),
-        ("2026.11.csv", "2026.11.parquet"),
-        ("deep/a.tsv", "deep/a.parquet"),
+        ("a.parquet", "parquet", "a.parquet"),
+        ("a.csv", "parquet", "a.parquet"),
+        ("a.csv.gz", "parquet", "a.parquet"),
+        ("2026.11.csv", "parquet", "2026.11.parquet"),
+        ("deep/a.tsv", "parquet", "deep/a.parquet"),
+        ("deep/a.parquet", "csv.gz", "deep/a.csv.gz"),
+        ("a.csv.gz", "jsonl", "a.jsonl"),
     ],
 )
-def test_an_output_file_is_named_after_its_input(name: str, wanted: str) -> None:
-    assert output_name(name) == wanted
+def test_an_output_file_is_named_after_its_input(name: str, form: str, wanted: str) -> None:
+    assert output_name(name, form) == wanted
+
+
+def test_a_file_that_cannot_say_so_is_ours_by_its_content(tmp_path: Path) -> None:
+    for path in (tmp_path / "a.csv", tmp_path / "folder" / "deep" / "b.csv"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("a\n1\n")
+    for path in (tmp_path / "a.csv", tmp_path / "folder"):
+        digest = digest_of(path)
+        assert not is_ours(path)
+        assert is_ours(path, ["another", digest])
+        assert not is_ours(path, ["another"])
+    (tmp_path / "a.csv").rename(tmp_path / "c.csv")
+    assert digest_of(tmp_path / "c.csv") != digest_of(tmp_path / "folder")
+    (tmp_path / "folder" / "deep" / "b.csv").rename(tmp_path / "folder" / "deep" / "c.csv")
+    assert not is_ours(tmp_path / "folder", [digest])

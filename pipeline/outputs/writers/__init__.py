@@ -1,5 +1,6 @@
 """What writes one file of the output: a writer for each format."""
 
+from collections.abc import Collection
 from types import TracebackType
 from typing import Protocol, Self
 
@@ -23,3 +24,7 @@ class Writer(Protocol):
 
     def write(self, rows: pa.Table) -> None:
         """Append *rows*."""
+
+    @property
+    def remarks(self) -> Collection[str]:
+        """What readers of the file ought to know about the cells that were written: sentences."""

@@ -1,5 +1,6 @@
 """Write a Parquet file of the output."""
 
+from collections.abc import Collection
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -33,6 +34,11 @@ class ParquetFileWriter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._file.close()
+
+    @property
+    def remarks(self) -> Collection[str]:
+        """None: all is written as it is."""
+        return ()
 
     def write(self, rows: pa.Table) -> None:
         """Append *rows* as one row group."""
