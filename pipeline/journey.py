@@ -57,9 +57,9 @@ async def run_started(
     clock, stop = clock or Clock(), stop or Stop()
     with stop.listening(), relaxed_gc():
         async with fenced(start.job.output, start.lock, clock, stop.set_reason) as fence:
-            ensure_output(start.job)
             for remark in start.job.remarks:
                 log.warning("%s", remark)
+            ensure_output(start.job)
             return await Journey(Execution(start.job, fence, stop, clock), watch or Silent()).go()
 
 

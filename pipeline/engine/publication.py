@@ -26,18 +26,8 @@ def publication_of(job: Job, run_id: str, parts: Parts) -> Publication:
     for gap in gaps(all_spans(job.source), spans):
         raise DamagedPartError(f"the part of rows {gap.first_row} to {gap.first_row + gap.rows - 1}")
     of_file = {number: list(some) for number, some in groupby(spans, key=attrgetter("file"))}
-    metadata = {
-        RUN_METADATA_KEY: run_id.encode(),
-        b"pipeline.task": job.task.fingerprint.hex().encode(),
-        b"pipeline.model": job.config.model.name.encode(),
-        b"pipeline.version": __version__.encode(),
-        b"pipeline.rows": str(job.source.rows).encode(),
-    }
-    source, schema, columns = (
-        job.source,
-        job.kept_schema(),
-        job.kept_columns(),
-    )  # once, as there may be 100,000 files
+    # Once, as there may be 100,000 files.
+    source, schema, columns = job.source, job.kept_schema(), job.kept_columns()
     where = source.where if job.keeps_unmatched else None
     if where is not None:
         source = replace(source, where=None, files=tuple(file.whole or file for file in source.files))
@@ -59,7 +49,18 @@ def publication_of(job: Job, run_id: str, parts: Parts) -> Publication:
         rows=job.source.rows,
         kind=job.config.task.kind,
         prefix=job.config.output.columns.prefix,
-        metadata=metadata,
+        metadata=_metadata(job, run_id),
         single=job.source.single,
         form=job.form,
     )
+
+
+def _metadata(job: Job, run_id: str) -> dict[bytes, bytes]:
+    """Return the entries of each output file's footer that tell whose it is."""
+    return {
+        RUN_METADATA_KEY: run_id.encode(),
+        b"pipeline.task": job.task.fingerprint.hex().encode(),
+        b"pipeline.model": job.config.model.name.encode(),
+        b"pipeline.version": __version__.encode(),
+        b"pipeline.rows": str(job.source.rows).encode(),
+    }

@@ -19,7 +19,7 @@ from zlib import crc32
 import pyarrow as pa
 
 from pipeline.records import Span
-from pipeline.system.atomic import write_checksummed
+from pipeline.system.atomic import write
 
 NAME = re.compile(r"f(\d{6})-r(\d{12})-(\d{12})\.arrow")
 IDENTITY = b"pipeline.part"
@@ -59,7 +59,7 @@ class Parts:
             file, schema, options=pa.ipc.IpcWriteOptions(compression="lz4", use_threads=False)
         ) as writer:
             writer.write(batch)
-        write_checksummed(self._path(span), seal(file.getvalue().to_pybytes()))
+        write(self._path(span), seal(file.getvalue().to_pybytes()), durable=False)
 
     def spans(self, whole: Iterable[Span]) -> list[Span]:
         """Return the spans of the usable parts, in the order of the input, and remove every other file.

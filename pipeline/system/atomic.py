@@ -8,10 +8,11 @@ from pathlib import Path
 
 
 @contextmanager
-def replacing(path: Path, mode: int | None = None) -> Iterator[Path]:
+def replacing(path: Path, mode: int | None = None, *, durable: bool = True) -> Iterator[Path]:
     """Yield a new, empty file beside *path*, which replaces *path* if the block succeeds.
 
-    *mode* None leaves the permissions to the umask.
+    *mode* None leaves the permissions to the umask. A file that is not *durable* may be damaged by a power cut; its content
+    has to show that.
     """
     temporary = temporary_name(path)
     make_new(temporary, 0o666 if mode is None else mode)
@@ -20,13 +21,15 @@ def replacing(path: Path, mode: int | None = None) -> Iterator[Path]:
         if mode is not None:
             temporary.chmod(mode)
         # Before the rename, or after a power cut the name may lead to a file that is not complete.
-        sync(temporary)
+        if durable:
+            sync(temporary)
         temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
     # The rename itself is not on the disk before the folder is.
-    sync(path.parent)
+    if durable:
+        sync(path.parent)
 
 
 def temporary_name(path: Path) -> Path:
@@ -34,22 +37,10 @@ def temporary_name(path: Path) -> Path:
     return path.with_name(f".{path.name}.{os.getpid()}.tmp")
 
 
-def write(path: Path, content: bytes, mode: int = 0o600) -> None:
-    """Replace the content of *path* atomically."""
-    with replacing(path, mode) as temporary:
+def write(path: Path, content: bytes, mode: int = 0o600, *, durable: bool = True) -> None:
+    """Replace the content of *path* atomically; see `replacing`."""
+    with replacing(path, mode, durable=durable) as temporary:
         temporary.write_bytes(content)
-
-
-def write_checksummed(path: Path, content: bytes, mode: int = 0o600) -> None:
-    """Replace the content of *path* without waiting for the disk: a power cut may damage it, as its checksum must show."""
-    temporary = temporary_name(path)
-    make_new(temporary, mode)
-    try:
-        temporary.write_bytes(content)
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
 
 
 def make_new(path: Path, mode: int = 0o600) -> None:
