@@ -23,6 +23,7 @@ from pipeline.outputs.tally import Tally
 from pipeline.outputs.writers import ROW_GROUP_ROWS
 from pipeline.outputs.writers.formats import PARQUET, open_writer
 from pipeline.outputs.writers.original import Original
+from pipeline.outputs.writers.readers import with_true_columns
 from pipeline.system.atomic import replacing, sweep, sync, temporary_name
 from pipeline.system.memory import trim_heap
 from pipeline.system.prefetch import prefetch_sync
@@ -117,7 +118,9 @@ def _write(
 ) -> None:
     original = Original.of(output_file.original) if output_file.original else None
     described = original.described(output_file.schema) if original else output_file.schema
-    schema = output_schema(described, publication.kind, publication.prefix, publication.metadata)
+    schema = with_true_columns(
+        output_schema(described, publication.kind, publication.prefix, publication.metadata)
+    )
     names = output_names(publication.kind, publication.prefix)
     kept = [name for name in output_file.schema.names if name not in names]
     with open_writer(publication.form, path, schema, original) as writer:

@@ -7,8 +7,8 @@ from typing import Protocol, Self
 import pyarrow as pa
 
 # What a writer gets at once; together they bound the memory of publishing.
-ROW_GROUP_ROWS = 131_072
-ROW_GROUP_BYTES = 32 << 20
+ROW_GROUP_ROWS = 32_768
+ROW_GROUP_BYTES = 16 << 20
 
 
 class Writer(Protocol):

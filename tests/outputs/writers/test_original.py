@@ -4,6 +4,7 @@ import random
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -68,6 +69,17 @@ def test_encodings_of_numbers_and_texts_stay(tmp_path: Path) -> None:
     _, after = rewritten(tmp_path, TABLE, use_dictionary=False, column_encoding=encodings)
     found = {chunk.path_in_schema: chunk.encodings for chunk in chunks(after)}
     assert all(encoding in found[path] for path, encoding in encodings.items())
+
+
+def test_a_file_that_polars_wrote_does_not_grow(tmp_path: Path) -> None:
+    words = [f"{RANDOM.randrange(5000):07}" for _ in range(50_000)]
+    table = pa.table({"text": [" ".join(RANDOM.choices(words, k=20)) for _ in range(ROWS)]})
+    pl.DataFrame(table).write_parquet(tmp_path / "in.parquet")
+    original = Original.of(tmp_path / "in.parquet")
+    with ParquetFileWriter(tmp_path / "out.parquet", table.schema, original) as writer:
+        writer.write(table)
+    before, after = ((tmp_path / name).stat().st_size for name in ("in.parquet", "out.parquet"))
+    assert after < before * 1.02
 
 
 def test_a_page_index_stays(tmp_path: Path) -> None:
