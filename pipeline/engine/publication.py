@@ -30,7 +30,7 @@ def publication_of(job: Job, run_id: str, parts: Parts) -> Publication:
     source, schema, columns = job.source, job.kept_schema(), job.kept_columns()
     where = source.where if job.keeps_unmatched else None
     if where is not None:
-        source = replace(source, where=None, files=tuple(file.whole or file for file in source.files))
+        source = replace(source, where=None, files=tuple(file.whole for file in source.files))
         columns = list(dict.fromkeys([*columns, *where.columns]))
     files = [
         OutputFile(

@@ -87,7 +87,7 @@ def read_batches(
 def _open(source: Source, file: InputFile) -> Iterator[Table]:
     try:
         with open_table(file.path) as table:
-            if source.where is None or file.whole is None:
+            if source.where is None:
                 yield table
             else:
                 yield MatchingTable.of(table, source, source.where, file.whole)

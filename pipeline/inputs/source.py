@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -96,7 +96,7 @@ class InputFile:
         stamp: The stamp of the user's file at the time of the survey.
         schema: Its own columns, as they are in it, with its own metadata.
         partitions: Its columns that are in its path, by name, with the value that all its rows have.
-        whole: The file with all of its rows, if those that do not match a condition are left out here.
+        all_blocks: The blocks with all of their rows, if those that do not match a condition are left out of `blocks`.
     """
 
     path: Path
@@ -110,7 +110,15 @@ class InputFile:
     stamp: Stamp
     schema: pa.Schema
     partitions: Partitions
-    whole: "InputFile | None" = None
+    all_blocks: tuple[Block, ...] | None = None
+
+    @property
+    def whole(self) -> "InputFile":
+        """The file with all of its rows."""
+        if self.all_blocks is None:
+            return self
+        rows = sum(block.rows for block in self.all_blocks)
+        return replace(self, blocks=self.all_blocks, rows=rows, all_blocks=None)
 
     @property
     def is_copy(self) -> bool:

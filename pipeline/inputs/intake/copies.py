@@ -93,8 +93,8 @@ def _brought_in(file: InputFile, csv: CsvSettings, folder: Path | None) -> Input
         return file
     copy = (folder or file.path.parent) / file.path.name
     footer = _take_in(_Original(file.origin, file.format, file.stamp, csv), copy)
-    if file.whole is not None:
-        return replace(file, path=copy, whole=replace(file.whole, path=copy))
+    if file.all_blocks is not None:
+        return replace(file, path=copy)
     return replace(file, path=copy, blocks=tuple(_blocks(footer)))  # another pyarrow may cut other row groups
 
 

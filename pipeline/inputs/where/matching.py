@@ -74,7 +74,7 @@ def _matching(file: InputFile, counts: Sequence[int]) -> InputFile:
         for block, first, count in zip(file.blocks, firsts, counts, strict=False)
         if count
     )
-    return replace(file, blocks=blocks, rows=sum(counts), whole=file)
+    return replace(file, blocks=blocks, rows=sum(counts), all_blocks=file.blocks)
 
 
 def _load(kept: Path, identity: str) -> list[list[int]] | None:
