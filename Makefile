@@ -12,7 +12,7 @@ unexport PYTHONDONTWRITEBYTECODE  # the tests start hundreds of processes: each 
 
 .DEFAULT_GOAL := help
 .PHONY: help sample test test-full gateways test-wheel test-airflow format lint types floors unit unit-full soak bench bench-against bench-rates bench-start \
-	bench-reuse bench-growth bench-peers recovery mutants clean
+	bench-reuse bench-growth bench-intake bench-peers recovery mutants clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -78,6 +78,9 @@ bench-start: $(VENV)/installed-dev  ## measure how soon the commands start, and 
 
 bench-reuse: $(VENV)/installed-dev  ## measure how fast a million rows are of which 99 % were answered before
 	$(BIN)/python -m tests.benchmarks.reuse
+
+bench-intake: $(VENV)/installed-dev  ## measure how fast CSV and JSON Lines come in, beside a bare loop that writes Parquet
+	$(BIN)/python -m tests.benchmarks.intake
 
 bench-growth: $(VENV)/installed-dev  ## measure whether CPU a row, memory and requests in flight stay, up to a million rows and to long texts
 	$(BIN)/python -m tests.benchmarks.growth

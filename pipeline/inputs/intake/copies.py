@@ -5,7 +5,7 @@ stays when the copy has gone, so that a finished job is found finished without r
 """
 
 from collections.abc import Generator, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import astuple, dataclass, replace
 from importlib import import_module
 from pathlib import Path
@@ -18,7 +18,7 @@ from pipeline.config import CsvSettings
 from pipeline.errors import CannotCreateError, DiskError, InputDataError
 from pipeline.inputs.intake.compression import Unpacked
 from pipeline.inputs.source import Block, Contents, InputFile, Source, Stamp, fingerprint
-from pipeline.system.atomic import make_private, replacing, sweep
+from pipeline.system.atomic import make_new, make_private, sweep, temporary_name
 
 FORMATS = {
     "csv": "pipeline.inputs.intake.delimited",
@@ -147,16 +147,33 @@ def _take_in(original: _Original, copy: Path) -> pq.FileMetaData:
         raise CannotCreateError(f"{copy.parent}: cannot be written: {error}; check state.dir") from error
     try:
         sweep(copy)
-        with replacing(copy, 0o600) as temporary:
+        with _replacing(copy) as temporary:
             footer = _write(original, temporary)
             _ensure_unchanged(original)
-        with replacing(_footer(copy), 0o600) as temporary:
+        with _replacing(_footer(copy)) as temporary:
             footer.write_metadata_file(str(temporary))
     except OSError as error:
         raise DiskError(
             f"{original.path}: no copy of it can be written to {copy.parent} ({error}); make room there"
         ) from error
     return footer
+
+
+@contextmanager
+def _replacing(path: Path) -> Iterator[Path]:
+    """Yield a new, empty file beside *path*, which replaces *path* if the block succeeds.
+
+    Not synced, which would take a folder of small files most of its time: after a power cut a damaged footer counts as none, and
+    a damaged copy is found by its checksums and made again.
+    """
+    temporary = temporary_name(path)
+    make_new(temporary)
+    try:
+        yield temporary
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
 
 
 def _write(original: _Original, path: Path) -> pq.FileMetaData:
