@@ -8,7 +8,7 @@ from pipeline.config import Config
 from pipeline.llm.billing import Billing
 from pipeline.llm.failure_policy import Action, FailurePolicy
 from pipeline.llm.form_memory import FormMemory
-from pipeline.llm.health.breaker import OUTAGE_KINDS, CircuitBreaker
+from pipeline.llm.health.breaker import CircuitBreaker
 from pipeline.llm.held_rows import HeldRows
 from pipeline.llm.pacing.budget import Budget
 from pipeline.llm.pacing.concurrency import Concurrency
@@ -117,8 +117,11 @@ class Dispatcher:
                 self.concurrency.release()
 
     async def _serve(self, request: Request, task: asyncio.Task[None]) -> None:
-        probing = self.breaker.open and await self.breaker.admit()
+        probing = self.breaker.open and await self.breaker.gate.admit(control=request.control)
         try:
+            if self.breaker.gate.turns_back(control=request.control):
+                self._queue.push(request, first=True)
+                return
             tokens = self._estimate.prompt(request.prompt.text)
             if not self._pacer.try_admit(self._estimate.quota(tokens)):
                 await self._pacer.admit(self._estimate.quota(tokens))
@@ -145,7 +148,7 @@ class Dispatcher:
             self._pool.sending.discard(task)
         finally:
             if probing:
-                self.breaker.release_probe()
+                self.breaker.gate.release_probe()
 
     async def _reserve(self, request: Request) -> tuple[RequestForm, float]:
         """Set money aside for *request*; return the form to send it in, and how much."""
@@ -190,7 +193,7 @@ class Dispatcher:
             outcome = outcome and self.billing.priced(outcome, self.counters)
             self.budget.settle(bound_usd, self.billing.charge(outcome, tokens, self._estimate.completion))
         if isinstance(outcome, Reply):
-            self.breaker.on_reply(suspect=request.attempts.suspect)
+            self.breaker.on_reply(suspect=request.attempts.suspect, control=request.control)
             self._policy.on_reply(request)
             self._negotiator.on_reply(form)
             self._timeout.learn(self._clock.now() - departure.at)
@@ -210,8 +213,6 @@ class Dispatcher:
                 await self._held.give_up(request, failure)
             case Action.HOLD:
                 self._held.hold(request, failure)
-            case Action.DOUBT if await self._available():
-                await self._give_up(request, failure)
             case Action.TAKE_FOR_REPLY:
                 await self._held.on_reply(request, NO_USAGE, self._clock.now())  # its bill is kept already
             case Action.THROTTLE:
@@ -227,11 +228,6 @@ class Dispatcher:
         """Send *again* after its own wait; whether the others wait, too, is the pacer's business."""
         self.counters.throttled += 1
         self._retry(again, self._retries.delay(failure, again.attempts.calls, self._clock))
-
-    async def _available(self) -> bool:
-        # The model object costs nothing, and an endpoint that returns it is available.
-        found = await self._client.model(self._model.name)
-        return not (isinstance(found, Failure) and found.kind in OUTAGE_KINDS)
 
     async def _give_up(self, request: Request, failure: Failure) -> None:
         await self._delivery.failure(request, failure)

@@ -6,7 +6,7 @@ from enum import Enum, auto
 from typing import NamedTuple
 
 from pipeline.errors import PipelineError
-from pipeline.llm.health.breaker import PERSISTED_SECONDS, REFUSALS, CircuitBreaker
+from pipeline.llm.health.breaker import OUTAGE_KINDS, PERSISTED_SECONDS, REFUSALS, CircuitBreaker
 from pipeline.llm.health.endings import ending
 from pipeline.llm.health.sentences import Sentences
 from pipeline.llm.protocol.form import RequestForm
@@ -19,7 +19,10 @@ from pipeline.system.clock import Clock
 log = logging.getLogger(__name__)
 
 DOUBTED_CALLS = 8
-"""Calls after which a row may be to blame; that half of `max_outage` has passed without a reply counts for more."""
+"""Calls after which a row may be to blame that fails while no other is answered; it may also be sooner, see `CircuitBreaker.unclear`."""
+
+DOUBTED = OUTAGE_KINDS - {FailureKind.UNREACHABLE}
+"""Failures that look like an outage and may be a row's own; without a connection nobody has read it."""
 
 MOST_TOLD = 5
 """Kinds of unreadable replies that are logged."""
@@ -38,8 +41,6 @@ class Action(Enum):
     """Send it again once the endpoint takes more; the pace is adapted."""
     GIVE_UP = auto()
     """Deliver the answer that the row has failed, once it is known that the endpoint has not."""
-    DOUBT = auto()
-    """Give the row up if the endpoint is available, which its model object shows; else send it again."""
     TAKE_FOR_REPLY = auto()
     """A control, see `llm.held_rows`, was answered well enough to show that the endpoint is not to blame."""
     END_RUN = auto()
@@ -95,7 +96,9 @@ class FailurePolicy:
         if in_other_form is not None:
             return in_other_form
         attempts = request.attempts
-        fatal = self._breaker.on_failure(failure, suspect=attempts.suspect, first=attempts.calls == 0)
+        fatal = self._breaker.on_failure(
+            failure, suspect=attempts.suspect, first=attempts.calls == 0, control=request.control
+        )
         if fatal is not None:
             return Decision(Action.END_RUN, request, error=fatal)
         if request.control and failure.kind in REFUSALS:
@@ -178,14 +181,21 @@ class FailurePolicy:
         enough = garbled and (request.control or again.attempts.garbled >= self._retries.max_garbled)
         if enough or self._retries.exhausted(failure, again.attempts, seconds, *shares):
             return Decision(Action.GIVE_UP, request)
-        after = self._retries.delay(failure, max(1, again.attempts.own_failures), self._clock)
-        return Decision(Action.DOUBT if self._doubted(failure, again) else Action.RETRY, again, after)
+        if self._doubted(failure, again):
+            # It counts against the row only if the control is answered: else the row is sent again without it.
+            confirmed = request.attempts.after(failure, others_succeed=True)
+            condemned = self._retries.condemned(confirmed, self._breaker.control_failed_share)
+            return Decision(Action.GIVE_UP if condemned else Action.HOLD, request)
+        failures = again.attempts.calls if again.control else again.attempts.own_failures
+        return Decision(Action.RETRY, again, self._retries.delay(failure, max(1, failures), self._clock))
 
     def _doubted(self, failure: Failure, again: Request) -> bool:
-        """Return whether the row may be what fails and not the endpoint, with no other rows to show which of them it is."""
-        if failure.kind is not FailureKind.TRANSIENT or again.attempts.calls < DOUBTED_CALLS:
+        """Return whether the row may be what fails and not the endpoint, which a control is to show."""
+        if again.control or self._breaker.others_succeed or failure.kind not in DOUBTED:
             return False
-        return self._breaker.undecided and self._breaker.succeeded and not again.control
+        if failure.kind is FailureKind.GARBLED and not self._breaker.succeeded:
+            return False
+        return again.attempts.calls >= DOUBTED_CALLS or self._breaker.unclear
 
     def _again(self, request: Request, failure: Failure) -> Request:
         """Return *request* with *failure* in its history, to be sent in whatever form is current then."""

@@ -1,4 +1,4 @@
-"""Rows that were refused or are given up, held back until it is known that they failed and not the endpoint.
+"""Rows that were refused, are given up, or fail while no other is answered, held back until it is known that they failed and not the endpoint.
 
 A refusal of all rows, such as a spent budget or a model that is gone, looks row by row like one of this row alone. So
 a row is held until a request that was sent after its failure has got a reply. Then it is sent again, or the answer that it has failed is
@@ -107,7 +107,8 @@ class HeldRows:
         """Send a control whenever no other request can decide; ends when nothing is held."""
         while self._rows:
             await self._clock.sleep(IDLE_SECONDS)
-            if self._rows and (self._breaker.open or self.unanswered == len(self._rows)):
+            nobody_answered = self._breaker.open or self._breaker.unclear
+            if self._rows and (nobody_answered or self.unanswered == len(self._rows)):
                 self._control()
         self._watched = False
 
@@ -115,6 +116,7 @@ class HeldRows:
         if not self._controlling:
             self._controlling = True
             self._queue.hold_all()
+            self._breaker.gate.leave_to_control(asked=True)
             told = self._not_before - self._clock.now()
             if told > 0:
                 self._ask_again(CONTROL, told)
@@ -126,6 +128,7 @@ class HeldRows:
         self._answered_at = max(self._answered_at, sent_at)
         if request.control:
             self._controlling = False
+            self._breaker.gate.leave_to_control(asked=False)
             self._bound = min(MAX_BOUND, 2 * self._bound)
             self.bill(usage)
             self._queue.let_go()

@@ -80,6 +80,10 @@ class RetryPolicy:
         too_long = seconds >= self.max_seconds and (failure.timed_out or not unlucky)
         return (attempts.own_failures >= self.max_attempts and not unlucky) or too_long
 
+    def condemned(self, attempts: "Attempts", failed_share: float) -> bool:
+        """Return whether a row is to blame that failed between replies to others, of which *failed_share* failed."""
+        return failed_share**attempts.own_failures < self.chance
+
 
 @dataclass(frozen=True, slots=True)
 class Attempts:

@@ -1,10 +1,10 @@
 """The endpoint's health: whether it is available, what may end the run, and whether a row is to blame for its failures."""
 
-import asyncio
 import logging
 
 from pipeline.errors import PipelineError, ProviderUnavailableError
 from pipeline.llm.health.endings import UNAUTHORIZED, ending
+from pipeline.llm.health.gate import Gate
 from pipeline.llm.health.streak import Streak
 from pipeline.llm.health.window import SlidingWindow
 from pipeline.llm.replies import RUN_WIDE, Failure, FailureKind
@@ -16,8 +16,6 @@ WINDOW_SECONDS = 10
 OPEN_SHARE = 0.9
 OPEN_SAMPLES = 20
 OPEN_SILENCES = 10
-FIRST_PROBE_SECONDS = 5.0
-MAX_PROBE_SECONDS = 30.0
 CONFIRMATIONS = 3
 """Refusals of the key or of the certificate that end a run that has had no reply."""
 
@@ -33,8 +31,11 @@ FIRST_CALLS, FIRST_SHARE = 20, 0.95
 SHARE_WEIGHT = 0.02
 """Weight of one call in the moving shares of failed and of garbled ones: they look back over about 50."""
 
-UNDECIDED_SHARE = 0.5
-"""Share of `max_outage` after which the remaining rows may be to blame: 15 min of the default 30 min."""
+ROW_PROBES = 3
+"""Probes with rows that may fail before a control probes: the rows that are left may be to blame, and no outage."""
+
+UNCLEAR_SHARE = 0.1
+"""Share of `max_outage` after which that may be so, too, if the breaker is not open: 3 min of the default 30 min."""
 
 OUTAGE_KINDS = frozenset({FailureKind.TRANSIENT, FailureKind.UNREACHABLE, FailureKind.GARBLED})
 
@@ -46,9 +47,10 @@ class CircuitBreaker:
     """A circuit breaker over all calls to the endpoint.
 
     It opens when at least 90 % of at least 20 calls within 10 s failed, or when 10 calls in a row were silent: no
-    connection, or no reply in time. While it is open, one call every 5 to 30 s probes; the first reply closes it.
+    connection, or no reply in time. While it is open, its gate is shut; the first reply closes it.
 
     Attributes:
+        gate: Where requests wait while the breaker is open.
         failed_share: Moving share of calls that failed as in an outage.
         garbled_share: Moving share of garbled replies, without those to rows that are suspect.
         succeeded: Whether there was a reply at all.
@@ -64,17 +66,15 @@ class CircuitBreaker:
         self._streak = Streak()
         self._first_calls = self._first_garbled = 0  # before the first reply
         self._failing_since: float | None = None
-        self._probes, self._next_probe_at = 0, 0.0
-        self._probe_lock = asyncio.Lock()
-        self._closed = asyncio.Event()
-        self._closed.set()
+        self.gate = Gate(clock)
+        self._controls = self._controls_failed = 0
         self.failed_share = self.garbled_share = 0.0
         self.succeeded = False
 
     @property
     def open(self) -> bool:
         """Whether the breaker is open: the endpoint counts as unavailable."""
-        return not self._closed.is_set()
+        return self.gate.shut
 
     @property
     def others_succeed(self) -> bool:
@@ -82,15 +82,17 @@ class CircuitBreaker:
         return self._window.replies > 0
 
     @property
-    def undecided(self) -> bool:
-        """Whether calls have failed for long, too few to open the breaker and with no replies to compare them with.
-
-        Such failures do not show whether the endpoint is unavailable or the rows are to blame.
-        """
+    def unclear(self) -> bool:
+        """Whether rows have failed for long, with no replies that show whether they or the endpoint are to blame."""
         since = self._failing_since
         seconds = 0.0 if since is None else self._clock.now() - since
-        long = seconds > UNDECIDED_SHARE * self._max_outage
-        return long and not (self.open or self.others_succeed or self._streak.may_be_chance)
+        long = self.gate.probes >= ROW_PROBES if self.open else seconds > UNCLEAR_SHARE * self._max_outage
+        return long and not self.others_succeed
+
+    @property
+    def control_failed_share(self) -> float:
+        """Estimate the share of calls that fail whatever is asked, from the controls alone (Laplace's rule)."""
+        return (self._controls_failed + 1) / (self._controls + 2)
 
     @property
     def refusal_persists(self) -> bool:
@@ -98,49 +100,14 @@ class CircuitBreaker:
         since = self._refused_since
         return not self.succeeded or (since is not None and self._clock.now() - since >= PERSISTED_SECONDS)
 
-    async def admit(self) -> bool:
-        """Wait until the breaker closes, or until it is this caller's turn to probe.
-
-        Returns:
-            Whether the caller probes; it must call `release_probe` afterwards.
-        """
-        while self.open:
-            if self._probe_lock.locked():
-                await self._closed.wait()
-                continue
-            await self._probe_lock.acquire()
-            try:
-                if self.open:
-                    await self._clock.sleep(max(0.0, self._next_probe_at - self._clock.now()))
-                    self._probes += 1
-                    # From the start of the probe: one that takes longer than the interval is followed at once.
-                    self._next_probe_at = self._clock.now() + self._probe_interval()
-                    return True
-            except BaseException:
-                self._probe_lock.release()
-                raise
-            self._probe_lock.release()
-        return False
-
-    def _probe_interval(self) -> float:
-        """Return the seconds from one probe to the next: they grow by half each time, up to the ceiling."""
-        return min(MAX_PROBE_SECONDS, FIRST_PROBE_SECONDS * 1.5 ** min(self._probes, 30))
-
-    def release_probe(self) -> None:
-        """End a probe: if the breaker is still open, another caller probes next."""
-        self._probe_lock.release()
-        if self.open:
-            # The others wait for the event and not for the lock. Setting and clearing it wakes them all: the first
-            # one takes the lock, and the others see it taken and wait again.
-            self._closed.set()
-            self._closed.clear()
-
-    def on_reply(self, *, suspect: bool) -> None:
+    def on_reply(self, *, suspect: bool, control: bool = False) -> None:
         """Record a reply, and close the breaker.
 
         Args:
             suspect: As for `on_failure`.
+            control: As for `on_failure`.
         """
+        self._controls += control
         self._window.count(replied=True)
         self._silences = 0
         self._refused_since = None
@@ -152,18 +119,22 @@ class CircuitBreaker:
             self.garbled_share *= 1 - SHARE_WEIGHT
         if self.open:
             log.warning("the endpoint is back after %.0f s", self._clock.now() - (since or self._clock.now()))
-            self._probes = 0
             self._window.clear()  # or the outage's failures would open it again at the next one
-            self._closed.set()
+            self.gate.open()
 
-    def on_failure(self, failure: Failure, *, suspect: bool, first: bool = True) -> PipelineError | None:
+    def on_failure(
+        self, failure: Failure, *, suspect: bool, first: bool = True, control: bool = False
+    ) -> PipelineError | None:
         """Record a failure, open the breaker if it is an outage, and return the error that must end the run, if any.
 
         Args:
             failure: What went wrong.
             suspect: Whether the same row was garbled or denied before.
             first: Whether it was the row's first call.
+            control: Whether a control failed, and no row.
         """
+        self._controls += control
+        self._controls_failed += control
         if not self.succeeded:
             self._first_calls += 1
             self._first_garbled += failure.kind is FailureKind.GARBLED
@@ -226,8 +197,7 @@ class CircuitBreaker:
         replies, failures = self._window.replies, self._window.failures
         mostly_failed = replies + failures >= OPEN_SAMPLES and failures >= OPEN_SHARE * (replies + failures)
         if (mostly_failed or self._silences >= OPEN_SILENCES) and not self.open:
-            self._closed.clear()
-            self._next_probe_at = self._clock.now() + self._probe_interval()
+            self.gate.close()
             log.warning(
                 "the endpoint is away: %s; waiting for it, for at most %g s (limits.max_outage)",
                 failure.message, self._max_outage,
