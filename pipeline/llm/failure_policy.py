@@ -146,6 +146,8 @@ class FailurePolicy:
         return Decision(Action.RETRY, again)
 
     def _by_kind(self, request: Request, failure: Failure) -> Decision:
+        if self._breaker.asks_too_much(failure):
+            return Decision(Action.HOLD, request)
         match failure.kind:
             case FailureKind.REPLACED:
                 return Decision(Action.RETRY, self._again(request, failure))

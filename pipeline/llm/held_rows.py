@@ -73,6 +73,9 @@ class HeldRows:
         self._queue, self._pool, self._breaker = queue, pool, breaker
         self._clock, self._deliver, self._ask_again = clock, deliver, ask_again
         self._rows: list[_Held] = []
+        self._postponed: list[
+            _Held
+        ] = []  # others are answered, these are asked to wait for longer than a run may
         self._bound = FIRST_BOUND
         self._controlling = self._watched = False
         self._answered_at = float("-inf")  # when the latest request that got a reply was sent
@@ -95,7 +98,8 @@ class HeldRows:
 
     def _hold(self, request: Request, failure: Failure, *, final: bool) -> None:
         now = self._clock.now()
-        self._not_before = max(self._not_before, now + (failure.retry_after or 0.0))
+        if not self._breaker.asks_too_much(failure):
+            self._not_before = max(self._not_before, now + (failure.retry_after or 0.0))
         self._rows.append(_Held(request, failure, now, final))
         if len(self._rows) >= self._bound:
             self._control()
@@ -104,12 +108,19 @@ class HeldRows:
             self._pool.spawn(self._watch())
 
     async def _watch(self) -> None:
-        """Send a control whenever no other request can decide; ends when nothing is held."""
-        while self._rows:
+        """Send a control whenever no other request can decide; ends when nothing is held.
+
+        Raises:
+            PipelineError: If nothing is left but rows that are asked to wait for too long.
+        """
+        while self._rows or self._postponed:
             await self._clock.sleep(IDLE_SECONDS)
             nobody_answered = self._breaker.open or self._breaker.unclear
-            if self._rows and (nobody_answered or self.unanswered == len(self._rows)):
+            left = self.unanswered - len(self._postponed)
+            if self._rows and (nobody_answered or left == len(self._rows)):
                 self._control()
+            if left == 0 and (error := self._breaker.asks_too_much(self._postponed[-1].failure)):
+                raise error
         self._watched = False
 
     def _control(self) -> None:
@@ -144,6 +155,8 @@ class HeldRows:
         for held in released:
             if held.final:
                 await self._deliver(held.request, held.failure)
+            elif self._breaker.asks_too_much(held.failure):
+                self._postponed.append(held)
             else:
                 again = held.request.after(held.failure, held.since, others_succeed=True)
                 told = held.since + (held.failure.retry_after or 0.0) - self._clock.now()

@@ -117,6 +117,40 @@ def test_a_control_that_meets_an_outage_waits_for_its_end_and_then_decides(tmp_p
     assert statuses(case) == {Status.ERROR: 30}
 
 
+@pytest.mark.parametrize("status", [429, 503])
+def test_one_backend_that_asks_for_a_long_wait_stops_no_run_before_all_others_are_answered(
+    tmp_path: Path, status: int
+) -> None:
+    chance = Random(3)
+    case = asked(
+        tmp_path,
+        lambda call: (
+            failed(status, "come back", retry_after="7200")
+            if chance.random() < 0.25 and number(call) > 0
+            else said()
+        ),
+    )
+    assert isinstance(case.stopped[0], ProviderUnavailableError)
+    assert "asks to wait 7200 s" in str(case.stopped[0])
+    texts = Counter(call.text for call in case.endpoint.calls)
+    assert all(texts[row] == 1 for row in ROWS)  # none is undercut
+    assert statuses(case)[None] == len(case.answers) > 200
+    assert case.times[-1] < 60
+
+
+@pytest.mark.parametrize("status", [429, 503])
+@pytest.mark.parametrize("good", [1, 60, 295])
+def test_a_long_wait_that_all_are_asked_for_ends_the_run_after_few_requests(
+    tmp_path: Path, status: int, good: int
+) -> None:
+    case = asked(tmp_path, after(good, failed(status, "come back", retry_after="7200")))
+    assert isinstance(case.stopped[0], ProviderUnavailableError)
+    assert "asks to wait 7200 s, longer than limits.max_outage (1800 s)" in str(case.stopped[0])
+    assert statuses(case) == {None: good}
+    assert len(case.endpoint.calls) - good <= 64 + FIRST_BOUND
+    assert case.times[-1] < 60
+
+
 @pytest.mark.parametrize(
     ("status", "message"), [(404, "no page"), (402, "no credits"), (307, "elsewhere"), (403, "no")]
 )

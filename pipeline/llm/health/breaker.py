@@ -152,7 +152,9 @@ class CircuitBreaker:
         else:
             self._streak.on_failure()
             self._failing_since = self._clock.now() if self._failing_since is None else self._failing_since
-        return self._fatal(failure) or self._outage_too_long(failure)
+        # One backend of several may be the one that asks for a long wait: once there was a reply, the control's refusal decides.
+        too_much = self.asks_too_much(failure) if control or not self.succeeded else None
+        return self._fatal(failure) or too_much or self._outage_too_long(failure)
 
     def _fatal(self, failure: Failure) -> PipelineError | None:
         # Once there was a reply, a control decides: see `llm.held_rows`.
@@ -169,13 +171,17 @@ class CircuitBreaker:
         """Whether nearly all calls so far got a status of success and no reply: whoever answers is no model."""
         return not self.succeeded and self._first_garbled >= FIRST_SHARE * self._first_calls
 
+    def asks_too_much(self, failure: Failure) -> PipelineError | None:
+        """Return the error that ends a run whose rows are all asked to wait for as long as by *failure*; None if it can wait."""
+        if (failure.retry_after or 0.0) <= self._max_outage:
+            return None
+        return ProviderUnavailableError(
+            f"the endpoint asks to wait {failure.retry_after:.0f} s, longer than limits.max_outage ({self._max_outage:g} s): "
+            f"{failure.message}; run again after that to continue"
+        )
+
     def _outage_too_long(self, failure: Failure) -> PipelineError | None:
         limit, since = self._max_outage, self._failing_since
-        if failure.retry_after is not None and failure.retry_after > limit:
-            return ProviderUnavailableError(
-                f"the endpoint asks to wait {failure.retry_after:.0f} s, longer than limits.max_outage ({limit:g} s): "
-                f"{failure.message}; run again after that to continue"
-            )
         # Told by what was asked: where hardly anything is asked and much of it fails, a time without a reply tells little.
         certain = (
             failure.timed_out or failure.kind is FailureKind.UNREACHABLE or not self._streak.may_be_chance

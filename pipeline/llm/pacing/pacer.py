@@ -23,6 +23,7 @@ class Pacer:
         tokens = limits.tokens_per_minute
         self._tokens = Quota(tokens, TOKENS_CATCH_UP_SECONDS) if tokens else None
         self._rates = limits.requests_per_minute, limits.tokens_per_minute
+        self._longest = limits.max_outage
         self._concurrency = concurrency
         self._pause = Pause(clock)
         self._clock = clock
@@ -67,7 +68,9 @@ class Pacer:
         if isinstance(outcome, Reply):
             self._concurrency.on_reply(departure)
         elif outcome is not None and outcome.may_mean_load and available:
-            self._concurrency.on_refusal(departure, outcome.retry_after or 0.0)
+            told = outcome.retry_after or 0.0
+            # Longer than a run may wait: its row is postponed, and the others find out whether it concerns them.
+            self._concurrency.on_refusal(departure, told if told <= self._longest else 0.0)
             self._words = outcome.message
             self._warn(self._concurrency.level.storm.until - self._clock.now(), outcome.message)
         else:
