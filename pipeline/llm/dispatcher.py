@@ -164,10 +164,12 @@ class Dispatcher:
 
     async def _on_reply(self, request: Request, reply: Reply, sent_at: float) -> None:
         """Deliver the answer, and those of rows that were given up before the request was sent."""
-        if not request.control:
+        if request.control:
+            await self._keep_bill(request, reply.usage)
+        else:
             await self._delivery.reply(request, reply)
             self._held.unanswered -= 1
-        await self._held.on_reply(request, reply.usage, sent_at)
+        await self._held.on_reply(request, sent_at)
 
     async def _keep_bill(self, request: Request, usage: Usage) -> None:
         """Keep what a reply without an answer was billed for: the run may stop before there is one."""
@@ -214,7 +216,7 @@ class Dispatcher:
             case Action.HOLD:
                 self._held.hold(request, failure)
             case Action.TAKE_FOR_REPLY:
-                await self._held.on_reply(request, NO_USAGE, self._clock.now())  # its bill is kept already
+                await self._held.on_reply(request, self._clock.now())
             case Action.THROTTLE:
                 self._throttle(again, failure)
             case Action.CONFIRM:

@@ -134,14 +134,13 @@ class HeldRows:
             else:
                 self._queue.push(CONTROL, first=True)
 
-    async def on_reply(self, request: Request, usage: Usage, sent_at: float) -> None:
-        """Let go of the rows that failed before *request* was sent, which has got a reply of *usage*."""
+    async def on_reply(self, request: Request, sent_at: float) -> None:
+        """Let go of the rows that failed before *request* was sent, which has got a reply; a control's bill is kept already."""
         self._answered_at = max(self._answered_at, sent_at)
         if request.control:
             self._controlling = False
             self._breaker.gate.leave_to_control(asked=False)
             self._bound = min(MAX_BOUND, 2 * self._bound)
-            self.bill(usage)
             self._queue.let_go()
         if self._rows:
             await self._release()

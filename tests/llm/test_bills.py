@@ -8,7 +8,7 @@ from random import Random
 import pytest
 
 from pipeline.llm.held_rows import CONTROL
-from pipeline.llm.replies import Failure, Usage
+from pipeline.llm.replies import Failure, FailureKind, Usage
 from pipeline.llm.request import bill_key
 from tests.answers import answer
 from tests.llm.scripted import Call, Case, Sent, failed, limits, prompt, said
@@ -92,6 +92,21 @@ def test_what_rows_and_controls_have_cost_is_kept_when_a_control_ends_the_run(tm
     assert case.stopped
     assert not case.answers
     assert recorded(case) == counted(case) == (300, 15)
+
+
+@pytest.mark.parametrize("after", [5.0, 20.0, 60.0])
+def test_what_an_answered_control_has_cost_is_kept_when_the_run_is_stopped(
+    tmp_path: Path, after: float
+) -> None:
+    broken = Failure(FailureKind.TRANSIENT, "the connection broke")
+    case = stopped(
+        tmp_path,
+        lambda call: said() if call.text == CONTROL.prompt.text else broken,
+        after=after,
+        rows=ROWS[:1],
+    )
+    assert counted(case)[0] >= 100
+    assert recorded(case) == counted(case)
 
 
 def test_a_control_that_is_answered_badly_is_on_one_bill_once(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ ROWS = [f"row {number}" for number in range(600)]
 HALF_AN_HOUR = 1800.0
 BROKEN = Failure(FailureKind.TRANSIENT, "the connection broke")
 SILENT = pytest.param(
-    Failure(FailureKind.TRANSIENT, "no reply", timed_out=True), id="silent", marks=pytest.mark.slow
+    Failure(FailureKind.TRANSIENT, "no reply", timed_out=True), id="silent", marks=pytest.mark.soak
 )
 BAD_GATEWAY = failed(502, "bad gateway")
 PAGE = Sent(200, b"<html><title>Request Rejected</title></html>")
@@ -102,3 +102,13 @@ def test_an_outage_that_does_not_end_stops_the_run_and_fails_no_row(tmp_path: Pa
     assert isinstance(case.stopped[0], ProviderUnavailableError)
     assert Counter(answer.status for answer in case.answers.values()) == Counter({None: good} if good else {})
     assert case.times[-1] <= HALF_AN_HOUR + 200
+
+
+def test_once_an_outage_lasts_only_the_control_probes_and_its_answer_lets_all_rows_go_on(
+    tmp_path: Path,
+) -> None:
+    case = asked(tmp_path, lambda call: BROKEN if 2 <= call.at < 600 else said(seconds=1), ROWS)
+    assert {number(call) for call in case.endpoint.calls if 100 <= call.at < 600} == {-1}
+    assert case.stopped == []
+    assert Counter(answer.status for answer in case.answers.values()) == {None: 600}
+    assert case.times[-1] < 700
