@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import NamedTuple
 
+from pipeline.errors import PipelineError
 from pipeline.llm.health.breaker import REFUSALS, CircuitBreaker
 from pipeline.llm.replies import Failure, Usage
 from pipeline.llm.request import Request, RequestQueue
@@ -73,9 +74,8 @@ class HeldRows:
         self._queue, self._pool, self._breaker = queue, pool, breaker
         self._clock, self._deliver, self._ask_again = clock, deliver, ask_again
         self._rows: list[_Held] = []
-        self._postponed: list[
-            _Held
-        ] = []  # others are answered, these are asked to wait for longer than a run may
+        # What ends the run at last, for each row that is asked to wait for longer than a run may while others are answered.
+        self._postponed: list[PipelineError] = []
         self._bound = FIRST_BOUND
         self._controlling = self._watched = False
         self._answered_at = float("-inf")  # when the latest request that got a reply was sent
@@ -119,8 +119,8 @@ class HeldRows:
             left = self.unanswered - len(self._postponed)
             if self._rows and (nobody_answered or left == len(self._rows)):
                 self._control()
-            if left == 0 and (error := self._breaker.asks_too_much(self._postponed[-1].failure)):
-                raise error
+            if self._postponed and left == 0:
+                raise self._postponed[-1]
         self._watched = False
 
     def _control(self) -> None:
@@ -154,8 +154,8 @@ class HeldRows:
         for held in released:
             if held.final:
                 await self._deliver(held.request, held.failure)
-            elif self._breaker.asks_too_much(held.failure):
-                self._postponed.append(held)
+            elif (too_much := self._breaker.asks_too_much(held.failure)) is not None:
+                self._postponed.append(too_much)
             else:
                 again = held.request.after(held.failure, held.since, others_succeed=True)
                 told = held.since + (held.failure.retry_after or 0.0) - self._clock.now()
