@@ -8,7 +8,7 @@ import sqlite3
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from itertools import product
+from itertools import count, product
 from pathlib import Path
 from typing import Self
 
@@ -380,12 +380,12 @@ FILES = {f"{number}.parquet" for number in range(3)}
     ("folder", "times", "published"),
     [
         (".keys", 0, set()),
-        (".days", 3, set()),
+        (".days", 1, set()),
         (".days", 4, set()),
         ("out", 1, FILES),
         ("days-", 2, FILES),
     ],
-    ids=["it begins", "files are written", "all is written", "it is published", "it is reported"],
+    ids=["it begins", "files are synced", "all is synced", "it is published", "it is reported"],
 )
 async def test_neither_output_nor_record_of_another_run_is_written(
     taken_over: TakenOver, monkeypatch: pytest.MonkeyPatch, folder: str, times: int, published: set[str]
@@ -410,17 +410,18 @@ def ensure_only_others(left: dict[str, bytes], published: set[str]) -> None:
 
 
 def take_over_at(folder: str, times: int, taken_over: TakenOver, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Take over when *folder* is made, or when it is synced for so many times, which is after a rename in it."""
-    sync, make, synced = os.fsync, os.mkdir, 0
+    """Take over when *folder* is made, or when it is synced for so many times.
+
+    A temporary one is synced once with each of its files, one that stays after each rename in it.
+    """
+    sync, make, synced = os.fsync, os.mkdir, count(1)
 
     def fsync(handle: int) -> None:
-        nonlocal synced
         sync(handle)
         path = Path(f"/proc/self/fd/{handle}").readlink()
-        if path.is_dir() and path.name.startswith(folder):
-            synced += 1
-            if synced == times:
-                taken_over.take_over()
+        inside = path if path.is_dir() or not folder.startswith(".") else path.parent
+        if inside.is_dir() and inside.name.startswith(folder) and next(synced) == times:
+            taken_over.take_over()
 
     def mkdir(path: Path, *arguments: object) -> None:
         make(path, *arguments)
