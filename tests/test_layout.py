@@ -7,7 +7,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterator
 from graphlib import TopologicalSorter
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import pytest
 
@@ -18,7 +18,7 @@ ROOT = Path(__file__).parent.parent / "pipeline"
 FLOORS = {
     0: {"records", "errors", "summary", "_version"},
     1: {"system"},
-    2: {"config", "telemetry"},
+    2: {"config", "telemetry", "storage"},
     3: {"tasks"},
     4: {"inputs", "ledger", "llm", "outputs", "servers"},
     5: {"job"},
@@ -155,6 +155,46 @@ def test_what_is_pure_knows_no_loop_and_no_disk() -> None:
     for name in (name for name in MODULES if name.split(".")[0] == "tasks"):
         for package in ("asyncio", "aiohttp", "sqlite3", "os", "pathlib", "pyarrow", "polars"):
             assert not list(imports(MODULES[name], package)), f"{name} imports {package}"
+
+
+LOCAL = {
+    "inputs.intake.copies": "copies of the input, in the state directory",
+    "inputs.subset": "the rows of --sample and --limit, in the state directory",
+    "inputs.where.matching": "how many rows match, in the state directory",
+    "outputs.parts": "the parts, in the state directory",
+    "outputs.duplicates": "the keys, in the state directory",
+    "outputs.writers.stream": "a temporary file, which the storage puts in place",
+    "outputs.writers.formats": "a row to nowhere",
+}
+"""Stages' modules that touch files which are local by nature, and which."""
+
+FILE_METHODS = {name for name in set(dir(Path)) - set(dir(PurePath)) if callable(getattr(Path, name))}
+FILE_METHODS -= {"absolute", "group", "__enter__", "__exit__"}
+"""What looks at the disk: the methods that a Path has and a path without a disk has not."""
+
+
+def touched(path: Path) -> Iterator[str]:
+    """Yield by what means a module touches files other than through the storage."""
+    for package in ("os", "shutil", "ctypes", "glob"):
+        yield from imports(path, package)
+    yield from (name for name in own_imports(path) if name == "system.atomic")
+    for node in ast.walk(ast.parse(path.read_text())):
+        match node:
+            case ast.Call(func=ast.Name(id="open")):
+                yield "open"
+            case ast.Call(func=ast.Attribute(value=ast.Name(id="storage"))):
+                pass
+            case ast.Call(func=ast.Attribute(attr="replace"), args=[_, _, *_]):
+                pass  # of a text
+            case ast.Call(func=ast.Attribute(attr=name)) if name in FILE_METHODS:
+                yield name
+
+
+def test_the_stages_touch_the_users_tables_through_the_storage_only() -> None:
+    stages = {name: path for name, path in MODULES.items() if name.split(".")[0] in {"inputs", "outputs"}}
+    found = {name: means for name, path in stages.items() if (means := set(touched(path)))}
+    assert {name: means for name, means in found.items() if name not in LOCAL} == {}
+    assert set(LOCAL) <= set(found), "a module that touches nothing any more"
 
 
 @pytest.mark.parametrize("name", sorted(MODULES))

@@ -1,11 +1,11 @@
 """Find the input files and check that their contents match their names."""
 
-import glob
 from collections.abc import Collection, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipeline import storage
 from pipeline.errors import InputDataError, NoInputError
 from pipeline.inputs.folders import is_hidden, refuse_managed, table_files
 from pipeline.inputs.intake.compression import CODECS
@@ -74,14 +74,14 @@ def discover(path: str) -> tuple[list[Found], bool]:
 
 def _discover(path: str) -> tuple[list[Found], bool]:
     here = Path(path)
-    is_folder = here.is_dir()
-    if not is_folder and here.exists():
+    is_folder = storage.is_folder(here)
+    if not is_folder and storage.exists(here):
         return [_single(here)], True
-    if not is_folder and not glob.has_magic(path):
+    if not is_folder and not storage.is_pattern(path):
         raise NoInputError(f"{path}: {_absent(path)}")
     root = here if is_folder else _fixed_part(here)
-    refuse_managed([root.absolute(), root.resolve()])
-    paths = table_files(here) if is_folder else map(Path, glob.iglob(path, recursive=True))  # noqa: PTH207 - may be absolute
+    refuse_managed([root.absolute(), storage.resolved(root)])
+    paths = table_files(here) if is_folder else storage.matching(path)
     found = _tables(root, paths, named=() if is_folder else here.parts)
     refuse_managed({item.path.parent.absolute() for item in found})
     if not found:
@@ -94,7 +94,7 @@ def _single(path: Path) -> Found:
     kind = _format(path)
     if kind is None:
         raise InputDataError(f"{path}: has no suffix that is known; give one of {_KNOWN}")
-    refuse_managed([path.absolute().parent, path.resolve().parent])
+    refuse_managed([path.absolute().parent, storage.resolved(path).parent])
     return Found(path, path.name, kind)
 
 
@@ -106,9 +106,9 @@ def refuse_impostor(found: Found) -> None:
         InputDataError: If it is empty or of another kind; the message names that kind.
     """
     try:
-        if not found.path.is_file():
+        if not storage.is_file(found.path):
             raise NoInputError(f"{found.path}: is no regular file; give a file, a folder or a glob")
-        with found.path.open("rb") as file:
+        with storage.open_file(found.path) as file:
             head = file.read(_LONGEST_MAGIC)
     except OSError as error:
         raise NoInputError(
@@ -140,8 +140,8 @@ def _format(path: Path) -> str | None:
     """Return the format that the suffix of *path* tells; without a suffix, `parquet` if its first bytes do."""
     name = path.name.lower()
     kind = next((kind for suffix, kind in _SUFFIXES.items() if name.endswith(suffix)), None)
-    if kind is None and "." not in name and path.is_file():
-        with suppress(OSError), path.open("rb") as file:
+    if kind is None and "." not in name and storage.is_file(path):
+        with suppress(OSError), storage.open_file(path) as file:
             return "parquet" if _recognize(file.read(_LONGEST_MAGIC)) == "Parquet" else None
     return kind
 
@@ -153,25 +153,26 @@ def _tables(root: Path, paths: Iterable[Path], *, named: Collection[str]) -> lis
         inner = path.relative_to(root)
         if is_hidden([path.name, *(part for part in inner.parts[:-1] if part not in named)]):
             continue
-        if (kind := _format(path)) and not path.is_dir():
+        if (kind := _format(path)) and not storage.is_folder(path):
             found.append(Found(path, inner.as_posix(), kind))
     return sorted(found, key=lambda found: found.name)
 
 
 def _elsewhere(path: Path) -> str:
     """Say where the tables may be if none is in *path*."""
-    seen = [each for each in sorted(path.iterdir()) if not is_hidden([each.name])] if path.is_dir() else []
-    if any(each.is_dir() for each in seen):
+    found = sorted(storage.entries(path)) if storage.is_folder(path) else []
+    seen = [(name, is_folder) for name, is_folder in found if not is_hidden([name])]
+    if any(is_folder for _, is_folder in seen):
         inner = path / "**" / "*.parquet"
         return f"subfolders are read only if their names are like year=2024: give {inner} to read all"
-    if bare := next((each.name for each in seen if "." not in each.name), None):
+    if bare := next((name for name, _ in seen if "." not in name), None):
         return f"{bare} has no suffix: give it one, if it is a table"
     return "check input.path"
 
 
 def _fixed_part(pattern: Path) -> Path:
     """Return the folder that all matches of a glob have in common."""
-    while glob.has_magic(str(pattern)):
+    while storage.is_pattern(str(pattern)):
         pattern = pattern.parent
     return pattern
 

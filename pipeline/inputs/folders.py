@@ -3,7 +3,6 @@
 In `year=2024/country=DE/part-0.parquet` the folders name columns, and the value that all rows below them have there.
 """
 
-import os
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -11,6 +10,7 @@ from urllib.parse import unquote
 
 import pyarrow as pa
 
+from pipeline import storage
 from pipeline.errors import InputDataError
 
 NULL = "__HIVE_DEFAULT_PARTITION__"
@@ -25,12 +25,11 @@ def table_files(folder: Path) -> Iterator[Path]:
     waiting = [folder]
     while waiting:
         here = waiting.pop()
-        with os.scandir(here) as entries:
-            for entry in entries:
-                if not entry.is_dir():
-                    yield here / entry.name
-                elif is_partition(entry.name):
-                    waiting.append(here / entry.name)
+        for name, is_folder in storage.entries(here):
+            if not is_folder:
+                yield here / name
+            elif is_partition(name):
+                waiting.append(here / name)
 
 
 def is_hidden(parts: Collection[str]) -> bool:
@@ -91,8 +90,8 @@ def refuse_managed(folders: Iterable[Path]) -> None:
 
 def _is_iceberg(folder: Path) -> bool:
     try:
-        metadata = (folder / "metadata").iterdir()
-        return (folder / "data").is_dir() and any(_ICEBERG.fullmatch(file.name) for file in metadata)
+        metadata = storage.entries(folder / "metadata")
+        return storage.is_folder(folder / "data") and any(_ICEBERG.fullmatch(name) for name, _ in metadata)
     except OSError:
         return False
 
@@ -100,10 +99,13 @@ def _is_iceberg(folder: Path) -> bool:
 _ICEBERG = re.compile(r"v?\d.*\.metadata\.json")
 _SQL = "write the live ones to a file, in DuckDB: COPY (FROM {scan}('{{table}}')) TO 'live.parquet'"
 _MANAGED: dict[str, tuple[Callable[[Path], bool], str]] = {
-    "a Delta table": (lambda folder: (folder / "_delta_log").is_dir(), _SQL.format(scan="delta_scan")),
+    "a Delta table": (
+        lambda folder: storage.is_folder(folder / "_delta_log"),
+        _SQL.format(scan="delta_scan"),
+    ),
     "an Iceberg table": (_is_iceberg, _SQL.format(scan="iceberg_scan")),
     "a Hudi table": (
-        lambda folder: (folder / ".hoodie").is_dir(),
+        lambda folder: storage.is_folder(folder / ".hoodie"),
         "write the live ones to a folder of their own, in Spark: read.format('hudi'), then write.parquet",
     ),
 }

@@ -9,6 +9,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pyarrow.types as is_a
 
+from pipeline import storage
+
 
 def common_type(first: pa.DataType, second: pa.DataType) -> pa.DataType | None:
     """Return the type that the values of two types have in common; None if they mean different things.
@@ -45,7 +47,8 @@ def always_fits(kind: pa.DataType, target: pa.DataType) -> bool:
 def values_fit(path: Path, column: str, kind: pa.DataType, target: pa.DataType) -> bool:
     """Return whether the values of a *column* of a Parquet file can be cast, as the extremes in its footer tell."""
     try:
-        footer = pq.read_metadata(path)
+        with storage.open_arrow(path) as file:
+            footer = pq.read_metadata(file)
         groups = [footer.row_group(number) for number in range(footer.num_row_groups)]
         for group in (group for group in groups if group.num_rows):
             chunks = map(group.column, range(group.num_columns))

@@ -8,6 +8,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pipeline import storage
 from pipeline.errors import InputDataError
 from pipeline.inputs.columnar.pages import oversized_page
 from pipeline.inputs.columnar.shape import Shape, columns_of, first_group
@@ -81,18 +82,19 @@ def inspect(path: Path) -> Contents:
     return contents
 
 
-def _open(path: Path) -> pq.ParquetFile:
+@contextmanager
+def _open(path: Path) -> Iterator[pq.ParquetFile]:
     know_geometry()
-    # A memory map would kill the process if the file were truncated; pre-buffering would hold whole row groups.
-    # In nanoseconds, Arrow's usual unit for them, Spark's INT96 times beyond the years 1677 to 2262 become others.
-    return pq.ParquetFile(
-        path,
-        memory_map=False,
-        pre_buffer=False,
-        buffer_size=_READ_BYTES,
-        coerce_int96_timestamp_unit="us",
-        page_checksum_verification=True,
-    )
+    # Pre-buffering would hold whole row groups. In nanoseconds, Arrow's usual unit for them, Spark's INT96 times beyond
+    # the years 1677 to 2262 become others.
+    with storage.open_arrow(path) as file:
+        yield pq.ParquetFile(
+            file,
+            pre_buffer=False,
+            buffer_size=_READ_BYTES,
+            coerce_int96_timestamp_unit="us",
+            page_checksum_verification=True,
+        )
 
 
 def _blocks(footer: pq.FileMetaData) -> Iterator[Block]:
@@ -106,7 +108,7 @@ def _blocks(footer: pq.FileMetaData) -> Iterator[Block]:
 
 def _footer_digest(path: Path) -> str:
     """Hash the footer, which holds the size and the offset of every column chunk."""
-    with path.open("rb") as file:
+    with storage.open_file(path) as file:
         size = file.seek(0, 2)
         file.seek(max(0, size - _TAIL_BYTES))
         tail = file.read()
@@ -125,7 +127,7 @@ def _bad_end(tail: bytes) -> str:
 
 def _refuse_impossible_groups(path: Path, footer: pq.FileMetaData) -> None:
     """Raise InputDataError if a row group declares more than a file of this size can hold."""
-    stored = path.stat().st_size
+    stored = storage.stamp(path).size
     groups = [footer.row_group(number) for number in range(footer.num_row_groups)]
     if footer.num_rows != sum(group.num_rows for group in groups):
         raise InputDataError(
@@ -140,7 +142,7 @@ def _refuse_impossible_groups(path: Path, footer: pq.FileMetaData) -> None:
 
 def _refuse_impossible_columns(path: Path, footer: pq.FileMetaData) -> None:
     """Raise InputDataError if a column of the first row group declares more than its bytes can hold."""
-    size, suspect = path.stat().st_size, False
+    size, suspect = storage.stamp(path).size, False
     number, group = first_group(footer)
     for index, column in enumerate(columns_of(group)):
         name = column.path_in_schema

@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 
 from pipeline.errors import InputDataError
 from pipeline.inputs.folders import with_partitions
+from pipeline.inputs.intake.copies import drop_copy
 from pipeline.inputs.parquet import open_table
 from pipeline.inputs.schema import conformed
 from pipeline.inputs.source import Block, InputFile, Source, Table
@@ -134,7 +135,7 @@ def _unreadable(file: InputFile, start: int, stop: int, why: object) -> InputDat
     reason = " ".join(str(why).split())
     remedy = "write or copy the file again"
     if file.is_copy:
-        file.path.unlink(missing_ok=True)
+        drop_copy(file)
         remedy = f"its copy {file.path} was damaged; run again, which makes a new one"
     return InputDataError(f"{file.origin}: rows {start} to {stop - 1} cannot be read ({reason}); {remedy}")
 

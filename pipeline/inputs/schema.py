@@ -11,6 +11,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.types as is_a
 
+from pipeline import storage
 from pipeline.errors import InputDataError
 from pipeline.inputs.folders import Partitions, with_partitions
 from pipeline.inputs.kinds import always_fits, cast, common_type, values_fit
@@ -96,7 +97,7 @@ class _Column:
             words = f"column {self.field.name!r} is {kind}, in {self._parts[other][0].name} it is {other}"
             for part in parts:
                 # Of a copy that has gone the values were looked at before; reading does not lose any either.
-                if part.path.exists() and not values_fit(part.path, self.field.name, kind, target):
+                if storage.exists(part.path) and not values_fit(part.path, self.field.name, kind, target):
                     yield _problem(part, words)
 
 

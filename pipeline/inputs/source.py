@@ -1,6 +1,5 @@
 """The surveyed input: its files, where their rows are, and whether they have changed since."""
 
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from hashlib import blake2b
@@ -9,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import pyarrow as pa
 
+from pipeline import storage
 from pipeline.config import CsvSettings
 from pipeline.errors import InputDataError
 from pipeline.inputs.folders import Partitions
@@ -38,31 +38,6 @@ class Block:
     def stop(self) -> int:
         """One past its last row, within the file."""
         return self.first + self.rows
-
-
-@dataclass(frozen=True, slots=True)
-class Stamp:
-    """A file's metadata in the file system; a different stamp means that the bytes may differ.
-
-    Attributes:
-        size: Bytes.
-        mtime_ns: Time of the last modification in Unix nanoseconds.
-        inode: Inode number.
-    """
-
-    size: int
-    mtime_ns: int
-    inode: int
-
-    @classmethod
-    def of(cls, path: Path) -> "Stamp":
-        """Take the stamp of the file at *path*.
-
-        Raises:
-            OSError: If there is no such file.
-        """
-        found = os.stat(path)  # noqa: PTH116 - Path.stat is the same call, one frame deeper
-        return cls(found.st_size, found.st_mtime_ns, found.st_ino)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +82,7 @@ class InputFile:
     fingerprint: str
     first_row: int
     blocks: tuple[Block, ...]
-    stamp: Stamp
+    stamp: storage.Stamp
     schema: pa.Schema
     partitions: Partitions
     all_blocks: tuple[Block, ...] | None = None
@@ -197,7 +172,7 @@ def ensure_unchanged(source: Source) -> None:
 
 def _change(file: InputFile) -> str | None:
     try:
-        same = Stamp.of(file.origin) == file.stamp
+        same = storage.stamp(file.origin) == file.stamp
     except OSError as error:
         return f"{file.origin}: was there when the run began and cannot be read now ({error.strerror}); run again"
     return None if same else f"{file.origin}: changed while the run was reading it; run again"

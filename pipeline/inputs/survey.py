@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from pipeline import storage
 from pipeline.config import CsvSettings, InputSettings
 from pipeline.errors import ConfigError, InputDataError, PipelineError
 from pipeline.inputs.discover import Found, discover, refuse_impostor
@@ -17,7 +18,7 @@ from pipeline.inputs.intake.copies import find_or_take_in
 from pipeline.inputs.intake.header import other_delimiter, row_of_data
 from pipeline.inputs.parquet import inspect
 from pipeline.inputs.schema import Part, one_schema
-from pipeline.inputs.source import Contents, InputFile, Source, Stamp, fingerprint, places
+from pipeline.inputs.source import Contents, InputFile, Source, fingerprint, places
 from pipeline.inputs.text import has_text
 
 log = logging.getLogger(__name__)
@@ -32,7 +33,7 @@ class _Inspected:
 
     found: Found
     path: Path
-    stamp: Stamp
+    stamp: storage.Stamp
     contents: Contents
 
     @property
@@ -94,7 +95,7 @@ def _inspect(
     for file in found if len(empty) == len(found) else [file for file in found if file not in empty]:
         try:
             refuse_impostor(file)
-            stamp = Stamp.of(file.path)
+            stamp = storage.stamp(file.path)
             path, contents = (
                 (file.path, inspect(file.path))
                 if file.format == "parquet"
@@ -107,12 +108,12 @@ def _inspect(
     for file in empty if inspected else ():
         log.warning("%s: is empty (0 bytes), so no rows come from it", file.path)
         no_rows = Contents(inspected[0].contents.schema, ())
-        inspected.append(_Inspected(file, file.path, Stamp.of(file.path), no_rows))
+        inspected.append(_Inspected(file, file.path, storage.stamp(file.path), no_rows))
     return sorted(inspected, key=lambda each: each.found.name), problems
 
 
 def _is_empty(file: Found) -> bool:
-    return file.format != "parquet" and file.path.is_file() and not file.path.stat().st_size
+    return file.format != "parquet" and storage.is_file(file.path) and not storage.stamp(file.path).size
 
 
 def _warn_of_data_in_the_header(first: _Inspected, csv: CsvSettings) -> None:

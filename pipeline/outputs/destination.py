@@ -1,6 +1,5 @@
 """The destination of the output: whether it may be replaced, and which run may write there."""
 
-import os
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from hashlib import blake2b, file_digest
@@ -9,8 +8,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pipeline import storage
 from pipeline.errors import CannotCreateError
-from pipeline.system.atomic import make_new, temporary_name
 from pipeline.system.lock import Lock
 
 RUN_METADATA_KEY = b"pipeline.run"
@@ -22,27 +21,24 @@ def is_ours(path: Path, digests: Collection[str] = ()) -> bool:
 
     Parquet files say so themselves; others are known by their *digests*, which a change would change.
     """
-    is_named = all(RUN_METADATA_KEY in _metadata(file) for file in _files(path))
+    is_named = all(RUN_METADATA_KEY in _metadata(file) for file in storage.files_below(path))
     return is_named or (bool(digests) and digest_of(path) in digests)
 
 
 def digest_of(path: Path) -> str:
     """Return a hash of the content of a file, or of the names and contents of the files in a folder."""
     whole = blake2b(digest_size=16)
-    for file in _files(path):
-        with file.open("rb") as content:
+    for file in storage.files_below(path):
+        with storage.open_file(file) as content:
             found = file_digest(content, lambda: blake2b(digest_size=16)).hexdigest()
         whole.update(f"{file.relative_to(path)}\0{found}\0".encode("utf-8", "surrogateescape"))
     return whole.hexdigest()
 
 
-def _files(path: Path) -> list[Path]:
-    return [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.is_file())
-
-
 def _metadata(path: Path) -> Mapping[bytes, bytes]:
     try:
-        return pq.read_metadata(path).metadata or {}
+        with storage.open_arrow(path) as file:
+            return pq.read_metadata(file).metadata or {}
     except (pa.ArrowException, OSError):
         return {}
 
@@ -54,12 +50,9 @@ def ensure_creatable(path: Path, digests: Collection[str] = (), *, single: bool,
         CannotCreateError: If something else exists at *path*, or its folder cannot be written.
     """
     try:
-        if path.exists():
+        if storage.exists(path):
             _ensure_replaceable(path, digests, single=single, overwrite=overwrite)
-        real = _resolve(path)
-        probe = temporary_name(real)  # publishing sweeps it up if we are killed before the unlink
-        make_new(probe)
-        probe.unlink()
+        storage.ensure_writable(storage.target(path))
     except OSError as error:
         raise _not_writable(path, error) from error
 
@@ -75,7 +68,7 @@ def reserved(path: Path) -> Iterator[Lock]:
         CannotCreateError: If the folder cannot be created or written.
     """
     try:
-        real = _resolve(path)
+        real = storage.target(path)
     except OSError as error:
         raise _not_writable(path, error) from error
     # As readable as the output itself, so that everyone who shares the folder can see which run holds it.
@@ -84,21 +77,14 @@ def reserved(path: Path) -> Iterator[Lock]:
         yield lock
 
 
-def _resolve(path: Path) -> Path:
-    """Create the output's folder and return its path with links resolved, because the target is what is replaced."""
-    real = Path(os.path.realpath(path))
-    real.parent.mkdir(parents=True, exist_ok=True)
-    return real
-
-
 def _not_writable(path: Path, error: OSError) -> CannotCreateError:
     return CannotCreateError(f"{path.parent}: cannot be written: {error}; check output.path")
 
 
 def _ensure_replaceable(path: Path, digests: Collection[str], *, single: bool, overwrite: bool) -> None:
-    if single and path.is_dir():
+    if single and storage.is_folder(path):
         raise CannotCreateError(f"{path}: is a folder; give output.path a file's name")
-    if not single and not path.is_dir():
+    if not single and not storage.is_folder(path):
         raise CannotCreateError(
             f"{path}: is a file; the input is a folder, so give output.path a folder's name"
         )

@@ -3,19 +3,14 @@
 At any instant a reader of the output path finds nothing, the complete old output, or the complete new one.
 """
 
-import ctypes
-import errno
-import os
-import re
-import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pyarrow as pa
 
+from pipeline import storage
 from pipeline.outputs.columns import KEY, output_names, output_schema, published
 from pipeline.outputs.join import Joiner, OutputFile
 from pipeline.outputs.parts import Parts
@@ -24,18 +19,8 @@ from pipeline.outputs.writers import ROW_GROUP_ROWS
 from pipeline.outputs.writers.formats import PARQUET, open_writer
 from pipeline.outputs.writers.original import Original
 from pipeline.outputs.writers.readers import with_true_columns
-from pipeline.system.atomic import replacing, sweep, sync, temporary_name
 from pipeline.system.memory import trim_heap
 from pipeline.system.prefetch import prefetch_sync
-
-RENAME_EXCHANGE = 2
-"""From linux/fs.h."""
-
-SYNCS_AT_ONCE = 16
-"""Syncs of a folder's files that a disk can put together."""
-
-AT_FDCWD = -100
-"""From linux/fcntl.h."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,11 +76,10 @@ def publish(
     from pipeline.outputs.duplicates import Duplicates  # noqa: PLC0415 - loads polars, which a run needs only at its end
 
     trim_heap()  # publishing needs the most memory of all
-    publication = replace(publication, path=Path(os.path.realpath(publication.path)))
-    publication.path.parent.mkdir(parents=True, exist_ok=True)
-    sweep(publication.path)
+    publication = replace(publication, path=storage.target(publication.path))
+    storage.sweep(publication.path)
     keys = parts.folder.parent / "keys"
-    with _temporary_folder(keys, 0o700) as folder, Duplicates(folder, publication.rows) as duplicates:
+    with storage.temporary_folder(keys, 0o700) as folder, Duplicates(folder, publication.rows) as duplicates:
         spans = [span for output_file in publication.files for span in output_file.spans]
         with closing(prefetch_sync(parts.read(span, [KEY]) for span in spans)) as keys_only:
             duplicates.add_all(part.column(KEY) for part in keys_only)
@@ -103,12 +87,10 @@ def publish(
         trim_heap()
         joiner = Joiner(parts, duplicates, ensure_running, publication.row_group_rows)
         if publication.single:
-            with replacing(publication.path) as temporary:
+            with storage.replacing(publication.path, before_rename=before_rename) as temporary:
                 _write(temporary, publication, publication.files[0], joiner, tally)
                 tally.settle(publication.prefix)
                 written(temporary)
-                sync(temporary)  # takes long, and nothing may delay the rename after `before_rename`
-                before_rename()
         else:
             _publish_folder(publication, joiner, tally, written, before_rename)
 
@@ -141,64 +123,12 @@ def _publish_folder(
     written: Callable[[Path], None],
     before_rename: Callable[[], None],
 ) -> None:
-    path = publication.path
-    with _temporary_folder(path) as temporary:
+    with storage.replacing_folder(
+        publication.path, ensure_running=joiner.ensure_running, before_rename=before_rename
+    ) as temporary:
         for output_file in publication.files:
             file = temporary / output_file.name
-            file.parent.mkdir(parents=True, exist_ok=True)
+            storage.make_folder(file.parent)
             _write(file, publication, output_file, joiner, tally)
         tally.settle(publication.prefix)
-        _sync_all([temporary, *temporary.rglob("*")], joiner.ensure_running)
         written(temporary)
-        before_rename()
-        if path.exists():
-            exchange(temporary, path)
-        else:
-            temporary.rename(path)
-        sync(path.parent)
-
-
-def _sync_all(paths: Sequence[Path], ensure_running: Callable[[], None]) -> None:
-    """Flush all *paths* to the disk, several at once: it takes hardly longer than for one of them."""
-
-    def sync_some(some: Sequence[Path]) -> None:
-        for path in some:
-            ensure_running()
-            sync(path)
-
-    with ThreadPoolExecutor(SYNCS_AT_ONCE, thread_name_prefix="sync") as pool:
-        for done in [pool.submit(sync_some, paths[number::SYNCS_AT_ONCE]) for number in range(SYNCS_AT_ONCE)]:
-            done.result()
-
-
-@contextmanager
-def _temporary_folder(path: Path, mode: int = 0o777) -> Iterator[Path]:
-    """Create a folder beside *path* that is removed afterwards, and remove those of earlier processes.
-
-    Each process has its own: one that wakes up after another has taken over must not write into the other's.
-    """
-    temporary = temporary_name(path)
-    names = re.compile(rf"\.{re.escape(path.name)}\.\d+\.tmp")
-    for left in path.parent.glob(".*.tmp"):
-        if left.is_dir() and names.fullmatch(left.name):
-            shutil.rmtree(left, ignore_errors=True)
-    temporary.mkdir(mode)
-    try:
-        yield temporary
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-
-
-def exchange(new: Path, old: Path) -> None:
-    """Swap the names of two folders, atomically on Linux; elsewhere *old* is missing for an instant."""
-    renameat2 = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
-    if renameat2 is not None:
-        if renameat2(AT_FDCWD, os.fsencode(new), AT_FDCWD, os.fsencode(old), RENAME_EXCHANGE) == 0:
-            return
-        if ctypes.get_errno() not in {errno.EINVAL, errno.ENOSYS, errno.ENOTSUP}:
-            raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()), str(old))
-    aside = old.with_name(f".{old.name}.old")
-    shutil.rmtree(aside, ignore_errors=True)
-    old.rename(aside)
-    new.rename(old)
-    aside.rename(new)

@@ -1,8 +1,6 @@
 """Publishing: the input's columns and the new ones side by side, and no reader ever sees half of it."""
 
 import os
-import subprocess
-import sys
 import threading
 from pathlib import Path
 
@@ -13,7 +11,6 @@ from pipeline.errors import InterruptedRunError
 from pipeline.outputs.columns import output_names
 from pipeline.outputs.destination import RUN_METADATA_KEY
 from pipeline.outputs.parts import DamagedPartError
-from pipeline.outputs.publish import exchange
 from tests.outputs.publish_job import FolderPublishJob, PublishJob
 
 
@@ -95,27 +92,6 @@ def test_a_folder_is_replaced_whole_and_old_files_are_gone(tmp_path: Path) -> No
     files = sorted(str(path.relative_to(job.path)) for path in job.path.rglob("*") if path.is_file())
     assert files == ["a.parquet", "deep/er/b.parquet"]
     assert [path.name for path in job.path.parent.iterdir()] == ["labelled.parquet"]
-
-
-WATCH = """
-import os, sys
-sys.stdout.write("ready\\n"); sys.stdout.flush()
-print(sum(not os.path.exists(sys.argv[1]) for _ in range(200_000)))
-"""
-
-
-def test_two_folders_swap_names_at_one_instant(tmp_path: Path) -> None:
-    for name in ("old", "new"):
-        (tmp_path / name).mkdir()
-    watcher = subprocess.Popen(
-        [sys.executable, "-c", WATCH, str(tmp_path / "old")], stdout=subprocess.PIPE, text=True
-    )  # fmt: skip
-    assert watcher.stdout
-    watcher.stdout.readline()
-    while watcher.poll() is None:
-        exchange(tmp_path / "new", tmp_path / "old")
-    assert watcher.stdout.read().split() == ["0"]
-    watcher.stdout.close()
 
 
 @pytest.mark.parametrize("kind", [PublishJob, FolderPublishJob])

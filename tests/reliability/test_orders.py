@@ -20,9 +20,9 @@ from pipeline.journey import OPEN_CHUNKS
 from pipeline.ledger import Ledger, open_store, spill
 from pipeline.ledger.store import Store
 from pipeline.ledger.writer import COMMIT_ANSWERS, MAX_GATHERED
-from pipeline.outputs import publish
 from pipeline.outputs.columns import KEY
 from pipeline.records import Answer, Answers, Prompt
+from pipeline.storage import local
 from pipeline.system.atomic import write
 from pipeline.tasks.parse import Parser
 from tests.answers import answer, answers, key, prompt, prompts
@@ -41,7 +41,7 @@ def name_of(handle: int) -> str:
 def synced(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     """The names of what is synced, and `<renamed>`, in their order."""
     steps: list[str] = []
-    real_sync, real_exchange, real_rename = os.fsync, publish.exchange, os.rename
+    real_sync, real_exchange, real_rename = os.fsync, local.exchange, os.rename
 
     def sync(handle: int) -> None:
         real_sync(handle)
@@ -57,7 +57,7 @@ def synced(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
 
     monkeypatch.setattr(os, "fsync", sync)
     monkeypatch.setattr(os, "rename", rename)
-    monkeypatch.setattr(publish, "exchange", exchange)
+    monkeypatch.setattr(local, "exchange", exchange)
     return steps
 
 

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from pipeline import storage
+
 MOST_BYTES = 64 << 20
 """Most bytes of a page. Writers make pages of 1 MiB, or of 1,024 cells."""
 
@@ -27,7 +29,7 @@ def oversized_page(path: Path) -> str | None:
         ValueError: If the file's structure is damaged.
     """
     try:
-        with path.open("rb") as file:
+        with storage.open_file(path) as file:
             for number, name, start, stop in _chunks(file):
                 for size, stored in _pages(file, start, stop):
                     if size > MOST_BYTES:
@@ -40,7 +42,7 @@ def oversized_page(path: Path) -> str | None:
 
 def dictionary_page(path: Path, offset: int) -> tuple[int, int]:
     """Return how many bytes the dictionary page at *offset* has when it is decoded and how many cells; 0 and 1 if none is there."""
-    with path.open("rb") as file:
+    with storage.open_file(path) as file:
         file.seek(offset)
         try:
             header = _Compact(file.read(_DICTIONARY_HEADER_BYTES)).struct()

@@ -7,6 +7,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pipeline import storage
 from pipeline.config import CsvSettings
 from pipeline.errors import InputDataError
 from pipeline.inputs.intake.compression import Unpacked
@@ -37,7 +38,7 @@ def _opened(path: Path, raw: Unpacked) -> tuple[pa.Schema, Iterator[pa.RecordBat
     is_file = raw.read(len(_MAGIC)) == _MAGIC
     raw.rewind()
     if is_file:
-        file = pa.ipc.open_file(_unpacked_whole(raw) if raw.is_packed else pa.OSFile(str(path)))
+        file = pa.ipc.open_file(_unpacked_whole(raw) if raw.is_packed else storage.open_arrow(path))
         return file.schema, (file.get_batch(number) for number in range(file.num_record_batches))
     stream = _Stream(raw)
     reader = pa.ipc.open_stream(stream)

@@ -7,6 +7,8 @@ from typing import Any
 
 import pyarrow as pa
 
+from pipeline import storage
+
 log = logging.getLogger(__name__)
 
 CODECS = {".gz": "gzip", ".zst": "zstd", ".bz2": "bz2"}
@@ -33,7 +35,7 @@ class Unpacked:
         Raises:
             OSError: If it cannot be opened.
         """
-        self._path, self._size = path, max(1, path.stat().st_size)
+        self._path, self._size = path, max(1, storage.stamp(path).size)
         self._told, self._begun = monotonic(), 0
         self._open()
 
@@ -48,7 +50,7 @@ class Unpacked:
         self._open()
 
     def _open(self) -> None:
-        self._file = self._path.open("rb")
+        self._file = storage.open_file(self._path)
         self._begun += 1
         codec = CODECS.get(self._path.suffix.lower())
         packed = pa.PythonFile(self._file, "r") if codec else None

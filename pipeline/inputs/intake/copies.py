@@ -14,10 +14,11 @@ from typing import Protocol, cast
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pipeline import storage
 from pipeline.config import CsvSettings
 from pipeline.errors import CannotCreateError, DiskError, InputDataError
 from pipeline.inputs.intake.compression import Unpacked
-from pipeline.inputs.source import Block, Contents, InputFile, Source, Stamp, fingerprint
+from pipeline.inputs.source import Block, Contents, InputFile, Source, fingerprint
 from pipeline.system.atomic import make_new, make_private, sweep, temporary_name
 
 FORMATS = {
@@ -52,7 +53,7 @@ class _Original:
 
     path: Path
     format: str
-    stamp: Stamp
+    stamp: storage.Stamp
     csv: CsvSettings
 
     @property
@@ -69,7 +70,7 @@ class _Original:
 
 
 def find_or_take_in(
-    path: Path, kind: str, stamp: Stamp, csv: CsvSettings, folder: Path
+    path: Path, kind: str, stamp: storage.Stamp, csv: CsvSettings, folder: Path
 ) -> tuple[Path, Contents]:
     """Return where the copy of a file is, or would be, and its contents; take it in unless it was before.
 
@@ -102,7 +103,12 @@ def drop(source: Source) -> None:
     """Remove the copies; the footers stay."""
     for file in source.files:
         if file.is_copy:
-            file.path.unlink(missing_ok=True)
+            drop_copy(file)
+
+
+def drop_copy(file: InputFile) -> None:
+    """Remove the copy that is read as *file*, so that it is made again."""
+    file.path.unlink(missing_ok=True)
 
 
 def tidy(folder: Path, source: Source) -> None:
@@ -225,7 +231,7 @@ def _tables(original: _Original) -> Generator[pa.Table]:
 
 def _ensure_unchanged(original: _Original) -> None:
     try:
-        same = Stamp.of(original.path) == original.stamp
+        same = storage.stamp(original.path) == original.stamp
     except OSError:
         same = False
     if not same:

@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pipeline import storage
 from pipeline.outputs.writers import ROW_GROUP_BYTES, ROW_GROUP_ROWS
 from pipeline.outputs.writers.leaves import Leaf, leaves_by_column
 
@@ -51,7 +52,8 @@ class Original:
     @classmethod
     def of(cls, path: Path) -> "Original":
         """Read the footer of the file at *path*, of which the survey has read a row."""
-        with pq.ParquetFile(path) as file:
+        with storage.open_arrow(path) as opened:
+            file = pq.ParquetFile(opened)
             arrow, footer = file.schema_arrow, file.metadata
             groups = [footer.row_group(number) for number in range(footer.num_row_groups)]
             entries = {key: value for key, value in (footer.metadata or {}).items() if key != ARROW_SCHEMA}
