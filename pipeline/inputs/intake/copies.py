@@ -185,7 +185,6 @@ def _replacing(path: Path) -> Iterator[Path]:
 def _write(original: _Original, path: Path) -> pq.FileMetaData:
     tables = _tables(original)
     first = next(tables)
-    footers: list[pq.FileMetaData] = []
     # No statistics: they would keep texts in the footer, which outlives the copy.
     with (
         closing(tables),
@@ -197,12 +196,11 @@ def _write(original: _Original, path: Path) -> pq.FileMetaData:
             write_statistics=False,
             write_page_checksum=True,
             use_compliant_nested_type=False,  # which would give the items of lists another name
-            metadata_collector=footers,
         ) as writer,
     ):
         for group in _groups(tables):
             writer.write_table(group, row_group_size=max(1, group.num_rows))
-    return footers[0]
+    return pq.read_metadata(path)
 
 
 def _groups(tables: Iterator[pa.Table]) -> Iterator[pa.Table]:

@@ -1,8 +1,8 @@
 """Copies of the input: each file comes in once, whole or not at all, and its copy never changes a result."""
 
-import errno
 import logging
 import os
+import resource
 import stat
 from itertools import count
 
@@ -10,7 +10,6 @@ import pytest
 
 from pipeline.errors import DiskError, InputDataError
 from pipeline.inputs.intake import compression
-from pipeline.inputs.intake import copies as intake
 from pipeline.inputs.intake.copies import bring_in, drop, tidy
 from pipeline.inputs.read import read_chunks
 from pipeline.inputs.source import all_spans
@@ -139,17 +138,15 @@ def test_an_interruption_while_a_file_comes_in_leaves_nothing_behind(put, look, 
     assert list((tmp_path / "input").iterdir()) == []
 
 
-def test_a_full_disk_is_told_as_such(put, look, tmp_path, monkeypatch):
-    path = put("a.csv", THREE_TABLES)
-    full = OSError(errno.ENOSPC, "No space left on device")
-
-    class Full(intake.pq.ParquetWriter):
-        def write_table(self, *_, **__):
-            raise full
-
-    monkeypatch.setattr(intake.pq, "ParquetWriter", Full)
-    with pytest.raises(DiskError, match=r"a.csv: no copy .*No space left on device.*; make room there"):
-        look(path, copies=tmp_path / "input")
+def test_a_disk_without_room_is_told_as_such(put, look, tmp_path):
+    path = put("a.csv", "id,text\n" + "".join(f"{n},{n * n}\n" for n in range(300_000)))
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 18, hard))
+    try:
+        with pytest.raises(DiskError, match=r"a.csv: no copy of it can be written to .*; make room there"):
+            look(path, copies=tmp_path / "input")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert list((tmp_path / "input").iterdir()) == []
 
 
