@@ -142,17 +142,17 @@ async def test_once_there_is_a_reason_to_stop_nothing_more_is_sent_however_slow_
     slow_job: JobFiles, slow_server: FaultServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The reason comes while the first part is being written, which takes until the test lets it end."""
-    in_flight, stop, sync = 4, Stop(), os.fsync
+    in_flight, stop, rename = 4, Stop(), os.replace
     written, sent_before = threading.Event(), []
 
-    def fsync(handle: int) -> None:
-        if "parts/" in str(Path(f"/proc/self/fd/{handle}").readlink()) and not written.is_set():
+    def replace(old: Path, new: Path) -> None:
+        if "parts" in Path(new).parts and not written.is_set():
             stop.ask(LimitReachedError("no more today"))
             sent_before.append(slow_server.requests)
             assert written.wait(60)
-        sync(handle)
+        rename(old, new)
 
-    monkeypatch.setattr(os, "fsync", fsync)
+    monkeypatch.setattr(os, "replace", replace)
     (slow_job.folder / "in").mkdir()
     for number in range(2):
         slow_job.table(texts(200, number * 200), f"in/{number}.parquet")
