@@ -214,13 +214,13 @@ def test_parts_of_two_writers_are_one_table(endpoint: FaultServer, data: st.Data
 
 def values_seen(path: Path, names: list[str]) -> list[list[str]]:
     """Return each column's values as Arrow writes them."""
-    table = pq.read_table(path, columns=names)
+    table = pq.read_table(path, columns=names, coerce_int96_timestamp_unit="us")
     return [[repr(cell.as_py()) for cell in table.column(name)] for name in names]
 
 
 def seen_by_pyarrow(path: Path, names: list[str]) -> list[Any]:
     """Return each column's field, with its metadata, and its values."""
-    table = pq.read_table(path, columns=names)
+    table = pq.read_table(path, columns=names, coerce_int96_timestamp_unit="us")
     fields = [(field.name, str(field.type), field.nullable, field.metadata) for field in table.schema]
     return [(field, [repr(cell.as_py()) for cell in table.column(at)]) for at, field in enumerate(fields)]
 
