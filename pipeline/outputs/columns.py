@@ -24,7 +24,7 @@ KEY = "key"
 """The prompt's key: the only column of a part that is not published, since it only serves to find duplicates."""
 
 SOURCE = "label_source"
-MODEL, DUPLICATE, NONE = (pa.scalar(source, pa.string()) for source in ("model", "duplicate", "none"))
+MODEL, DUPLICATE, NONE = "model", "duplicate", "none"
 
 BILLED = ("prompt_tokens", "cached_tokens", "completion_tokens", "cost_usd")
 """Columns that are billed to the first row with a key; its duplicates have 0."""
