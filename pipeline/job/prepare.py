@@ -82,9 +82,9 @@ def prepare(config: Config, options: RunOptions = RunOptions(), *, copies: Path 
     if config.input.where is not None:
         from pipeline.inputs.where.matching import matching_rows  # noqa: PLC0415 - imports polars
 
-        source = matching_rows(
-            source, config.input.where, (copies or state.folder) / "matching.json", taken_in
-        )
+        # Counted once for all commands, as the input is taken in once: counting needs the copies that a finished job has dropped.
+        whole = workspace(config.state.dir, config.output.path).folder
+        source = matching_rows(source, config.input.where, whole / "matching.json", taken_in)
     problems = [] if options.selection else [*_output_problems(source, config.output)]
     problems += _column_problems(config, source)
     if problems:

@@ -65,6 +65,21 @@ def test_looking_at_a_finished_job_leaves_no_copy(job: JobFiles, arguments: list
         assert last_line(done)["text"] == texts(20)[3]
 
 
+@pytest.mark.parametrize(
+    "arguments", [["plan"], ["explain", "3"], ["check"], ["run", "--limit", "2"], ["run", "--sample", "2"]]
+)
+def test_rows_that_match_are_not_counted_again_from_a_copy_that_the_finished_job_dropped(
+    job: JobFiles, arguments: list[str]
+) -> None:
+    job.table(texts(20), "in.csv")
+    job.settings["input"]["where"] = "length(text) > 0"
+    assert job.run("--quiet").returncode == 0
+    name, *more = arguments
+    done = command(name, str(job.config_file()), *more)
+    assert done.returncode == 0, done.stderr
+    assert copies(job) == [".footer"]
+
+
 def test_some_rows_of_a_table_need_its_copy_once_and_leave_none_of_their_own(job: JobFiles) -> None:
     job.table(texts(20), "in.csv")
     assert job.run("--limit", "3", "--quiet").returncode == 0
