@@ -11,7 +11,6 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.types as is_a
 
-from pipeline import storage
 from pipeline.errors import InputDataError
 from pipeline.inputs.folders import Partitions, with_partitions
 from pipeline.inputs.kinds import always_fits, cast, common_type, values_fit
@@ -22,13 +21,13 @@ class Part:
     """A file and its columns.
 
     Attributes:
-        path: The Parquet file that is read: the user's own, or the copy of it, which may have gone.
+        footer: The file whose footer tells about its values: the user's own, or the footer of its copy.
         origin: The user's file.
         name: Its name in messages about other files.
         schema: Its columns, including those in its path.
     """
 
-    path: Path
+    footer: Path
     origin: Path
     name: str
     schema: pa.Schema
@@ -96,8 +95,7 @@ class _Column:
             other = target if target in self._parts else next(each for each in self._parts if each != kind)
             words = f"column {self.field.name!r} is {kind}, in {self._parts[other][0].name} it is {other}"
             for part in parts:
-                # Of a copy that has gone the values were looked at before; reading does not lose any either.
-                if storage.exists(part.path) and not values_fit(part.path, self.field.name, kind, target):
+                if not values_fit(part.footer, self.field.name, kind, target):
                     yield _problem(part, words)
 
 

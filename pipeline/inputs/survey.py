@@ -14,7 +14,7 @@ from pipeline.config import CsvSettings, InputSettings
 from pipeline.errors import ConfigError, InputDataError, PipelineError
 from pipeline.inputs.discover import Found, discover, refuse_impostor
 from pipeline.inputs.folders import partitions_of
-from pipeline.inputs.intake.copies import find_or_take_in
+from pipeline.inputs.intake.copies import find_or_take_in, footer_of
 from pipeline.inputs.intake.header import other_delimiter, row_of_data
 from pipeline.inputs.parquet import inspect
 from pipeline.inputs.schema import Part, one_schema
@@ -52,7 +52,8 @@ class _Inspected:
         schema = self.contents.schema
         for name in self.partitions:
             schema = schema.append(pa.field(name, pa.string()))
-        return Part(self.path, self.found.path, self.found.name, schema)
+        footer = self.path if self.path == self.found.path else footer_of(self.path)
+        return Part(footer, self.found.path, self.found.name, schema)
 
 
 def survey(settings: InputSettings, used: Sequence[str], *, copies: Path) -> Source:

@@ -80,6 +80,53 @@ def test_rows_that_match_are_not_counted_again_from_a_copy_that_the_finished_job
     assert copies(job) == [".footer"]
 
 
+@pytest.mark.parametrize(
+    ("whole", "fraction"), [(1, 2.5), pytest.param(2**53 + 1, 2.5, id="too large for a double")]
+)
+def test_json_numbers_of_several_files_are_doubles_where_all_of_them_fit(
+    job: JobFiles, whole: int, fraction: float
+) -> None:
+    (job.folder / "in").mkdir()
+    for name, number in (("a", whole), ("b", fraction)):
+        line = json.dumps({"text": f"row {name}", "n": number})
+        (job.folder / "in" / f"{name}.jsonl").write_text(line)
+    job.settings["input"]["path"] = "in"
+    job.set(output={"path": "out/labelled"})
+    done = job.run("--quiet")
+    if whole > 2**53:
+        assert done.returncode == 65
+        assert "a.jsonl: column 'n' is int64, in b.jsonl it is double" in done.stderr
+        return
+    assert done.returncode == 0, done.stderr
+    found = pl.read_parquet(job.folder / "out/labelled/*.parquet")
+    assert found["n"].to_list() == [1.0, 2.5]
+    assert found.schema["n"] == pl.Float64
+
+
+def test_a_number_that_does_not_fit_is_told_by_the_check_though_the_copy_that_held_it_has_gone(
+    job: JobFiles,
+) -> None:
+    (job.folder / "in").mkdir()
+    (job.folder / "in" / "a.jsonl").write_text(json.dumps({"text": "row a", "n": 2**53 + 1}))
+    job.settings["input"]["path"] = "in"
+    job.set(output={"path": "out/labelled"})
+    assert job.run("--quiet").returncode == 0
+    (job.folder / "in" / "b.jsonl").write_text(json.dumps({"text": "row b", "n": 2.5}))
+    done = command("check", str(job.config_file()))
+    assert done.returncode == 65
+    assert "a.jsonl: column 'n' is int64, in b.jsonl it is double" in done.stderr
+
+
+@pytest.mark.parametrize("name", ["in.csv", "in.jsonl"])
+def test_what_stays_of_a_copy_holds_no_text(job: JobFiles, name: str) -> None:
+    frame = pl.DataFrame({"text": texts(5), "n": range(5)})
+    (frame.write_csv if name == "in.csv" else frame.write_ndjson)(job.folder / name)
+    job.settings["input"]["path"] = name
+    assert job.run("--quiet").returncode == 0
+    (footer,) = job.folder.glob("state/runs/*/input/*.footer")
+    assert not any(text.encode() in footer.read_bytes() for text in texts(5))
+
+
 def test_some_rows_of_a_table_need_its_copy_once_and_leave_none_of_their_own(job: JobFiles) -> None:
     job.table(texts(20), "in.csv")
     assert job.run("--limit", "3", "--quiet").returncode == 0

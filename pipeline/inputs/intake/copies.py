@@ -13,6 +13,7 @@ from typing import Protocol, cast
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pyarrow.types as is_a
 
 from pipeline import storage
 from pipeline.config import CsvSettings
@@ -28,7 +29,7 @@ FORMATS = {
 }
 """Format name to the module that implements the `Format` protocol."""
 
-_VERSION = 1  # raise it when a file would be taken in otherwise than before
+_VERSION = 2  # raise it when a file would be taken in otherwise than before
 
 _GROUP_BYTES = 8 << 20
 """Size of a row group: what is decoded at once, and what a span far into the file can skip."""
@@ -115,7 +116,7 @@ def tidy(folder: Path, source: Source) -> None:
     """Remove what is in *folder* of other files, or of these as they were; call it with the job's lock held."""
     if not folder.is_dir():
         return
-    used = {path for file in source.files for path in (file.path, _footer(file.path))}
+    used = {path for file in source.files for path in (file.path, footer_of(file.path))}
     for path in set(folder.iterdir()) - used:
         if path.name.startswith("."):
             sweep(path.with_name(path.name[1:].rsplit(".", 2)[0]))  # unless it is being written
@@ -123,14 +124,15 @@ def tidy(folder: Path, source: Source) -> None:
             path.unlink(missing_ok=True)
 
 
-def _footer(copy: Path) -> Path:
+def footer_of(copy: Path) -> Path:
+    """Return the path of the footer of a *copy*, which stays when the copy goes."""
     return copy.with_suffix(".footer")
 
 
 def _known(copy: Path) -> pq.FileMetaData | None:
     """Return the footer of a file that was taken in whole, or None."""
     try:
-        return pq.read_metadata(_footer(copy))
+        return pq.read_metadata(footer_of(copy))
     except FileNotFoundError:
         return None
     except (OSError, ValueError, pa.ArrowException):  # damaged
@@ -156,7 +158,7 @@ def _take_in(original: _Original, copy: Path) -> pq.FileMetaData:
         with _replacing(copy) as temporary:
             footer = _write(original, temporary)
             _ensure_unchanged(original)
-        with _replacing(_footer(copy)) as temporary:
+        with _replacing(footer_of(copy)) as temporary:
             footer.write_metadata_file(str(temporary))
     except OSError as error:
         raise DiskError(
@@ -185,7 +187,11 @@ def _replacing(path: Path) -> Iterator[Path]:
 def _write(original: _Original, path: Path) -> pq.FileMetaData:
     tables = _tables(original)
     first = next(tables)
-    # No statistics: they would keep texts in the footer, which outlives the copy.
+    # Statistics of numbers and times tell which type holds all files. Those of texts would be kept in the footer, which
+    # outlives the copy.
+    numbers = [
+        each.name for each in first.schema if is_a.is_primitive(each.type) or is_a.is_decimal(each.type)
+    ]
     with (
         closing(tables),
         pq.ParquetWriter(
@@ -193,7 +199,7 @@ def _write(original: _Original, path: Path) -> pq.FileMetaData:
             first.schema,
             compression="zstd",
             compression_level=1,
-            write_statistics=False,
+            write_statistics=numbers,
             write_page_checksum=True,
             use_compliant_nested_type=False,  # which would give the items of lists another name
         ) as writer,
