@@ -62,7 +62,7 @@ def _count(source: Source, file: InputFile, where: Where) -> list[int]:
             counts[number] += where.matches(batch).true_count
             row += batch.num_rows
     except InputDataError as error:
-        raise InputDataError(f"{file.path}: {error}") from error
+        raise InputDataError(f"{file.origin}: {error}") from error
     return counts
 
 
