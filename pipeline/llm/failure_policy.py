@@ -186,7 +186,9 @@ class FailurePolicy:
         if self._doubted(failure, again):
             # It counts against the row only if the control is answered: else the row is sent again without it.
             confirmed = request.attempts.after(failure, others_succeed=True)
-            condemned = self._retries.condemned(confirmed, self._breaker.control_failed_share)
+            condemned = self._retries.condemned(
+                confirmed, self._breaker.controls, self._breaker.controls_failed
+            )
             return Decision(Action.GIVE_UP if condemned else Action.HOLD, request)
         failures = again.attempts.calls if again.control else again.attempts.own_failures
         return Decision(Action.RETRY, again, self._retries.delay(failure, max(1, failures), self._clock))

@@ -1,6 +1,7 @@
 """The retry policy: how long to wait after a failure, and when to give a row up."""
 
 from dataclasses import dataclass
+from math import lgamma, log
 
 from pipeline.llm.health.sentences import REFUSED_ROW, sentence
 from pipeline.llm.replies import NO_USAGE, RUN_WIDE, Failure, FailureKind, Usage
@@ -80,9 +81,19 @@ class RetryPolicy:
         too_long = seconds >= self.max_seconds and (failure.timed_out or not unlucky)
         return (attempts.own_failures >= self.max_attempts and not unlucky) or too_long
 
-    def condemned(self, attempts: "Attempts", failed_share: float) -> bool:
-        """Return whether a row is to blame that failed between replies to others, of which *failed_share* failed."""
-        return failed_share**attempts.own_failures < self.chance
+    def condemned(self, attempts: "Attempts", controls: int, failed: int) -> bool:
+        """Return whether a row is to blame that failed between *controls*, of which so many *failed*.
+
+        The chance of as many failures in turn as the row has had is that of the beta-binomial distribution, from a
+        uniform prior: few controls say little about the share of calls that fail whatever is asked.
+        """
+        fail, pass_ = failed + 1, controls - failed + 1
+        chance = _log_beta(fail + attempts.own_failures, pass_) - _log_beta(fail, pass_)
+        return chance < log(self.chance)
+
+
+def _log_beta(a: float, b: float) -> float:
+    return lgamma(a) + lgamma(b) - lgamma(a + b)
 
 
 @dataclass(frozen=True, slots=True)

@@ -154,7 +154,7 @@ def by_pandas(table: pa.Table, path: Path, draw: Callable[[list[Any]], Any]) -> 
 
 def by_pandas_without_index(table: pa.Table, path: Path, draw: Callable[[list[Any]], Any]) -> None:
     del draw
-    table.to_pandas().to_parquet(path, index=False)
+    table.to_pandas(types_mapper=pd.ArrowDtype).to_parquet(path, index=False)
 
 
 WRITERS = {
@@ -198,7 +198,9 @@ def test_every_column_comes_out_as_it_went_in(
 @given(data=st.data())
 def test_parts_of_two_writers_are_one_table(endpoint: FaultServer, data: st.DataObject) -> None:
     """The same columns, each part as its own writer stores them."""
-    table = data.draw(tables([*PLAIN, *MORE]))
+    # INT96 knows no time zone, and pyarrow tells it only in its own schema, which other writers do not have.
+    kinds = [kind for kind in [*PLAIN, *MORE] if kind.type != pa.timestamp("us", "UTC")]
+    table = data.draw(tables(kinds))
     with tempfile.TemporaryDirectory() as folder:
         job = JobFiles(Path(folder), endpoint.base_url).set(input={"path": "in"}, output={"path": "out"})
         (job.folder / "in").mkdir()
@@ -218,10 +220,9 @@ def test_parts_of_two_writers_are_one_table(endpoint: FaultServer, data: st.Data
 
 
 def values_seen(path: Path, names: list[str]) -> list[list[str]]:
-    """Return each column's values as Arrow writes them; whole numbers as floats, which pandas makes of those beside nulls."""
+    """Return each column's values as Arrow writes them."""
     table = pq.read_table(path, columns=names, coerce_int96_timestamp_unit="us")
-    cells = [table.column(name).to_pylist() for name in names]
-    return [[repr(float(cell) if type(cell) is int else cell) for cell in column] for column in cells]
+    return [[repr(cell.as_py()) for cell in table.column(name)] for name in names]
 
 
 def seen_by_pyarrow(path: Path, names: list[str]) -> list[Any]:

@@ -51,6 +51,8 @@ class CircuitBreaker:
 
     Attributes:
         gate: Where requests wait while the breaker is open.
+        controls: How many controls were answered or failed.
+        controls_failed: How many of them failed.
         failed_share: Moving share of calls that failed as in an outage.
         garbled_share: Moving share of garbled replies, without those to rows that are suspect.
         succeeded: Whether there was a reply at all.
@@ -67,7 +69,7 @@ class CircuitBreaker:
         self._first_calls = self._first_garbled = 0  # before the first reply
         self._failing_since: float | None = None
         self.gate = Gate(clock)
-        self._controls = self._controls_failed = 0
+        self.controls = self.controls_failed = 0
         self.failed_share = self.garbled_share = 0.0
         self.succeeded = False
 
@@ -90,11 +92,6 @@ class CircuitBreaker:
         return long and not self.others_succeed
 
     @property
-    def control_failed_share(self) -> float:
-        """Estimate the share of calls that fail whatever is asked, from the controls alone (Laplace's rule)."""
-        return (self._controls_failed + 1) / (self._controls + 2)
-
-    @property
     def refusal_persists(self) -> bool:
         """Whether a refusal of all rows is certain: nothing else has come back for long, or at all."""
         since = self._refused_since
@@ -107,7 +104,7 @@ class CircuitBreaker:
             suspect: As for `on_failure`.
             control: As for `on_failure`.
         """
-        self._controls += control
+        self.controls += control
         self._window.count(replied=True)
         self._silences = 0
         self._refused_since = None
@@ -133,8 +130,8 @@ class CircuitBreaker:
             first: Whether it was the row's first call.
             control: Whether a control failed, and no row.
         """
-        self._controls += control
-        self._controls_failed += control
+        self.controls += control
+        self.controls_failed += control
         if not self.succeeded:
             self._first_calls += 1
             self._first_garbled += failure.kind is FailureKind.GARBLED

@@ -48,9 +48,16 @@ SURGE = 5
 FIRST_SURGE_SECONDS = 10.0
 """From the first refusal to the first surge; the time doubles with each."""
 
+DOUBT_SECONDS = 5.0
+"""From one surge for a doubt to the next."""
+
 
 class Breaks:
-    """The breaks below one request in flight, and surges without any."""
+    """The breaks below one request in flight, and surges without any.
+
+    Attributes:
+        doubting: Whether there is a surge because far more may well be borne.
+    """
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -58,6 +65,7 @@ class Breaks:
         self._recent: deque[bool] = deque(maxlen=JUDGED)  # whether they were refused
         self._left = 0  # of a surge
         self._surges_at, self._interval = 0.0, FIRST_SURGE_SECONDS
+        self.doubting, self._doubted_at = False, float("-inf")
 
     def start(self) -> None:
         """Record the first refusal."""
@@ -75,6 +83,12 @@ class Breaks:
     def on_sent(self, level: float) -> None:
         """Record that a request is sent."""
         self._left = max(0, self._left - 1) if level <= 1 else 0
+        self.doubting = self.doubting and self._left > 0
+
+    def doubt(self) -> None:
+        """Begin a surge, unless the last one for a doubt is not long ago."""
+        if self._clock.now() >= self._doubted_at + DOUBT_SECONDS:
+            self._left, self.doubting, self._doubted_at = SURGE, True, self._clock.now()
 
     def on_outcome(self, load: float, *, refused: bool) -> None:
         """Record whether a request that was sent at a *load* was refused; too many begin a surge."""

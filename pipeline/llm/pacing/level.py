@@ -3,7 +3,7 @@
 from math import ceil
 
 from pipeline.llm.pacing.belief import LOWEST, LimitBelief
-from pipeline.llm.pacing.dips import Breaks, Dips
+from pipeline.llm.pacing.dips import ONE_AT_A_TIME, Breaks, Dips
 from pipeline.llm.pacing.evidence import Departure, Evidence
 from pipeline.llm.pacing.storm import Storm
 from pipeline.llm.pacing.throughput import Growth, ThroughputTable
@@ -30,6 +30,10 @@ CAUTION = 2.0
 
 LEAST_RISK, MOST_RISK = 0.002, 0.5
 """Bounds of the share that may be refused for a limit, as is expected."""
+
+FAR = 1000.0
+"""Times a level below one in flight that may well be borne, from which one in flight is tried: what was refused in one flight
+and told to wait, and then a few alone before that time, look like a limit of next to nothing."""
 
 RISKED_SECONDLY = 0.01
 """Refusals a second that may be risked in any case: where little is sent, time is what costs."""
@@ -91,6 +95,8 @@ class Level:
     @property
     def _load(self) -> float:
         """The load that the level allows."""
+        if self._breaks.doubting:
+            return 1.0
         reply, spacing = self.evidence.reply_seconds, self.spacing
         return self.value if self.value > 1 or reply is None or not spacing else reply / spacing
 
@@ -215,9 +221,13 @@ class Level:
         served = SERVED_SHARE * self.evidence.served(now)
         if now >= self._held_until:
             self._held_until, self._bearable = now + HELD_SECONDS, HELD_GROWTH * self._bearable
-        level = min(
-            max(belief.highest(risk), served), 2 * self.value, self._bearable, max(LOWEST, self._dips.level)
-        )
+        far = self.value < ONE_AT_A_TIME and belief.highest(MOST_RISK) >= FAR * self.value
+        if far:
+            self._breaks.doubt()
+        dip = (
+            float("inf") if far else max(LOWEST, self._dips.level)
+        )  # one would last, as next to nothing is sent
+        level = min(max(belief.highest(risk), served), 2 * self.value, self._bearable, dip)
         # A level that is not used says nothing, so it need not be higher.
         if level <= self.value or (now >= self._steady_until and self._full_at >= now - max(1.0, 2 * reply)):
             self.value = level
