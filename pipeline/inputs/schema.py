@@ -4,6 +4,7 @@ pandas 2 writes `string` and `timestamp[ns]` where pandas 3 writes `large_string
 without any value has the type `null`. Each column gets one type to which those of all files can be cast without loss.
 """
 
+import difflib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,6 +66,13 @@ def conformed(
     columns = map(batch.column, _order(wanted.names, batch.schema.names))
     arrays = [cast(column, field.type) for column, field in zip(columns, wanted, strict=True)]
     return pa.RecordBatch.from_arrays(arrays, schema=wanted)
+
+
+def nearest(name: str, names: Sequence[str]) -> str | None:
+    """Return the column among *names* that *name* was probably meant to be: the same but for capitals, or a similar one."""
+    folded = {each.strip().casefold(): each for each in reversed(names)}
+    found = difflib.get_close_matches(name.strip().casefold(), folded, n=1)
+    return folded[found[0]] if found else None
 
 
 class _Column:

@@ -1,6 +1,5 @@
 """Survey the input: find everything that is wrong with it before the first request."""
 
-import difflib
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from pipeline.inputs.folders import partitions_of
 from pipeline.inputs.intake.copies import find_or_take_in, footer_of
 from pipeline.inputs.intake.header import other_delimiter, row_of_data
 from pipeline.inputs.parquet import inspect
-from pipeline.inputs.schema import Part, one_schema
+from pipeline.inputs.schema import Part, nearest, one_schema
 from pipeline.inputs.source import Contents, InputFile, Source, fingerprint, places
 from pipeline.inputs.text import has_text
 
@@ -167,7 +166,7 @@ def _used_problems(
         return
     for name in dict.fromkeys(used):
         if (count := names.count(name)) == 0:
-            meant = f"did you mean {near!r}? Its" if (near := _nearest(name, names)) else "its"
+            meant = f"did you mean {near!r}? Its" if (near := nearest(name, names)) else "its"
             yield ConfigError(f"{path}: has no column {name!r}; {meant} columns are {_shown(names)}")
         elif count > 1:
             where = places(names, name)
@@ -178,13 +177,6 @@ def _used_problems(
             yield InputDataError(
                 f"{path}: column {name!r} is {kind}, which has no text; use a column of text or numbers"
             )
-
-
-def _nearest(name: str, names: Sequence[str]) -> str | None:
-    """Return the name among *names* that *name* was probably meant to be: the same but for capitals, or a similar one."""
-    folded = {each.strip().casefold(): each for each in reversed(names)}
-    found = difflib.get_close_matches(name.strip().casefold(), folded, n=1)
-    return folded[found[0]] if found else None
 
 
 def _shown(names: Sequence[str]) -> str:

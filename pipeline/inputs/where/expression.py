@@ -1,6 +1,5 @@
 """An SQL expression over the columns of a row, in the dialect of polars, that is true for the rows of a job."""
 
-import difflib
 from dataclasses import dataclass, field
 
 import polars as pl
@@ -8,6 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.errors import ConfigError, InputDataError
+from pipeline.inputs.schema import nearest
 
 _QUOTES = "names that are no plain words stand in \"double quotes\", texts in 'single ones'"
 _SUBQUERY = "_POLARS_TMP"
@@ -99,10 +99,9 @@ def _refuse_unknown(columns: tuple[str, ...], names: list[str]) -> None:
         if names.count(name) > 1:
             raise _wrong(f"the input has {names.count(name)} columns named {name!r}; rename all but one")
         if name not in names:
-            folded = {each.strip().casefold(): each for each in reversed(names)}
-            near = [folded[each] for each in difflib.get_close_matches(name.strip().casefold(), folded, n=1)]
-            near = [*(each for each in names if each.startswith(f"{name}.")), *near]  # as in review.text = ''
-            meant = f"did you mean {near[0]!r}? " if near else ""
+            inner = (each for each in names if each.startswith(f"{name}."))  # as in review.text = ''
+            near = next(inner, None) or nearest(name, names)
+            meant = f"did you mean {near!r}? " if near else ""
             raise _wrong(f"the input has no column {name!r}; {meant}{_QUOTES}")
 
 

@@ -12,30 +12,28 @@ class Gate:
     """A gate that lets everybody through while it is open, and one request every 5 to 30 s while it is shut.
 
     Attributes:
-        probes: Requests that it has let through since it was shut.
+        shut: Whether it is shut.
+        probes: Requests that it has let through since then.
     """
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
+        self.shut = False  # asked several times a request, so no property that asks the event
         self.probes, self._next_probe_at = 0, 0.0
         self._probe_lock = asyncio.Lock()
         self._opened = asyncio.Event()
         self._opened.set()
         self._for_control = False
 
-    @property
-    def shut(self) -> bool:
-        """Whether it is shut."""
-        return not self._opened.is_set()
-
     def close(self) -> None:
         """Shut it."""
+        self.shut = True
         self._opened.clear()
         self._next_probe_at = self._clock.now() + self._probe_interval()
 
     def open(self) -> None:
         """Let everybody through."""
-        self.probes = 0
+        self.shut, self.probes = False, 0
         self._opened.set()
 
     def leave_to_control(self, *, asked: bool) -> None:
