@@ -40,9 +40,8 @@ class Brake:
         self._stops = not may_all_fail and rows > FIRST_ANSWERS
         self._firsts = self._answers = self._failed = self._failed_in_window = 0
         self._reasons: Counter[str] = Counter()
-        self._mended = self._unmended = (
-            0  # rows whose second ask brought a usable answer, and whose last one did not
-        )
+        # Rows whose second ask brought a usable answer, and whose last one did not.
+        self._mended = self._unmended = 0
         self._warned = may_all_fail  # there is nothing to warn of
 
     def on_answer(self, answer: Answer, outcome: Outcome, *, final: bool) -> None:

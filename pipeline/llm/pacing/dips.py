@@ -128,9 +128,8 @@ class Dips:
             if level >= ONE_AT_A_TIME:
                 self.level = max(1.0, min(DEPTH * level, served))
             else:
-                dense = (
-                    evidence.reply_seconds or 1.0
-                ) / level < DENSE_SECONDS  # or nothing may have been served lately
+                # Where requests are rarer, nothing may have been served lately.
+                dense = (evidence.reply_seconds or 1.0) < DENSE_SECONDS * level
                 self.level = min(DEPTH * level, served) if dense else DEPTH * level
 
     def _end_if_enough(self, noise: float, now: float, evidence: Evidence) -> None:
