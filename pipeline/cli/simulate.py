@@ -172,7 +172,7 @@ def simulate(  # noqa: PLR0913, PLR0917 - as many as the command has options
     # What only the running command needs is imported here: --help must not wait for it.
     from pipeline.cli import simulate_output  # noqa: PLC0415
     from pipeline.cli import simulate_words as words  # noqa: PLC0415
-    from pipeline.config.latency import parse_latency  # noqa: PLC0415
+    from pipeline.config.simulate.latency import parse_latency  # noqa: PLC0415
     from pipeline.servers.simulator import settings as chosen  # noqa: PLC0415
 
     if list_faults:

@@ -11,7 +11,7 @@ import uvloop
 
 from pipeline.cli.console import print_lines, print_result
 from pipeline.cli.exit import NO_ROOM
-from pipeline.config.faults import Fault
+from pipeline.config.simulate.faults import Fault
 from pipeline.errors import CannotCreateError, DiskError, PipelineError
 from pipeline.servers.simulator.process import Sums, serve
 from pipeline.servers.simulator.settings import RetryAfter, SimulatorSettings

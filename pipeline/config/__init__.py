@@ -1,10 +1,11 @@
 """Load a YAML file into a frozen Config, or report everything that is wrong by file, line and key."""
 
 from pipeline.config.endpoint import ModelSettings, PriceSettings
+from pipeline.config.gates import GateSettings
 from pipeline.config.load import load_config, named_provider
 from pipeline.config.models import Config, LimitSettings, StateSettings
 from pipeline.config.schema import json_schema
-from pipeline.config.simulate import SimulateSettings
+from pipeline.config.simulate.settings import SimulateSettings
 from pipeline.config.tables import ColumnsSettings, CsvSettings, InputSettings, OutputSettings
 from pipeline.config.task import ExampleSettings, LabelSettings, TaskSettings
 from pipeline.config.values import FailureAllowance
@@ -15,6 +16,7 @@ __all__ = [
     "CsvSettings",
     "ExampleSettings",
     "FailureAllowance",
+    "GateSettings",
     "InputSettings",
     "LabelSettings",
     "LimitSettings",

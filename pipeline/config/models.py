@@ -9,9 +9,10 @@ from pydantic_core.core_schema import ValidationInfo
 
 from pipeline.config.base import Settings
 from pipeline.config.endpoint import ModelSettings
+from pipeline.config.gates import GateSettings
 from pipeline.config.notify import NotifySettings
 from pipeline.config.paths import StatePath, output_clash, state_clash
-from pipeline.config.simulate import SimulateSettings
+from pipeline.config.simulate.settings import SimulateSettings
 from pipeline.config.tables import InputSettings, OutputSettings
 from pipeline.config.task import TaskSettings
 from pipeline.config.values import (
@@ -82,6 +83,9 @@ class Config(Settings):
     output: OutputSettings = Field(description="Where the labelled table goes.")
     state: StateSettings = Field(
         default_factory=dict, validate_default=True, description="Where paid answers and progress are kept."
+    )
+    gates: GateSettings = Field(
+        default_factory=GateSettings, description="What must hold before the output is published."
     )
     notify: NotifySettings = Field(
         default_factory=NotifySettings, description="Who is told that a run began and how it ended."

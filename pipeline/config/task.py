@@ -12,7 +12,7 @@ from pydantic_core.core_schema import ValidationInfo
 
 from pipeline.config.base import Settings
 from pipeline.config.template import column_names, parse_template
-from pipeline.config.values import CONTROL, Count, Text, Within, all_wrong, wrong
+from pipeline.config.values import CONTROL, Count, Probability, Text, Within, all_wrong, wrong
 
 _FEWEST_LABELS = 2
 # OpenAI's limit on the enum values in a JSON schema for structured outputs.
@@ -109,6 +109,13 @@ class TaskSettings(Settings):
     )
     examples: tuple[ExampleSettings, ...] = Field(
         default_factory=tuple, description="Texts with their right answers."
+    )
+    gold: Text | None = Field(
+        default=None, description="A column of the input with the right labels, where they are known."
+    )
+    unsure_below: Probability | None = Field(
+        default=None,
+        description="Rows whose confidence is lower have the status unsure; they keep their label.",
     )
 
     @property

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.config.latency import Fixed
+from pipeline.config.simulate.latency import Fixed
 from pipeline.servers.simulator.response import Response, refuse
 from tests.faultserver.faults.call import Call
 from tests.faultserver.server import FaultServer

@@ -19,7 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.config import Config
-from pipeline.config.latency import Uniform
+from pipeline.config.simulate.latency import Uniform
 from pipeline.errors import PipelineError
 from pipeline.ledger import FILE, open_store
 from tests.faultserver.server import FaultServer

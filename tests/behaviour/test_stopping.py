@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from pipeline import RunOptions
-from pipeline.config.latency import Fixed
+from pipeline.config.simulate.latency import Fixed
 from pipeline.errors import LimitReachedError
 from pipeline.job.prepare import started
 from pipeline.journey import run_started

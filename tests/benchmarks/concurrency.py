@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from math import exp
 from typing import Any
 
-from pipeline.config.latency import Lognormal
+from pipeline.config.simulate.latency import Lognormal
 from pipeline.servers.simulator.log import Entry
 from pipeline.servers.simulator.settings import RateSettings
 from tests.benchmarks.rehearsal import rehearse

@@ -20,7 +20,7 @@ import aiohttp
 import openai
 import orjson
 
-from pipeline.config.latency import Lognormal
+from pipeline.config.simulate.latency import Lognormal
 from pipeline.servers.simulator.settings import Refusal
 from tests.benchmarks.apart import endpoint
 from tests.benchmarks.rehearsal import rehearse, serve

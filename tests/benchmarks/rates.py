@@ -13,7 +13,7 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from itertools import accumulate
 
-from pipeline.config.latency import Fixed
+from pipeline.config.simulate.latency import Fixed
 from pipeline.servers.simulator.log import Entry
 from pipeline.servers.simulator.settings import RateSettings
 from tests.benchmarks.rehearsal import rehearse

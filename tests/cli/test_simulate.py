@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.config.faults import Fault
+from pipeline.config.simulate.faults import Fault
 from tests.faultserver.log import read_log, repeats
 from tests.jobs import JobFiles, command, environment, last_line, spawn, texts
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.config.latency import Fixed
+from pipeline.config.simulate.latency import Fixed
 from tests.faultserver.server import FaultServer
 from tests.faultserver.settings import FaultServerSettings
 from tests.jobs import JobFiles, command, last_line, right_label, texts

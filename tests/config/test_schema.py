@@ -23,6 +23,7 @@ def test_the_schema_names_its_draft_and_the_sections():
         "limits",
         "output",
         "state",
+        "gates",
         "notify",
         "simulate",
     ]

@@ -3,8 +3,8 @@
 import pytest
 
 from pipeline.config import json_schema
-from pipeline.config.faults import Fault
-from pipeline.config.latency import Fixed, Lognormal, Uniform
+from pipeline.config.simulate.faults import Fault
+from pipeline.config.simulate.latency import Fixed, Lognormal, Uniform
 
 
 def test_by_default_replies_take_as_long_as_real_ones_and_none_goes_wrong(job):

@@ -6,7 +6,7 @@ from contextlib import AsyncExitStack
 
 import pytest
 
-from pipeline.config.latency import Fixed, Lognormal
+from pipeline.config.simulate.latency import Fixed, Lognormal
 from pipeline.servers.simulator.settings import Outage
 from tests.faultserver.client import ask, chat, line, post, request, until
 from tests.faultserver.server import FaultServer

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.config.latency import Fixed
+from pipeline.config.simulate.latency import Fixed
 from pipeline.errors import CannotCreateError, ConfigError
 from pipeline.ledger import open_store
 from pipeline.ledger.store import Store

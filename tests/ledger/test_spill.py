@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.config.latency import Fixed
+from pipeline.config.simulate.latency import Fixed
 from pipeline.errors import DiskError
 from pipeline.ledger import Ledger, open_store, spill
 from pipeline.ledger.store import Store

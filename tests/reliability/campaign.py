@@ -10,7 +10,7 @@ from random import Random
 
 import polars as pl
 
-from pipeline.config.latency import Uniform
+from pipeline.config.simulate.latency import Uniform
 from tests.faultserver.server import FaultServer
 from tests.faultserver.settings import FaultServerSettings
 from tests.jobs import JobFiles, right_label

@@ -11,7 +11,7 @@ import pytest
 
 from pipeline.api import load_config
 from pipeline.commands.plan import plan
-from pipeline.config.latency import Fixed
+from pipeline.config.simulate.latency import Fixed
 from pipeline.errors import InputDataError
 from tests.faultserver.server import FaultServer
 from tests.faultserver.settings import FaultServerSettings

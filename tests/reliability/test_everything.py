@@ -7,7 +7,7 @@ from random import Random
 
 import pytest
 
-from pipeline.config.latency import Lognormal
+from pipeline.config.simulate.latency import Lognormal
 from pipeline.ledger.writer import MAX_GATHERED
 from tests.faultserver.server import FaultServer
 from tests.faultserver.settings import FaultServerSettings

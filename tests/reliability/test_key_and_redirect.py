@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.config.latency import Fixed, Uniform
+from pipeline.config.simulate.latency import Fixed, Uniform
 from pipeline.errors import KeyRefusedError, PipelineError
 from pipeline.llm.health.breaker import CONFIRMATIONS
 from tests.faultserver.faults import FAULTS, Call

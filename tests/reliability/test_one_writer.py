@@ -14,7 +14,7 @@ from typing import Self
 
 import pytest
 
-from pipeline.config.latency import Fixed
+from pipeline.config.simulate.latency import Fixed
 from pipeline.errors import LockedError
 from tests.faultserver.server import FaultServer
 from tests.faultserver.settings import FaultServerSettings

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.config.latency import Fixed
+from pipeline.config.simulate.latency import Fixed
 from pipeline.errors import ProviderUnavailableError
 from pipeline.servers.simulator.settings import OutageKind
 from pipeline.system.clock import Clock

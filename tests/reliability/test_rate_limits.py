@@ -10,7 +10,7 @@ from random import Random
 
 import pytest
 
-from pipeline.config.latency import Fixed
+from pipeline.config.simulate.latency import Fixed
 from pipeline.errors import ProviderUnavailableError
 from pipeline.servers.simulator.log import Entry
 from pipeline.servers.simulator.rate_limits import Rates

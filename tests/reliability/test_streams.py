@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.config.latency import Fixed
+from pipeline.config.simulate.latency import Fixed
 from tests.faultserver.server import FaultServer
 from tests.faultserver.settings import FaultServerSettings
 from tests.jobs import JobFiles, environment, right_label, texts

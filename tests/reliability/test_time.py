@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.config.latency import Fixed
+from pipeline.config.simulate.latency import Fixed
 from pipeline.errors import LimitReachedError
 from pipeline.servers.simulator.log import Entry
 from pipeline.system.clock import Clock

@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 
-from pipeline.config.faults import Fault
+from pipeline.config.simulate.faults import Fault
 from pipeline.servers.protocol.errors import INVALID
 from pipeline.servers.protocol.http import Headers
 from pipeline.servers.simulator.call import Act, Call

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import NamedTuple
 
-from pipeline.config.latency import Fixed
+from pipeline.config.simulate.latency import Fixed
 from pipeline.records import KEY_BYTES
 from pipeline.servers.protocol.errors import BadRequestError
 from pipeline.servers.protocol.http import Headers

@@ -6,8 +6,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import ClassVar, Literal
 
-from pipeline.config.faults import ROUNDING, Fault, share_problems
-from pipeline.config.latency import Fixed, Latency
+from pipeline.config.simulate.faults import ROUNDING, Fault, share_problems
+from pipeline.config.simulate.latency import Fixed, Latency
 from pipeline.errors import UsageError
 
 RetryAfter = Literal["seconds", "ms", "both", "none"]

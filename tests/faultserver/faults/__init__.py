@@ -5,7 +5,7 @@ To add a fault that only tests need, add one line to a table of the four modules
 
 from collections.abc import Mapping
 
-from pipeline.config.faults import Fault as Offered
+from pipeline.config.simulate.faults import Fault as Offered
 from pipeline.servers.simulator.faults import ACTS
 from tests.faultserver.faults.bodies import BODIES
 from tests.faultserver.faults.call import Call, Fault

@@ -7,7 +7,7 @@ from typing import cast
 
 import pytest
 
-from pipeline.config.latency import Fixed
+from pipeline.config.simulate.latency import Fixed
 from pipeline.llm.replies import Reply
 from pipeline.llm.transport.client import Client
 from pipeline.llm.transport.deadlines import ASLEEP_SECONDS, TICK_SECONDS, Deadlines

@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from pipeline.config.faults import Fault
+from pipeline.config.simulate.faults import Fault
 from pipeline.servers.simulator.faults import ACTS
 from pipeline.servers.simulator.server import Simulator
 from pipeline.servers.simulator.settings import SimulatorSettings

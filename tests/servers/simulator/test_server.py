@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import aiohttp
 import pytest
 
-from pipeline.config.latency import Fixed, Lognormal
+from pipeline.config.simulate.latency import Fixed, Lognormal
 from pipeline.servers.simulator import server as server_module
 from pipeline.servers.simulator.server import Simulator
 from pipeline.servers.simulator.settings import Outage, SimulatorSettings

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.config.latency import Fixed, Uniform
+from pipeline.config.simulate.latency import Fixed, Uniform
 from pipeline.servers.simulator import log, service
 from pipeline.servers.simulator.service import Service
 from pipeline.servers.simulator.settings import InFlightLimit, RateSettings, Refusal, SimulatorSettings

@@ -6,7 +6,7 @@ from statistics import median
 
 import pytest
 
-from pipeline.config.latency import Fixed, Lognormal, Uniform, parse_latency
+from pipeline.config.simulate.latency import Fixed, Lognormal, Uniform, parse_latency
 from pipeline.errors import UsageError
 from pipeline.servers.simulator.settings import Refusal, SimulatorSettings
 

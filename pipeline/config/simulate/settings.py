@@ -6,8 +6,8 @@ from typing import Annotated, TypeAlias
 from pydantic import BeforeValidator, Field, WithJsonSchema, field_validator
 
 from pipeline.config.base import Settings
-from pipeline.config.faults import Fault, share_problems
-from pipeline.config.latency import USUAL, AnyLatency, Fixed, parse_latency
+from pipeline.config.simulate.faults import Fault, share_problems
+from pipeline.config.simulate.latency import USUAL, AnyLatency, Fixed, parse_latency
 from pipeline.config.values import Share, Within, all_wrong, number, wrong
 from pipeline.errors import UsageError
 
