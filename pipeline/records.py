@@ -30,6 +30,13 @@ class Status(StrEnum):
     PENDING = "pending"
 
 
+LABELLED = frozenset({Status.OK, Status.UNSURE})
+"""Statuses of rows that have labels."""
+
+NOT_FAILED = LABELLED | {Status.EMPTY, Status.SKIPPED, Status.PENDING}
+"""Statuses of rows that have labels, or that nothing was asked about."""
+
+
 @dataclass(frozen=True, slots=True)
 class Span:
     """A contiguous range of rows of one input file.
@@ -192,7 +199,7 @@ class Outcome(NamedTuple):
 
     Attributes:
         status: The final status of the row.
-        labels: Members of the configured set; empty unless `status` is OK (kind multi may be OK and empty).
+        labels: Members of the configured set; empty unless `status` is OK or UNSURE (kind multi may be OK and empty).
         confidence: The probability, 0 to 1, that the model gave to its labels; None without logprobs.
         error: None, or one sentence.
     """

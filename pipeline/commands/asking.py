@@ -11,7 +11,7 @@ from pipeline.llm.protocol.negotiation import FormatNegotiator
 from pipeline.llm.replies import Failure, FailureKind, Reply, Window
 from pipeline.llm.request import UNTRIED, Request, answer_from_reply
 from pipeline.llm.transport.client import Client
-from pipeline.records import Outcome, Prompt, Status
+from pipeline.records import LABELLED, Outcome, Prompt
 from pipeline.system.clock import Clock
 from pipeline.tasks.parse import Parser
 from pipeline.tasks.prompt import Task
@@ -74,7 +74,7 @@ class Asking:
         if (wider := self._negotiator.more_room(outcome, form)) is not None:
             return wider
         # A mode that is taken and not kept to is worth less than a weaker one.
-        usable = outcome_of(outcome, self._config).status is Status.OK
+        usable = outcome_of(outcome, self._config).status in LABELLED
         return None if usable else weaker(form, "structure", self._config.model)
 
 

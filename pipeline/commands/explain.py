@@ -96,7 +96,7 @@ def explain(config: Config, row: str) -> Explanation:
         index = _row_index(job, row)
         prompt = _prompt(job, index)
     answer, owed = _stored(job, prompt) if prompt else (None, None)
-    parser = Parser(job.config.task)
+    parser = Parser(job.config.task, job.calibration)
     form = FormMemory(job.config, job.task, Clock()).recall() or first_form(job.config.model)
     template = BodyTemplate(job.task, job.config.model, form)
     return Explanation(

@@ -125,7 +125,7 @@ def _prompts(job: Job) -> Iterator[tuple[int, Prompts]]:
 
 
 def _count_missing(job: Job, counts: _Counts, store: Store | None, prompts: list[Prompt]) -> None:
-    parser = Parser(job.config.task)
+    parser = Parser(job.config.task, job.calibration)
     known = store.look_up([prompt.key for prompt in prompts]) if store else {}
     for prompt in prompts:
         answer = known.get(prompt.key)

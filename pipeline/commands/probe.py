@@ -16,7 +16,7 @@ from pipeline.llm.replies import Failure, FailureKind, Reply
 from pipeline.llm.transport.client import Client
 from pipeline.llm.transport.credentials import request_headers
 from pipeline.llm.transport.network import network
-from pipeline.records import Status
+from pipeline.records import LABELLED
 from pipeline.servers.endpoint import endpoint_url
 from pipeline.tasks.prompt import Task
 
@@ -115,7 +115,7 @@ def _modes(asked: Sequence[Asked], config: Config) -> Iterator[Finding]:
             yield _failed(mode, outcome, replied=any_reply(asked))
         else:
             found = outcome_of(outcome, config)
-            works = found.status is Status.OK
+            works = found.status in LABELLED
             detail = ", ".join(found.labels) or found.error or found.status.value
             yield Finding(mode, works=works, detail=detail, error=None if works else ConfigError)
 

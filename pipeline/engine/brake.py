@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from pipeline.config import LimitSettings
 from pipeline.errors import ConfigError
-from pipeline.records import Answer, Outcome, Status
+from pipeline.records import LABELLED, Answer, Outcome, Status
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +51,7 @@ class Brake:
         # Second asks are paid, too, but ten rows would be few to judge the model by.
         first = paid and answer.asks == 1
         self._firsts += first
-        if outcome.status is not Status.OK:
+        if outcome.status not in LABELLED:
             self._on_failed(outcome, paid=paid, final=final)
         else:
             self._mended += not first

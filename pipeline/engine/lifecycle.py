@@ -60,7 +60,7 @@ class Execution:
         self._spent_before = 0.0  # by earlier executions of the run
         self.threads = Threads()
         self.resolver = Resolver(
-            Parser(job.config.task),
+            Parser(job.config.task, job.calibration),
             self.record.run_id,
             retry=job.options.retry,
             open_dispatcher=self._open_dispatcher,

@@ -1,6 +1,7 @@
 """The publication of a job: its output files, what each is joined from, and their metadata."""
 
-from dataclasses import replace
+import json
+from dataclasses import asdict, replace
 from functools import partial
 from itertools import groupby
 from operator import attrgetter
@@ -57,10 +58,12 @@ def publication_of(job: Job, run_id: str, parts: Parts) -> Publication:
 
 def _metadata(job: Job, run_id: str) -> dict[bytes, bytes]:
     """Return the entries of each output file's footer that tell whose it is."""
+    calibration = json.dumps(asdict(job.calibration)).encode() if job.calibration else b""
     return {
         RUN_METADATA_KEY: run_id.encode(),
         b"pipeline.task": job.task.fingerprint.hex().encode(),
         b"pipeline.model": job.config.model.name.encode(),
         b"pipeline.version": __version__.encode(),
         b"pipeline.rows": str(job.source.rows).encode(),
+        **({b"pipeline.calibration": calibration} if calibration else {}),
     }

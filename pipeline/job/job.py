@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Collection
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from hashlib import blake2b
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from pipeline.job.workspace import Workspace
 from pipeline.outputs.columns import output_names
 from pipeline.outputs.writers.formats import PARQUET
 from pipeline.records import Status
+from pipeline.tasks.calibration import Calibration
 from pipeline.tasks.prompt import Task
 
 FORMAT = 1
@@ -59,6 +60,7 @@ class Job:
         output: Path of the output.
         workspace: The output's folder in the state directory.
         remarks: What of the input the output cannot keep: sentences.
+        calibration: What reported confidences are worth; None if that was not learned.
     """
 
     config: Config
@@ -68,6 +70,7 @@ class Job:
     output: Path
     workspace: Workspace = field(repr=False)
     remarks: tuple[str, ...] = ()
+    calibration: Calibration | None = None
 
     @property
     def identity(self) -> str:
@@ -83,6 +86,8 @@ class Job:
             sorted(self.options.retry),
             *(["keep"] if self.keeps_unmatched else []),
             *([self.form] if self.form != PARQUET else []),
+            *([["unsure_below", self.config.task.unsure_below]] if self.config.task.unsure_below else []),
+            *([astuple(self.calibration)] if self.calibration else []),
         ]
         return blake2b(json.dumps(parts).encode(), digest_size=16).hexdigest()
 
@@ -118,6 +123,13 @@ def is_whole(options: RunOptions, provider: str | None) -> bool:
     return options.selection is None and provider != "simulate"
 
 
+_NEVER_ASKED = {
+    Status.EMPTY: "rows without text are never asked",
+    Status.SKIPPED: "rows that input.where excludes are never asked",
+    Status.PENDING: "rows without an answer are asked by each run",
+}
+
+
 def statuses(names: Collection[str]) -> frozenset[Status]:
     """Return the statuses called *names*, for `RunOptions.retry`; `all` alone stands for every status.
 
@@ -126,11 +138,9 @@ def statuses(names: Collection[str]) -> frozenset[Status]:
     """
     if list(names) == ["all"]:
         return frozenset(Status)
-    retriable = [status for status in Status if status not in {Status.EMPTY, Status.SKIPPED}]
-    if Status.EMPTY in names:
-        raise UsageError("rows without text (empty) are never asked; leave that status out")
-    if Status.SKIPPED in names:
-        raise UsageError("rows that input.where excludes (skipped) are never asked; leave that status out")
+    retriable = [status for status in Status if status not in _NEVER_ASKED]
+    for status in _NEVER_ASKED.keys() & set(names):
+        raise UsageError(f"{_NEVER_ASKED[status]} ({status}); leave that status out")
     unknown = [name for name in names if name not in retriable]
     if unknown:
         raise UsageError(f"there is no status {unknown[0]!r}; there are {', '.join(retriable)} and all")

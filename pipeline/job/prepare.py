@@ -12,6 +12,7 @@ from pipeline.errors import CannotCreateError, ConfigError, UsageError
 from pipeline.inputs.intake.copies import bring_in, drop, tidy
 from pipeline.inputs.source import Source, places
 from pipeline.inputs.survey import survey
+from pipeline.job.decisions import load_calibration
 from pipeline.job.job import Job, RunOptions
 from pipeline.job.result import finished
 from pipeline.job.selection import remove_old_copies, select_rows
@@ -89,7 +90,9 @@ def prepare(config: Config, options: RunOptions = RunOptions(), *, copies: Path 
     problems += _column_problems(config, source)
     if problems:
         raise ConfigError(*problems)
-    job = Job(config, options, source, Task.from_config(config), output, state)
+    task = Task.from_config(config)
+    calibration = load_calibration(config.state.dir, task.fingerprint)
+    job = Job(config, options, source, task, output, state, calibration=calibration)
     job = replace(job, remarks=tuple(ensure_writable(job)))
     if options.selection is None:
         return job

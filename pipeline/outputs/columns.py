@@ -10,6 +10,8 @@ import pyarrow as pa
 
 from pipeline.records import (
     KEY_BYTES,
+    LABELLED,
+    NOT_FAILED,
     Answer,
     Answers,
     Outcome,
@@ -112,7 +114,7 @@ def part_batch(kind: str, prompts: Prompts, answered: Answered) -> pa.RecordBatc
     for name, value in _EMPTY.items():
         found[name].append(value)
     labels = [
-        each if status is Status.OK else None
+        each if status in LABELLED else None
         for each, status in zip(found["labels"], found["status"], strict=True)
     ]
     columns = {
@@ -156,8 +158,7 @@ def skipped_row(schema: pa.Schema) -> pa.RecordBatch:
 
 def failed_rows(part: pa.RecordBatch) -> int:
     """Count the rows of a part that have text but no labels."""
-    statuses: list[str] = part.column("label_status").to_pylist()
-    return len(statuses) - statuses.count(Status.OK.value) - statuses.count(Status.EMPTY.value)
+    return sum(status not in NOT_FAILED for status in part.column("label_status").to_pylist())
 
 
 def published(part: pa.Table, duplicates: pa.ChunkedArray, prefix: str) -> dict[str, pa.ChunkedArray]:

@@ -9,12 +9,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.outputs.columns import DUPLICATE, MODEL, SOURCE
-from pipeline.records import Status
+from pipeline.records import NOT_FAILED, Status
 
 ROWS_AT_ONCE = 4_096
 """Rows may wait to be counted until there are so many."""
-
-NOT_FAILED = frozenset({Status.OK.value, Status.EMPTY.value, Status.SKIPPED.value})
 
 
 @dataclass(slots=True)

@@ -16,6 +16,7 @@ import orjson
 
 from pipeline.config import TaskSettings
 from pipeline.records import Answer, Answers, Outcome, Outcomes, Status, columns_by_name
+from pipeline.tasks.calibration import Calibration
 from pipeline.tasks.confidence import Confidence
 from pipeline.tasks.finish import Ending, ending
 from pipeline.tasks.spelling import fold
@@ -35,7 +36,8 @@ MAX_ASKS = 2
 class Parser:
     """Parses the answers to one task into outcomes."""
 
-    def __init__(self, task: TaskSettings) -> None:
+    def __init__(self, task: TaskSettings, calibration: Calibration | None = None) -> None:
+        self._calibration, self._unsure_below = calibration, task.unsure_below or 0.0
         self._field = "label" if task.kind == "single" else "labels"
         self._max_labels = task.max_labels or len(task.labels)
         names = [label.name for label in task.labels]
@@ -52,7 +54,10 @@ class Parser:
         if answer.logprobs is None or not meant.labels:
             return meant
         confidence = self._confidence.of(answer.text or "", answer.logprobs, meant.labels)
-        return Outcome(meant.status, meant.labels, confidence)
+        if confidence is not None and self._calibration is not None:
+            confidence = self._calibration.of(confidence)
+        status = Status.UNSURE if self._is_unsure(confidence) else meant.status
+        return Outcome(status, meant.labels, confidence)
 
     def outcomes(self, answers: Answers) -> Outcomes:
         """Return the outcome of each of *answers*, as `outcome` does for one."""
@@ -60,10 +65,18 @@ class Parser:
         replies = list(zip(*(columns[name] for name in ("text", "finish", "status", "error")), strict=True))
         meanings = {reply: self._meaning(*reply) for reply in set(replies)}  # few of them differ
         outcomes = columns_by_name(Outcome._fields, [meanings[reply] for reply in replies])
-        outcomes["confidence"] = self._confidence.of_all(
-            columns["text"], columns["logprobs"], outcomes["labels"]
-        )
+        confidences = self._confidence.of_all(columns["text"], columns["logprobs"], outcomes["labels"])
+        if self._calibration is not None:
+            confidences = self._calibration.of_all(confidences)
+        outcomes["confidence"] = confidences
+        if self._unsure_below:
+            unsure = map(self._is_unsure, confidences)
+            pairs = zip(outcomes["status"], unsure, strict=True)
+            outcomes["status"] = [Status.UNSURE if doubtful else status for status, doubtful in pairs]
         return outcomes
+
+    def _is_unsure(self, confidence: float | None) -> bool:
+        return confidence is not None and confidence < self._unsure_below
 
     def is_final(self, status: Status, asks: int) -> bool:
         """Return whether an answer of *status* after so many *asks* is final, or worth one more, stricter ask."""
