@@ -2,12 +2,14 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 from pipeline import config as configs
 from pipeline.config import Config
+from pipeline.errors import InterruptedRunError, PipelineError
 from pipeline.job.job import RunOptions, is_whole
 from pipeline.job.prepare import Start, started
 from pipeline.summary import RunResult
@@ -96,9 +98,24 @@ def run(
     with reporting(healthcheck_url) as check, started(config, options) as start:
         if start.result is None:
             check.report_start()
-        result = start.result or _label(start, watch, stop, handle_signals=handle_signals)
+        try:
+            result = start.result or _label(start, watch, stop, handle_signals=handle_signals)
+        except InterruptedRunError as error:
+            if not options.partial or options.offline:
+                raise
+            raise type(error)(*error.problems, _partial(config, options)) from error
         check.report_result(result)
         return result
+
+
+def _partial(config: Config, options: RunOptions) -> str:
+    """Publish what is answered, and return a sentence about it."""
+    try:
+        with started(config, replace(options, offline=True)) as start:
+            result = start.result or _label(start, None, None, handle_signals=False)
+    except PipelineError as error:
+        return f"there is no partial output: {'; '.join(error.problems)}"
+    return f"{result.rows - result.pending:,} of {result.rows:,} rows are in {result.output}"
 
 
 def _label(start: Start, watch: "Watcher | None", stop: "Stop | None", *, handle_signals: bool) -> RunResult:

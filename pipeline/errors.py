@@ -11,6 +11,7 @@ PipelineError                70
 │   ├── LockedError               another run has the output
 │   └── LimitReachedError         deadline, or
 │       └── BudgetSpentError      budget
+├── HeldError                76   a gate is closed; nothing was published
 ├── KeyRefusedError          77   key or quota refused
 └── ConfigError              78   the configuration
 
@@ -89,6 +90,12 @@ class LimitReachedError(InterruptedRunError):
 
 class BudgetSpentError(LimitReachedError):
     """The budget is spent; the same command continues once it is raised."""
+
+
+class HeldError(PipelineError):
+    """A gate is closed: all rows are labelled, and the output is held back until a person has looked at it."""
+
+    exit_status = 76
 
 
 class KeyRefusedError(PipelineError):

@@ -14,17 +14,21 @@ import asyncio
 import logging
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import aclosing
+from dataclasses import replace
 from functools import partial
 
+from pipeline.engine.canary import Canary, Finding
+from pipeline.engine.gates import ensure_gates_open
 from pipeline.engine.lifecycle import Execution
-from pipeline.engine.publication import publication_of
-from pipeline.errors import DiskError, PipelineError, as_pipeline_error
-from pipeline.inputs.intake.copies import drop
+from pipeline.engine.publication import publication_of, tidy_after
+from pipeline.errors import DiskError, HeldError, PipelineError, as_pipeline_error
 from pipeline.inputs.read import CHUNK_BYTES, CHUNK_ROWS, read_chunks
 from pipeline.inputs.source import all_spans, ensure_unchanged
 from pipeline.job.fence import fenced
+from pipeline.job.history import append_history
 from pipeline.job.prepare import Start, ensure_output
 from pipeline.job.result import result_of, save_report
+from pipeline.job.workspace import RunRecord
 from pipeline.outputs.columns import Answered, failed_rows, part_batch, part_schema
 from pipeline.outputs.parts import DamagedPartError, Parts, gaps
 from pipeline.outputs.publish import publish
@@ -71,6 +75,7 @@ class Journey:
         self._job, self._fence, self._threads = execution.job, execution.fence, execution.threads
         schema = part_schema(self._job.config.task.kind)
         self._parts = Parts(self._job.workspace.parts, execution.record.run_id, schema)
+        self._canary, self._finding = Canary(execution.job, execution.record.run_id), Finding()
         self._rows_done = self._rows_failed = 0
         self._published: RunResult | None = None
 
@@ -96,6 +101,7 @@ class Journey:
             self._rows_done = sum(span.rows for span in done)
             await self._label(list(gaps(all_spans(source), done)))
             ensure_unchanged(source)
+            self._finding = await self._canary.finding(self._execution.resolver.ledger)
             try:
                 return await self._threads.run(self._fence.guard, self._publish)
             except DamagedPartError as error:  # and removed, so that the next round finds a gap there
@@ -122,6 +128,8 @@ class Journey:
 
     async def _label_chunk(self, span: Span, prompts: Prompts) -> None:
         answered = await self._execution.resolver.resolve(prompts)
+        if canaries := self._canary.among(prompts):
+            await self._execution.resolver.resolve(canaries)
         failed = await self._threads.run(self._write_part, span, prompts, answered)
         self._rows_failed += failed
         self._rows_done += span.rows
@@ -137,21 +145,39 @@ class Journey:
         execution, job, guard = self._execution, self._job, self._fence.guard
         effort = execution.effort()
         output, tally = publication_of(job, effort.run_id, self._parts), Tally(effort.run_id)
-        last_check = partial(guard, ensure_unchanged, job.source)
-        publish(
-            output, self._parts, tally,
-            ensure_running=execution.ensure_running, written=execution.remember, before_rename=last_check,
-        )  # fmt: skip
+        try:
+            publish(
+                output, self._parts, tally,
+                ensure_running=execution.ensure_running, written=execution.remember,
+                before_rename=partial(self._last_check, tally),
+            )  # fmt: skip
+        except HeldError:
+            guard(
+                save_report, job.workspace.report, replace(self._result(effort, tally), status="held"), tally
+            )
+            raise
         for remark in tally.remarks:
             log.warning("%s: %s", job.output, remark)
-        result = result_of(effort, tally, job, price_source=execution.price_source)
+        result = self._result(effort, tally)
         guard(save_report, job.workspace.report, result, tally)
+        guard(append_history, job, result, tally)
+        guard(self._canary.choose, self._parts, [span for file in output.files for span in file.spans])
         execution.finish(effort, result)
         self._published = result  # from here on nothing makes the run fail
         # Last: if the run is killed before this, the next one finds the job finished and removes parts and copies.
         guard(self._parts.remove)
-        guard(drop, job.source)
+        guard(tidy_after, job)
         return result
+
+    def _result(self, effort: RunRecord, tally: Tally) -> RunResult:
+        return result_of(
+            effort, tally, self._job, price_source=self._execution.price_source, side=self._finding.side
+        )
+
+    def _last_check(self, tally: Tally) -> None:
+        """Check, right before the output appears, that it is still the input's and that no gate is closed."""
+        self._fence.guard(ensure_unchanged, self._job.source)
+        ensure_gates_open(self._job, tally, self._finding.flips)
 
     def progress(self) -> Progress:
         """Return where the run stands, for its watcher."""

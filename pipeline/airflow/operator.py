@@ -16,6 +16,7 @@ from pipeline.airflow.hook import Endpoint, PipelineHook
 from pipeline.errors import (
     BudgetSpentError,
     ConfigError,
+    HeldError,
     InterruptedRunError,
     KeyRefusedError,
     PipelineError,
@@ -32,7 +33,7 @@ KEY_VARIABLE = "PIPELINE_AIRFLOW_API_KEY"
 DRAIN_SECONDS = 3.0
 """Longest drain: Airflow kills a task 5 s after it has asked it to end."""
 
-NOT_RETRIABLE = (BudgetSpentError, ConfigError, KeyRefusedError, UsageError)
+NOT_RETRIABLE = (BudgetSpentError, ConfigError, HeldError, KeyRefusedError, UsageError)
 
 
 class ClassifyOperator(BaseOperator):
@@ -88,8 +89,8 @@ class ClassifyOperator(BaseOperator):
         """Run the job to its end.
 
         Raises:
-            AirflowFailException: If the config or the key is wrong, the budget is spent, or too many rows failed: a retry
-                would fail, too.
+            AirflowFailException: If the config or the key is wrong, the budget is spent, too many rows failed, or a
+                gate holds the output back: a retry would fail, too.
             AirflowSkipException: If nothing was to be done, and *skip_if_done*.
             AirflowException: For all else; a retry continues.
         """

@@ -2,7 +2,6 @@
 
 import sys
 from collections.abc import Sequence
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -15,6 +14,7 @@ from pipeline.cli.options import (
     ConfigFile,
     Date,
     Limit,
+    LogFormat,
     Metrics,
     Overrides,
     ProviderName,
@@ -24,6 +24,7 @@ from pipeline.cli.options import (
     load,
     run_options,
 )
+from pipeline.cli.publish import publish
 from pipeline.cli.simulate import simulate
 from pipeline.system.interruption import deferred
 from pipeline.system.memory import claim_process
@@ -36,7 +37,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     epilog="Exit statuses: 0 done; 1 too many rows failed; 2 usage; 65 bad input data; 66 no input; 69 provider away; "
     "70 bug; 73 cannot create output; 74 disk; 75 interrupted, locked or over a limit (run again to continue); "
-    "77 key or quota refused; 78 bad config.",
+    "76 held back by a gate; 77 key or quota refused; 78 bad config.",
 )
 
 
@@ -59,14 +60,8 @@ def main_options(
 
 ledger_app = typer.Typer(no_args_is_help=True, help="Look after the ledger of paid answers.")
 app.add_typer(ledger_app, name="ledger")
+app.command()(publish)
 app.command()(simulate)
-
-
-class LogFormat(StrEnum):
-    """The format of log lines on stderr."""
-
-    TEXT = "text"
-    JSON = "json"
 
 
 @app.command()
@@ -84,6 +79,10 @@ def run(
     ] = False,
     overwrite: Annotated[
         bool, typer.Option(help="Replace what is at output.path even if another program wrote it.")
+    ] = False,
+    partial: Annotated[
+        bool,
+        typer.Option("--partial", help="If it stops early, write what is answered to NAME.partial.SUFFIX."),
     ] = False,
     quiet: Annotated[
         bool, typer.Option("--quiet", help="Print nothing but problems and the JSON line.")
@@ -111,7 +110,7 @@ def run(
             metrics_file = None
     metrics = MetricsFile(metrics_file, config)
     with metrics.reporting():
-        options = run_options(limit, sample, seed, retry, overwrite=overwrite)
+        options = run_options(limit, sample, seed, retry, overwrite=overwrite, partial=partial)
         loaded = load(config, overrides, provider, date)
         metrics.config_loaded(loaded.state.dir, is_whole=is_whole(options, loaded.model.provider))
         if dry_run:

@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 
-from pipeline.errors import DiskError, InterruptedRunError, PipelineError
+from pipeline.errors import DiskError, HeldError, InterruptedRunError, PipelineError
 from pipeline.telemetry.logs import JsonLines, one_line
 
 
@@ -71,7 +71,8 @@ def print_failure(failure: PipelineError) -> None:
 
 def failure_facts(failure: PipelineError) -> dict[str, Any]:
     """Return what the last line of stdout says of the error that ends a command."""
-    status = "interrupted" if isinstance(failure, InterruptedRunError) else "error"
+    kinds = {InterruptedRunError: "interrupted", HeldError: "held"}
+    status = next((word for kind, word in kinds.items() if isinstance(failure, kind)), "error")
     return {
         "status": status,
         "error": one_line(failure.problems[0]),

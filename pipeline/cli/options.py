@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -58,7 +59,7 @@ Retry = Annotated[
     str | None,
     typer.Option(
         metavar="STATUS,...",
-        help="Ask again, and pay again, for rows that ended with these statuses: invalid, refused, filtered, too_long, error, ok, or all. By default none. Rows without text (empty) are never asked.",
+        help="Ask again, and pay again, for rows that ended with these statuses: invalid, refused, filtered, too_long, error, unsure, ok, or all. By default none. Rows without text (empty) are never asked.",
     ),
 ]
 Metrics = Annotated[
@@ -71,8 +72,21 @@ Metrics = Annotated[
 ]
 
 
+class LogFormat(StrEnum):
+    """The format of log lines on stderr."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
 def run_options(
-    limit: int | None, sample: int | None, seed: int | None, retry: str | None, *, overwrite: bool = False
+    limit: int | None,
+    sample: int | None,
+    seed: int | None,
+    retry: str | None,
+    *,
+    overwrite: bool = False,
+    partial: bool = False,
 ) -> "RunOptions":
     """Return the options of a run that the command line gives.
 
@@ -85,7 +99,7 @@ def run_options(
         raise UsageError("--seed: chooses the rows of --sample; give --sample N too, or leave --seed out")
     names = [] if retry is None else [name.strip() for name in retry.split(",")]
     try:
-        return RunOptions(limit, sample, seed or 0, statuses(names), overwrite)
+        return RunOptions(limit, sample, seed or 0, statuses(names), overwrite, partial=partial)
     except UsageError as error:
         raise UsageError(f"--retry: {error}") from None
 

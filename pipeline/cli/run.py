@@ -56,16 +56,20 @@ def run(
 def summary(result: RunResult, config: Config) -> list[str]:
     """Return the lines that describe the result of a run to people."""
     failed = f"{result.failed:,} failed" + (f" (see {result.report})" if result.failed else "")
-    empty = f", {result.empty:,} empty" if result.empty else ""
+    more = {"unsure": result.unsure, "empty": result.empty, "pending": result.pending}
+    others = "".join(f", {count:,} {name}" for name, count in more.items() if count)
     is_rehearsal = config.model.provider == "simulate"
     if result.again:
         failed += "; finished before, nothing was sent"
     lines = [
-        f"{result.rows:,} rows: {result.ok:,} labelled{empty}, {failed}",
+        f"{result.rows:,} rows: {result.ok:,} labelled{others}, {failed}",
         f"{result.requests:,} requests ({result.retries:,} repeated); {result.reused:,} answers reused, {result.duplicates:,} duplicate rows",
         f"{result.prompt_tokens:,} prompt and {result.completion_tokens:,} completion tokens, {_cost(result)}, {result.seconds:.1f} s",
         f"output: {result.output}",
     ]
+    if result.side:
+        cost = "" if result.side.cost_usd is None else f", ${result.side.cost_usd:.4f}"
+        lines.insert(3, f"beside the rows: {result.side.requests:,} requests of the canary{cost}")
     if is_rehearsal:
         hint = "; add --retry all to rehearse these rows once more" if not result.requests else ""
         lines.append(f"a rehearsal: the labels mean nothing, and no money was spent{hint}")

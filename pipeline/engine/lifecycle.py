@@ -56,16 +56,21 @@ class Execution:
         self.job, self.fence = job, fence
         self._stop, self._clock = stop, clock
         self._started = clock.now()
-        self.record, self._continued = job.workspace.begin_or_continue(job.identity, clock)
+        options = job.options
+        # A partial output is made anew each time: there may be more answers by now.
+        self.record, self._continued = job.workspace.begin_or_continue(
+            job.identity, clock, anew=options.is_partial
+        )
         self._spent_before = 0.0  # by earlier executions of the run
         self.threads = Threads()
         self.resolver = Resolver(
             Parser(job.config.task, job.calibration),
             self.record.run_id,
-            retry=job.options.retry,
+            retry=options.retry,
             open_dispatcher=self._open_dispatcher,
             brake=Brake(job.config.limits, job.source.rows, stop.set_reason),
             continued=self._continued,
+            leaves_open=options.is_partial,
         )
         self._dispatcher: Dispatcher | None = None
         self._resources, self._opening = AsyncExitStack(), asyncio.Lock()
@@ -125,7 +130,15 @@ class Execution:
         await self.resolver.ledger.flush()
 
     async def _open_dispatcher(self) -> Dispatcher:
-        """Return the dispatcher, opening the endpoint when the first prompt has no stored answer."""
+        """Return the dispatcher, opening the endpoint when the first prompt has no stored answer.
+
+        Raises:
+            InterruptedRunError: If nothing may be sent.
+        """
+        if self.job.options.offline:
+            raise InterruptedRunError(
+                "not all rows are answered, and `publish` sends nothing; use `run` first, or --partial"
+            )
         async with self._opening:  # several chunks may need it at once
             if self._dispatcher is None:
                 self._dispatcher = await self._resources.enter_async_context(self._dispatching())

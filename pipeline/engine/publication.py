@@ -1,16 +1,21 @@
 """The publication of a job: its output files, what each is joined from, and their metadata."""
 
 import json
+import shutil
 from dataclasses import asdict, replace
 from functools import partial
 from itertools import groupby
 from operator import attrgetter
 
+from pipeline import storage
 from pipeline._version import __version__
+from pipeline.inputs.intake.copies import drop
 from pipeline.inputs.read import read_batches
 from pipeline.inputs.source import all_spans
 from pipeline.job.job import Job
-from pipeline.outputs.destination import RUN_METADATA_KEY, output_name
+from pipeline.job.prepare import output_path
+from pipeline.job.workspace import workspace
+from pipeline.outputs.destination import RUN_METADATA_KEY, is_ours, output_name
 from pipeline.outputs.join import OutputFile
 from pipeline.outputs.parts import DamagedPartError, Parts, gaps
 from pipeline.outputs.publish import Publication
@@ -29,6 +34,9 @@ def publication_of(job: Job, run_id: str, parts: Parts) -> Publication:
     of_file = {number: list(some) for number, some in groupby(spans, key=attrgetter("file"))}
     # Once, as there may be 100,000 files.
     source, schema, columns = job.source, job.kept_schema(), job.kept_columns()
+    gold = job.config.task.gold
+    if gold:
+        columns = list(dict.fromkeys([*columns, gold]))
     where = source.where if job.keeps_unmatched else None
     if where is not None:
         source = replace(source, where=None, files=tuple(file.whole for file in source.files))
@@ -53,7 +61,22 @@ def publication_of(job: Job, run_id: str, parts: Parts) -> Publication:
         metadata=_metadata(job, run_id),
         single=job.source.single,
         form=job.form,
+        gold=gold,
     )
+
+
+def tidy_after(job: Job) -> None:
+    """Remove what is not needed any more once the output of *job* is published: copies, and its partial output."""
+    if job.options.is_partial:  # the run that it is a part of still needs the copies
+        return
+    drop(job.source)
+    partial_output = output_path(job.config, replace(job.options, offline=True, partial=True))
+    place = workspace(job.config.state.dir, partial_output)
+    if (record := place.load()) is None or place.holder() is not None:
+        return
+    if storage.exists(partial_output) and is_ours(partial_output, record.digests):
+        storage.remove(partial_output)
+    shutil.rmtree(place.folder, ignore_errors=True)
 
 
 def _metadata(job: Job, run_id: str) -> dict[bytes, bytes]:

@@ -61,6 +61,7 @@ class Resolver:
         open_dispatcher: Callable[[], Awaitable[Dispatcher]],
         brake: Brake | None = None,
         continued: bool = False,
+        leaves_open: bool = False,
     ) -> None:
         """Create a resolver.
 
@@ -71,13 +72,14 @@ class Resolver:
             open_dispatcher: Called when the first prompt must be sent to the model.
             brake: Looks at each answer that becomes durable.
             continued: Whether earlier executions of the run may have left bills.
+            leaves_open: Whether prompts without a stored answer stay without one, instead of being asked.
         """
         self._parser = parser
         self._run = run
         self._retry = frozenset(retry)
         self._doubtful = self._retry | {Status.INVALID}
         self._open_dispatcher = open_dispatcher
-        self._brake, self._continued = brake, continued
+        self._brake, self._continued, self._leaves_open = brake, continued, leaves_open
         self._dispatcher: Dispatcher | None = None
         self._pending: dict[bytes, _PendingChunk] = {}  # the chunk that resolves each key
         self._followers: dict[bytes, list[_PendingChunk]] = {}  # other chunks that wait for the key
@@ -94,7 +96,9 @@ class Resolver:
         known = await self.ledger.look_up(mine)
         self._resolve_known(chunk, known)
         missing = [key for key in mine if key in self._pending]
-        if missing:
+        if self._leaves_open:
+            self._leave_open(chunk, missing)
+        elif missing:
             dispatcher = self._dispatcher = self._dispatcher or await self._open_dispatcher()
             owed = await self._owed(missing)
             for key in missing:
@@ -182,6 +186,14 @@ class Resolver:
         for follower in self._followers.pop(answer.key, ()):
             follower.answered.add(answer, outcome)
             self._count(follower, 1)
+
+    def _leave_open(self, chunk: _PendingChunk, keys: Sequence[bytes]) -> None:
+        """Give the *keys* of *chunk*, which has claimed them, up; so do those that follow."""
+        for key in keys:
+            del self._pending[key]
+            for waiting in [chunk, *self._followers.pop(key, ())]:
+                self._count(waiting, 1)
+                self.answered -= 1
 
     def _count(self, chunk: _PendingChunk, answers: int) -> None:
         """Count the *answers* that *chunk* has just got; wakes it with the last one."""

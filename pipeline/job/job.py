@@ -32,6 +32,9 @@ class RunOptions:
         seed: Determines which ones.
         retry: Ask again for rows whose stored answer has one of these statuses.
         overwrite: Replace an output that another program wrote.
+        offline: Send nothing: publish what is answered, and fail if a row is not.
+        anyway: Publish even if a gate is closed.
+        partial: Where the run stops early, publish what is answered into an output of its own.
     """
 
     limit: int | None = None
@@ -39,6 +42,19 @@ class RunOptions:
     seed: int = 0
     retry: frozenset[Status] = frozenset()
     overwrite: bool = False
+    offline: bool = False
+    anyway: bool = False
+    partial: bool = False
+
+    @property
+    def is_partial(self) -> bool:
+        """Whether the output is a partial one: rows without an answer are pending in it."""
+        return self.partial and self.offline
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the output is that of all rows."""
+        return self.selection is None and not self.is_partial
 
     @property
     def selection(self) -> str | None:
@@ -120,13 +136,13 @@ def is_whole(options: RunOptions, provider: str | None) -> bool:
 
     *provider* is the one that will be asked; None stands for any real one.
     """
-    return options.selection is None and provider != "simulate"
+    return options.is_whole and provider != "simulate"
 
 
 _NEVER_ASKED = {
-    Status.EMPTY: "rows without text are never asked",
-    Status.SKIPPED: "rows that input.where excludes are never asked",
-    Status.PENDING: "rows without an answer are asked by each run",
+    Status.EMPTY: "rows without text (empty) are never asked",
+    Status.SKIPPED: "rows that input.where excludes (skipped) are never asked",
+    Status.PENDING: "rows without an answer (pending) are asked by each run",
 }
 
 
@@ -140,7 +156,7 @@ def statuses(names: Collection[str]) -> frozenset[Status]:
         return frozenset(Status)
     retriable = [status for status in Status if status not in _NEVER_ASKED]
     for status in _NEVER_ASKED.keys() & set(names):
-        raise UsageError(f"{_NEVER_ASKED[status]} ({status}); leave that status out")
+        raise UsageError(f"{_NEVER_ASKED[status]}; leave that status out")
     unknown = [name for name in names if name not in retriable]
     if unknown:
         raise UsageError(f"there is no status {unknown[0]!r}; there are {', '.join(retriable)} and all")

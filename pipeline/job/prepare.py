@@ -75,7 +75,7 @@ def prepare(config: Config, options: RunOptions = RunOptions(), *, copies: Path 
     if options.limit is not None and options.sample is not None:
         raise UsageError("--limit and --sample: both choose the rows; give one of them")
     config = for_provider(config)
-    output = _output_path(config, options)
+    output = output_path(config, options)
     state = workspace(config.state.dir, output)
     used = _used_columns(config)
     taken_in = _input_copies(config, copies)
@@ -96,7 +96,7 @@ def prepare(config: Config, options: RunOptions = RunOptions(), *, copies: Path 
     job = replace(job, remarks=tuple(ensure_writable(job)))
     if options.selection is None:
         return job
-    kept = list(dict.fromkeys([*job.kept_columns(), *used]))
+    kept = list(dict.fromkeys([*job.kept_columns(), *used, *filter(None, [config.task.gold])]))
     selected = select_rows(source, options, config.input, kept, used, copies or state.folder)
     return replace(job, source=selected)
 
@@ -144,11 +144,13 @@ def _input_copies(config: Config, spare: Path | None) -> Path:
     return folder
 
 
-def _output_path(config: Config, options: RunOptions) -> Path:
+def output_path(config: Config, options: RunOptions) -> Path:
+    """Return where the output goes: that of some rows, or of a run that is not finished, has a name of its own."""
     output = config.output
-    if options.selection is None:
-        return output.path
-    return marked(output.path, options.selection, f".{output.file_format}")
+    path = output.path
+    for mark in [options.selection, "partial" if options.is_partial else None]:
+        path = marked(path, mark, f".{output.file_format}") if mark else path
+    return path
 
 
 def _output_problems(source: Source, output: OutputSettings) -> Iterator[str]:
@@ -175,6 +177,8 @@ def _column_problems(config: Config, source: Source) -> Iterator[str]:
     for name in columns.only or ():
         if name not in names:
             yield f"output.columns.only: {name}: the input has no such column; it has {', '.join(names)}"
+    if config.task.gold is not None and config.task.gold not in names:
+        yield f"task.gold: {config.task.gold}: the input has no such column; it has {', '.join(names)}"
     is_our_output = RUN_METADATA_KEY in (source.schema.metadata or {})  # its labels may be replaced
     kept = columns.only if columns.only is not None else names
     clashes = [name for name in output_names(config.task.kind, columns.prefix) if name in kept]

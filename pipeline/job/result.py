@@ -8,19 +8,22 @@ import orjson
 
 from pipeline.job.job import Job
 from pipeline.job.workspace import PUBLISHED, RunRecord, stamp
-from pipeline.summary import RunResult
+from pipeline.summary import RunResult, Side
 from pipeline.system.atomic import write
 
 if TYPE_CHECKING:  # imports pyarrow.compute, for which a finished job must not wait
     from pipeline.outputs.tally import Tally
 
 
-def result_of(record: RunRecord, tally: "Tally", job: Job, *, price_source: str | None) -> RunResult:
+def result_of(
+    record: RunRecord, tally: "Tally", job: Job, *, price_source: str | None, side: Side | None = None
+) -> RunResult:
     """Return the result of a run that has just published its output."""
     allowed = job.config.limits.max_failed.allows(tally.failed, tally.rows)
+    status = "partial" if job.options.is_partial else "done" if allowed else "failed"
     return RunResult(
         run_id=record.run_id,
-        status="done" if allowed else "failed",
+        status=status,
         rows=tally.rows,
         ok=tally.ok,
         failed=tally.failed,
@@ -38,6 +41,10 @@ def result_of(record: RunRecord, tally: "Tally", job: Job, *, price_source: str 
         seconds=round(record.seconds, 3),
         output=str(job.output),
         report=str(job.workspace.report),
+        unsure=tally.unsure,
+        skipped=tally.skipped,
+        pending=tally.pending,
+        side=side,
     )
 
 
@@ -47,14 +54,15 @@ def finished(job: Job) -> RunResult | None:
     Nothing is sent then, and the result says so.
     """
     record = job.workspace.load()
-    if job.options.retry:  # each such run asks once more
+    if job.options.retry or job.options.is_partial:  # each such run asks once more, or has more answers
         return None
     if record is None or (record.status, record.identity) != (PUBLISHED, job.identity):
         return None
     if not record.output or record.output != stamp(job.output):
         return None
     try:
-        result = RunResult(**(record.summary or {}))
+        facts = {**(record.summary or {})}
+        result = RunResult(**{**facts, "side": Side(**facts["side"]) if facts.get("side") else None})
     except TypeError:  # another version wrote it, with other fields
         return None
     # Judged anew: max_failed is no part of the job's identity and may have been changed since.
@@ -72,6 +80,7 @@ def finished(job: Job) -> RunResult | None:
         completion_tokens=0,
         cost_usd=0.0,
         seconds=0.0,
+        side=None,
         report=str(job.workspace.report),  # the state may have been moved since
         again=True,
     )

@@ -123,8 +123,10 @@ class Workspace:
                 f"{self.record}: {error}; make room or repair the disk, then run again"
             ) from error
 
-    def begin_or_continue(self, identity: str, clock: "Clock") -> tuple[RunRecord, bool]:
-        """Continue the unfinished run of the job *identity*, or begin a new one.
+    def begin_or_continue(
+        self, identity: str, clock: "Clock", *, anew: bool = False
+    ) -> tuple[RunRecord, bool]:
+        """Continue the unfinished run of the job *identity*, unless all is to be done *anew*, or begin a new one.
 
         Returns:
             The record of that run, and whether it is continued.
@@ -133,7 +135,9 @@ class Workspace:
             DiskError: If the record cannot be written.
         """
         record = self.load()
-        continued = record is not None and (record.status, record.identity) == (RUNNING, identity)
+        continued = (
+            record is not None and not anew and (record.status, record.identity) == (RUNNING, identity)
+        )
         if record is None or not continued:
             digests = record.digests if record else []
             record = RunRecord(new_run_id(clock), identity, RUNNING, clock.wall(), digests=digests)

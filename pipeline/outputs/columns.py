@@ -111,8 +111,9 @@ def part_batch(kind: str, prompts: Prompts, answered: Answered) -> pa.RecordBatc
     """Return the part of a chunk: one row for each of *prompts*, including rows without text."""
     schema = part_schema(kind)
     found = answered.columns()
-    for name, value in _EMPTY.items():
-        found[name].append(value)
+    for row in (_PENDING, _EMPTY):
+        for name, value in row.items():
+            found[name].append(value)
     labels = [
         each if status in LABELLED else None
         for each, status in zip(found["labels"], found["status"], strict=True)
@@ -128,8 +129,13 @@ def part_batch(kind: str, prompts: Prompts, answered: Answered) -> pa.RecordBatc
         **{name: found[name] for name in BILLED},
     }
     positions = {key: position for position, key in enumerate(found[KEY])}
-    rows = pa.array(map(positions.__getitem__, prompts.keys), pa.int32(), size=len(prompts))
-    by_row = {KEY: prompts.keys, "label_truncated": prompts.truncated}
+    pending = positions.pop(_PENDING[KEY])
+    places = [positions.get(key, pending) for key in prompts.keys]
+    rows = pa.array(places, pa.int32())
+    keys = prompts.keys
+    if pending in places:  # they are no duplicates of anything
+        keys = [None if place == pending else key for key, place in zip(keys, places, strict=True)]
+    by_row = {KEY: keys, "label_truncated": prompts.truncated}
     arrays = [
         pa.array(by_row[field.name], field.type)
         if field.name in by_row
@@ -143,6 +149,8 @@ _EMPTY = {
     KEY: None, "run": None, "model": None, "prompt_tokens": 0, "cached_tokens": 0, "completion_tokens": 0,
     "cost_usd": 0.0, "status": Status.EMPTY, "labels": (), "confidence": None, "error": "the row has no text",
 }  # fmt: skip
+
+_PENDING = {**_EMPTY, KEY: b"", "status": Status.PENDING, "error": "the row has no answer yet"}
 
 
 def skipped_row(schema: pa.Schema) -> pa.RecordBatch:

@@ -14,7 +14,7 @@ from pipeline import storage
 from pipeline.outputs.columns import KEY, output_names, output_schema, published
 from pipeline.outputs.join import Joiner, OutputFile
 from pipeline.outputs.parts import Parts
-from pipeline.outputs.tally import Tally
+from pipeline.outputs.tally import GOLD, Tally
 from pipeline.outputs.writers import ROW_GROUP_ROWS
 from pipeline.outputs.writers.formats import PARQUET, open_writer
 from pipeline.outputs.writers.original import Original
@@ -37,6 +37,7 @@ class Publication:
         single: Whether the output is one file.
         form: The format of its files.
         row_group_rows: Number of rows at which a row group is complete.
+        gold: Name of the input column with the right labels, which the files' batches have; None for none.
     """
 
     path: Path
@@ -48,6 +49,7 @@ class Publication:
     single: bool
     form: str = PARQUET
     row_group_rows: int = ROW_GROUP_ROWS
+    gold: str | None = None
 
 
 def publish(
@@ -108,7 +110,8 @@ def _write(
     with open_writer(publication.form, path, schema, original) as writer:
         for group in joiner.row_groups(output_file):
             new = published(group.part, group.duplicates, publication.prefix)
-            tally.add_soon(new, publication.prefix)
+            gold = {GOLD: group.rows.column(publication.gold)} if publication.gold else {}
+            tally.add_soon({**new, **gold}, publication.prefix)
             columns = [group.rows.column(name) for name in kept] + [new[name] for name in names]
             writer.write(pa.Table.from_arrays(columns, schema=schema))
             del group, new, columns  # frees them before the next group is read

@@ -9,7 +9,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.outputs.columns import DUPLICATE, MODEL, SOURCE
+from pipeline.quality.agreement import count_right
 from pipeline.records import NOT_FAILED, Status
+
+GOLD = ""
+"""The name, no column's of ours, under which the right labels stand beside the new columns."""
 
 ROWS_AT_ONCE = 4_096
 """Rows may wait to be counted until there are so many."""
@@ -31,6 +35,8 @@ class Tally:
         statuses: Number of rows by status.
         labels: Number of rows by label.
         errors: One error sentence for each status that has some.
+        gold_rows: Rows whose right label is known.
+        gold_right: Those of them that have it, and are sure.
         remarks: What readers of the output ought to know of it: sentences, as keys in order.
     """
 
@@ -45,6 +51,8 @@ class Tally:
     statuses: Counter[str] = field(default_factory=Counter)
     labels: Counter[str] = field(default_factory=Counter)
     errors: dict[str, str] = field(default_factory=dict)
+    gold_rows: int = 0
+    gold_right: int = 0
     remarks: dict[str, None] = field(default_factory=dict)
     _waiting: list[Mapping[str, pa.ChunkedArray]] = field(default_factory=list)
     _rows_waiting: int = 0
@@ -64,6 +72,8 @@ class Tally:
         self.labels.update(_counts(pc.list_flatten(columns[f"{prefix}labels"]) if labels is None else labels))
         self._bill(columns, prefix, source)
         self._keep_errors(columns, prefix)
+        if GOLD in columns:
+            self._judge(columns, prefix)
 
     def add_soon(self, columns: Mapping[str, pa.ChunkedArray], prefix: str) -> None:
         """Count rows by and by, many at once: each of them costs little, and each call much. `settle` counts the rest."""
@@ -94,6 +104,18 @@ class Tally:
         self._unpriced += costs.null_count
         self._cost_usd += pc.sum(costs).as_py() or 0.0
 
+    def _judge(self, columns: Mapping[str, pa.ChunkedArray], prefix: str) -> None:
+        """Count the rows that are right, where that is known."""
+        status, name = columns[f"{prefix}label_status"], f"{prefix}label"
+        labels = columns[name if name in columns else f"{prefix}labels"]
+        sure = pc.equal(status, Status.OK)
+        if pa.types.is_list(labels.type):
+            labels = pa.chunked_array([pa.array(_where(labels, sure), labels.type)])
+        else:
+            labels = pc.if_else(sure, labels, None)
+        right, known = count_right(labels, columns[GOLD], pc.not_equal(status, Status.SKIPPED))
+        self.gold_right, self.gold_rows = self.gold_right + right, self.gold_rows + known
+
     def _keep_errors(self, columns: Mapping[str, pa.ChunkedArray], prefix: str) -> None:
         """Keep the first error sentence of each status that has some."""
         for status in set(self.statuses) - set(self.errors) - NOT_FAILED:
@@ -117,6 +139,21 @@ class Tally:
         return self.statuses[Status.EMPTY.value]
 
     @property
+    def unsure(self) -> int:
+        """Rows with labels that are not sure enough."""
+        return self.statuses[Status.UNSURE.value]
+
+    @property
+    def pending(self) -> int:
+        """Rows without an answer yet."""
+        return self.statuses[Status.PENDING.value]
+
+    @property
+    def skipped(self) -> int:
+        """Rows that are not in `rows`."""
+        return self.statuses[Status.SKIPPED.value]
+
+    @property
     def failed(self) -> int:
         """Rows with text but without labels."""
         return sum(count for status, count in self.statuses.items() if status not in NOT_FAILED)
@@ -129,6 +166,13 @@ class Tally:
             "errors": self.errors,
             "truncated": self.truncated,
         }
+
+
+def _where(values: pa.ChunkedArray, chosen: pa.ChunkedArray) -> list[Any]:
+    return [
+        value if is_chosen else None
+        for value, is_chosen in zip(values.to_pylist(), chosen.to_pylist(), strict=True)
+    ]
 
 
 def _counts(values: pa.ChunkedArray) -> dict[str, int]:

@@ -115,6 +115,14 @@ def target(path: Path) -> Path:
     return real
 
 
+def remove(path: Path) -> None:
+    """Remove a file, or a folder with all that is in it."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink()
+
+
 def make_folder(path: Path) -> None:
     """Create the folder at *path* and its missing parents, unless it is there."""
     path.mkdir(parents=True, exist_ok=True)

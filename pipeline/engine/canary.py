@@ -1,0 +1,107 @@
+"""The canary: rows that each run asks anew, to see whether the model still says what it said.
+
+A hundred prompts are chosen when the job is first published, and stay. Their keys are hashes, so that the lowest ones
+are a random choice. What is asked anew has a key of its own in each run: it is no row's answer, and is paid for.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from heapq import nsmallest
+
+from pipeline.job.decisions import load_canary, save_canary
+from pipeline.job.job import Job
+from pipeline.ledger import Ledger
+from pipeline.outputs.columns import KEY
+from pipeline.outputs.parts import Parts
+from pipeline.quality.gates import Share
+from pipeline.records import KEY_BYTES, LABELLED, Answer, Prompts, Span
+from pipeline.summary import Side
+from pipeline.tasks.parse import Parser
+
+ROWS = 100
+"""How many prompts are asked anew."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What the canary has found.
+
+    Attributes:
+        flips: How many of the rows that were asked anew got other labels; None if none was.
+        side: What asking them has cost; None if it has cost nothing.
+    """
+
+    flips: Share | None = None
+    side: Side | None = None
+
+
+class Canary:
+    """The canary of one run; without `gates.canary_flips` it has no rows."""
+
+    def __init__(self, job: Job, run: str) -> None:
+        self._job, self._run = job, run
+        self._is_on = job.config.gates.canary_flips is not None and job.options.is_whole
+        self._parser = Parser(job.config.task)
+        found = load_canary(job.config.state.dir, job.task.fingerprint) if self._is_on else None
+        self._chosen: Mapping[bytes, Sequence[str]] = found or {}
+
+    def among(self, prompts: Prompts) -> Prompts | None:
+        """Return those of *prompts* that are to be asked anew, under their keys of this run; None if there are none."""
+        if not self._chosen or self._job.options.offline:
+            return None
+        rows = [row for row, key in enumerate(prompts.keys) if key in self._chosen]
+        if not rows:
+            return None
+        keys = [_key_in(self._run, prompts.keys[row] or b"") for row in rows]
+        return Prompts(keys, [prompts.texts[row] for row in rows], [prompts.truncated[row] for row in rows])
+
+    async def finding(self, ledger: Ledger) -> Finding:
+        """Return what the rows that were asked anew have got, whichever execution of the run has asked them."""
+        if not self._chosen:
+            return Finding()
+        before = {_key_in(self._run, key): labels for key, labels in self._chosen.items()}
+        answers = await ledger.look_up(list(before))
+        outcomes = {answer.key: self._parser.outcome(answer) for answer in answers.values()}
+        labelled = {key: found.labels for key, found in outcomes.items() if found.status in LABELLED}
+        flips = sum(set(labels) != set(before[key]) for key, labels in labelled.items())
+        return Finding(
+            Share(flips, len(labelled)) if labelled else None, _bill(answers.values()) if answers else None
+        )
+
+    def choose(self, parts: Parts, spans: Iterable[Span]) -> None:
+        """Choose the rows for the runs to come, if this is the first: from those that have labels. Runs in a thread.
+
+        Raises:
+            OSError: If they cannot be stored.
+        """
+        if not self._is_on or self._chosen:
+            return
+        single = self._job.config.task.kind == "single"
+        lowest: dict[bytes, Sequence[str]] = {}
+        for span in spans:
+            part = parts.read(span, [KEY, "label_status", "label" if single else "labels"])
+            keys, statuses, labels = (column.to_pylist() for column in part.columns)
+            for key, status, found in zip(keys, statuses, labels, strict=True):
+                if status in LABELLED:
+                    lowest[key] = [found] if single else found
+            lowest = {key: lowest[key] for key in nsmallest(ROWS, lowest)}
+        if lowest:
+            save_canary(self._job.config.state.dir, self._job.task.fingerprint, lowest)
+
+
+def _key_in(run: str, key: bytes) -> bytes:
+    """Return the key of an answer that *run* orders anew for the prompt with *key*; it is looked up for no row."""
+    return blake2b(b"canary\0" + key + run.encode(), digest_size=KEY_BYTES).digest()
+
+
+def _bill(answers: Iterable[Answer]) -> Side:
+    bills = list(answers)
+    costs = [bill.cost_usd for bill in bills if bill.cost_usd is not None]
+    return Side(
+        requests=sum(bill.attempts for bill in bills),
+        prompt_tokens=sum(bill.prompt_tokens or 0 for bill in bills),
+        cached_tokens=sum(bill.cached_tokens or 0 for bill in bills),
+        completion_tokens=sum(bill.completion_tokens or 0 for bill in bills),
+        cost_usd=sum(costs) if costs else None,
+    )

@@ -1,0 +1,74 @@
+"""The gates of a job: what must hold before its output is published."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from pipeline.config import FailureAllowance, GateSettings
+from pipeline.quality.drift import Shift
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """So many of so many rows."""
+
+    count: int
+    rows: int
+
+    def __str__(self) -> str:
+        return f"{self.count:,} of {self.rows:,}" + (f" ({self.count / self.rows:.1%})" if self.rows else "")
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """What the gates look at.
+
+    Attributes:
+        failed: Rows with text but without labels.
+        invalid: Those whose reply was none of the labels.
+        unsure: Rows below `task.unsure_below`.
+        shift: How far the labels have moved since the last runs; None if there was none.
+        gold: Rows with a label in `task.gold` that have the same one; None if there is no such column.
+        canary: Rows that were asked anew and got another label; None if none was.
+    """
+
+    failed: Share
+    invalid: Share
+    unsure: Share
+    shift: Shift | None
+    gold: Share | None
+    canary: Share | None
+
+
+def closed_gates(gates: GateSettings, found: Figures) -> list[str]:
+    """Return a sentence for each gate that *found* does not pass."""
+    return [*_too_many(gates, found), *_moved(gates, found), *_wrong(gates, found)]
+
+
+def _too_many(gates: GateSettings, found: Figures) -> Iterator[str]:
+    allowances: list[tuple[str, FailureAllowance | None, Share | None, str]] = [
+        ("failed", gates.failed, found.failed, "rows failed"),
+        ("invalid", gates.invalid, found.invalid, "rows got a reply that is none of the labels"),
+        ("unsure", gates.unsure, found.unsure, "rows are unsure"),
+        ("canary_flips", gates.canary_flips, found.canary, "rows that were asked anew got another label"),
+    ]
+    for name, allowed, share, what in allowances:
+        if allowed is not None and share is not None and not allowed.allows(share.count, share.rows):
+            yield f"gates.{name}: {share} {what}, more than {allowed}"
+
+
+def _moved(gates: GateSettings, found: Figures) -> Iterator[str]:
+    if gates.label_shift is not None and found.shift and found.shift.beyond_chance > gates.label_shift:
+        yield (
+            f"gates.label_shift: {found.shift.share:.1%} of the rows have moved to other labels since the last runs "
+            f"(chance alone: {found.shift.chance:.1%}), more than {gates.label_shift:g}"
+        )
+
+
+def _wrong(gates: GateSettings, found: Figures) -> Iterator[str]:
+    wanted, gold = gates.gold_accuracy, found.gold
+    if wanted is None or gold is None:
+        return
+    if not gold.rows:
+        yield "gates.gold_accuracy: no row has a label in task.gold, so that nothing tells how many are right"
+    elif gold.count < wanted * gold.rows:
+        yield f"gates.gold_accuracy: {gold} rows with a label in task.gold are right, less than {wanted:g}"

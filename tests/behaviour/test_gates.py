@@ -1,0 +1,195 @@
+"""What a gate holds back stays unpublished until a person says so; what a stopped run has can be looked at."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from tests.faultserver.server import FaultServer
+from tests.jobs import JobFiles, asked, command, last_line, right_label, texts
+
+
+class Model:
+    """A model that is right until it is told to say something else."""
+
+    def __init__(self) -> None:
+        self.says: dict[str, str] = {}
+        self.always: str | None = None
+
+    def __call__(self, text: str) -> str:
+        return self.always or self.says.get(text) or right_label(text)
+
+
+@pytest.fixture
+def model() -> Model:
+    return Model()
+
+
+@pytest.fixture
+def server(model: Model) -> Iterator[FaultServer]:
+    with FaultServer(label_for=model) as running:
+        yield running
+
+
+@pytest.fixture
+def job(tmp_path: Path, server: FaultServer) -> JobFiles:
+    files = JobFiles(tmp_path, server.base_url)
+    files.table(texts(60))
+    return files
+
+
+def publish(job: JobFiles, *arguments: str) -> tuple[int, dict[str, Any]]:
+    done = command("publish", str(job.config_file()), *arguments)
+    return done.returncode, last_line(done)
+
+
+def night(job: JobFiles, *rows: str) -> None:
+    """Change the table, as each night does."""
+    job.table([*texts(60), *rows])
+
+
+def test_a_closed_gate_publishes_nothing_and_asks_nothing_again_until_it_is_published_anyway(
+    job: JobFiles, model: Model, server: FaultServer
+) -> None:
+    assert job.set(gates={"failed": "1%"}).run().returncode == 0
+    before = job.output.read_bytes()
+    night(job, "a new row")
+    model.says["a new row"] = "nothing of the kind"
+    job.set(gates={"failed": 0})
+    first = job.run()
+    requests = len(server.entries)
+    again = job.run()
+    for done in (first, again):
+        assert (done.returncode, last_line(done)["status"]) == (76, "held")
+        assert "gates.failed: 1 of 61 (1.6%) rows failed, more than 0" in done.stderr
+        assert "publish job.yaml --anyway" in done.stderr
+    assert job.output.read_bytes() == before
+    assert publish(job)[0] == 76
+    status, result = publish(job, "--anyway")
+    assert (status, result["rows"], result["failed"]) == (1, 61, 1)  # limits.max_failed allows 1 %
+    assert len(job.labelled()) == 61
+    assert len(server.entries) == requests
+    assert job.run("--set", "limits.max_failed=5%").returncode == 0
+    assert len(server.entries) == requests
+
+
+def test_labels_that_have_moved_since_the_last_run_close_their_gate(job: JobFiles, model: Model) -> None:
+    job.set(gates={"label_shift": 0.1})
+    night(job, *texts(400, start=1_000))
+    assert job.run().returncode == 0
+    night(job, *texts(440, start=1_000))
+    assert job.run().returncode == 0
+    night(job, *texts(440, start=1_000), *texts(300, start=2_000))
+    model.always = "games"
+    done = job.run()
+    assert done.returncode == 76
+    assert "gates.label_shift" in done.stderr
+    assert publish(job, "--anyway")[0] == 0
+
+
+def test_the_right_labels_close_a_gate_though_the_output_does_not_keep_them(job: JobFiles) -> None:
+    rows = texts(60)
+    gold = [right_label(text) if number % 2 else "sound" for number, text in enumerate(rows)]
+    job.table(pl.DataFrame({"text": rows, "gold": gold}))
+    job.set(task={"gold": "gold"}, gates={"gold_accuracy": 0.9}, output={"columns": {"only": ["text"]}})
+    done = job.run()
+    right = sum(label == right_label(text) for label, text in zip(gold, rows, strict=True))
+    assert done.returncode == 76
+    assert f"gates.gold_accuracy: {right} of 60" in done.stderr
+    assert job.run("--set", "gates.gold_accuracy=0.4").returncode == 0
+    assert "gold" not in job.labelled().columns
+
+
+def test_a_model_that_changes_its_mind_closes_the_canarys_gate(
+    job: JobFiles, model: Model, server: FaultServer
+) -> None:
+    job.set(gates={"canary_flips": "5%"}, model={"price": {"input": 1, "output": 2}})
+    assert last_line(job.run())["side"] is None  # the first run chooses the rows
+    night(job, "a new row")
+    second = last_line(job.run())
+    assert second["side"]["requests"] == 60
+    assert len(asked(server)) == 60 + 61
+    night(job, "a new row", "another one")
+    model.always = "mail"
+    third = job.run()
+    assert third.returncode == 76
+    assert "rows that were asked anew got another label, more than 5%" in third.stderr
+    sent = len(server.entries)
+    status, result = publish(job, "--anyway")
+    assert status == 0
+    assert result["side"]["cost_usd"] > 0
+    assert len(server.entries) == sent
+    labels = job.labelled()
+    assert labels["label"][:60].to_list() == [right_label(text) for text in texts(60)]  # no row is touched
+
+
+def test_the_books_balance_with_what_the_canary_has_cost(job: JobFiles, server: FaultServer) -> None:
+    job.set(gates={"canary_flips": "5%"})
+    job.run()
+    night(job, *texts(5, start=500))
+    before = len(server.entries)
+    result = last_line(job.run())
+    billed = sum(entry.prompt_tokens or 0 for entry in server.entries[before:])
+    assert result["prompt_tokens"] + result["side"]["prompt_tokens"] == billed
+    stats = command("ledger", "stats", str(job.config_file()))
+    assert stats.returncode == 0
+
+
+def test_a_part_of_the_rows_has_no_gates_and_no_canary(job: JobFiles, server: FaultServer) -> None:
+    job.set(gates={"failed": 0, "canary_flips": 0, "label_shift": 0.0})
+    job.run()
+    sent = len(server.entries)
+    done = job.run("--limit", "10")
+    assert (done.returncode, last_line(done)["side"], len(server.entries)) == (0, None, sent)
+
+
+def test_what_a_stopped_run_has_is_published_beside_the_output_until_that_is_whole(
+    job: JobFiles, server: FaultServer
+) -> None:
+    rows: list[str | None] = [*texts(60)]
+    rows[7] = None
+    job.table(rows)
+    job.set(
+        model={"price": {"input": 100_000, "output": 100_000}},
+        limits={"max_cost_usd": 400, "max_concurrency": 1},
+    )
+    done = job.run("--partial")
+    assert done.returncode == 75
+    partial = job.folder / "out/labelled.partial.parquet"
+    assert str(partial) in done.stderr
+    assert not job.output.exists()
+    table = pl.read_parquet(partial)
+    statuses = table["label_status"].value_counts()
+    counts = dict(zip(*statuses.to_dict(as_series=False).values(), strict=True))
+    assert len(table) == 60
+    assert counts["empty"] == 1
+    assert 0 < counts["ok"] < 59
+    assert counts["ok"] + counts["pending"] == 59
+    pending = table.filter(pl.col("label_status") == "pending")
+    assert pending["label"].null_count() == len(pending)
+    assert set(pending["label_source"]) == {"none"}
+    sent = len(server.entries)
+    status, result = publish(job, "--partial")
+    assert (status, result["status"], result["pending"]) == (0, "partial", counts["pending"])
+    assert publish(job)[0] == 75  # not all rows are answered
+    assert len(server.entries) == sent
+    assert job.run("--set", "limits.max_cost_usd=10000").returncode == 0
+    assert job.output.exists()
+    assert not partial.exists()
+    assert list((job.folder / "state/runs").glob("*partial*")) == []
+
+
+def test_nothing_is_held_when_the_output_is_published(job: JobFiles, server: FaultServer) -> None:
+    job.run()
+    sent = len(server.entries)
+    assert publish(job, "--anyway")[0] == 0
+    assert publish(job)[0] == 0
+    assert len(server.entries) == sent
+
+
+def test_a_gold_column_that_is_not_there_is_an_error_that_names_it(job: JobFiles) -> None:
+    done = job.set(task={"gold": "truth"}).run()
+    assert done.returncode == 78
+    assert "task.gold: truth: the input has no such column" in done.stderr
