@@ -47,6 +47,7 @@ def publication_of(job: Job, run_id: str, parts: Parts) -> Publication:
             schema=schema,
             batches=partial(read_batches, source, file, columns),
             spans=of_file.get(number, []),
+            size=sum(block.size for block in file.blocks),
             original=file.path if file.format == job.form == PARQUET else None,
             matching=None if where is None else where.matches,
         )

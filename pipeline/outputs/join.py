@@ -17,8 +17,8 @@ from pipeline.system.prefetch import prefetch_sync
 if TYPE_CHECKING:
     from pipeline.outputs.duplicates import Duplicates
 
-FEW_ROWS = 4_096
-"""A file of so few rows is read in less time than it takes to start a thread for it."""
+FEW_ROWS, FEW_BYTES = 4_096, 1 << 20
+"""A file of so few is read in less time than it takes to start a thread for it, and several are held at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +30,7 @@ class OutputFile:
         schema: The input columns that it keeps.
         batches: Reads those columns, in row order.
         spans: The spans of its parts, in row order and without gaps.
+        size: Bytes of its input, decoded.
         original: The Parquet file whose metadata and way of storing it keeps; None for none.
         matching: Returns which rows of a batch have a row in the parts; None if all have. The others are skipped.
     """
@@ -38,8 +39,14 @@ class OutputFile:
     schema: pa.Schema
     batches: Callable[[], Iterator[pa.RecordBatch]]
     spans: Sequence[Span]
+    size: int = 0
     original: Path | None = None
     matching: Callable[[pa.RecordBatch], pa.BooleanArray] | None = None
+
+    @property
+    def is_small(self) -> bool:
+        """Whether it takes little time and memory."""
+        return self.size <= FEW_BYTES and sum(span.rows for span in self.spans) <= FEW_ROWS
 
 
 class AlignedRows(NamedTuple):
@@ -85,8 +92,7 @@ class Joiner:
         waiting: list[AlignedRows] = []
         rows = size = 0
         found = self._aligned(output_file)
-        is_small = sum(span.rows for span in output_file.spans) <= FEW_ROWS
-        for aligned in found if is_small else prefetch_sync(found):
+        for aligned in found if output_file.is_small else prefetch_sync(found):
             waiting.append(aligned)
             rows += aligned.rows.num_rows
             size += aligned.rows.nbytes + aligned.part.nbytes

@@ -3,9 +3,12 @@
 At any instant a reader of the output path finds nothing, the complete old output, or the complete new one.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
+from functools import partial
+from itertools import groupby
+from operator import attrgetter
 from pathlib import Path
 
 import pyarrow as pa
@@ -20,7 +23,12 @@ from pipeline.outputs.writers.formats import PARQUET, open_writer
 from pipeline.outputs.writers.original import Original
 from pipeline.outputs.writers.readers import with_true_columns
 from pipeline.system.memory import trim_heap
-from pipeline.system.prefetch import prefetch_sync
+from pipeline.system.prefetch import map_in_threads, prefetch_sync
+
+SMALL_AT_ONCE = 3
+"""Small files that are written at once: pyarrow, which most of it takes, leaves the interpreter to the others."""
+
+NewColumns = Mapping[str, pa.ChunkedArray]
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +98,8 @@ def publish(
         joiner = Joiner(parts, duplicates, ensure_running, publication.row_group_rows)
         if publication.single:
             with storage.replacing(publication.path, before_rename=before_rename) as temporary:
-                _write(temporary, publication, publication.files[0], joiner, tally)
+                count = partial(tally.add_soon, prefix=publication.prefix)
+                tally.remark(_write(temporary, publication, publication.files[0], joiner, count))
                 tally.settle(publication.prefix)
                 written(temporary)
         else:
@@ -98,8 +107,13 @@ def publish(
 
 
 def _write(
-    path: Path, publication: Publication, output_file: OutputFile, joiner: Joiner, tally: Tally
-) -> None:
+    path: Path,
+    publication: Publication,
+    output_file: OutputFile,
+    joiner: Joiner,
+    count: Callable[[NewColumns], None],
+) -> Collection[str]:
+    """Write a file, *count* the new columns of each row group, and return what its readers ought to know."""
     original = Original.of(output_file.original) if output_file.original else None
     described = original.described(output_file.schema) if original else output_file.schema
     schema = with_true_columns(
@@ -111,12 +125,11 @@ def _write(
         for group in joiner.row_groups(output_file):
             new = published(group.part, group.duplicates, publication.prefix)
             gold = {GOLD: group.rows.column(publication.gold)} if publication.gold else {}
-            tally.add_soon({**new, **gold}, publication.prefix)
+            count({**new, **gold})
             columns = [group.rows.column(name) for name in kept] + [new[name] for name in names]
             writer.write(pa.Table.from_arrays(columns, schema=schema))
             del group, new, columns  # frees them before the next group is read
-    for remark in writer.remarks:
-        tally.remarks.setdefault(remark)
+    return writer.remarks
 
 
 def _publish_folder(
@@ -129,9 +142,26 @@ def _publish_folder(
     with storage.replacing_folder(
         publication.path, ensure_running=joiner.ensure_running, before_rename=before_rename
     ) as temporary:
-        for output_file in publication.files:
+        count = partial(tally.add_soon, prefix=publication.prefix)
+
+        def write(output_file: OutputFile, count: Callable[[NewColumns], None] = count) -> Collection[str]:
             file = temporary / output_file.name
             storage.make_folder(file.parent)
-            _write(file, publication, output_file, joiner, tally)
+            return _write(file, publication, output_file, joiner, count)
+
+        def write_small(output_file: OutputFile) -> tuple[list[NewColumns], Collection[str]]:
+            counted: list[NewColumns] = []
+            return counted, write(output_file, counted.append)
+
+        for is_small, files in groupby(publication.files, key=attrgetter("is_small")):
+            if is_small:
+                # Counted here and in order, whichever file is ready first: sums of costs depend on it.
+                for counted, remarks in map_in_threads(write_small, files, SMALL_AT_ONCE):
+                    for new in counted:
+                        count(new)
+                    tally.remark(remarks)
+            else:
+                for remarks in map(write, files):
+                    tally.remark(remarks)
         tally.settle(publication.prefix)
         written(temporary)

@@ -1,7 +1,7 @@
 """Counts over the rows of the output, for the summary and the report."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -90,6 +90,10 @@ class Tally:
             self.add(
                 {name: pa.chunked_array(some, waiting[0][name].type) for name, some in chunks.items()}, prefix
             )
+
+    def remark(self, sentences: Iterable[str]) -> None:
+        """Keep *sentences* for the readers of the output, each once."""
+        self.remarks |= dict.fromkeys(sentences)
 
     def _bill(self, columns: Mapping[str, pa.ChunkedArray], prefix: str, source: pa.ChunkedArray) -> None:
         asked = pc.equal(source, MODEL)

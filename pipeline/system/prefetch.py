@@ -1,16 +1,17 @@
 """Prefetching: a worker thread produces the next items of an iterator while the current one is used.
 
 It pays where producing mostly waits for the disk or for C code. The worker takes one step at a time, so the iterator
-itself need not be thread-safe.
+itself need not be thread-safe. `map_in_threads` has several workers, and a function that must be.
 """
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, Generator, Iterator
+from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
 T = TypeVar("T")
+R = TypeVar("R")
 _END = object()
 
 SYNC_DEPTH = 1
@@ -28,6 +29,24 @@ def prefetch_sync(items: Iterator[T]) -> Generator[T, None, None]:
             ready.append(worker.submit(next, items, _END))
             yield item  # type: ignore[misc]  # all but _END are T
             del item  # or it would live until the next one is ready
+
+
+def map_in_threads(function: Callable[[T], R], items: Iterable[T], threads: int) -> Iterator[R]:
+    """Yield what *function* makes of each of *items*, in order, while as many *threads* are at the next ones.
+
+    The first exception, in order, is raised. However this ends, the threads have ended then.
+    """
+    with ThreadPoolExecutor(threads, thread_name_prefix="map") as pool:
+        started = deque[Future[R]]()
+        try:
+            for item in items:
+                started.append(pool.submit(function, item))
+                if len(started) > threads:
+                    yield started.popleft().result()
+            while started:
+                yield started.popleft().result()
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
 async def prefetch(items: Iterator[T], depth: int = 2) -> AsyncGenerator[T, None]:

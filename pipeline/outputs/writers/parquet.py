@@ -1,6 +1,7 @@
 """Write a Parquet file of the output."""
 
 from collections.abc import Collection
+from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -24,7 +25,9 @@ class ParquetFileWriter:
         Raises:
             pa.ArrowException: If Parquet has no place for one of its types.
         """
-        storage: dict[str, Any] = original.storage(written_leaves(schema)) if original else _STORAGE
+        storage: dict[str, Any] = (
+            original.storage(_leaves(schema.remove_metadata())) if original else _STORAGE
+        )
         self._file = pq.ParquetWriter(sink, schema, write_page_checksum=True, **storage)
 
     def __enter__(self) -> Self:
@@ -56,3 +59,7 @@ def written_leaves(schema: pa.Schema, original: Original | None = None) -> dict[
         pass
     with pq.ParquetFile(sink.getvalue()) as file:
         return leaves_by_column(file)
+
+
+_leaves = lru_cache(maxsize=8)(written_leaves)
+"""Of a schema without metadata, as the thousands of files of a folder have one and the same."""
