@@ -1,6 +1,7 @@
 """Parquet's types as Arrow reads them: where Arrow has no such type of its own, the closest one."""
 
 from collections.abc import Iterator
+from functools import cache
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -27,6 +28,7 @@ class _Geometry(pa.ExtensionType):  # type: ignore[misc]  # pyarrow has no types
         return cls(storage, serialized)
 
 
+@cache
 def know_geometry() -> None:
     """Register the type of GEOMETRY columns, unless the process has one, as that of the package geoarrow."""
     try:
