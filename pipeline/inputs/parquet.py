@@ -12,7 +12,7 @@ from pipeline import storage
 from pipeline.errors import InputDataError
 from pipeline.inputs.columnar.pages import oversized_page
 from pipeline.inputs.columnar.shape import Shape, columns_of, first_group
-from pipeline.inputs.columnar.strips import side_by_side, strips_of
+from pipeline.inputs.columnar.strips import gathered, side_by_side, strips_of
 from pipeline.inputs.columnar.types import enum_columns, know_geometry, schema_of, typed
 from pipeline.inputs.source import Block, Contents, Table
 
@@ -43,8 +43,11 @@ class ParquetTable:
         rows = self._shape.rows_at_once(names, max_rows, max_bytes)
         strips = strips_of(names, self._shape.sizes)
         if len(strips) == 1 or len(set(names)) < len(names):
-            return typed(self._read(block, None if names == every else names, rows), self._enums)
-        return typed(side_by_side(self._read(block, strip, rows) for strip in strips), self._enums)
+            found = self._read(block, None if names == every else names, rows)
+        else:
+            found = side_by_side(self._read(block, strip, rows) for strip in strips)
+        # Few rows for fear of a dictionary's largest cell are mostly small ones, and each batch costs what follows time.
+        return typed(gathered(found, max_rows, max_bytes) if rows < max_rows else found, self._enums)
 
     def _read(self, block: Block, names: list[str] | None, rows: int) -> Iterator[pa.RecordBatch]:
         found: Iterator[pa.RecordBatch] = self._file.iter_batches(

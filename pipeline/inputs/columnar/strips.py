@@ -61,3 +61,17 @@ def _spooled(batches: Iterator[pa.RecordBatch], file: IO[bytes]) -> Iterator[pa.
         writer.close()
     file.seek(0)
     return iter(pa.ipc.open_stream(pa.PythonFile(file, "r"))) if writer is not None else iter(())
+
+
+def gathered(batches: Iterable[pa.RecordBatch], max_rows: int, max_bytes: int) -> Iterator[pa.RecordBatch]:
+    """Yield the rows of *batches*, those of several together as far as they have at most so many rows and bytes."""
+    waiting: list[pa.RecordBatch] = []
+    rows = size = 0
+    for batch in batches:
+        if waiting and (rows + batch.num_rows > max_rows or size + batch.nbytes > max_bytes):
+            yield pa.concat_batches(waiting) if len(waiting) > 1 else waiting[0]
+            waiting, rows, size = [], 0, 0
+        waiting.append(batch)
+        rows, size = rows + batch.num_rows, size + batch.nbytes
+    if waiting:
+        yield pa.concat_batches(waiting) if len(waiting) > 1 else waiting[0]

@@ -3,7 +3,7 @@
 import os
 import sys
 from collections.abc import Callable, Iterator
-from itertools import pairwise
+from itertools import accumulate, pairwise
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.inputs.columnar.strips import STRIP_BYTES, side_by_side, strips_of
+from pipeline.inputs.columnar.strips import STRIP_BYTES, gathered, side_by_side, strips_of
 from pipeline.inputs.read import read_batches
 from tests.inputs.allocated import allocated
 
@@ -92,3 +92,20 @@ def test_the_work_grows_with_the_number_of_columns_and_not_with_its_square(put, 
         return count
 
     assert calls(2_000) < 2.5 * calls(1_000)
+
+
+@given(st.lists(st.integers(1, 9), max_size=12), st.integers(1, 30), st.integers(1, 200))
+def test_small_batches_are_put_together_as_far_as_they_may(sizes, most_rows, most_bytes):
+    rows = pa.RecordBatch.from_pydict({"n": range(sum(sizes))})
+    firsts = accumulate(sizes, initial=0)
+    batches = [rows.slice(first, size) for first, size in zip(firsts, sizes, strict=False)]
+    found = list(gathered(batches, most_rows, most_bytes))
+    assert [n for batch in found for n in batch.column(0).to_pylist()] == list(range(sum(sizes)))
+    for batch in found:
+        assert batch.num_rows in sizes or (batch.num_rows <= most_rows and batch.nbytes <= most_bytes)
+    ends, seen = list(accumulate(sizes)), 0
+    for one in found[:-1]:
+        seen += one.num_rows
+        following = batches[ends.index(seen) + 1]
+        is_full = one.num_rows + following.num_rows > most_rows
+        assert is_full or one.nbytes + following.nbytes > most_bytes
