@@ -7,7 +7,7 @@ from contextlib import aclosing
 
 import pytest
 
-from pipeline.system.prefetch import SYNC_DEPTH, prefetch, prefetch_sync
+from pipeline.system.prefetch import SYNC_DEPTH, map_in_threads, prefetch, prefetch_sync
 
 
 class Counter:
@@ -157,3 +157,34 @@ def test_without_an_event_loop_an_item_is_not_kept_until_the_next_one_is_there()
             assert item, "the first item is still there"
         del item
     assert len(seen) == 1
+
+
+def test_several_threads_work_at_once_and_their_results_come_in_order():
+    both = threading.Barrier(2, timeout=10)
+    second_is_done = threading.Event()
+
+    def work(number):
+        both.wait()
+        if number == 0:
+            assert second_is_done.wait(10)
+        else:
+            second_is_done.set()
+        return number
+
+    assert list(map_in_threads(work, [0, 1], threads=2)) == [0, 1]
+
+
+def test_several_threads_are_at_most_so_many_items_ahead():
+    source = Counter()
+    results = map_in_threads(str, source.items(), threads=3)
+    assert [next(results), next(results)] == ["0", "1"]
+    results.close()
+    assert source.taken == 2 + 3
+
+
+def test_an_exception_in_one_of_several_threads_comes_out_after_the_results_before_it():
+    results = map_in_threads(lambda number: 6 // number, [2, 1, 0, 3], threads=2)
+    assert [next(results), next(results)] == [3, 6]
+    with pytest.raises(ZeroDivisionError):
+        next(results)
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("map")]
