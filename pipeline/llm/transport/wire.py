@@ -8,6 +8,7 @@ import asyncio
 import logging
 import ssl
 import zlib
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -88,18 +89,29 @@ class Target:
 
 
 class Wire:
-    """A pool of connections to one endpoint."""
+    """A pool of connections to one endpoint, whatever the target there.
+
+    aiohttp's own pool makes them. It would compute whom each request is for and book the connection out and in again, so
+    that idle ones are kept here.
+    """
 
     def __init__(self, tls: ssl.SSLContext | None = None) -> None:
         """Open a pool; *tls* says which certificates are trusted, by default the system's."""
         self._connecting = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS)
         self._warned = False
+        self._loop = asyncio.get_running_loop()
+        self._idle: deque[tuple[Connection, float]] = deque()  # and since when, the latest last
+        self._sweep: asyncio.TimerHandle | None = None
         self._pool = aiohttp.TCPConnector(
             limit=0, ssl=tls or True, keepalive_timeout=KEEP_ALIVE_SECONDS, ttl_dns_cache=60
         )
 
     async def close(self) -> None:
         """Close all connections."""
+        if self._sweep is not None:
+            self._sweep.cancel()
+        while self._idle:
+            self._idle.pop()[0].release()  # the pool waits until they are closed
         await self._pool.close()
 
     async def exchange(self, target: Target, body: bytes, max_bytes: int) -> Response:
@@ -132,19 +144,43 @@ class Wire:
             return Response(message.code, message.headers, content)
         finally:
             if whole:
-                connection.release()
+                self._keep(connection)
             else:
                 if connection.transport is not None:
                     connection.transport.abort()  # `close` would first send the rest of the request
                 connection.close()
 
+    def _keep(self, connection: Connection) -> None:
+        """Keep an idle connection for the next request."""
+        self._idle.append((connection, self._loop.time()))
+        if self._sweep is None:
+            self._sweep = self._loop.call_later(KEEP_ALIVE_SECONDS, self._close_old)
+
+    def _close_old(self) -> None:
+        """Close the connections that have been idle for too long, and look again later."""
+        oldest = self._loop.time() - KEEP_ALIVE_SECONDS
+        while self._idle and self._idle[0][1] <= oldest:
+            self._idle.popleft()[0].close()
+        self._sweep = self._loop.call_later(KEEP_ALIVE_SECONDS, self._close_old) if self._idle else None
+
+    def _take_idle(self) -> Connection | None:
+        """Take the connection that was used last, among those that may still be used; None if there is none."""
+        while self._idle:
+            connection, since = self._idle.pop()
+            protocol = connection.protocol
+            if (
+                protocol is not None
+                and protocol.is_connected()
+                and self._loop.time() - since < KEEP_ALIVE_SECONDS
+            ):
+                return connection
+            connection.close()
+        return None
+
     async def _connect(self, target: Target) -> Connection:
-        """Take a connection from the pool, or make one."""
+        """Take an idle connection, or make one."""
         while True:
-            try:
-                connection = await self._pool.connect(target.request, [], self._connecting)
-            except TimeoutError as error:
-                raise aiohttp.ConnectionTimeoutError(f"no connection within {CONNECT_SECONDS:g} s") from error
+            connection = self._take_idle() or await self._made(target)
             protocol = connection.protocol
             # What has come without being asked for would be taken for the answer to the next request.
             if protocol is None or not protocol.should_close:
@@ -157,6 +193,12 @@ class Wire:
                 log.warning(
                     "a connection brought an answer that nobody had asked for; it is not used any more"
                 )
+
+    async def _made(self, target: Target) -> Connection:
+        try:
+            return await self._pool.connect(target.request, [], self._connecting)
+        except TimeoutError as error:
+            raise aiohttp.ConnectionTimeoutError(f"no connection within {CONNECT_SECONDS:g} s") from error
 
 
 async def _body(payload: aiohttp.StreamReader, headers: Mapping[str, str], max_bytes: int) -> bytes | None:
