@@ -18,6 +18,7 @@ from pipeline.ledger.schema import (
     APPLICATION_ID,
     INDEX,
     INDEXED,
+    OLDEST_VERSION,
     VERSION,
     DamagedError,
     create,
@@ -166,7 +167,7 @@ def check_format(connection: sqlite3.Connection, path: Path) -> int:
         raise DamagedError("it does not say that it is a ledger")
     if is_ledger:
         ensure_known_format(version, path)
-    if version not in {0, VERSION}:
+    if version and not OLDEST_VERSION <= version <= VERSION:
         raise DamagedError("it does not say which version wrote it")
     return int(version)
 
@@ -181,7 +182,7 @@ def ensure_known_format(version: int, path: Path) -> None:
         raise ConfigError(
             f"{path}: written by a newer version of pipeline (format {version}); update pipeline"
         )
-    if 0 < version < VERSION:
+    if 0 < version < OLDEST_VERSION:
         raise ConfigError(
             f"{path}: of format {version}, which this version of pipeline cannot read; move it away or change state.dir"
         )

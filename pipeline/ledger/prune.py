@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from pipeline.ledger.database import OpenFile, transaction
+from pipeline.ledger.schema import NAMED
 
 ANSWERS_AT_ONCE = 5_000
 """Answers that one transaction deletes: a tenth of a second, for which other writers wait."""
@@ -14,20 +15,20 @@ OLD = "ifnull(at, 0) < :before"  # a damaged answer has no time of arrival, and 
 
 PRUNABLE = f"""
 SELECT count(*), sum(cost_usd) FILTER (WHERE newest), count(*) FILTER (WHERE newest AND cost_usd IS NULL AND text IS NOT NULL)
-FROM (SELECT *, id IN (SELECT id FROM latest) AS newest FROM answers WHERE {OLD} AND asks IS NOT 0)
+FROM (SELECT *, id IN (SELECT id FROM latest) AS newest FROM {NAMED} WHERE {OLD} AND asks IS NOT 0)
 """  # noqa: S608 - the statement is constant
-HIDDEN = """
-SELECT max(a.id), a.key FROM answers a JOIN latest l ON l.key = a.key JOIN answers newest ON newest.id = l.id
+HIDDEN = f"""
+SELECT max(a.id), a.key FROM {NAMED} a JOIN latest l ON l.key = a.key JOIN {NAMED} newest ON newest.id = l.id
 WHERE ifnull(a.at, 0) >= :before AND ifnull(newest.at, 0) < :before GROUP BY a.key
-"""
+"""  # noqa: S608 - as above
 NEXT_OLD = f"""
 SELECT min(id), max(id), count(*) FILTER (WHERE asks IS NOT 0) FROM (
-    SELECT id, asks FROM answers WHERE id > :last AND {OLD} ORDER BY id LIMIT {ANSWERS_AT_ONCE}
+    SELECT id, asks FROM {NAMED} WHERE id > :last AND {OLD} ORDER BY id LIMIT {ANSWERS_AT_ONCE}
 )
 """  # noqa: S608 - the statement is constant
 BETWEEN = f"id BETWEEN :first AND :last AND {OLD}"
-FORGET = f"DELETE FROM latest WHERE id IN (SELECT id FROM answers WHERE {BETWEEN})"  # noqa: S608 - as above
-DELETE = f"DELETE FROM answers WHERE {BETWEEN}"  # noqa: S608 - as above
+FORGET = f"DELETE FROM latest WHERE id IN (SELECT id FROM {NAMED} WHERE {BETWEEN})"  # noqa: S608 - as above
+DELETE = f"DELETE FROM answers WHERE id IN (SELECT id FROM {NAMED} WHERE {BETWEEN})"  # noqa: S608 - as above
 
 
 @dataclass(frozen=True, slots=True)

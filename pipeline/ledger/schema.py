@@ -10,7 +10,10 @@ import orjson
 
 from pipeline.records import Answer, Answers, Status
 
-VERSION = 3
+VERSION = 4
+OLDEST_VERSION = 3
+"""Of the formats that are read and written; in this one the table of answers computed the fields of each row that came in."""
+
 APPLICATION_ID = 0x70697065  # "pipe", so that `file` and a person can tell whose file this is
 
 FIELDS = Answer._fields
@@ -24,25 +27,37 @@ BODY = (*(name for name in FIELDS if name not in {"key", "logprobs"}), "logprobs
 
 WITHOUT_LOGPROBS = itemgetter(*map(FIELDS.index, BODY[:-1]))
 
-# The columns are null where the body is damaged and no longer JSON.
-NAMED = ", ".join(
-    f"{name} {TYPES.get(name, 'TEXT')} AS (CASE WHEN json_valid(body) THEN json_extract(body, '$[{place}]') END)"
+# Null where the body is damaged and no longer JSON.
+VALUES = {
+    name: f"CASE WHEN json_valid(body) THEN json_extract(body, '$[{place}]') END"
     for place, name in enumerate(BODY)
-)
+}
+NAMED = f"(SELECT id, key, {', '.join(f'{value} AS {name}' for name, value in VALUES.items())} FROM answers)"  # noqa: S608 - the statement is constant
+"""The answers with a column for each field."""
+
 # An answer is one text, not a cell a field: `lookup` joins, fetches and parses a set of texts at once. The checksum is
 # there because SQLite itself does not notice a flipped bit in a cell.
-ANSWERS = f"""
+CREATE_ANSWERS = """
 CREATE TABLE IF NOT EXISTS answers (
-    id INTEGER PRIMARY KEY AUTOINCREMENT, key BLOB NOT NULL, body TEXT NOT NULL, checksum INTEGER NOT NULL, {NAMED}
+    id INTEGER PRIMARY KEY AUTOINCREMENT, key BLOB NOT NULL, body TEXT NOT NULL, checksum INTEGER NOT NULL{}
 ) STRICT"""
-"""`body` is a JSON array of all fields but the key; virtual columns show each of them to a person who asks in SQL.
+"""`body` is a JSON array of all fields but the key; the view `readable_answers` shows each of them to a person who asks in SQL.
+They are no columns of the table: SQLite computes virtual ones, too, for each row that comes in, which took twice as
+long as all the rest of it.
 
 It has two lines: the log-probabilities, which are JSON themselves, are alone on the second one, where they need
 neither escaping nor parsing.
 """
 
+ANSWERS_BY_VERSION = {
+    OLDEST_VERSION: CREATE_ANSWERS.format(
+        "".join(f", {name} {TYPES.get(name, 'TEXT')} AS ({value})" for name, value in VALUES.items())
+    ),
+    VERSION: CREATE_ANSWERS.format(""),
+}
+
 SCHEMA = f"""
-{ANSWERS.strip()};
+CREATE VIEW IF NOT EXISTS readable_answers AS SELECT * FROM {NAMED};
 CREATE TABLE IF NOT EXISTS latest (key BLOB PRIMARY KEY, id INTEGER NOT NULL) STRICT, WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS progress (only INTEGER PRIMARY KEY CHECK (only = 1), indexed INTEGER NOT NULL) STRICT;
 INSERT OR IGNORE INTO progress VALUES (1, 0);
@@ -68,17 +83,17 @@ INDEXED = "UPDATE progress SET indexed = (SELECT ifnull(max(id), 0) FROM answers
 # Added up as answers are indexed: a sum over ten million of them takes a minute.
 # An answer that was asked again in the same run holds the sum of both, so the earlier one's cost is taken back.
 # `coalesce`, because infinity less infinity is null. A damaged answer has no run.
-ADD_SPENT = """
+ADD_SPENT = f"""
 INSERT INTO spent
 SELECT run, coalesce(total(usd) - total(replaced), 0) FROM (
     SELECT new.run, new.cost_usd AS usd, max(new.id), (
-        SELECT old.cost_usd FROM latest JOIN answers old ON old.id = latest.id
+        SELECT old.cost_usd FROM latest JOIN {NAMED} old ON old.id = latest.id
         WHERE latest.key = new.key AND old.run = new.run AND old.id < new.id
     ) AS replaced
-    FROM answers new WHERE new.id > (SELECT indexed FROM progress) AND new.run IS NOT NULL GROUP BY new.run, new.key
+    FROM {NAMED} new WHERE new.id > (SELECT indexed FROM progress) AND new.run IS NOT NULL GROUP BY new.run, new.key
 ) GROUP BY run
 ON CONFLICT (run) DO UPDATE SET usd = coalesce(usd + excluded.usd, usd)
-"""
+"""  # noqa: S608 - the statement is constant
 SPENT_BY_RUN = "SELECT usd FROM spent WHERE run = ?"
 
 TABLES = "SELECT CAST(name AS BLOB), CAST(sql AS BLOB) FROM sqlite_schema WHERE type = 'table' ORDER BY name"
@@ -100,12 +115,12 @@ def is_damage(error: Exception) -> bool:
     return code & 0xFF in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 
 
-def create(connection: sqlite3.Connection) -> None:
-    """Create the tables; runs within the caller's transaction."""
-    for statement in SCHEMA.strip().split(";\n"):
+def create(connection: sqlite3.Connection, version: int = VERSION) -> None:
+    """Create the tables of a *version*; runs within the caller's transaction."""
+    for statement in (ANSWERS_BY_VERSION[version], *SCHEMA.strip().split(";\n")):
         connection.execute(statement)
     connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-    connection.execute(f"PRAGMA user_version = {VERSION}")
+    connection.execute(f"PRAGMA user_version = {version}")
 
 
 def tables(connection: sqlite3.Connection) -> list[tuple[bytes, bytes]]:

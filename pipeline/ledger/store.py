@@ -19,6 +19,7 @@ from pipeline.ledger.prune import Prunable, give_space_back, prunable, prune
 from pipeline.ledger.schema import (
     BEHIND,
     INSERT,
+    NAMED,
     SELECT,
     SPENT_BY_RUN,
     Cells,
@@ -33,14 +34,14 @@ ROWS_PER_FETCH = 1000
 
 NEWEST = f"{SELECT}, a.id FROM answers a JOIN latest l ON l.key = a.key AND l.id = a.id WHERE a.id > ? ORDER BY a.id LIMIT {ROWS_PER_FETCH}"
 LOOK_UP = f"{SELECT}, l.key FROM latest l LEFT JOIN answers a ON a.id = l.id WHERE l.key IN ({{}})"
-TOTALS = """
+TOTALS = f"""
 SELECT CAST(run AS BLOB), count(*) FILTER (WHERE asks > 0), total(prompt_tokens), total(completion_tokens), sum(cost_usd)
-FROM answers WHERE run IS NOT NULL AND id IN (SELECT max(id) FROM answers {} GROUP BY run, key) GROUP BY run ORDER BY min(at)
-"""
-RECENT_TOKENS = """
-SELECT CAST(model AS BLOB), completion_tokens FROM (SELECT * FROM answers ORDER BY id DESC LIMIT 1000)
+FROM {NAMED} WHERE run IS NOT NULL AND id IN (SELECT max(id) FROM {NAMED} {{}} GROUP BY run, key) GROUP BY run ORDER BY min(at)
+"""  # noqa: S608 - the statement is constant
+RECENT_TOKENS = f"""
+SELECT CAST(model AS BLOB), completion_tokens FROM (SELECT * FROM {NAMED} ORDER BY id DESC LIMIT 1000)
 WHERE typeof(completion_tokens) = 'integer' AND completion_tokens > 0 AND model IS NOT NULL AND text IS NOT NULL AND asks > 0
-"""
+"""  # noqa: S608 - as above
 
 
 @dataclass(frozen=True, slots=True)

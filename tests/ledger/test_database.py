@@ -15,6 +15,7 @@ import pytest
 from pipeline.config.simulate.latency import Fixed
 from pipeline.errors import CannotCreateError, ConfigError
 from pipeline.ledger import open_store
+from pipeline.ledger.schema import INSERT, OLDEST_VERSION, cells_of, create
 from pipeline.ledger.store import Store
 from tests.answers import answer, answers, key
 from tests.faultserver.server import FaultServer
@@ -44,9 +45,9 @@ def refused(folder: Path) -> str:
     [
         (1, r"ledger\.sqlite: of format 1, which .* cannot read; move it away or change state\.dir"),
         (2, r"ledger\.sqlite: of format 2, which .* cannot read; move it away or change state\.dir"),
-        (4, r"ledger\.sqlite: written by a newer version .*format 4.*; update pipeline"),
+        (5, r"ledger\.sqlite: written by a newer version .*format 5.*; update pipeline"),
     ],
-    ids=["1", "2", "4"],
+    ids=["1", "2", "5"],
 )
 def test_a_ledger_of_another_format_is_left_as_it_is(tmp_path: Path, version: int, problem: str) -> None:
     with open_store(tmp_path) as store:
@@ -59,6 +60,20 @@ def test_a_ledger_of_another_format_is_left_as_it_is(tmp_path: Path, version: in
         open_store(tmp_path)
     assert caught.value.exit_status == 78
     assert files(tmp_path) == before
+
+
+def test_a_ledger_of_the_format_before_is_gone_on_with(tmp_path: Path) -> None:
+    with sqlite3.connect(tmp_path / FILE) as older:
+        create(older, OLDEST_VERSION)
+        older.executemany(INSERT, map(cells_of, answers(0, 10)))
+    older.close()
+    for numbers in ((10, 20), (20, 30)):
+        with open_store(tmp_path) as store:
+            store.append(answers(*numbers))
+            assert len(store.look_up([key(n) for n in range(numbers[1])])) == numbers[1]
+            assert store.spent("run-1") == 0.25 * numbers[1]
+            assert store.totals("run-1")[0].answers == numbers[1]
+    assert not list(tmp_path.glob("*damaged*"))  # nothing was rebuilt
 
 
 @pytest.mark.parametrize("content", [b"", bytes(8192), b"SQLite format 3\0", b"SQLi"], ids=["empty", "zeros", "head", "cut"])  # fmt: skip

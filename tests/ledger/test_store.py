@@ -75,7 +75,7 @@ def test_a_commit_that_fails_leaves_no_transaction_open(store: Store) -> None:
 
 def test_answers_that_cannot_be_stored_leave_no_transaction_open(store: Store) -> None:
     store.file.connection.execute(
-        "CREATE TEMP TRIGGER full BEFORE INSERT ON answers WHEN new.text = 'no' BEGIN SELECT RAISE(ABORT, 'no'); END"
+        "CREATE TEMP TRIGGER full BEFORE INSERT ON answers WHEN new.body LIKE '%,_no_,%' BEGIN SELECT RAISE(ABORT, 'no'); END"
     )
     with pytest.raises(sqlite3.IntegrityError):
         store.append([answer(1), answer(2, text="no")])

@@ -47,7 +47,7 @@ def read_ledger(state: Path) -> Stored:
         connection = sqlite3.connect(Path(folder) / "ledger.sqlite")
         try:
             if connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'answers'").fetchone():
-                for row in connection.execute(f"SELECT id, {ANSWER} FROM answers ORDER BY id"):
+                for row in connection.execute(f"SELECT id, {ANSWER} FROM readable_answers ORDER BY id"):
                     by_id[row[0]] = _answer(row[1:])
         finally:
             connection.close()

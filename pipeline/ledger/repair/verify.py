@@ -37,7 +37,8 @@ def verify(connection: sqlite3.Connection) -> None:
         DamagedError: If something is wrong that SQLite would not notice.
         sqlite3.DatabaseError: If SQLite notices it.
     """
-    if not _tables() <= set(tables(connection)):
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    if not _tables(version) <= set(tables(connection)):
         raise DamagedError("its tables are not those of a ledger")
     progress = connection.execute(PROGRESS).fetchall()
     if len(progress) != 1 or not progress[0][0]:
@@ -47,10 +48,10 @@ def verify(connection: sqlite3.Connection) -> None:
 
 
 @cache
-def _tables() -> set[tuple[bytes, bytes]]:
-    """Return the tables of an intact ledger."""
+def _tables(version: int) -> set[tuple[bytes, bytes]]:
+    """Return the tables of an intact ledger of a *version*."""
     with closing(sqlite3.connect(":memory:")) as new:
-        create(new)
+        create(new, version)
         return set(tables(new))
 
 
