@@ -5,13 +5,14 @@ searched alone. Buckets are files, because the keys of 100 million rows take 1.6
 in memory.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-import polars as pl
+import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 ROWS_PER_BUCKET = 100_000
 """Takes about 10 MB of memory while a bucket is searched."""
@@ -21,8 +22,13 @@ MOST_HELD = 131_072
 
 ROWS_AT_ONCE = 4_096
 
-ROW = "row"
-KEY = "key"
+HALVES = np.dtype([("first", ">u8"), ("second", ">u8")])
+"""A key as two numbers."""
+
+ENTRY = np.dtype([*HALVES.descr, ("row", "<i8")])
+"""A key and its row."""
+
+Entries = NDArray[np.void]
 
 
 class Duplicates:
@@ -42,7 +48,7 @@ class Duplicates:
         self.rows = rows
         self._folder, self._most_held = folder, most_held
         self._count = rows // rows_per_bucket + 1
-        self._held: list[pl.DataFrame] = []
+        self._held: list[Entries] = []
         self.rows_held = 0
         self._bits = bytearray()
 
@@ -57,14 +63,14 @@ class Duplicates:
 
     def add(self, first_row: int, keys: pa.Array) -> None:
         """Add the *keys* (binary, 16 bytes; null for a row without text) of the rows from *first_row* on."""
-        frame = pl.DataFrame(
-            {
-                ROW: pl.int_range(first_row, first_row + len(keys), eager=True),
-                KEY: pl.Series(keys.cast(pa.binary())),
-            }
-        ).drop_nulls(KEY)
-        self._held.append(frame)
-        self.rows_held += len(frame)
+        whole = keys.is_valid().to_numpy(zero_copy_only=False)
+        entries = np.empty(np.count_nonzero(whole), ENTRY)
+        if len(entries):
+            halves = np.frombuffer(keys.buffers()[1], HALVES)[keys.offset : keys.offset + len(keys)][whole]
+            entries["first"], entries["second"] = halves["first"], halves["second"]
+            entries["row"] = first_row + np.flatnonzero(whole)
+        self._held.append(entries)
+        self.rows_held += len(entries)
         if self._count > 1 and self.rows_held >= self._most_held:
             self._flush()
 
@@ -85,13 +91,14 @@ class Duplicates:
         self._bits = bytearray(self.rows // 8 + 1)
         if self._count > 1:
             self._flush()
+        flags = np.frombuffer(self._bits, np.uint8)
         for number in range(self._count):
-            frames = list(self._frames(number))
-            if not frames:
-                continue
-            frame = pl.concat(frames, rechunk=True)
-            for row in frame.filter(~frame[KEY].is_first_distinct())[ROW]:
-                self._bits[row >> 3] |= 1 << (row & 7)
+            entries = self._entries(number)
+            # Sorting is stable, so that of equal keys the first row is the first.
+            entries = entries[np.lexsort((entries["second"], entries["first"]))]
+            again = np.logical_and(*(entries[half][1:] == entries[half][:-1] for half in ("first", "second")))
+            rows = entries["row"][1:][again]
+            np.bitwise_or.at(flags, rows >> 3, (1 << (rows & 7)).astype(np.uint8))
         self._held = []
 
     def among(self, first_row: int, count: int) -> pa.BooleanArray:
@@ -106,22 +113,24 @@ class Duplicates:
         for path in self._folder.glob(".keys-*"):
             path.unlink()
 
-    def _frames(self, number: int) -> Iterator[pl.DataFrame]:
-        if (path := self._path(number)).exists():
-            with path.open("rb") as file:
-                while file.peek(1):  # each flush appended a stream of its own
-                    yield pl.DataFrame(pa.ipc.open_stream(file).read_all())
-        yield from self._held  # empty, unless there is only one bucket
+    def _entries(self, number: int) -> Entries:
+        """Return a bucket, in row order."""
+        path = self._path(number)
+        filed = [np.fromfile(path, ENTRY)] if path.exists() else []
+        # Nothing is held any more, unless there is only one bucket.
+        return np.concatenate([*filed, *self._held, np.empty(0, ENTRY)])
 
     def _flush(self) -> None:
         """Append the buffered keys to the bucket files."""
         if not self._held:
             return
-        frame = pl.concat(self._held)
-        bucket = frame[KEY].bin.slice(0, 4).bin.reinterpret(dtype=pl.UInt32, endianness="big") % self._count
-        for (number,), some in frame.with_columns(bucket=bucket).partition_by("bucket", as_dict=True).items():
-            with self._path(int(str(number))).open("ab") as file:
-                some.drop("bucket").write_ipc_stream(file)
+        entries = np.concatenate(self._held)
+        buckets = entries["first"] % self._count
+        order = np.argsort(buckets, kind="stable")
+        numbers, starts = np.unique(buckets[order], return_index=True)
+        for number, some in zip(numbers, np.split(entries[order], starts[1:]), strict=False):
+            with self._path(int(number)).open("ab") as file:
+                file.write(some.tobytes())
         self._held, self.rows_held = [], 0
 
     def _path(self, number: int) -> Path:

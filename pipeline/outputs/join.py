@@ -3,19 +3,17 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.outputs.columns import skipped_row
+from pipeline.outputs.duplicates import Duplicates
 from pipeline.outputs.parts import Parts
 from pipeline.outputs.writers import ROW_GROUP_BYTES, ROW_GROUP_ROWS
 from pipeline.records import Span
 from pipeline.system.prefetch import prefetch_sync
-
-if TYPE_CHECKING:
-    from pipeline.outputs.duplicates import Duplicates
 
 FEW_ROWS, FEW_BYTES = 4_096, 1 << 20
 """A file of so few is read in less time than it takes to start a thread for it, and several are held at once."""
@@ -83,7 +81,7 @@ class Joiner:
     """
 
     parts: Parts
-    duplicates: "Duplicates"
+    duplicates: Duplicates
     ensure_running: Callable[[], None]
     row_group_rows: int = ROW_GROUP_ROWS
 
@@ -119,7 +117,7 @@ class Joiner:
 class _PartRows:
     """The rows of a file's parts, taken in order."""
 
-    def __init__(self, parts: Parts, duplicates: "Duplicates", spans: Iterator[Span]) -> None:
+    def __init__(self, parts: Parts, duplicates: Duplicates, spans: Iterator[Span]) -> None:
         self._parts, self._duplicates, self._spans = parts, duplicates, spans
         self._part, self._first_row = skipped_row(parts.schema).slice(1), 0
 

@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from pipeline import storage
 from pipeline.outputs.columns import KEY, output_names, output_schema, published
+from pipeline.outputs.duplicates import Duplicates
 from pipeline.outputs.join import Joiner, OutputFile
 from pipeline.outputs.parts import Parts
 from pipeline.outputs.tally import GOLD, Tally
@@ -83,8 +84,6 @@ def publish(
         DamagedPartError: If a part cannot be read; its chunk must be redone.
         OSError: If the disk is full or failing; the old output is then unchanged.
     """
-    from pipeline.outputs.duplicates import Duplicates  # noqa: PLC0415 - loads polars, which a run needs only at its end
-
     trim_heap()  # publishing needs the most memory of all
     publication = replace(publication, path=storage.target(publication.path))
     storage.sweep(publication.path)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.outputs.duplicates import MOST_HELD, Duplicates
+from pipeline.outputs.duplicates import ENTRY, MOST_HELD, Duplicates
 from pipeline.records import KEY_BYTES
 from tests.answers import key
 
@@ -30,12 +30,7 @@ def judged(folder: Path, chunks: list[list[int | None]], rows_per_bucket: int) -
 
 def keys_in_files(folder: Path) -> int:
     """Count the keys in the bucket files."""
-    count = 0
-    for path in folder.glob(".keys-*"):
-        with path.open("rb") as file:
-            while file.peek(1):
-                count += pa.ipc.open_stream(file).read_all().num_rows
-    return count
+    return sum(path.stat().st_size // ENTRY.itemsize for path in folder.glob(".keys-*"))
 
 
 @given(
@@ -78,4 +73,3 @@ def test_keys_wait_in_memory_up_to_a_bound_however_many_rows_there_are(tmp_path:
             )
             assert duplicates.rows_held < MOST_HELD
         assert keys_in_files(tmp_path) == 2 * MOST_HELD - duplicates.rows_held
-        assert sum(path.stat().st_size for path in tmp_path.glob(".keys-*")) > 2 * MOST_HELD * 24
