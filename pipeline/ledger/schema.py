@@ -83,14 +83,17 @@ INDEXED = "UPDATE progress SET indexed = (SELECT ifnull(max(id), 0) FROM answers
 # Added up as answers are indexed: a sum over ten million of them takes a minute.
 # An answer that was asked again in the same run holds the sum of both, so the earlier one's cost is taken back.
 # `coalesce`, because infinity less infinity is null. A damaged answer has no run.
+# The limit, which is none, keeps SQLite from computing a row's fields again wherever they are named.
 ADD_SPENT = f"""
 INSERT INTO spent
 SELECT run, coalesce(total(usd) - total(replaced), 0) FROM (
     SELECT new.run, new.cost_usd AS usd, max(new.id), (
         SELECT old.cost_usd FROM latest JOIN {NAMED} old ON old.id = latest.id
-        WHERE latest.key = new.key AND old.run = new.run AND old.id < new.id
+        WHERE latest.key = new.key AND old.id < new.id AND old.run = new.run
     ) AS replaced
-    FROM {NAMED} new WHERE new.id > (SELECT indexed FROM progress) AND new.run IS NOT NULL GROUP BY new.run, new.key
+    FROM (
+        SELECT id, key, run, cost_usd FROM {NAMED} WHERE id > (SELECT indexed FROM progress) LIMIT -1
+    ) new WHERE new.run IS NOT NULL GROUP BY new.run, new.key
 ) GROUP BY run
 ON CONFLICT (run) DO UPDATE SET usd = coalesce(usd + excluded.usd, usd)
 """  # noqa: S608 - the statement is constant

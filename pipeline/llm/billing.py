@@ -124,15 +124,15 @@ class Billing:
             self.ask_again |= self._unpriced in ASK_AGAIN
         return outcome if usd == usage.cost_usd else outcome.with_cost(usd)
 
-    def charge(self, outcome: Outcome | None, prompt_tokens: float, completion_tokens: float) -> float | None:
-        """Return what a call is charged to the budget: an estimate for a reply of unknown cost; None for nothing."""
+    def charge(self, outcome: Outcome | None, request: Request, estimate: TokenEstimate) -> float | None:
+        """Return what the call of *request* is charged to the budget: an estimate for a reply of unknown cost; None for nothing."""
         usd = outcome.usage.cost_usd if outcome is not None else None
         if usd is not None or not isinstance(outcome, Reply):
             return usd
         # Where only replies tell costs, the highest of them: a budget must rather end early than be exceeded.
         if self.price is None:
             return self._highest_usd
-        return self.price.cost(int(prompt_tokens), 0, int(completion_tokens) + 1)
+        return self.price.cost(estimate.prompt(request.prompt.text), 0, int(estimate.completion) + 1)
 
     def bound_usd(self, estimate: TokenEstimate, request: Request, ceiling: int) -> float:
         """Return the US dollars that *request* costs at most, with a reply up to *ceiling*; 0 without a budget."""

@@ -122,16 +122,16 @@ class Dispatcher:
             if self.breaker.gate.turns_back(control=request.control):
                 self._queue.push(request, first=True)
                 return
-            tokens = self._estimate.prompt(request.prompt.text)
-            if not self._pacer.try_admit(self._estimate.quota(tokens)):
-                await self._pacer.admit(self._estimate.quota(tokens))
+            tokens = self._estimate.quota(request.prompt.text) if self._pacer.counts_tokens else 0
+            if not self._pacer.try_admit(tokens):
+                await self._pacer.admit(tokens)
             await self._before_send()
             form, bound_usd = await self._reserve(request)
             if self._pool.closing:  # it may have begun during any of these waits
                 return
             self._pool.sending.add(task)  # from here on the call may be billed, so a drain waits for it
             sent_at = self._clock.now()
-            outcome = await self._send(request, form, tokens, bound_usd)
+            outcome = await self._send(request, form, bound_usd)
             if isinstance(outcome, Reply):
                 wider = None if outcome.finish == "stop" else self._negotiator.more_room(outcome, form)
                 if wider is None:
@@ -176,9 +176,7 @@ class Dispatcher:
         if usage is not NO_USAGE:
             await self._delivery.bill(*(self._held.bill(usage) if request.control else (request, usage)))
 
-    async def _send(
-        self, request: Request, form: RequestForm, tokens: int, bound_usd: float
-    ) -> Reply | Failure:
+    async def _send(self, request: Request, form: RequestForm, bound_usd: float) -> Reply | Failure:
         """Send *request* once in *form*, and pass the outcome to everything that adapts to it."""
         body = self._negotiator.body(request.prompt.text, form, again=request.previous is not None)
         seconds = self._timeout.probe_seconds if self.breaker.open else self._timeout.seconds
@@ -193,7 +191,7 @@ class Dispatcher:
         finally:
             self._pacer.record(departure, outcome, window, available=not self.breaker.open)
             outcome = outcome and self.billing.priced(outcome, self.counters)
-            self.budget.settle(bound_usd, self.billing.charge(outcome, tokens, self._estimate.completion))
+            self.budget.settle(bound_usd, self.billing.charge(outcome, request, self._estimate))
         if isinstance(outcome, Reply):
             self.breaker.on_reply(suspect=request.attempts.suspect, control=request.control)
             self._policy.on_reply(request)

@@ -18,6 +18,7 @@ from tests.answers import answer
 USAGE = Usage(1_000_000, 0, 0)
 OXEN = {"pricing": {"method": "token", "input_cost_per_token": 2e-7, "output_cost_per_token": 5e-7}}
 NO_MODEL = Failure(FailureKind.CONFIG, "404")
+REQUEST = Request(Prompt(b"", "a text", truncated=False))
 
 
 def billing(*, capped: bool = False, **model: Any) -> Billing:
@@ -164,17 +165,17 @@ def test_a_price_that_is_known_or_told_is_not_asked_for(known: Billing, usage: U
 
 
 def test_a_reply_of_unknown_cost_is_charged_an_estimate_and_a_failure_nothing() -> None:
-    bill = billing()
-    assert bill.charge(reply(Usage(cost_usd=0.5)), 1000, 4.5) == 0.5
-    assert bill.charge(reply(Usage(cost_usd=0.0)), 1000, 4.5) == 0
-    assert bill.charge(reply(NO_USAGE), 1000, 4.5) == pytest.approx(1000 * 1e-7 + 5 * 4e-7)
-    assert bill.charge(NO_MODEL, 1000, 4.5) is None
-    assert bill.charge(Failure(FailureKind.GARBLED, "x", usage=Usage(cost_usd=0.3)), 1000, 4.5) == 0.3
-    assert bill.charge(None, 1000, 4.5) is None
+    bill, estimate = billing(), TokenEstimate("a system message", 32)
+    assert bill.charge(reply(Usage(cost_usd=0.5)), REQUEST, estimate) == 0.5
+    assert bill.charge(reply(Usage(cost_usd=0.0)), REQUEST, estimate) == 0
+    assert bill.charge(reply(NO_USAGE), REQUEST, estimate) == pytest.approx(estimate.prompt("a text") * 1e-7 + 33 * 4e-7)
+    assert bill.charge(NO_MODEL, REQUEST, estimate) is None
+    assert bill.charge(Failure(FailureKind.GARBLED, "x", usage=Usage(cost_usd=0.3)), REQUEST, estimate) == 0.3
+    assert bill.charge(None, REQUEST, estimate) is None
 
 
 def test_where_only_replies_tell_costs_the_highest_of_them_is_charged() -> None:
     bill = billing(name="unknown")
     for cost in (0.1, 0.3, 0.2):
         bill.cost(Usage(1, 0, 1, cost))
-    assert bill.charge(reply(NO_USAGE), 1, 1) == 0.3
+    assert bill.charge(reply(NO_USAGE), REQUEST, TokenEstimate("", 32)) == 0.3

@@ -16,12 +16,17 @@ WARN_SECONDS = 30.0
 
 
 class Pacer:
-    """Admits requests at the pace that the quotas, the endpoint's pauses and the concurrency allow."""
+    """Admits requests at the pace that the quotas, the endpoint's pauses and the concurrency allow.
+
+    Attributes:
+        counts_tokens: Whether there is a quota of tokens, so that a request's must be estimated.
+    """
 
     def __init__(self, limits: LimitSettings, concurrency: Concurrency, clock: Clock) -> None:
         self._requests = Quota(limits.requests_per_minute) if limits.requests_per_minute else None
         tokens = limits.tokens_per_minute
         self._tokens = Quota(tokens, TOKENS_CATCH_UP_SECONDS) if tokens else None
+        self.counts_tokens = self._tokens is not None
         self._rates = limits.requests_per_minute, limits.tokens_per_minute
         self._longest = limits.max_outage
         self._concurrency = concurrency

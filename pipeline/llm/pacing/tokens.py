@@ -1,5 +1,7 @@
 """Token estimates, corrected by the usage that replies report."""
 
+from collections import deque
+
 from pipeline.llm.replies import Usage
 from pipeline.tasks.tokens import BYTES_PER_TOKEN, estimate_tokens
 
@@ -11,6 +13,9 @@ WEIGHT = 0.1
 
 DECAY = 0.02
 """Share of its weight that a reply loses with each later one: the line is fitted to about the last 50."""
+
+RECENT = 250
+"""Replies that wait to be learned from until an estimate is wanted; what came before them would weigh less than 1 %."""
 
 MAX_CORRECTION, MIN_CORRECTION = 20.0, 0.1
 """Bounds of the correction, as factors: one nonsensical count must not stop the limiter for an hour."""
@@ -33,6 +38,8 @@ class TokenEstimate:
     """
 
     def __init__(self, system: str, max_tokens: int) -> None:
+        # Most runs have no quota of tokens and are told what a reply has cost, and want no estimate at all.
+        self._recent: deque[tuple[int, int | None, int | None]] = deque(maxlen=RECENT)
         self.set_ceiling(max_tokens)
         # The schema repeats the labels of the system message, and the chat's format adds a few tokens.
         self._surroundings = 2 * BYTES_PER_TOKEN * estimate_tokens(system) + FORMAT_TOKENS
@@ -47,41 +54,46 @@ class TokenEstimate:
 
     def set_ceiling(self, max_tokens: int) -> None:
         """Expect replies of up to *max_tokens* from now on, until replies teach otherwise."""
+        self._catch_up()
         self.max_tokens = max_tokens
         self._completion = float(max_tokens)
 
     def prompt(self, text: str) -> int:
         """Estimate the prompt tokens of a request about *text*, including the system message."""
+        self._catch_up()
         return max(1, int(self._intercept + self._slope * estimate_tokens(text)) + 1)
 
     def bound(self, text: str) -> int:
         """Return the most prompt tokens that a request about *text* may have: one a byte."""
         return self._surroundings + BYTES_PER_TOKEN * estimate_tokens(text)
 
-    def quota(self, prompt_tokens: int) -> int:
-        """Return the tokens that a request counts as against `limits.tokens_per_minute`."""
+    def quota(self, text: str) -> int:
+        """Return the tokens that a request about *text* counts as against `limits.tokens_per_minute`."""
         # OpenAI counts the larger of the two (its rate-limit guide: the estimate from the prompt, or max_tokens).
-        return max(prompt_tokens, self.max_tokens)
+        return max(self.prompt(text), self.max_tokens)
 
     @property
     def completion(self) -> float:
         """Estimated tokens of a reply."""
+        self._catch_up()
         return self._completion
 
     def learn(self, text: str, usage: Usage) -> None:
         """Correct the estimates by what a request about *text* was billed for."""
-        if usage.prompt_tokens:
-            length = float(estimate_tokens(text))
-            rule_of_thumb = self._rule_intercept + length
-            billed = min(
-                MAX_CORRECTION * rule_of_thumb,
-                max(MIN_CORRECTION * rule_of_thumb, float(usage.prompt_tokens)),
-            )
-            self._decay()
-            self._add(length, billed, 1.0)
-            self._fit()
-        if usage.completion_tokens is not None:
-            self._completion += WEIGHT * (usage.completion_tokens - self._completion)
+        self._recent.append((estimate_tokens(text), usage.prompt_tokens, usage.completion_tokens))
+
+    def _catch_up(self) -> None:
+        """Learn from the replies that wait."""
+        while self._recent:
+            length, prompt_tokens, completion_tokens = self._recent.popleft()
+            if prompt_tokens:
+                rule_of_thumb = self._rule_intercept + length
+                billed = max(MIN_CORRECTION * rule_of_thumb, float(prompt_tokens))
+                self._decay()
+                self._add(length, min(MAX_CORRECTION * rule_of_thumb, billed), 1.0)
+                self._fit()
+            if completion_tokens is not None:
+                self._completion += WEIGHT * (completion_tokens - self._completion)
 
     def _decay(self) -> None:
         """Lower the weight of all replies so far; the anchors keep theirs."""

@@ -44,7 +44,8 @@ def test_a_reply_counts_as_max_tokens_until_replies_report_theirs() -> None:
 
 def test_against_the_quota_the_larger_of_prompt_and_max_tokens_counts() -> None:
     estimate = TokenEstimate("", 32)
-    assert (estimate.quota(10), estimate.quota(100)) == (32, 100)
+    assert (estimate.quota("x"), estimate.quota(TEXT)) == (32, estimate.prompt(TEXT))
+    assert estimate.prompt(TEXT) > 32
 
 
 def test_unknown_usage_changes_nothing() -> None:
