@@ -209,3 +209,15 @@ async def test_only_the_wire_says_how_long_a_body_is() -> None:
     assert server.heads[0].lower().count("content-length") == 1
     assert "chunked" not in server.heads[0]
     assert server.bodies == [b"{}"]
+
+
+async def test_a_connection_that_was_idle_for_too_long_is_closed_and_not_used_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("pipeline.llm.transport.wire.KEEP_ALIVE_SECONDS", 0.2)
+    async with endpoint(right) as server, opened() as wire:
+        for connections in (1, 2, 3):
+            await post(wire, server)
+            assert server.connections == connections
+            await asyncio.sleep(0.25 * connections)
+        assert not wire._idle
