@@ -57,7 +57,9 @@ def test_a_row_is_one_request(counted: list[Counts]) -> None:
 
 def test_a_row_is_so_many_calls_on_the_event_loop(counted: list[Counts]) -> None:
     large = counted[1]  # the smaller job before it has loaded the modules
-    assert large["calls on the loop"] / large["rows"] < 345  # measured: 307 to 340, by how busy the machine is; C functions included
+    assert (
+        large["calls on the loop"] / large["rows"] < 345
+    )  # measured: 307 to 340, by how busy the machine is; C functions included
 
 
 def test_a_row_is_so_many_calls_in_threads(counted: list[Counts]) -> None:

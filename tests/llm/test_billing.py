@@ -168,7 +168,9 @@ def test_a_reply_of_unknown_cost_is_charged_an_estimate_and_a_failure_nothing() 
     bill, estimate = billing(), TokenEstimate("a system message", 32)
     assert bill.charge(reply(Usage(cost_usd=0.5)), REQUEST, estimate) == 0.5
     assert bill.charge(reply(Usage(cost_usd=0.0)), REQUEST, estimate) == 0
-    assert bill.charge(reply(NO_USAGE), REQUEST, estimate) == pytest.approx(estimate.prompt("a text") * 1e-7 + 33 * 4e-7)
+    assert bill.charge(reply(NO_USAGE), REQUEST, estimate) == pytest.approx(
+        estimate.prompt("a text") * 1e-7 + 33 * 4e-7
+    )
     assert bill.charge(NO_MODEL, REQUEST, estimate) is None
     assert bill.charge(Failure(FailureKind.GARBLED, "x", usage=Usage(cost_usd=0.3)), REQUEST, estimate) == 0.3
     assert bill.charge(None, REQUEST, estimate) is None
