@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 
 from pipeline.errors import DiskError
-from pipeline.system.atomic import make_private, write
+from pipeline.system.atomic import make_private, sweep, write
 from pipeline.tasks.calibration import Calibration
 
 
@@ -61,7 +61,7 @@ def _load(path: Path, task: bytes, remedy: str) -> Any:
     try:
         found = orjson.loads(path.read_bytes())
         return found["decision"] if found["task"] == task.hex() else None
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise DiskError(f"{path}: cannot be read ({error}); remove it, and {remedy}") from error
@@ -69,5 +69,6 @@ def _load(path: Path, task: bytes, remedy: str) -> Any:
 
 def _save(path: Path, task: bytes, decision: Mapping[str, Any]) -> Path:
     make_private(path.parent)
+    sweep(path)
     write(path, orjson.dumps({"task": task.hex(), "decision": decision}, option=orjson.OPT_INDENT_2))
     return path

@@ -9,7 +9,7 @@ import orjson
 
 from pipeline.job.job import Job
 from pipeline.summary import RunResult
-from pipeline.system.atomic import write
+from pipeline.system.atomic import sweep, write
 
 if TYPE_CHECKING:  # imports pyarrow.compute, for which a finished job must not wait
     from pipeline.outputs.tally import Tally
@@ -68,6 +68,7 @@ def append_history(
         result.requests, result.cost_usd, result.seconds, more or {},
     )  # fmt: skip
     runs = [each for each in _load(job) if each.run_id != run.run_id]
+    sweep(_file(job))
     write(_file(job), orjson.dumps([asdict(each) for each in [*runs, run][-KEPT:]]))
 
 

@@ -28,9 +28,6 @@ KEY = "key"
 SOURCE = "label_source"
 MODEL, DUPLICATE, NONE = "model", "duplicate", "none"
 
-_MODEL, _DUPLICATE, _NONE = (pa.scalar(word, pa.string()) for word in (MODEL, DUPLICATE, NONE))
-"""The same for pyarrow, which takes a third of a millisecond to find the type of a bare value."""
-
 BILLED = ("prompt_tokens", "cached_tokens", "completion_tokens", "cost_usd")
 """Columns that are billed to the first row with a key; its duplicates have 0."""
 
@@ -192,6 +189,12 @@ def published(part: pa.Table, duplicates: pa.ChunkedArray, prefix: str) -> dict[
             values = pc.if_else(duplicates, pa.scalar(0, field.type), values)
         columns[prefix + field.name] = values
         if field.name == "label_status":
-            asked = pc.if_else(duplicates, _DUPLICATE, _MODEL)
-            columns[prefix + SOURCE] = pc.if_else(pc.is_null(part.column(KEY)), _NONE, asked)
+            asked = pc.if_else(duplicates, _word(DUPLICATE), _word(MODEL))
+            columns[prefix + SOURCE] = pc.if_else(pc.is_null(part.column(KEY)), _word(NONE), asked)
     return columns
+
+
+@cache
+def _word(word: str) -> pa.StringScalar:
+    """Return *word* as pyarrow has it, which takes a third of a millisecond to find the type of a bare value."""
+    return pa.scalar(word, pa.string())
