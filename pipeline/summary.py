@@ -1,7 +1,17 @@
 """The result of a run: the JSON line of the command and the return value of `run`."""
 
+import gzip
+import json
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipeline.errors import NoInputError
+
+if TYPE_CHECKING:
+    import polars as pl
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +65,7 @@ class RunResult:
         skipped: Rows of the output that `input.where` excludes.
         pending: Rows without an answer yet, in a partial output.
         side: What it was billed for answers that are no row's; None for nothing.
+        evaluation: How the labels compare with those in `task.gold`; None if the config names no such column.
     """
 
     run_id: str
@@ -81,6 +92,7 @@ class RunResult:
     skipped: int = 0
     pending: int = 0
     side: Side | None = None
+    evaluation: dict[str, Any] | None = None
 
     @property
     def exit_status(self) -> int:
@@ -90,3 +102,78 @@ class RunResult:
     def as_dict(self) -> dict[str, Any]:
         """Return the fields by name, in order."""
         return asdict(self)
+
+    def frame(self) -> "pl.DataFrame":
+        """Return the output as a polars frame: the columns of the input that were kept, and the new ones.
+
+        Raises:
+            NoInputError: If the output is no longer there.
+        """
+        return _frame(Path(self.output))
+
+    def labels(self) -> list[Any]:
+        """Return the label of each row, in the order of the rows; a list of labels for kind multi, None where there is none.
+
+        Raises:
+            NoInputError: If the output is no longer there.
+        """
+        frame = self.frame()
+        name = _label_column(frame.columns)
+        is_json = name.endswith("labels")  # in CSV, which has no lists
+        return [
+            json.loads(each) if is_json and isinstance(each, str) else each for each in frame[name].to_list()
+        ]
+
+    def _repr_html_(self) -> str:
+        """Return a small table of the figures, for notebooks."""
+        return html_table(f"Run {self.run_id}: {self.status}", self.as_dict(), leave_out=("run_id", "status"))
+
+
+def html_table(title: str, facts: Mapping[str, Any], *, leave_out: Collection[str] = ()) -> str:
+    """Return *facts* as a small HTML table; whatever they hold, it is shown as text."""
+    rows = "".join(
+        f'<tr><th style="text-align:left">{escape(name.replace("_", " "))}</th>'
+        f'<td style="text-align:left">{escape(_shown(name, value))}</td></tr>'
+        for name, value in facts.items()
+        if value is not None and name not in leave_out
+    )
+    return f"<table><caption>{escape(title)}</caption><tbody>{rows}</tbody></table>"
+
+
+def _shown(name: str, value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if name == "cost_usd" and isinstance(value, float):
+        return f"${value:.4f}"
+    return f"{value:,}" if isinstance(value, int | float) else str(value)
+
+
+def _label_column(columns: Sequence[str]) -> str:
+    """Return which of an output's columns has the labels; the new ones are the last, and have one prefix."""
+    status = next(name for name in reversed(columns) if name.endswith("label_status"))
+    single = status.removesuffix("_status")
+    return single if single in columns else f"{single}s"
+
+
+def _frame(output: Path) -> "pl.DataFrame":
+    import polars as pl  # noqa: PLC0415 - a finished job must not wait for it
+
+    if not output.exists():
+        raise NoInputError(f"{output}: is no longer there; run again")
+    files = sorted(file for file in output.rglob("*") if file.is_file()) if output.is_dir() else [output]
+    if files[0].suffix == ".parquet":  # of a folder, polars knows what Hive folders say
+        return pl.read_parquet(output, hive_partitioning=output.is_dir(), glob=False)
+    return pl.concat(map(_read_text, files), how="diagonal_relaxed")
+
+
+def _read_text(file: Path) -> "pl.DataFrame":
+    """Return the rows of a CSV or JSON Lines file of ours."""
+    import polars as pl  # noqa: PLC0415 - a finished job must not wait for it
+
+    with gzip.open(file) if file.suffix == ".gz" else file.open("rb") as opened:
+        content = opened.read()
+    if ".jsonl" in file.suffixes:
+        return pl.read_ndjson(content, infer_schema_length=None)
+    names = pl.read_csv(content, n_rows=0, infer_schema=False).columns
+    label = _label_column(names)  # a text, even if it looks like a number
+    return pl.read_csv(content, infer_schema_length=None, schema_overrides={label: pl.String})

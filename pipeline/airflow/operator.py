@@ -117,13 +117,12 @@ class ClassifyOperator(BaseOperator):
 
     def _run(self) -> "RunResult":
         from pipeline import RunOptions, run  # noqa: PLC0415
-        from pipeline.job.job import statuses  # noqa: PLC0415
         from pipeline.system.shutdown import Stop  # noqa: PLC0415
         from pipeline.telemetry.progress import Log  # noqa: PLC0415
 
         endpoint = PipelineHook(self.llm_conn_id).get_conn() if self.llm_conn_id else Endpoint(None, None)
         self._stop = Stop()
-        options = RunOptions(limit=self.limit, retry=statuses(self.retry))
+        options = RunOptions(limit=self.limit, retry=self.retry)
         with _in_environment(endpoint.key):
             return run(self._config(endpoint), options, watch=Log(), stop=self._stop)
 

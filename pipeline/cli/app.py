@@ -100,13 +100,13 @@ def run(
         # All that takes long comes before the config: from then on the health check is told of a signal.
         from pipeline.cli.run import run
         from pipeline.config import named_provider
-        from pipeline.job.job import RunOptions, is_whole
+        from pipeline.job.job import is_whole
         from pipeline.telemetry.prometheus import MetricsFile
 
     if metrics_file is not None:
         # Asked for before the config is checked: one that is wrong must not end a rehearsal in the metrics.
         asked = named_provider(config, overrides or (), provider)
-        if dry_run or not is_whole(RunOptions(limit, sample), asked):
+        if dry_run or not is_whole(run_options(limit, sample, None, None), asked):
             metrics_file = None
     metrics = MetricsFile(metrics_file, config)
     with metrics.reporting():

@@ -95,6 +95,8 @@ def run_options(
     """
     from pipeline.job.job import RunOptions, statuses  # noqa: PLC0415
 
+    if limit is not None and sample is not None:
+        raise UsageError("--limit and --sample: both choose the rows; give one of them")
     if seed is not None and sample is None:
         raise UsageError("--seed: chooses the rows of --sample; give --sample N too, or leave --seed out")
     names = [] if retry is None else [name.strip() for name in retry.split(",")]

@@ -21,6 +21,7 @@ from pipeline.llm.catalog import ensure_payable
 from pipeline.llm.pricing import Price
 from pipeline.outputs.duplicates import Duplicates
 from pipeline.records import Prompt, Prompts, Status
+from pipeline.summary import html_table
 from pipeline.system.redaction import is_spoilt
 from pipeline.tasks.parse import Parser
 from pipeline.tasks.tokens import estimate_tokens
@@ -77,6 +78,10 @@ class Plan:
     def as_dict(self) -> dict[str, Any]:
         """Return the fields, in order."""
         return asdict(self)
+
+    def _repr_html_(self) -> str:
+        """Return a small table of the figures, for notebooks."""
+        return html_table("Plan", self.as_dict())
 
 
 def plan(config: Config, options: RunOptions = RunOptions()) -> Plan:  # noqa: B008 - frozen

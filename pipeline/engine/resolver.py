@@ -57,7 +57,7 @@ class Resolver:
         parser: Parser,
         run: str,
         *,
-        retry: Iterable[Status],
+        retry: Iterable[str],
         open_dispatcher: Callable[[], Awaitable[Dispatcher]],
         brake: Brake | None = None,
         continued: bool = False,

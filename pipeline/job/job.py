@@ -30,21 +30,40 @@ class RunOptions:
         limit: Label only the first *limit* rows, into an output of their own.
         sample: Label *sample* random rows, into an output of their own.
         seed: Determines which ones.
-        retry: Ask again for rows whose stored answer has one of these statuses.
+        retry: Ask again for rows whose stored answer has one of these statuses. Given as names, as on the command line:
+            `"all"`, `"error,invalid"` or a list of them; kept as a frozenset of statuses.
         overwrite: Replace an output that another program wrote.
         offline: Send nothing: publish what is answered, and fail if a row is not.
         anyway: Publish even if a gate is closed.
         partial: Where the run stops early, publish what is answered into an output of its own.
+
+    Raises:
+        UsageError: If a value is none that the command line takes, or if two contradict each other.
     """
 
     limit: int | None = None
     sample: int | None = None
     seed: int = 0
-    retry: frozenset[Status] = frozenset()
+    retry: Collection[str] = frozenset()
     overwrite: bool = False
     offline: bool = False
     anyway: bool = False
     partial: bool = False
+
+    def __post_init__(self) -> None:
+        for name, count in (("limit", self.limit), ("sample", self.sample)):
+            if count is not None and (not _is_whole_number(count) or count < 1):
+                raise UsageError(f"{name}: {count!r} is not a whole number above 0; write one such as 100")
+        if self.limit is not None and self.sample is not None:
+            raise UsageError("limit and sample: both choose the rows; give one of them")
+        if not _is_whole_number(self.seed):
+            raise UsageError(f"seed: {self.seed!r} is not a whole number; write one such as 7")
+        if self.seed and self.sample is None:
+            raise UsageError("seed: chooses the rows of sample; give sample too, or leave seed out")
+        for name in ("overwrite", "offline", "anyway", "partial"):
+            if not isinstance(value := getattr(self, name), bool):
+                raise UsageError(f"{name}: {value!r} is not True or False; write one of them")
+        object.__setattr__(self, "retry", statuses(self.retry))
 
     @property
     def is_partial(self) -> bool:
@@ -131,6 +150,11 @@ class Job:
         return pa.schema(fields, self.source.schema.metadata)
 
 
+def _is_whole_number(value: object) -> bool:
+    """Return whether a value is an integer; True and False are none here."""
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
 def is_whole(options: RunOptions, provider: str | None) -> bool:
     """Return whether a run of all rows asks a real model; any other run says nothing about how the job goes.
 
@@ -149,10 +173,17 @@ _NEVER_ASKED = {
 def statuses(names: Collection[str]) -> frozenset[Status]:
     """Return the statuses called *names*, for `RunOptions.retry`; `all` alone stands for every status.
 
+    Args:
+        names: The names, in a collection or as one text with commas between them.
+
     Raises:
         UsageError: If a name is unknown, or of a status that is never asked.
     """
-    if list(names) == ["all"]:
+    if isinstance(names, str):
+        names = [name.strip() for name in names.split(",")]
+    if not isinstance(names, Collection) or not all(isinstance(name, str) for name in names):
+        raise UsageError(f"retry: {names!r} is no list of statuses; write one such as ['error', 'invalid']")
+    if list(names) == ["all"] or frozenset(names) == frozenset(Status):
         return frozenset(Status)
     retriable = [status for status in Status if status not in _NEVER_ASKED]
     for status in _NEVER_ASKED.keys() & set(names):

@@ -8,7 +8,7 @@ from pathlib import Path
 from pipeline.config import Config, OutputSettings
 from pipeline.config.paths import format_of, marked
 from pipeline.config.providers import PROVIDERS
-from pipeline.errors import CannotCreateError, ConfigError, UsageError
+from pipeline.errors import CannotCreateError, ConfigError
 from pipeline.inputs.intake.copies import bring_in, drop, tidy
 from pipeline.inputs.source import Source, places
 from pipeline.inputs.survey import survey
@@ -72,8 +72,6 @@ def prepare(config: Config, options: RunOptions = RunOptions(), *, copies: Path 
     Raises:
         PipelineError: With all problems that can be found at once.
     """
-    if options.limit is not None and options.sample is not None:
-        raise UsageError("--limit and --sample: both choose the rows; give one of them")
     config = for_provider(config)
     output = output_path(config, options)
     state = workspace(config.state.dir, output)
