@@ -1,7 +1,7 @@
 """The Python interface: three blocking functions that work in scripts, notebooks and Airflow tasks alike."""
 
-import json
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
 from os import PathLike
@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline import config as configs
 from pipeline.config import Config
-from pipeline.errors import InterruptedRunError, PipelineError
+from pipeline.config.given import Overrides
+from pipeline.errors import InterruptedRunError, PipelineError, UsageError
 from pipeline.job.job import RunOptions, is_whole
 from pipeline.job.prepare import Start, started
 from pipeline.summary import RunResult
@@ -24,36 +25,36 @@ if TYPE_CHECKING:
 
 
 def load_config(
-    path: str | PathLike[str],
+    config: str | PathLike[str] | Mapping[str, Any],
     *,
-    overrides: Mapping[str, Any] | Sequence[str] = (),
+    overrides: Overrides = (),
     provider: str | None = None,
     now: datetime | None = None,
 ) -> Config:
-    """Read and check the config file at *path*.
+    """Read and check a config.
 
     Args:
-        path: The YAML file.
-        overrides: Settings that take precedence over the file's: a dict such as `{"limits.max_concurrency": 8}`, or a
+        config: The YAML file. Or a mapping with the same keys; relative paths in it are relative to the working
+            directory.
+        overrides: Settings that take precedence: a dict such as `{"limits.max_concurrency": 8}`, or a
             list of `limits.max_concurrency=8`.
-        provider: Ask this endpoint instead of the file's, such as `local`.
-        now: What `${now:...}` in the file stands for; the local time by default.
+        provider: Ask this endpoint instead of the config's, such as `local`.
+        now: What `${now:...}` in the config stands for; the local time by default.
 
     Returns:
-        The frozen config; all paths in it are absolute.
+        The frozen config; all paths in it are absolute. Its method `with_` makes one with other settings.
 
     Raises:
         ConfigError: With all problems, a line each.
         UsageError: If only *overrides* or *provider* are wrong.
         NoInputError: If the file does not exist.
     """
-    return configs.load_config(str(path), overrides=_settings(overrides), provider=provider, now=now)
-
-
-def _settings(overrides: Mapping[str, Any] | Sequence[str]) -> Sequence[str]:
-    if isinstance(overrides, Mapping):  # JSON is YAML
-        return [f"{name}={json.dumps(value, default=str)}" for name, value in overrides.items()]
-    return [overrides] if isinstance(overrides, str) else overrides
+    if not isinstance(config, str | PathLike | Mapping):
+        raise UsageError(
+            f"load_config: takes the path of a YAML file or a dict, not a {type(config).__name__}"
+        )
+    given = config if isinstance(config, Mapping) else os.fspath(config)
+    return configs.load_config(given, overrides=overrides, provider=provider, now=now)
 
 
 def plan(config: Config, options: RunOptions = RunOptions()) -> "Plan":  # noqa: B008 - frozen

@@ -1,15 +1,18 @@
 """The whole config and its smaller sections; these models define what a config may contain."""
 
+from collections.abc import Mapping
 from fractions import Fraction
 from pathlib import Path
+from typing import Any, Protocol
 
-from pydantic import Field, field_validator
+from pydantic import Field, PrivateAttr, field_validator
 from pydantic.json_schema import SkipJsonSchema
 from pydantic_core.core_schema import ValidationInfo
 
 from pipeline.config.base import Settings
 from pipeline.config.endpoint import ModelSettings
 from pipeline.config.gates import GateSettings
+from pipeline.config.given import Overrides
 from pipeline.config.notify import NotifySettings
 from pipeline.config.paths import StatePath, output_clash, state_clash
 from pipeline.config.simulate.settings import SimulateSettings
@@ -24,6 +27,7 @@ from pipeline.config.values import (
     Usd,
     wrong,
 )
+from pipeline.errors import UsageError
 
 # Used through factories below, so that the JSON schema can show the defaults as a user would write them.
 _DEFAULT_OUTAGE_SECONDS = 1_800.0
@@ -68,6 +72,13 @@ class StateSettings(Settings):
     )
 
 
+class Origin(Protocol):
+    """What a config was made of."""
+
+    def changed(self, overrides: Overrides, provider: str | None) -> "Config":
+        """Make another config of it, with other settings."""
+
+
 class Config(Settings):
     """A whole job, checked; every path in it is absolute.
 
@@ -93,6 +104,33 @@ class Config(Settings):
     simulate: SimulateSettings = Field(
         default_factory=SimulateSettings, description="How provider simulate behaves; no other heeds it."
     )
+
+    _origin: "Origin | None" = PrivateAttr(default=None)
+
+    def remember(self, origin: "Origin | None") -> None:
+        """Take note of what this config was made of, for `with_`."""
+        self._origin = origin
+
+    def with_(self, overrides: Overrides = (), *, provider: str | None = None) -> "Config":
+        """Return a config with other settings, checked as a whole; this one stays as it is.
+
+        Args:
+            overrides: Settings that take precedence: a dict such as `{"limits.max_concurrency": 8}`.
+            provider: Ask this endpoint instead, such as `local`.
+
+        Raises:
+            UsageError: If they are wrong; or if this config is a copy, which does not know what it was made of.
+        """
+        if self._origin is None:
+            raise UsageError("with_: this config is a copy with changes; call it on one from load_config")
+        return self._origin.changed(overrides, provider)
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> "Config":
+        """Return a copy; one with changes has not been checked, and cannot be the start of others."""
+        copy = super().model_copy(update=update, deep=deep)
+        if update:
+            copy.remember(None)
+        return copy
 
     @field_validator("output")
     @classmethod
