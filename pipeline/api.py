@@ -1,4 +1,4 @@
-"""The Python interface: three blocking functions that work in scripts, notebooks and Airflow tasks alike."""
+"""The Python interface to jobs: functions that work in scripts, notebooks and Airflow tasks alike."""
 
 import os
 from collections.abc import Mapping
@@ -14,6 +14,7 @@ from pipeline.errors import InterruptedRunError, PipelineError, UsageError
 from pipeline.job.job import RunOptions, is_whole
 from pipeline.job.prepare import Start, started
 from pipeline.summary import RunResult
+from pipeline.system.interactive import is_interactive
 from pipeline.system.interruption import deferred
 from pipeline.system.memory import limit_free_memory
 from pipeline.telemetry.healthcheck import reporting
@@ -63,6 +64,7 @@ def plan(config: Config, options: RunOptions = RunOptions()) -> "Plan":  # noqa:
     Raises:
         PipelineError: If the config or the input is wrong.
     """
+    _ensure_are(config, options)
     from pipeline.commands import plan as command  # noqa: PLC0415 - a finished job must not wait for it
 
     return command.plan(config, options)
@@ -73,6 +75,7 @@ def run(
     options: RunOptions = RunOptions(),  # noqa: B008 - frozen
     *,
     watch: "Watcher | None" = None,
+    progress: bool | None = None,
     stop: "Stop | None" = None,
     handle_signals: bool = False,
 ) -> RunResult:
@@ -85,7 +88,8 @@ def run(
     Args:
         config: From `load_config`.
         options: What to do differently this time.
-        watch: Shows progress, such as `pipeline.telemetry.progress.Bar()`; nothing by default.
+        watch: Shows progress, such as `pipeline.telemetry.progress.Log()`.
+        progress: Whether to show a progress bar where there is no *watch*; by default in a notebook or at a prompt only.
         stop: Lets another thread end the run gently: pass the reason to its `ask`.
         handle_signals: Whether SIGTERM, SIGINT and SIGHUP stop the run gently.
 
@@ -93,12 +97,18 @@ def run(
         The result: counts of rows, requests and tokens, the cost in US dollars, and the output's path.
 
     Raises:
+        UsageError: If *config* or *options* are something else.
         PipelineError: If the run could not finish; the subclass is the reason. Calling again continues.
     """
+    _ensure_are(config, options)
     healthcheck_url = config.notify.healthcheck_url if is_whole(options, config.model.provider) else None
     with reporting(healthcheck_url) as check, started(config, options) as start:
         if start.result is None:
             check.report_start()
+        if start.result is None and watch is None and (is_interactive() if progress is None else progress):
+            from pipeline.telemetry.interactive import InteractiveBar  # noqa: PLC0415 - imports asyncio
+
+            watch = InteractiveBar()
         try:
             result = start.result or _label(start, watch, stop, handle_signals=handle_signals)
         except InterruptedRunError as error:
@@ -107,6 +117,33 @@ def run(
             raise type(error)(*error.problems, _partial(config, options)) from error
         check.report_result(result)
         return result
+
+
+async def arun(
+    config: Config,
+    options: RunOptions = RunOptions(),  # noqa: B008 - frozen
+    *,
+    watch: "Watcher | None" = None,
+    progress: bool | None = None,
+    stop: "Stop | None" = None,
+) -> RunResult:
+    """Label the table that *config* describes, while the running event loop goes on; otherwise like `run`.
+
+    A cancellation stops the run gently: nothing more is sent, the requests in flight may finish, and then CancelledError
+    is raised. Calling again continues.
+    """
+    from pipeline.system.shutdown import Stop  # noqa: PLC0415 - imports asyncio
+    from pipeline.system.threads import run_aside  # noqa: PLC0415 - as above
+
+    stop = stop or Stop()
+    return await run_aside(lambda: run(config, options, watch=watch, progress=progress, stop=stop), stop.ask)
+
+
+def _ensure_are(config: object, options: object) -> None:
+    if not isinstance(config, Config):
+        raise UsageError(f"config: is of type {type(config).__name__}; write load_config(...) around it")
+    if not isinstance(options, RunOptions):
+        raise UsageError(f"options: is of type {type(options).__name__}; write RunOptions(...)")
 
 
 def _partial(config: Config, options: RunOptions) -> str:

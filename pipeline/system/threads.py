@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextvars import copy_context
 from typing import Any, TypeVar
 
 from pipeline.errors import DiskError
@@ -56,7 +57,8 @@ def run_in_thread(work: Coroutine[Any, Any, T], stop: Callable[[BaseException], 
     ended.
     """
     with ThreadPoolExecutor(1, thread_name_prefix="pipeline") as thread:
-        future: Future[T] = thread.submit(_run_on_new_loop, work)
+        # In this thread's context: that is how a notebook knows to which cell an output belongs.
+        future: Future[T] = thread.submit(copy_context().run, _run_on_new_loop, work)
         interruption: BaseException | None = None
         while not future.done():
             try:
@@ -67,6 +69,27 @@ def run_in_thread(work: Coroutine[Any, Any, T], stop: Callable[[BaseException], 
     if interruption is not None:
         raise interruption
     return future.result()
+
+
+async def run_aside(function: Callable[[], T], stop: Callable[[BaseException], None]) -> T:
+    """Call a *function* that blocks in a thread of its own, while the event loop goes on.
+
+    A cancellation is passed to *stop* instead of leaving the thread behind; it is raised once *function* has ended.
+    """
+    cancelled: asyncio.CancelledError | None = None
+    with ThreadPoolExecutor(1, thread_name_prefix="pipeline") as thread:
+        future: Future[T] = thread.submit(copy_context().run, function)
+        waiting = asyncio.wrap_future(future)
+        while not waiting.done():
+            try:
+                await asyncio.wait([waiting])
+            except asyncio.CancelledError as error:
+                cancelled = error
+                stop(error)
+    if cancelled is not None:
+        waiting.exception()  # it is known, and must not be reported as one that nobody has looked at
+        raise cancelled
+    return waiting.result()
 
 
 def _run_on_new_loop(work: Coroutine[Any, Any, T]) -> T:
