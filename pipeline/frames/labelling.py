@@ -159,10 +159,10 @@ def _in_our_words(files: Scratch) -> Iterator[None]:
     try:
         yield
     except PipelineError as error:
-        error.problems = [
+        error.problems = tuple(
             problem.replace(str(files.input), "frame").removeprefix("config: ").removeprefix("task.")
             for problem in error.problems
-        ]
+        )
         error.args = ("\n".join(error.problems),)
         raise
 
