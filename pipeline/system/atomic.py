@@ -5,6 +5,9 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from threading import Lock
+
+_TURNS = [Lock() for _ in range(64)]
 
 
 @contextmanager
@@ -38,8 +41,9 @@ def temporary_name(path: Path) -> Path:
 
 
 def write(path: Path, content: bytes, mode: int = 0o600, *, durable: bool = True) -> None:
-    """Replace the content of *path* atomically; see `replacing`."""
-    with replacing(path, mode, durable=durable) as temporary:
+    """Replace the content of *path* atomically; see `replacing`. Several threads may write to one path."""
+    # The temporary file is this process's: two threads take turns. Few other paths share a turn with *path*.
+    with _TURNS[hash(path) % len(_TURNS)], replacing(path, mode, durable=durable) as temporary:
         temporary.write_bytes(content)
 
 

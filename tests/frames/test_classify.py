@@ -148,7 +148,7 @@ def test_paid_answers_are_below_the_working_directory_and_nothing_else_is_left(c
     classify(ROWS)
     left = {path.name for path in Path().rglob("*") if path.is_file()}
     assert Path(".pipeline/classify/ledger.sqlite").exists()
-    assert left <= {"ledger.sqlite", "ledger.sqlite-wal", "ledger.sqlite-shm", "ballast"}
+    assert left <= {"ledger.sqlite", "ledger.sqlite-wal", "ledger.sqlite-shm", "ballast", "history.json"}
     assert [*Path(".pipeline/classify/calls").iterdir(), *Path(".pipeline/classify/runs").iterdir()] == []
 
 

@@ -53,6 +53,8 @@ def test_a_task_returns_a_small_result_and_tells_its_asset(airflow: Airflow, ser
     assert [task["state"] for task in airflow.ended("success")] == ["success"]
     result = airflow.result("success")
     assert (result["rows"], result["ok"], result["requests"]) == (ROWS, ROWS, ROWS)
+    assert result["evaluation"] is None  # there is no task.gold
+    assert result["report"].endswith("/report.json")
     assert len(json.dumps(result)) < 1000
     events = airflow.rows(
         "select e.extra from asset_event e join asset a on a.id = e.asset_id where a.name = 'labels-success'"

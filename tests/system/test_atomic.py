@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,13 @@ def test_a_block_that_ends_well_replaces_the_file(tmp_path: Path) -> None:
         assert path.read_text() == "old"
     assert path.read_text() == "new"
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_threads_may_write_to_one_path(tmp_path: Path) -> None:
+    contents = {f"{number}".encode() * 999 for number in range(10)}
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(lambda content: write(tmp_path / "file", content, durable=False), [*contents] * 20))
+    assert (tmp_path / "file").read_bytes() in contents
 
 
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
