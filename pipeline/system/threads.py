@@ -57,8 +57,7 @@ def run_in_thread(work: Coroutine[Any, Any, T], stop: Callable[[BaseException], 
     ended.
     """
     with ThreadPoolExecutor(1, thread_name_prefix="pipeline") as thread:
-        # In this thread's context: that is how a notebook knows to which cell an output belongs.
-        future: Future[T] = thread.submit(copy_context().run, _run_on_new_loop, work)
+        future: Future[T] = thread.submit(_run_on_new_loop, work)
         interruption: BaseException | None = None
         while not future.done():
             try:
@@ -78,7 +77,7 @@ async def run_aside(function: Callable[[], T], stop: Callable[[BaseException], N
     """
     cancelled: asyncio.CancelledError | None = None
     with ThreadPoolExecutor(1, thread_name_prefix="pipeline") as thread:
-        future: Future[T] = thread.submit(copy_context().run, function)
+        future: Future[T] = thread.submit(copy_context().run, function)  # as asyncio.to_thread does
         waiting = asyncio.wrap_future(future)
         while not waiting.done():
             try:

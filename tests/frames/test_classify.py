@@ -21,6 +21,7 @@ from pipeline import RunResult, Stop, aclassify
 from pipeline.config.simulate.latency import Fixed
 from pipeline.errors import CannotCreateError, ConfigError, InputDataError, PipelineError, UsageError
 from pipeline.outputs.columns import output_names
+from pipeline.system.lock import Lock
 from tests.faultserver.server import FaultServer
 from tests.faultserver.settings import FaultServerSettings
 from tests.jobs import LABELS, JobFiles, asked, right_label, some_rows, texts
@@ -154,12 +155,14 @@ def test_paid_answers_are_below_the_working_directory_and_nothing_else_is_left(c
 
 def test_what_a_killed_call_has_left_is_removed_by_a_later_one(classify: Any) -> None:
     left = Path(".pipeline/classify/calls")
-    for name in ("old", "new"):
+    for name in ("old", "old and at work", "new"):
         (left / name).mkdir(parents=True)
         (left / name / "rows.parquet").write_bytes(b"x")
-    os.utime(left / "old", (0, 0))
-    classify(ROWS[:1], state_dir=Path(".pipeline/classify"))
-    assert [path.name for path in left.iterdir()] == ["new"]
+    with Lock(left / "old and at work" / "lock", left, "state_dir").held():
+        for name in ("old", "old and at work"):
+            os.utime(left / name, (0, 0))
+        classify(ROWS[:1], state_dir=Path(".pipeline/classify"))
+    assert {path.name for path in left.iterdir()} == {"old and at work", "new"}
 
 
 def test_the_state_may_be_elsewhere(classify: Any, tmp_path: Path) -> None:
