@@ -1,9 +1,6 @@
 """`classify`: label the rows of a table in memory, with the engine and the ledger of a run."""
 
-import warnings
-from collections import Counter
-from collections.abc import Callable, Collection, Coroutine, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from enum import Enum
 from functools import partial, wraps
 from itertools import chain
@@ -19,11 +16,11 @@ from pipeline.config import Config
 from pipeline.config.given import Overrides
 from pipeline.errors import ConfigError, InputDataError, PipelineError, UsageError
 from pipeline.frames.given import Given, given
-from pipeline.frames.scratch import Scratch, scratch
+from pipeline.frames.scratch import scratch
 from pipeline.frames.texts import TEXT
+from pipeline.frames.told import in_our_words, warn_of_failures
 from pipeline.job.job import RunOptions
 from pipeline.outputs.columns import output_names
-from pipeline.records import NOT_FAILED
 from pipeline.summary import RunResult
 from pipeline.system.shutdown import Stop
 from pipeline.system.threads import run_aside
@@ -40,8 +37,6 @@ INSTRUCTIONS = {
     "multi": "Choose every label that fits the text, and none if none does.",
 }
 """What the model has to do if nothing else is said."""
-
-MOST_REASONS = 3
 
 
 def classify(  # noqa: PLR0913 - each is a setting that users know by its name
@@ -109,7 +104,7 @@ def classify(  # noqa: PLR0913 - each is a setting that users know by its name
         **({"name": model} if isinstance(model, str) else model or {}),
         **({"provider": provider} if provider else {}),
     }
-    with scratch(Path(STATE if state_dir is None else state_dir).absolute()) as files, _in_our_words(files):
+    with scratch(Path(STATE if state_dir is None else state_dir).absolute()) as files, in_our_words(files):
         config = load_config(
             {
                 "input": {"path": files.input},
@@ -127,7 +122,7 @@ def classify(  # noqa: PLR0913 - each is a setting that users know by its name
         if on_result is not None:
             on_result(result)
     new = pa.Table.from_arrays(new.columns, names=new.column_names)  # without a run's metadata
-    _warn_of_failures(new)
+    warn_of_failures(new)
     labelled: Frame = table.labelled(new)
     return labelled
 
@@ -151,20 +146,6 @@ def _awaitable(function: Callable[P, T]) -> Callable[P, Coroutine[Any, Any, T]]:
 
 
 aclassify = _awaitable(classify)
-
-
-@contextmanager
-def _in_our_words(files: Scratch) -> Iterator[None]:
-    """Name what is wrong as the caller has written it: a setting by its name here, and no file of ours."""
-    try:
-        yield
-    except PipelineError as error:
-        error.problems = tuple(
-            problem.replace(str(files.input), "frame").removeprefix("config: ").removeprefix("task.")
-            for problem in error.problems
-        )
-        error.args = ("\n".join(error.problems),)
-        raise
 
 
 def _template(table: Given) -> str:
@@ -232,16 +213,3 @@ def _column(table: Given, name: str) -> pa.Array | pa.ChunkedArray:
         raise InputDataError(
             f"frame: column {name!r} cannot be read ({what}); make its values texts"
         ) from error
-
-
-def _warn_of_failures(new: pa.Table) -> None:
-    """Tell how many rows have no label, and why: a list of labels has no place for that."""
-    by_name = {
-        name.removesuffix("_status"): name for name in new.column_names if name.endswith("label_status")
-    }
-    ((label, status),) = by_name.items()
-    pairs = zip(new.column(status).to_pylist(), new.column(f"{label}_error").to_pylist(), strict=True)
-    reasons = Counter(f"{each}: {error}" for each, error in pairs if each not in NOT_FAILED)
-    if reasons:
-        shown = "; ".join(f"{count:,} x {reason}" for reason, count in reasons.most_common(MOST_REASONS))
-        warnings.warn(f"{reasons.total():,} of {new.num_rows:,} rows have no label: {shown}", stacklevel=3)

@@ -19,7 +19,14 @@ import pytest
 import pipeline
 from pipeline import RunResult, Stop, aclassify
 from pipeline.config.simulate.latency import Fixed
-from pipeline.errors import CannotCreateError, ConfigError, InputDataError, PipelineError, UsageError
+from pipeline.errors import (
+    CannotCreateError,
+    ConfigError,
+    HeldError,
+    InputDataError,
+    PipelineError,
+    UsageError,
+)
 from pipeline.outputs.columns import output_names
 from pipeline.system.lock import Lock
 from tests.faultserver.server import FaultServer
@@ -182,6 +189,20 @@ def test_calls_at_once_share_a_ledger_and_do_not_disturb_each_other(
     before = len(asked(server))
     assert classify(ROWS) == RIGHT
     assert len(asked(server)) == before
+
+
+def test_a_closed_gate_holds_the_labels_back_and_keeps_the_answers(
+    classify: Any, server: FaultServer
+) -> None:
+    wrong = [LABELS[(LABELS.index(right_label(text)) + 1) % len(LABELS)] for text in texts(3)]
+    frame = pl.DataFrame({"text": texts(3), "right": wrong})
+    gate = {"gates.gold_accuracy": 0.99}
+    with pytest.raises(HeldError) as caught:
+        classify(frame, gold="right", settings=gate)
+    assert caught.value.problems[-1] == "the answers are kept; open the gate and call again to have them"
+    assert not any("publish" in problem for problem in caught.value.problems)
+    assert labels_in(classify(frame, gold="right")) == [right_label(text) for text in texts(3)]
+    assert len(asked(server)) == 3
 
 
 def test_the_result_of_the_run_can_be_had(classify: Any) -> None:
