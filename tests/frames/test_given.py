@@ -69,6 +69,7 @@ def pandas_frames(draw: st.DrawFn) -> pd.DataFrame:
 
 
 @pytest.mark.parametrize("kind", ["single", "multi"])
+@settings(max_examples=40)
 @examples(frame=pandas_frames())
 def test_a_frame_of_pandas_comes_back_with_its_index_its_types_and_its_cells(
     kind: str, frame: pd.DataFrame
@@ -84,7 +85,7 @@ def test_a_frame_of_pandas_comes_back_with_its_index_its_types_and_its_cells(
     assert [str(kind) for kind in types][0::2] == ["float64", "Int64"]
 
 
-@settings(max_examples=50)
+@settings(max_examples=25)
 @pytest.mark.parametrize("lazy", [False, True])
 @examples(frame=dataframes(max_cols=6, max_size=6, allow_null=True, excluded_dtypes=[pl.Object]))
 def test_a_frame_of_polars_comes_back_with_its_types_and_its_cells(
@@ -129,6 +130,7 @@ def tables(draw: st.DrawFn) -> pa.Table:
     return pa.Table.from_arrays(columns, schema=pa.schema(fields, metadata))
 
 
+@settings(max_examples=40)
 @examples(table=tables())
 def test_a_table_of_arrow_comes_back_with_its_types_its_cells_and_its_metadata(table: pa.Table) -> None:
     after = given(table).labelled(answers(table.num_rows))
