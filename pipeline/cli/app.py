@@ -10,6 +10,7 @@ import typer
 from pipeline._version import __version__
 from pipeline.cli.console import write_json_lines
 from pipeline.cli.exit import exit_status
+from pipeline.cli.init import init
 from pipeline.cli.options import (
     ConfigFile,
     Date,
@@ -61,6 +62,7 @@ def main_options(
 ledger_app = typer.Typer(no_args_is_help=True, help="Look after the ledger of paid answers.")
 app.add_typer(ledger_app, name="ledger")
 app.command()(publish)
+app.command()(init)
 app.command()(simulate)
 
 
