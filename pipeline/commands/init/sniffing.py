@@ -34,6 +34,12 @@ class _Reading:
     def width(self) -> int:
         return len(self.rows[0])
 
+    @property
+    def is_prose(self) -> bool:
+        """Whether most delimiters stand before a blank, as commas in sentences do."""
+        behind = [cell.startswith(" ") for row in self.rows for cell in row[1:]]
+        return 2 * sum(behind) > len(behind)
+
 
 def readings(path: Path, *, header: bool | None = None) -> list[CsvSettings]:
     """Return the ways in which the file at *path* may be written, the likeliest first; at least one.
@@ -48,9 +54,13 @@ def readings(path: Path, *, header: bool | None = None) -> list[CsvSettings]:
     if told := told_delimiter(head.removeprefix(codecs.BOM_UTF8)):
         text = text[told.end() :]
     found = list(_readings(path, text, is_whole=is_whole))
-    widest = sorted(found, key=lambda each: (each.width == 1, each.settings.skip_lines, -each.width))
+    widest = sorted(found, key=_rank)
     ranked = [_with_header(each, header=header) for each in widest] or [CsvSettings()]
     return [_with(settings, encoding=each) for settings, each in product(ranked, encodings)]
+
+
+def _rank(reading: _Reading) -> tuple[bool, int, bool, int]:
+    return reading.width == 1, reading.settings.skip_lines, reading.is_prose, -reading.width
 
 
 def _head(path: Path) -> tuple[bytes, bool]:

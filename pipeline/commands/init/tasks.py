@@ -1,5 +1,6 @@
 """Which task is proposed: its labels come from the user, from a column of the table, or from a template."""
 
+import re
 from dataclasses import dataclass
 
 from pipeline.commands.init.choosing import gold_columns
@@ -71,8 +72,7 @@ def _from_column(looked: Looked, gold: str, template: Template | None, *, is_nam
     column = next(each for each in looked.columns if each.name == gold)
     found = labels_in(gold, column_cells(looked.source, gold))
     is_multi = column.kind == "list"
-    wanted = "every label that fits the text" if is_multi else "the label that fits the text best"
-    instructions = template.instructions if template else f"Choose {wanted}. The labels are values of {gold}."
+    instructions = template.instructions if template else _instructions(gold, is_multi=is_multi)
     labels = described(found.names, template.labels if template else ())
     why = f"the values of column {gold}, which {found.rows:,} of {looked.rows:,} rows have"
     if not is_named:
@@ -93,6 +93,16 @@ def _from_column(looked: Looked, gold: str, template: Template | None, *, is_nam
         gold,
         found.most if is_multi else None,
         tuple(notes),
+    )
+
+
+def _instructions(gold: str, *, is_multi: bool) -> str:
+    """Return what to do where only the name of a column tells what the labels are."""
+    word = gold.replace("_", " ") if re.fullmatch("[A-Za-z][A-Za-z_]*", gold) else "label"
+    return (
+        f"Choose every one of the {word} that fits the text."
+        if is_multi
+        else f"Choose the {word} that fits the text best."
     )
 
 

@@ -17,12 +17,11 @@ from pipeline.config.providers import PROVIDERS
 from pipeline.errors import CannotCreateError, DiskError
 from pipeline.system.atomic import make_private, replacing
 
-_PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9_./ -]*(?<! )")
+_PLAIN = re.compile(r"(?:\.{1,2}/)*[./]?[A-Za-z][A-Za-z0-9_./ -]*(?<! )")
 _UNPRINTABLE = re.compile(
     r"[^\x20-\x7e\xa0-\ud7ff\ue000-\ufefe\uff00-\uffef\U00010000-\U0010ffff]|[\u2028\u2029]"
 )
 _SUFFIXES = {"csv": ".csv", "json": ".jsonl"}
-_MANY_LABELS = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +102,7 @@ def config_text(looked: Looked, proposal: Proposal, where: Places) -> str:
     schema = where.of(where.schema)
     lines = [
         f"# yaml-language-server: $schema={schema}"
-        if _PLAIN.fullmatch(schema.lstrip("./"))
+        if _PLAIN.fullmatch(schema)
         else "# (no schema: its path has unusual characters)",
         "# Paths are relative to this file. `pipeline schema` prints every key that may stand here.",
         "",
@@ -146,19 +145,19 @@ def _task(proposal: Proposal) -> Iterator[str]:
     yield "  # What the model reads: {column} stands for the row's cell in that column."
     yield f"  text: {json_text(proposal.template)}"
     yield f"  # 95 of 100 texts have at most {measures.percentile:,} tokens (four bytes each), the longest {measures.longest:,};"
-    yield f"  # longer ones are cut: about {100 * measures.cut:.1f} % of them."
+    yield f"  # longer ones are cut: {f'about {100 * measures.cut:.1f} % of them' if measures.cut else 'none so far'}."
     yield f"  max_text_tokens: {measures.cut_at}"
     if proposal.chosen.gold is not None:
         yield "  # The right labels, where they are known: `evaluate` compares with them. The model does not read them."
         yield f"  gold: {quoted(proposal.chosen.gold)}"
-    yield "  # The model reads the descriptions: say what belongs to a label. A name alone: - {name: spam}"
+    yield "  # A label is its name in the output, and a description that the model reads: say what belongs to it."
     yield "  labels:"
     yield from map(_label, task.labels)
 
 
 def _label(label: Label) -> str:
     if not label.description:
-        return f"    - {{name: {quoted(label.name)}}}"
+        return f'    - {{name: {quoted(label.name)}, description: ""}}'
     return f"    - name: {quoted(label.name)}\n      description: {quoted(label.description)}"
 
 
