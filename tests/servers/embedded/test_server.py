@@ -58,17 +58,25 @@ async def test_there_are_no_logprobs_unless_they_are_asked_for(embedded_client):
 
 
 async def test_several_labels_come_likeliest_first_and_within_the_bound(embedded_client):
-    labels = {"audio file": "", "audio files": "", "mail": "e-mail"}
-    reply = await embedded_client.answer(request_body("music", labels=labels, most=3))
-    assert json.loads(content(reply)) == {"labels": ["audio files", "audio file"]}
+    labels = {"music": "", "musical": "", "tax law": "", "football": "", "gardening": "", "car repair": ""}
+    reply = await embedded_client.answer(request_body("a concert of classical music", labels=labels, most=3))
+    assert json.loads(content(reply)) == {"labels": ["musical", "music"]}
     assert "".join(token for token, _ in tokens(reply)) == content(reply)
     likelihoods = [(token, logprob) for token, logprob in tokens(reply) if logprob != 0]
-    assert [token for token, _ in likelihoods] == ["audio files", "audio file"]
+    assert [token for token, _ in likelihoods] == ["musical", "music"]
     assert likelihoods[0][1] > likelihoods[1][1]
-    alone = await embedded_client.answer(request_body("music", labels=labels, most=1))
-    assert content(alone) == '{"labels":["audio files"]}'
-    none = await embedded_client.answer(request_body("music", labels=labels, most=0))
+    alone = await embedded_client.answer(request_body("a concert of classical music", labels=labels, most=1))
+    assert content(alone) == '{"labels":["musical"]}'
+    none = await embedded_client.answer(request_body("a concert of classical music", labels=labels, most=0))
     assert content(none) == '{"labels":[]}'
+
+
+async def test_where_no_label_fits_the_list_is_empty(embedded_client):
+    labels = {"tax law": "", "football": "", "gardening": "", "car repair": ""}
+    reply = await embedded_client.answer(
+        request_body("The committee meets again on the third of May.", labels=labels, most=4)
+    )
+    assert content(reply) == '{"labels":[]}'
 
 
 async def test_usage_counts_what_the_model_read_and_what_it_knew_already(embedded_client):
