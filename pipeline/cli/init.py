@@ -146,9 +146,13 @@ def _decisions(looked: "Looked", proposal: "Proposal", where: "Places") -> Itera
     from pipeline.commands.init.tasks import names_of  # noqa: PLC0415
 
     measures, chosen = proposal.measures, proposal.chosen
-    csv = looked.settings.csv.model_dump(exclude_unset=True, exclude_defaults=True)
-    how = f", read with {', '.join(f'{key} {value!r}' for key, value in csv.items())}" if csv else ""
-    yield f"{where.config}: written for {looked.rows:,} rows of {looked.format}{how}"
+    yield f"{where.config}: written for {looked.rows:,} rows of {looked.format}"
+    if looked.format == "csv":
+        csv = looked.settings.csv.model_dump(exclude_unset=True, exclude_defaults=True)
+        named = csv.pop("header", True)
+        how = "".join(f", {key} {value!r}" for key, value in csv.items())
+        first = "names the columns (--no-header)" if named else "is a row of data (--header)"
+        yield f"  read      the first line {first}{how}"
     yield f"  text      {', '.join(proposal.text)} (--text COL)"
     yield f"  id        {proposal.id or 'none: no column is short and different in each row'} (--id COL)"
     yield f"  labels    {len(chosen.task.labels):,}, {chosen.task.kind}: {names_of(chosen.task.labels)}"

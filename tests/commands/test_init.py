@@ -134,6 +134,17 @@ def test_escaped_quotes_and_lines_above_the_header_are_noticed(here: Path, made:
     assert (config.input.id, config.task.text) == ("id", "{text}")
 
 
+def test_commas_within_quotes_make_no_columns(made: Made) -> None:
+    texts = [f"a complaint about order {n}, which came late" for n in range(40)]
+    pl.DataFrame({"text": texts}).write_csv("t.csv")
+    config, _, said = made("t.csv")
+    assert config.input.csv.model_fields_set == set()
+    assert config.task.text == "{text}"
+    assert "--no-header" in said
+    pl.DataFrame({"text": texts}).write_csv("t.csv", include_header=False)
+    assert made("t.csv", "--force", "--no-header")[0].task.text == "{column_1}"
+
+
 def test_utf_16_is_noticed(here: Path, made: Made) -> None:
     here.joinpath("t.csv").write_text(packages().write_csv(separator="\t"), encoding="utf-16")
     config, _, _ = made("t.csv")

@@ -40,6 +40,17 @@ class _Reading:
         behind = [cell.startswith(" ") for row in self.rows for cell in row[1:]]
         return 2 * sum(behind) > len(behind)
 
+    @property
+    def misses_quotes(self) -> bool:
+        """Whether quotes were taken for characters like others, and most records have a cell that begins with one."""
+        quoted = sum(any(cell.startswith('"') for cell in row) for row in self.rows)
+        return self.settings.quote is None and 2 * quoted > len(self.rows)
+
+    @property
+    def is_usual(self) -> bool:
+        """Whether it is what the suffix says."""
+        return not self.settings.model_fields_set
+
 
 def readings(path: Path, *, header: bool | None = None) -> list[CsvSettings]:
     """Return the ways in which the file at *path* may be written, the likeliest first; at least one.
@@ -89,7 +100,7 @@ def _encodings(head: bytes) -> list[str]:
 
 
 def _readings(path: Path, text: str, *, is_whole: bool) -> Iterator[_Reading]:
-    """Yield the settings under which all records have as many cells; further ones only if there are none before."""
+    """Yield the settings under which all records have as many cells; lines are left out only if nothing is found without."""
     for skipped, comment in ((0, None), (0, "#"), *((lines, None) for lines in range(1, _TITLE_LINES + 1))):
         found = []
         for delimiter, quoting in product(_DELIMITERS, _QUOTING):
@@ -98,8 +109,9 @@ def _readings(path: Path, text: str, *, is_whole: bool) -> Iterator[_Reading]:
             if delimiter is None or dialect != Dialect.of(path, _with(settings, delimiter=None)):
                 rows = _records(dialect, text, skipped, is_whole=is_whole)
                 found += [_Reading(settings, rows)] if rows and len(set(map(len, rows))) == 1 else []
+        found = [each for each in found if not each.misses_quotes]
         yield from found
-        if any(each.width > 1 for each in found):
+        if any(each.width > 1 or each.is_usual for each in found):
             return
 
 
