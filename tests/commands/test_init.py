@@ -145,6 +145,12 @@ def test_commas_within_quotes_make_no_columns(made: Made) -> None:
     assert made("t.csv", "--force", "--no-header")[0].task.text == "{column_1}"
 
 
+def test_a_text_that_lists_tags_is_none_to_read(made: Made) -> None:
+    tags = [", ".join([f"works-with::{n % 7}", f"use::{n % 5}", f"role::{n % 11}"]) for n in range(60)]
+    packages().with_columns(tags=pl.Series(tags)).write_csv("t.csv")
+    assert made("t.csv")[0].task.text == "{summary}\n{description}"
+
+
 def test_utf_16_is_noticed(here: Path, made: Made) -> None:
     here.joinpath("t.csv").write_text(packages().write_csv(separator="\t"), encoding="utf-16")
     config, _, _ = made("t.csv")

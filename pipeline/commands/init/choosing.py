@@ -40,7 +40,11 @@ def text_columns(columns: Sequence[Column], taken: Iterable[str] = ()) -> list[s
     texts = [
         each for each in columns if each.kind == "text" and each.name not in names and can_be_read(each.name)
     ]
-    prose = [each for each in texts if each.words >= _FEWEST_WORDS and each.variety >= _LEAST_VARIETY]
+    prose = [
+        each
+        for each in texts
+        if each.words >= _FEWEST_WORDS and each.variety >= _LEAST_VARIETY and not each.is_enumeration
+    ]
     longest = sorted(prose, key=lambda each: -each.words)[:MOST_TEXTS]
     if prose:
         return [each.name for each in texts if each in longest]

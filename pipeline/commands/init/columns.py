@@ -28,6 +28,9 @@ _DENSE = re.compile(r"[\u2e80-\u9fff\uac00-\ud7af\u0e00-\u0e7f]")
 _MARKUP = re.compile(r"</?[A-Za-z][^<>]*>")
 _MARKED_UP = 0.5
 
+_SEPARATOR = re.compile("[,;|]")
+_ENUMERATED = 0.9
+
 Cell: TypeAlias = str | None
 
 
@@ -75,6 +78,13 @@ class Column:
     def variety(self) -> float:
         """How many of the texts are different, as a share."""
         return len(self.counts) / len(self.filled) if self.filled else 0
+
+    @property
+    def is_enumeration(self) -> bool:
+        """Whether the texts are lists of single words, such as tags, rather than sentences."""
+        parts = [part.strip() for cell in self.filled for part in _SEPARATOR.split(cell)]
+        words = sum(len(part.split()) <= 1 for part in parts)
+        return len(parts) > len(self.filled) and words >= _ENUMERATED * len(parts)
 
     @property
     def is_marked_up(self) -> bool:
