@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pipeline.errors import InterruptedRunError
+
 if TYPE_CHECKING:  # `--help` must wait neither for pyarrow nor for pydantic
     from pipeline.commands.init.looking import Looked
     from pipeline.commands.init.proposal import Proposal
@@ -105,7 +107,10 @@ def init(  # noqa: PLR0913, PLR0917 - as many as the command has options
         where = places(looked, to)
         ensure_free(where.config, force=force)
         if not yes and sys.stdin.isatty() and sys.stderr.isatty():
-            wishes = _asked(looked, wishes)
+            try:
+                wishes = _asked(looked, wishes)
+            except typer.Abort:
+                raise InterruptedRunError("stopped at a question; nothing was written") from None
         proposal = propose(looked, wishes)
         write(looked, proposal, where, force=force)
         print_lines([*_decisions(looked, proposal, where), "", *_next(proposal, where)])

@@ -149,6 +149,8 @@ def test_a_text_that_lists_tags_is_none_to_read(made: Made) -> None:
     tags = [", ".join([f"works-with::{n % 7}", f"use::{n % 5}", f"role::{n % 11}"]) for n in range(60)]
     packages().with_columns(tags=pl.Series(tags)).write_csv("t.csv")
     assert made("t.csv")[0].task.text == "{summary}\n{description}"
+    config, facts, _ = made("t.csv", "--labels-from", "tags", "--force")
+    assert (config.task.kind, facts["labels"], config.task.max_labels) == ("multi", 23, 3)
 
 
 def test_utf_16_is_noticed(here: Path, made: Made) -> None:

@@ -82,7 +82,7 @@ class Column:
     @property
     def is_enumeration(self) -> bool:
         """Whether the texts are lists of single words, such as tags, rather than sentences."""
-        parts = [part.strip() for cell in self.filled for part in _SEPARATOR.split(cell)]
+        parts = [part for cell in self.filled for part in enumerated(cell)]
         words = sum(len(part.split()) <= 1 for part in parts)
         return len(parts) > len(self.filled) and words >= _ENUMERATED * len(parts)
 
@@ -90,6 +90,11 @@ class Column:
     def is_marked_up(self) -> bool:
         """Whether most texts hold HTML or the like."""
         return sum(bool(_MARKUP.search(cell)) for cell in self.filled) > _MARKED_UP * len(self.filled)
+
+
+def enumerated(text: str) -> list[str]:
+    """Return the parts of a text that lists something."""
+    return [part.strip() for part in _SEPARATOR.split(text)]
 
 
 def columns_of(source: Source) -> list[Column]:

@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 
 from pipeline.commands.init.choosing import gold_columns
-from pipeline.commands.init.columns import column_cells
+from pipeline.commands.init.columns import column_cells, enumerated
 from pipeline.commands.init.labels import described, labels_in
 from pipeline.commands.init.looking import Looked
 from pipeline.commands.init.templates import TEMPLATES, Label, Template
@@ -70,8 +70,11 @@ def chosen_task(looked: Looked, wishes: Wishes, gold: str | None) -> Chosen:
 
 def _from_column(looked: Looked, gold: str, template: Template | None, *, is_named: bool) -> Chosen:
     column = next(each for each in looked.columns if each.name == gold)
-    found = labels_in(gold, column_cells(looked.source, gold))
-    is_multi = column.kind == "list"
+    values = column_cells(looked.source, gold)
+    if column.is_enumeration:  # as CSV files write lists
+        values = (enumerated(each) if isinstance(each, str) else each for each in values)
+    found = labels_in(gold, values)
+    is_multi = column.kind == "list" or column.is_enumeration
     instructions = template.instructions if template else _instructions(gold, is_multi=is_multi)
     labels = described(found.names, template.labels if template else ())
     why = f"the values of column {gold}, which {found.rows:,} of {looked.rows:,} rows have"
