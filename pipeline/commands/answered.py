@@ -1,22 +1,34 @@
 """The rows of a job that are answered, as far as they are: input, ledger and decisions tell, whether published or not."""
 
+from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import compress
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
-from pipeline.inputs.read import read_chunks
-from pipeline.inputs.source import all_spans
+from pipeline.config import Config
+from pipeline.inputs.read import CHUNK_ROWS, read_chunks
+from pipeline.inputs.source import Source, all_spans
 from pipeline.job.job import Job
+from pipeline.job.prepare import brought_in, prepare
 from pipeline.ledger import opened
-from pipeline.records import Answer, Answers, Outcome, Prompts, Status
+from pipeline.ledger.store import Store
+from pipeline.records import Answer, Answers, Outcome, Prompts, Span, Status
 from pipeline.tasks.parse import Parser
 
 Cells = Mapping[str, Sequence[str | None]]
 """The cells of some rows as text, by column."""
 
+NEAR = 64
+"""Wanted rows that lie so near to each other are read in one go, with what is between them."""
+
+EMPTY = Outcome(Status.EMPTY, error="the row has no text")
+
 
 class AnsweredRows(NamedTuple):
-    """Some rows of one chunk.
+    """Some rows, in order.
 
     Attributes:
         rows: Their indexes, from 0.
@@ -33,40 +45,113 @@ class AnsweredRows(NamedTuple):
     outcomes: Sequence[Outcome | None]
 
 
+@contextmanager
+def readable(config: Config) -> Iterator[Job]:
+    """Prepare the job of *config* with its input brought in, to read rows while the block runs; sends nothing.
+
+    Raises:
+        PipelineError: If the config or the input is wrong.
+    """
+    with TemporaryDirectory(prefix="pipeline-read-") as folder:
+        yield brought_in(prepare(config, copies=Path(folder)), Path(folder))
+
+
 def answered_rows(
     job: Job,
     columns: Sequence[str] = (),
     *,
     wanted: Callable[[Sequence[int], Cells], Sequence[bool]] | None = None,
+    only: Sequence[int] | None = None,
+    parser: Parser | None = None,
 ) -> Iterator[AnsweredRows]:
-    """Yield the rows of *job*, chunk by chunk, with what the ledger has for them; sends nothing.
+    """Yield rows of *job*, some thousands at a time, with what the ledger has for them; sends nothing.
 
     Args:
         job: The job, with its input brought in.
         columns: Columns whose cells are needed beside the prompts.
         wanted: Returns which rows of a chunk are needed, given their indexes and the cells of *columns*: all by default.
             Others cost little.
+        only: The indexes of the rows that are needed, rising: all by default. Others cost next to nothing.
+        parser: Tells what answers mean; by default as the output has it.
 
     Raises:
         InputDataError: If the input cannot be read.
         DiskError: If the ledger cannot be read.
     """
-    parser, task_columns = Parser(job.config.task, job.calibration), job.config.task.columns
-    empty = Outcome(Status.EMPTY, error="the row has no text")
+    task_columns = job.config.task.columns
+    parser = parser or Parser(job.config.task, job.calibration)
     with opened(job.config.state.dir) as store:
-        for chunk in read_chunks(job.source, [*task_columns, *columns], all_spans(job.source)):
-            rows: Sequence[int] = range(chunk.span.first_row, chunk.span.first_row + chunk.span.rows)
-            cells = chunk.columns
-            if wanted is not None:
-                chosen = wanted(rows, cells)
-                rows = list(compress(rows, chosen))
-                cells = {name: list(compress(values, chosen)) for name, values in cells.items()}
-            if not rows:
-                continue
+        for rows, cells in _gathered(_chosen(job.source, [*task_columns, *columns], wanted, only)):
             prompts = job.task.prompts({name: cells[name] for name in task_columns})
-            keys = [key for key in dict.fromkeys(prompts.keys) if key is not None]
-            known = store.look_up(keys) if store and keys else Answers.of(())
-            answers = [known.get(key) if key else None for key in prompts.keys]
-            meant = dict(zip(known, map(parser.outcome, known.values()), strict=True))
-            outcomes = [empty if key is None else meant.get(key) for key in prompts.keys]
+            answers, outcomes = _known(store, parser, prompts)
             yield AnsweredRows(rows, prompts, {name: cells[name] for name in columns}, answers, outcomes)
+
+
+def _known(
+    store: Store | None, parser: Parser, prompts: Prompts
+) -> tuple[list[Answer | None], list[Outcome | None]]:
+    keys = [key for key in dict.fromkeys(prompts.keys) if key is not None]
+    known = store.look_up(keys) if store and keys else Answers.of(())
+    meant = dict(zip(known, map(parser.outcome, known.values()), strict=True))
+    answers = [known.get(key) if key else None for key in prompts.keys]
+    return answers, [EMPTY if key is None else meant.get(key) for key in prompts.keys]
+
+
+def _chosen(
+    source: Source,
+    columns: Sequence[str],
+    wanted: Callable[[Sequence[int], Cells], Sequence[bool]] | None,
+    only: Sequence[int] | None,
+) -> Iterator[tuple[Sequence[int], Cells]]:
+    """Yield the needed rows of each chunk, with the cells of *columns*."""
+    spans = all_spans(source) if only is None else spans_of(source, only)
+    for chunk in read_chunks(source, columns, spans):
+        rows: Sequence[int] = range(chunk.span.first_row, chunk.span.first_row + chunk.span.rows)
+        cells: Cells = chunk.columns
+        if only is not None:
+            first, last = bisect_left(only, rows[0]), bisect_left(only, rows[-1] + 1)
+            rows, cells = _taken(rows, cells, [row - rows[0] for row in only[first:last]])
+        if wanted is not None:
+            rows, cells = _taken(rows, cells, list(compress(range(len(rows)), wanted(rows, cells))))
+        if rows:
+            yield rows, cells
+
+
+def _taken(rows: Sequence[int], cells: Cells, places: Sequence[int]) -> tuple[Sequence[int], Cells]:
+    if len(places) == len(rows):
+        return rows, cells
+    found = {name: [values[place] for place in places] for name, values in cells.items()}
+    return [rows[place] for place in places], found
+
+
+def _gathered(parts: Iterator[tuple[Sequence[int], Cells]]) -> Iterator[tuple[Sequence[int], Cells]]:
+    """Yield the rows of small *parts* together: each look-up costs much, and each row in it little."""
+    waiting: list[int] = []
+    held: dict[str, list[str | None]] = {}
+    for rows, cells in parts:
+        if not waiting and len(rows) >= CHUNK_ROWS // 2:
+            yield rows, cells
+            continue
+        waiting += rows
+        for name, values in cells.items():
+            held.setdefault(name, []).extend(values)
+        if len(waiting) >= CHUNK_ROWS // 2:
+            yield waiting, held
+            waiting, held = [], {}
+    if waiting:
+        yield waiting, held
+
+
+def spans_of(source: Source, rows: Sequence[int]) -> list[Span]:
+    """Return spans of *source* that hold the rows at the rising indexes *rows*, and few others."""
+    spans = []
+    for number, file in enumerate(source.files):
+        inside = rows[bisect_left(rows, file.first_row) : bisect_left(rows, file.first_row + file.rows)]
+        start = None
+        for row, after in zip(inside, [*inside[1:], None], strict=True):
+            start = row if start is None else start
+            if after is None or after - row > NEAR:
+                first = start - file.first_row
+                spans.append(Span(number, first, row + 1 - file.first_row, start))
+                start = None
+    return spans

@@ -1,0 +1,218 @@
+"""Gold: the right labels of some rows, from a column of the input or from a file of id and label."""
+
+import ast
+import json
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipeline.commands.gold_file import read_gold_file
+from pipeline.config import TaskSettings
+from pipeline.errors import ConfigError, InputDataError, NoInputError
+from pipeline.inputs.read import read_batches, read_chunks
+from pipeline.inputs.source import Source, all_spans
+from pipeline.inputs.text import as_text, cells, has_text
+from pipeline.job.job import Job
+from pipeline.tasks.spelling import fold
+
+SEPARATORS = re.compile("[;|,]")
+SHOWN = 3
+
+
+@dataclass(slots=True)
+class Gold:
+    """The right labels of some rows.
+
+    Attributes:
+        labels: By row index, in order.
+        origin: Where they are from, for people.
+        unknown: Labels that the task does not know, with the number of rows that have them.
+        remarks: What else is to be said of them: sentences.
+    """
+
+    labels: Mapping[int, frozenset[str]]
+    origin: str
+    unknown: Counter[str] = field(default_factory=Counter)
+    remarks: list[str] = field(default_factory=list)
+
+    @property
+    def rows(self) -> Sequence[int]:
+        """The indexes of the rows, rising."""
+        return list(self.labels)
+
+
+def read_gold(job: Job, gold: str | None) -> Gold:
+    """Return the right labels of *job*'s rows: *gold* is a column or a file; None stands for `task.gold`.
+
+    Raises:
+        ConfigError: If there is no gold, or it is in no column of the input.
+        NoInputError: If *gold* is neither a column nor a file that is there.
+        InputDataError: If it cannot be understood.
+    """
+    name = gold if gold is not None else job.config.task.gold
+    reader = _Reader(job.config.task, _null_words(job.source))
+    if name is None:
+        raise ConfigError(
+            f"{job.config.path}: knows no right labels; set task.gold to a column of the input, give --gold FILE of id,label, "
+            f"or draw rows to label: evaluate {job.config.path} --make-gold 200"
+        )
+    if name in job.source.schema.names:
+        found = _of_column(job.source, name, reader)
+    elif gold is None:
+        raise ConfigError(f"task.gold: {name}: the input has no such column; it has {_columns(job.source)}")
+    else:
+        found = _of_file(job, Path(name), reader)
+    found.unknown.update(name for labels in found.labels.values() for name in labels - reader.names)
+    if not found.labels:
+        raise ConfigError(f"{found.origin}: has no right label of any row; fill some in")
+    return found
+
+
+def _columns(source: Source) -> str:
+    return ", ".join(source.schema.names)
+
+
+def _null_words(source: Source) -> Sequence[str]:
+    return source.csv.nulls if any(file.format == "csv" for file in source.files) else ()
+
+
+class _Reader:
+    """Reads the right labels of a row from what a cell says."""
+
+    def __init__(self, task: TaskSettings, null_words: Sequence[str]) -> None:
+        self.names = frozenset(label.name for label in task.labels)
+        self._single, self._null_words = task.kind == "single", frozenset(null_words)
+        alike = Counter(map(fold, self.names))
+        self._known = {fold(name): name for name in self.names if alike[fold(name)] == 1}
+
+    def labels(self, cell: Any) -> frozenset[str] | None:
+        """Return the labels that a cell names, in the task's spelling; None for a cell without any.
+
+        Raises:
+            InputDataError: If it names several where a row has one.
+        """
+        if cell is None:
+            return None
+        if isinstance(cell, str):
+            if not cell.strip() or (cell in self._null_words and self._name(cell) not in self.names):
+                return None
+            named = [cell] if self._single else self._split(cell.strip())
+        else:
+            named = [str(each) for each in cell if each is not None]
+        found = frozenset(map(self._name, named))
+        if self._single and len(found) != 1:
+            raise InputDataError(
+                f"names {len(found)} right labels where kind single has one: {', '.join(named)}"
+            )
+        return found
+
+    def _name(self, text: str) -> str:
+        text = text.strip()
+        return text if text in self.names else self._known.get(fold(text), text)
+
+    def _split(self, text: str) -> list[str]:
+        """Split the names of several labels: a JSON list, one as pandas writes it, or between `;`, `|` and `,`."""
+        if text.startswith("["):
+            for read in (json.loads, ast.literal_eval):
+                with suppress(ValueError, SyntaxError, RecursionError):
+                    if isinstance(found := read(text), list):
+                        return [str(each) for each in found if each is not None]
+        edges = [(0, 0), *(match.span() for match in SEPARATORS.finditer(text)), (len(text), len(text))]
+        named, first = [], 0
+        while first < len(edges) - 1:
+            # The longest run that is a label is one: its name may have a comma.
+            runs = (
+                (last, text[edges[first][1] : edges[last][0]].strip())
+                for last in range(len(edges) - 1, first, -1)
+            )
+            last, name = next(
+                ((last, run) for last, run in runs if self._name(run) in self.names),
+                (first + 1, text[edges[first][1] : edges[first + 1][0]].strip()),
+            )
+            named += [name] if name else []
+            first = last
+        return named
+
+
+def _of_column(source: Source, name: str, reader: _Reader) -> Gold:
+    kind = source.schema.field(name).type
+    is_list = any(
+        check(kind) for check in (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
+    )
+    if not is_list and not has_text(kind):
+        raise ConfigError(f"gold: column {name!r} is {kind}; right labels are text, or lists of text")
+    found: dict[int, frozenset[str]] = {}
+    for file in source.files:
+        row = file.first_row
+        for batch in read_batches(source, file, [name]):
+            column = batch.column(0)
+            places = pc.indices_nonzero(column.is_valid())
+            known = column.take(places)
+            values = known.to_pylist() if is_list else cells(as_text(known))
+            found.update(
+                _labels(reader, zip((row + place for place in places.to_pylist()), values, strict=True), name)
+            )
+            row += batch.num_rows
+    return Gold(found, f"column {name}")
+
+
+def _labels(
+    reader: _Reader, values: Iterable[tuple[int, Any]], where: str
+) -> Iterator[tuple[int, frozenset[str]]]:
+    for row, cell in values:
+        try:
+            labels = reader.labels(cell)
+        except InputDataError as error:
+            raise InputDataError(f"{where}: row {row} {error.problems[0]}") from None
+        if labels is not None:
+            yield row, labels
+
+
+def _of_file(job: Job, path: Path, reader: _Reader) -> Gold:
+    if not path.is_file():
+        raise NoInputError(
+            f"{path}: is no file, and the input has no such column; it has {_columns(job.source)}"
+        )
+    column = job.config.input.id
+    by_id: dict[str, frozenset[str]] = {}
+    for line, (key, cell) in enumerate(read_gold_file(path, column, reader.names), start=1):
+        for _, labels in _labels(reader, [(line, cell)], str(path)):
+            if by_id.setdefault(key, labels) != labels:
+                raise InputDataError(
+                    f"{path}: names two different right labels for {column or 'row'} {key}; keep one"
+                )
+    found, missing, repeated = _rows_of(job.source, column, by_id)
+    remarks = []
+    if missing:
+        some = ", ".join(missing[:SHOWN]) + (", ..." if len(missing) > SHOWN else "")
+        remarks.append(
+            f"{len(missing):,} of the {len(by_id):,} ids in {path} are in no row of the input: {some}"
+        )
+    if repeated:
+        remarks.append(f"{repeated:,} ids of {path} are those of several rows, each of which counts")
+    return Gold({row: by_id[key] for row, key in found}, str(path), remarks=remarks)
+
+
+def _rows_of(
+    source: Source, column: str | None, ids: Mapping[str, Any]
+) -> tuple[list[tuple[int, str]], list[str], int]:
+    """Return the rows that *ids* name, each with its id; the ids that name none; how many name several."""
+    if column is None:
+        known = {key: int(key) for key in ids if key.isdecimal() and int(key) < source.rows}
+        found = sorted((row, key) for key, row in known.items())
+        return found, [key for key in ids if key not in known], 0
+    rows: defaultdict[str, int] = defaultdict(int)
+    found = []
+    for chunk in read_chunks(source, [column], all_spans(source)):
+        for place, cell in enumerate(chunk.columns[column]):
+            if cell in ids and cell is not None:
+                found.append((chunk.span.first_row + place, cell))
+                rows[cell] += 1
+    return found, [key for key in ids if key not in rows], sum(count > 1 for count in rows.values())
