@@ -13,12 +13,12 @@ from pipeline.job.workspace import PUBLISHED
 from pipeline.quality.evaluation import (
     Circumstances,
     Evaluation,
-    JudgedRows,
     Mistake,
     TableCounts,
     evaluation,
 )
 from pipeline.quality.extra import library
+from pipeline.quality.judged import JudgedRows
 from pipeline.records import LABELLED, Answer, Outcome
 from pipeline.tasks.parse import Parser
 

@@ -68,7 +68,11 @@ def _columns(
     if set(names) & set(labels):
         raise InputDataError(f"{path}: the first line is a row of data; let it name the columns: id,label")
     by_name = {name.strip().casefold(): name for name in names}
-    keys = [id_column] if id_column in names else [by_name[name] for name in ID_NAMES if name in by_name]
+    keys = (
+        [id_column]
+        if id_column and id_column in names
+        else [by_name[name] for name in ID_NAMES if name in by_name]
+    )
     found = [by_name[name] for name in LABEL_NAMES if name in by_name]
     if len(names) == 2 and not (keys and found):  # noqa: PLR2004 - an id and a label
         key = keys[0] if keys else next(name for name in names if name not in found[:1])

@@ -2,46 +2,14 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from pipeline.quality.intervals import wilson
-from pipeline.quality.metrics import Confusion, Labels, LabelScore, score
-from pipeline.quality.reliability import Bin, Floor, Reliability, reliability
+from pipeline.quality.judged import JudgedRows
+from pipeline.quality.metrics import Confusion, LabelScore, score
+from pipeline.quality.reliability import Bin, Floor, reliability
 from pipeline.quality.shares import Share, shares, weighted_share
-from pipeline.records import LABELLED, Status
-
-
-@dataclass(slots=True)
-class JudgedRows:
-    """The rows with a right label and an answer, as columns.
-
-    Attributes:
-        gold: The right labels.
-        labels: Those that each row got; None where it has none, because it failed.
-        statuses: Their statuses.
-        confidences: How sure the labels are; None where that is unknown.
-    """
-
-    gold: list[Labels] = field(default_factory=list)
-    labels: list[Labels | None] = field(default_factory=list)
-    statuses: list[Status] = field(default_factory=list)
-    confidences: list[float | None] = field(default_factory=list)
-
-    def add(self, gold: Labels, labels: Labels, status: Status, confidence: float | None) -> bool:
-        """Add a row; returns whether its labels are the right ones."""
-        got = labels if status in LABELLED else None
-        self.gold.append(gold)
-        self.labels.append(got)
-        self.statuses.append(status)
-        self.confidences.append(None if got is None else confidence)
-        return got == gold
-
-    @property
-    def counting(self) -> list[Labels | None]:
-        """The labels that count: those of rows that are not unsure."""
-        pairs = zip(self.labels, self.statuses, strict=True)
-        return [None if status is Status.UNSURE else labels for labels, status in pairs]
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +150,7 @@ def evaluation(
     scores = score(every, given, judged.gold, single=single)
     low, high = wilson(scores.right, rows)
     covered = sum(labels is not None for labels in given)
-    sure = confidence_of(judged)
+    sure = reliability(*judged.sure_and_right())
     cost = (
         about.cost_usd if about.cost_usd is None or not scores.right else 1000 * about.cost_usd / scores.right
     )
@@ -222,32 +190,14 @@ def evaluation(
     )
 
 
-def confidence_of(judged: JudgedRows) -> Reliability | None:
-    """Return how reliable the confidences of *judged* rows are; None if none has one."""
-    found = sure_and_right(judged)
-    return reliability([sure for sure, _ in found], [right for _, right in found])
-
-
-def sure_and_right(judged: JudgedRows) -> list[tuple[float, bool]]:
-    """Return the confidence of each row that has one, and whether it is right."""
-    rows = zip(judged.confidences, judged.labels, judged.gold, strict=True)
-    return [(sure, labels == gold) for sure, labels, gold in rows if sure is not None]
-
-
-def _labelled(judged: JudgedRows) -> tuple[list[Labels], list[Labels]]:
-    """Return the labels and the right labels of the rows that have any."""
-    pairs = [(got, gold) for got, gold in zip(judged.labels, judged.gold, strict=True) if got is not None]
-    return [got for got, _ in pairs], [gold for _, gold in pairs]
-
-
 def _shares(
     names: Sequence[str], judged: JudgedRows, table: TableCounts, *, single: bool
 ) -> dict[str, Share]:
-    given, gold = _labelled(judged)
+    given, gold = judged.labelled()
     return shares(names, given, gold, table.labels, table.rows, single=single)
 
 
 def _accuracy_of_table(judged: JudgedRows, table: TableCounts) -> Share:
-    given, gold = _labelled(judged)
+    given, gold = judged.labelled()
     right = [got == wanted for got, wanted in zip(given, gold, strict=True)]
     return weighted_share(right, [next(iter(got), "") for got in given], table.labels, table.rows)

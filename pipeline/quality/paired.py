@@ -9,6 +9,9 @@ import numpy as np
 
 from pipeline.quality.extra import library
 
+TOP = 20
+"""Rows on which two configs differ that a comparison shows."""
+
 RESAMPLES = 2_000
 SIGNIFICANT = 0.05
 SHOWN = 0.02
@@ -53,7 +56,85 @@ class Paired:
         return asdict(self)
 
 
-def compare(
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """A row that got other labels from the second config than from the first; [] for none."""
+
+    row: int
+    id: str | None
+    text: str
+    gold: list[str] | None
+    a: list[str]
+    b: list[str]
+    confidence_a: float | None
+    confidence_b: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """What one config does on the compared rows.
+
+    Attributes:
+        config: Its file.
+        model: Who answers.
+        labelled: Rows with a label.
+        accuracy: Share of the rows with a right label that is right; None without right labels.
+        low: Lower end of its 95 % interval.
+        high: Upper end.
+        cost_usd: What the answers cost; None if no price is known.
+    """
+
+    config: str
+    model: str
+    labelled: int
+    accuracy: float | None
+    low: float | None
+    high: float | None
+    cost_usd: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Two configs on the same rows.
+
+    Attributes:
+        rows: Rows that both have answers to.
+        unanswered: Rows that one of them has none to, and that are not compared.
+        empty: Rows without text, which are not compared.
+        agreement: Share of `rows` with the same labels.
+        agreement_low: Lower end of its 95 % interval.
+        agreement_high: Upper end.
+        kappa: Cohen's kappa; None where it is undefined.
+        a: The first config.
+        b: The second config.
+        paired: Which is right more often; None without right labels.
+        words: A sentence about it.
+        differences: The rows on which they differ.
+    """
+
+    rows: int
+    unanswered: int
+    empty: int
+    agreement: float
+    agreement_low: float
+    agreement_high: float
+    kappa: float | None
+    a: Side
+    b: Side
+    paired: Paired | None
+    words: str
+    differences: list[Difference]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the facts, as JSON has them, with the first 20 differences."""
+        return {
+            **asdict(self),
+            "differences": [asdict(each) for each in self.differences[:TOP]],
+            "differing": len(self.differences),
+        }
+
+
+def paired(
     right_a: Sequence[bool], right_b: Sequence[bool], names: tuple[str, str] = ("A", "B"), *, seed: int = 0
 ) -> Paired | None:
     """Compare two labellings, given which of the same rows each has right; None without rows."""

@@ -1,0 +1,66 @@
+"""`calibrate`: learn what confidences are worth, and print it."""
+
+from typing import Annotated
+
+import typer
+
+from pipeline.cli.console import print_lines
+from pipeline.cli.evaluate import GoldFrom, Json
+from pipeline.cli.options import ConfigFile, Date, Overrides, ProviderName, load
+from pipeline.cli.tables import Table, percent, print_judgement, print_table
+from pipeline.errors import UsageError
+
+Remove = Annotated[
+    bool,
+    typer.Option("--remove", help="Drop the calibration: the next run publishes confidences as reported."),
+]
+
+
+def calibrate(
+    config: ConfigFile,
+    gold: GoldFrom = None,
+    remove: Remove = False,  # noqa: FBT002 - a command's options are its arguments
+    json: Json = False,  # noqa: FBT002
+    overrides: Overrides = None,
+    provider: ProviderName = None,
+    date: Date = None,
+) -> int:
+    """Learn from 50 or more right labels what confidences are worth; no label changes. Sends nothing."""
+    if remove and gold is not None:
+        raise UsageError("--remove: drops a calibration, --gold is to learn one; give one of them")
+    loaded = load(config, overrides, provider, date)
+    from pipeline.commands import calibrate as command  # noqa: PLC0415
+
+    again = f"`pipeline run {loaded.path}` publishes"
+    if remove:
+        was_there = command.remove(loaded)
+        print_lines(
+            [f"removed; {again} confidences as the model reports them, and asks nothing"]
+            if was_there
+            else ["there is no calibration"]
+        )
+        print_judgement({"status": "removed" if was_there else "none"}, json=json)
+        return 0
+    found = command.calibrate(loaded, gold)
+    before, after = found.fit.before, found.fit.after
+    rows = [
+        [
+            percent(each.confidence),
+            percent(each.right),
+            f"{100 * each.low:.1f} to {percent(each.high)}",
+            f"{each.rows:,}",
+        ]
+        for each in after.table
+    ]
+    columns = [">says", ">is right", ">with 95 % confidence", ">rows"]
+    print_table(Table("Calibrated confidence, on rows that it was not fitted on", columns, rows))
+    floor = f"a perfect one: {after.floor.mean:.3f} by chance alone, at most {after.floor.high:.3f}"
+    without = f"; {found.without:,} more have no confidence" if found.without else ""
+    print_lines([
+        "",
+        f"fitted ({found.fit.method}) on {found.fit.rows:,} rows of {found.gold}{without}",
+        f"ECE {before.ece:.3f} before, {after.ece:.3f} after ({floor}); Brier {before.brier:.3f} before, {after.brier:.3f} after",
+        f"{again} it as label_confidence, and asks nothing; the labels stay as they are",
+    ])  # fmt: skip
+    print_judgement(found.as_dict(), json=json)
+    return 0

@@ -1,0 +1,134 @@
+"""`compare`: label a sample with two configs, as far as it is not yet, and print which does better."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pipeline.cli.console import print_lines
+from pipeline.cli.evaluate import GoldFrom, Json
+from pipeline.cli.options import ConfigFile, Date, Overrides, ProviderName, load
+from pipeline.cli.tables import Table, figure, percent, print_judgement, print_table, short, usd
+from pipeline.errors import UsageError
+
+if TYPE_CHECKING:  # `--help` must not wait for what judges
+    from pipeline.config import Config
+    from pipeline.quality.paired import Comparison
+
+SAMPLE = 300
+
+OtherConfig = Annotated[
+    Path,
+    typer.Argument(metavar="OTHER", readable=False, help="The YAML file of another job on the same input."),
+]
+SampleRows = Annotated[
+    int | None,
+    typer.Option(
+        "--sample",
+        min=1,
+        metavar="N",
+        help="Compare N random rows. The default is 300; with --no-ask all that both have answered.",
+    ),
+]
+SampleSeed = Annotated[int, typer.Option("--seed", help="Choose which rows: the same seed takes the same.")]
+Ask = Annotated[
+    bool,
+    typer.Option(
+        "--ask/--no-ask", help="Ask about rows of the sample that have no answer yet, and pay for them."
+    ),
+]
+CsvFile = Annotated[
+    Path | None,
+    typer.Option("--csv", metavar="FILE", help="Write all rows on which the two differ to a CSV file, too."),
+]
+
+
+def compare(  # noqa: PLR0913, PLR0917 - as many as the command has options
+    config: ConfigFile,
+    other: OtherConfig,
+    sample: SampleRows = None,
+    seed: SampleSeed = 0,
+    ask: Ask = True,  # noqa: FBT002 - a command's options are its arguments
+    gold: GoldFrom = None,
+    csv: CsvFile = None,
+    json: Json = False,  # noqa: FBT002
+    overrides: Overrides = None,
+    provider: ProviderName = None,
+    date: Date = None,
+) -> int:
+    """Say which of two configs is right more often on the same rows. Asks about those of a sample that have no answer yet."""
+    pair = [load(path, overrides, provider, date) for path in (config, other)]
+    if pair[0].path == pair[1].path:
+        raise UsageError(f"{config}: is compared with itself; give another config")
+    from pipeline.commands import compare as command  # noqa: PLC0415
+
+    if ask:
+        sample = sample or SAMPLE
+        command.ensure_comparable(pair[0], pair[1], gold)
+        _ask(pair, sample, seed)
+    found = command.compare(pair[0], pair[1], gold, sample=sample, seed=seed)
+    if csv is not None:
+        command.save(found, csv)
+        print_lines([f"{len(found.differences):,} rows on which the two differ are in {csv}"])
+    show(found)
+    print_judgement(found.as_dict(), json=json)
+    return 0
+
+
+def _ask(pair: "list[Config]", sample: int, seed: int) -> None:
+    """Say what it costs to label the sample with both configs, and do it: as `run --sample` does, within their limits."""
+    from pipeline import api  # noqa: PLC0415
+    from pipeline.job.job import RunOptions  # noqa: PLC0415
+
+    options = RunOptions(sample=sample, seed=seed)
+    plans = [api.plan(config, options) for config in pair]
+    for config, planned in zip(pair, plans, strict=True):
+        cost = f"about {usd(planned.cost_usd)}" if planned.cost_usd is not None else usd(None)
+        told = f"{planned.requests:,} requests, {cost}" if planned.requests else "nothing to ask"
+        print_lines(
+            [f"{config.path.name}: {planned.rows:,} rows, {planned.answered:,} answered already; {told}"]
+        )
+    for config in pair:
+        result = api.run(config, options, handle_signals=True)
+        if result.requests:
+            print_lines(
+                [
+                    f"{config.path.name}: {result.requests:,} requests, {usd(result.cost_usd)}, {result.seconds:.1f} s"
+                ]
+            )
+
+
+def show(found: "Comparison") -> None:
+    """Print a comparison for people, to stderr; the verdict stands last."""
+    sides = (found.a, found.b)
+    rows = [
+        [Path(each.config).name, short(each.model, 30), f"{each.labelled:,}", percent(each.accuracy), _interval(each.low, each.high), usd(each.cost_usd)]
+        for each in sides
+    ]  # fmt: skip
+    columns = ["config", "model", ">labelled", ">right", ">with 95 % confidence", ">cost"]
+    print_table(Table(f"{found.rows:,} rows", columns, rows))
+    if found.differences:
+        rows = [
+            [each.id or str(each.row), short(", ".join(each.gold or ["-"]), 20), short(", ".join(each.a) or "-", 20), short(", ".join(each.b) or "-", 20), short(each.text, 60)]
+            for each in found.differences[:20]
+        ]  # fmt: skip
+        names = [Path(each.config).name for each in sides]
+        print_table(Table("Rows on which they differ", ["row", "right", *names, "text"], rows))
+    lines = [
+        f"the same labels for {percent(found.agreement)} ({_interval(found.agreement_low, found.agreement_high)}), kappa {figure(found.kappa)}"
+    ]
+    if found.unanswered:
+        lines.append(f"{found.unanswered:,} rows have no answer of one of them, and are not compared")
+    if found.paired:
+        only = (
+            f"{found.paired.only_a:,} rows only the first has right, {found.paired.only_b:,} only the second"
+        )
+        ends = f"{100 * found.paired.low:+.1f} to {100 * found.paired.high:+.1f} points"
+        lines.append(
+            f"of {found.paired.rows:,} rows with a right label {only}; difference {100 * found.paired.difference:+.1f} points ({ends}), McNemar p = {found.paired.p:.3f}"
+        )
+    print_lines(["", *lines, found.words])
+
+
+def _interval(low: float | None, high: float | None) -> str:
+    return "-" if low is None or high is None else f"{100 * low:.1f} to {100 * high:.1f} %"

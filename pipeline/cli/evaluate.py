@@ -1,0 +1,218 @@
+"""`evaluate`: print how right the labels are, or draw rows for a person to label."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pipeline.cli.console import print_lines
+from pipeline.cli.options import ConfigFile, Date, Overrides, ProviderName, load
+from pipeline.cli.tables import Table, figure, percent, print_judgement, print_table, short, usd
+from pipeline.errors import UsageError
+
+if TYPE_CHECKING:  # `--help` must not wait for what judges
+    from pipeline.config import Config
+    from pipeline.quality.evaluation import Evaluation
+
+MOST_CONFUSED = 12
+"""Labels up to which the confusion table is shown."""
+
+GoldFrom = Annotated[
+    str | None,
+    typer.Option(
+        "--gold",
+        metavar="COLUMN|FILE",
+        help="The right labels: a column of the input, or a file of id,label (CSV, TSV, Parquet, JSON Lines). The default is task.gold.",
+    ),
+]
+Json = Annotated[
+    bool,
+    typer.Option("--json", help="Print the JSON line at a terminal, too; elsewhere it is always printed."),
+]
+MinAccuracy = Annotated[
+    float | None,
+    typer.Option(
+        min=0, max=1, metavar="SHARE", help="Exit with status 1 if the accuracy is lower, such as 0.8."
+    ),
+]
+MakeGold = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        metavar="N",
+        help="Draw N answered rows, half at random and half evenly over the labels, and write them to a CSV file to fill in.",
+    ),
+]
+To = Annotated[
+    Path | None,
+    typer.Option(
+        "--to", metavar="FILE", help="That CSV file; the default is <output>-gold.csv beside the output."
+    ),
+]
+ShowLabels = Annotated[
+    bool,
+    typer.Option(
+        "--show-labels", help="Write the model's labels into that file, too; they lead whoever labels."
+    ),
+]
+GoldSeed = Annotated[
+    int | None, typer.Option("--seed", help="Choose which rows --make-gold draws. The default is 0.")
+]
+
+
+def evaluate(  # noqa: PLR0913, PLR0917 - as many as the command has options
+    config: ConfigFile,
+    gold: GoldFrom = None,
+    min_accuracy: MinAccuracy = None,
+    make_gold: MakeGold = None,
+    to: To = None,
+    show_labels: ShowLabels = False,  # noqa: FBT002 - a command's options are its arguments
+    seed: GoldSeed = None,
+    json: Json = False,  # noqa: FBT002
+    overrides: Overrides = None,
+    provider: ProviderName = None,
+    date: Date = None,
+) -> int:
+    """Say how right the labels are, on rows whose right labels are known. Sends nothing."""
+    if make_gold is None and (to is not None or show_labels or seed is not None):
+        raise UsageError("--to, --show-labels and --seed: are about the file of --make-gold N; give that too")
+    if make_gold is not None and (gold is not None or min_accuracy is not None):
+        raise UsageError("--make-gold: draws rows to label; evaluate them, once they are, with --gold FILE")
+    loaded = load(config, overrides, provider, date)
+    if make_gold is not None:
+        return _make_gold(loaded, make_gold, to, show_labels=show_labels, seed=seed or 0, json=json)
+    from pipeline.commands.evaluate import evaluate  # noqa: PLC0415
+
+    found = evaluate(loaded, gold)
+    show(found)
+    low = min_accuracy is not None and found.accuracy < min_accuracy
+    if low:
+        print_lines(
+            [f"the accuracy, {percent(found.accuracy)}, is below --min-accuracy {min_accuracy:g}"], "error"
+        )
+    print_judgement(found.as_dict(), json=json)
+    return 1 if low else 0
+
+
+def _make_gold(
+    config: "Config", rows: int, to: Path | None, *, show_labels: bool, seed: int, json: bool
+) -> int:
+    from pipeline.commands.make_gold import make_gold  # noqa: PLC0415
+
+    found = make_gold(config, rows, to, show_labels=show_labels, seed=seed)
+    several = "; several names with ; between them, and [] where none fits" if found.kind == "multi" else ""
+    print_lines([
+        f"{found.rows:,} of {found.of:,} labelled rows are in {found.file}",
+        f"fill in the column label{several}; rows left blank are not judged. Then:",
+        f"  pipeline evaluate {config.path} --gold {found.file}",
+    ])  # fmt: skip
+    print_judgement(found.as_dict(), json=json)
+    return 0
+
+
+def show(found: "Evaluation") -> None:
+    """Print an evaluation for people, to stderr; the verdict stands last, where it is seen first."""
+    print_table(_labels(found))
+    if found.confusion is not None and len(found.confusion.labels) - 1 <= MOST_CONFUSED:
+        print_table(_confusion(found))
+    if found.reliability:
+        print_table(_reliability(found))
+    if found.mistakes:
+        print_table(_mistakes(found))
+    print_lines(["", *_measures(found), *_cautions(found), verdict(found)])
+
+
+def verdict(found: "Evaluation") -> str:
+    """Return an evaluation in one sentence."""
+    what = "exactly the right labels" if found.kind == "multi" else "the right label"
+    missing = found.rows - round(found.coverage * found.rows)
+    apart = f"; {missing:,} of them failed or are unsure, and count as wrong" if missing else ""
+    interval = f"{100 * found.accuracy_low:.1f} to {percent(found.accuracy_high)} with 95 % confidence"
+    return f"{percent(found.accuracy)} of {found.rows:,} rows have {what} ({interval}){apart}"
+
+
+def _labels(found: "Evaluation") -> Table:
+    rows = []
+    for name, score in found.labels.items():
+        share = found.shares.get(name)
+        counted = percent(share.naive) if share else "-"
+        between = (
+            f"{100 * share.low:.1f} to {percent(share.high)}" if share and share.low is not None else "-"
+        )
+        rows.append([
+            short(name, 30), f"{score.precision:.2f}", f"{score.recall:.2f}", f"{score.f1:.2f}", f"{score.support:,}", counted, between,
+        ])  # fmt: skip
+    return Table("Labels", ["label", ">precision", ">recall", ">F1", ">rows", ">counted", ">really"], rows)
+
+
+def _confusion(found: "Evaluation") -> Table:
+    confusion = found.confusion
+    if confusion is None:
+        raise AssertionError
+    # No row of gold has no label, and few tables have rows without one.
+    places = [place for place in range(len(confusion.labels)) if any(row[place] for row in confusion.counts)]
+    rows = [
+        [short(name, 20), *(str(counts[place] or "·") for place in places)]
+        for name, counts in zip(confusion.labels, confusion.counts, strict=True)
+        if any(counts)
+    ]
+    names = [f">{short(confusion.labels[place], 10)}" for place in places]
+    return Table("Right labels (down) and those given (across)", ["", *names], rows)
+
+
+def _reliability(found: "Evaluation") -> Table:
+    rows = [
+        [
+            percent(each.confidence),
+            percent(each.right),
+            f"{100 * each.low:.1f} to {percent(each.high)}",
+            f"{each.rows:,}",
+        ]
+        for each in found.reliability
+    ]
+    return Table("Confidence", [">says", ">is right", ">with 95 % confidence", ">rows"], rows)
+
+
+def _mistakes(found: "Evaluation") -> Table:
+    rows = [
+        [each.id or str(each.row), percent(each.confidence), short(", ".join(each.gold), 30), short(", ".join(each.label), 30), short(each.text, 70)]
+        for each in found.mistakes
+    ]  # fmt: skip
+    return Table("The surest mistakes", ["row", ">sure", "right", "given", "text"], rows)
+
+
+def _measures(found: "Evaluation") -> list[str]:
+    """Return the lines with the other measures."""
+    f1 = f"F1: macro {figure(found.macro_f1)}, micro {figure(found.micro_f1)}, weighted {figure(found.weighted_f1)}"
+    lines = [f"{f1}; kappa {figure(found.kappa)}, MCC {figure(found.mcc)}"]
+    if found.kind == "multi":
+        lines.append(f"Hamming loss {figure(found.hamming)}, Jaccard {figure(found.jaccard)}")
+    if found.ece is not None and found.ece_floor is not None and found.brier is not None:
+        which = "calibrated" if found.calibrated else "reported"
+        floor = f"{found.ece_floor.mean:.3f} by chance alone, at most {found.ece_floor.high:.3f}"
+        lines.append(
+            f"{which} confidence: ECE {found.ece:.3f} (a perfect one: {floor}), Brier {found.brier:.3f}"
+        )
+    table = found.accuracy_table
+    if table is not None and table.share is not None:
+        ends = f"{100 * (table.low or 0):.1f} to {percent(table.high)}"
+        lines.append(
+            f"over the whole table, each label as often as it was given: about {percent(table.share)} right ({ends})"
+        )
+    if found.cost_per_1000_right_usd is not None:
+        lines.append(f"a thousand right labels cost {usd(found.cost_per_1000_right_usd)}")
+    return lines
+
+
+def _cautions(found: "Evaluation") -> list[str]:
+    lines = [*found.remarks]
+    if found.unanswered:
+        lines.append(f"{found.unanswered:,} rows with a right label have no answer yet, and are not judged")
+    if found.empty:
+        lines.append(f"{found.empty:,} rows with a right label have no text, and are not judged")
+    if found.unknown_gold:
+        names = ", ".join(
+            f"{short(name, 30)} ({rows:,})" for name, rows in list(found.unknown_gold.items())[:10]
+        )
+        lines.append(f"right labels that the task does not know, whose rows count as wrong: {names}")
+    return lines

@@ -1,0 +1,131 @@
+"""`review`: the rows that a person should look at: those that failed, and the least sure ones. Sends nothing."""
+
+import heapq
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from pipeline.commands.answered import AnsweredRows, answered_rows, readable
+from pipeline.commands.gold_file import write_csv
+from pipeline.config import Config
+from pipeline.errors import NoInputError
+from pipeline.records import LABELLED, Status
+
+
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """A row to look at.
+
+    Attributes:
+        row: Its index.
+        id: Its id; None without `input.id`.
+        text: What the model read.
+        label: Its labels.
+        confidence: How sure they are; None if the row failed.
+        status: Its status.
+        why: Why to look at it.
+    """
+
+    row: int
+    id: str | None
+    text: str
+    label: list[str]
+    confidence: float | None
+    status: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Review:
+    """Rows to look at: the failed ones first, then the least sure.
+
+    Attributes:
+        rows: The rows.
+        failed: How many rows failed in all.
+        unsure: How many are below `task.unsure_below` in all.
+        sure: How many have a confidence in all.
+        answered: How many rows have an answer.
+    """
+
+    rows: list[Doubt]
+    failed: int
+    unsure: int
+    sure: int
+    answered: int
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the fields by name, in order."""
+        return asdict(self)
+
+
+def review(config: Config, top: int = 100) -> Review:
+    """Return the *top* rows that most need a person's look.
+
+    Raises:
+        NoInputError: If no row has an answer yet.
+        PipelineError: If the config or the input is wrong.
+    """
+    found = _Doubts(top, config.task.unsure_below)
+    column = config.input.id
+    with readable(config) as job:
+        for part in answered_rows(job, [column] if column else []):
+            found.add(part, column)
+    if not found.answered:
+        raise NoInputError("no row has an answer yet; `run` asks about them")
+    return Review(found.rows(), found.failed, found.unsure, found.sure, found.answered)
+
+
+def save(found: Review, path: Path) -> None:
+    """Write the rows to a CSV file that people open.
+
+    Raises:
+        CannotCreateError: If it cannot be written.
+    """
+    lines = [{**asdict(each), "label": "; ".join(each.label)} for each in found.rows]
+    write_csv(path, lines or [dict.fromkeys(Doubt.__dataclass_fields__, "")])
+
+
+class _Doubts:
+    """Keeps the rows that most need a look, whatever their number."""
+
+    def __init__(self, top: int, unsure_below: float | None) -> None:
+        self.failed = self.unsure = self.sure = self.answered = 0
+        self._top, self._unsure_below = top, unsure_below
+        # The surest of the kept ones is on top, to be replaced; rows are numbers that break ties.
+        self._kept: list[tuple[float, int, Doubt]] = []
+
+    def rows(self) -> list[Doubt]:
+        return [doubt for *_, doubt in sorted(self._kept, key=lambda each: (-each[0], -each[1]))]
+
+    def add(self, part: AnsweredRows, column: str | None) -> None:
+        names = part.cells[column] if column else [None] * len(part.rows)
+        for place, outcome in enumerate(part.outcomes):
+            if outcome is None or outcome.status is Status.EMPTY:
+                continue
+            self.answered += 1
+            failed = outcome.status not in LABELLED
+            self.failed += failed
+            self.unsure += outcome.status is Status.UNSURE
+            self.sure += outcome.confidence is not None
+            # How doubtful: failed rows are above all others, and rows whose confidence is unknown say nothing.
+            doubt = 1.0 if failed else None if outcome.confidence is None else -outcome.confidence
+            row = part.rows[place]
+            if doubt is None or (len(self._kept) >= self._top and (doubt, -row) <= self._kept[0][:2]):
+                continue
+            why = outcome.error or self._why(outcome.confidence)
+            found = Doubt(
+                row,
+                names[place],
+                part.prompts.texts[place] or "",
+                [*outcome.labels],
+                outcome.confidence,
+                outcome.status.value,
+                why,
+            )
+            push = heapq.heappush if len(self._kept) < self._top else heapq.heapreplace
+            push(self._kept, (doubt, -row, found))
+
+    def _why(self, confidence: float | None) -> str:
+        if self._unsure_below is not None and confidence is not None and confidence < self._unsure_below:
+            return f"less sure than task.unsure_below, {self._unsure_below:g}"
+        return "among the least sure"
