@@ -66,7 +66,7 @@ def shares(
         # Rows with another label: of kind single each label is a stratum, of kind multi all rows without this one are.
         strata = [([not each for each in own], rows - counts.get(name, 0))]
         if single:
-            others = [each for each in names if each != name and counts.get(each, 0)]
+            others = [each for each, count in counts.items() if each != name and count]
             strata = [([each in labels for labels in given], counts[each]) for each in others]
         right = np.array([name in labels for labels in gold], dtype=bool)
         found[name] = _share(random, right, (own, counts.get(name, 0)), strata, rows)
