@@ -200,7 +200,8 @@ def _measures(found: "Evaluation") -> list[str]:
             f"over the whole table, each label as often as it was given: about {percent(table.share)} right ({ends})"
         )
     if found.cost_per_1000_right_usd is not None:
-        lines.append(f"a thousand right labels cost {usd(found.cost_per_1000_right_usd)}")
+        cost = found.cost_per_1000_right_usd
+        lines.append(f"a thousand right labels cost {usd(cost) if cost else 'nothing'}")
     return lines
 
 

@@ -24,7 +24,9 @@ def judged(folder: Path, frame: pl.DataFrame, replies: list[Reply | None], **tas
 def small(folder: Path, gold: list[Any], replies: list[Reply | None], **task: Any) -> JobFiles:
     """A job with a row for each of *gold*."""
     count = range(len(gold))
-    frame = pl.DataFrame({"id": [f"T-{n}" for n in count], "text": [f"text {n}" for n in count], "gold": gold})
+    frame = pl.DataFrame(
+        {"id": [f"T-{n}" for n in count], "text": [f"text {n}" for n in count], "gold": gold}
+    )
     return judged(folder, frame, replies, **{"gold": "gold", **task})
 
 
@@ -50,10 +52,14 @@ def test_a_thousand_tickets_are_judged_as_counted_by_hand(tmp_path: Path) -> Non
     assert found.confusion is not None
     assert found.confusion.counts[0][1] == pairs[LABELS[0], LABELS[1]]
     assert sum(map(sum, found.confusion.counts)) == 1000
-    by_chance = sum(
-        sum(n for (g, _), n in pairs.items() if g == name) * sum(n for (_, p), n in pairs.items() if p == name)
-        for name in LABELS
-    ) / 1e6
+    by_chance = (
+        sum(
+            sum(n for (g, _), n in pairs.items() if g == name)
+            * sum(n for (_, p), n in pairs.items() if p == name)
+            for name in LABELS
+        )
+        / 1e6
+    )
     assert found.kappa == pytest.approx((right / 1000 - by_chance) / (1 - by_chance))
     assert found.cost_per_1000_right_usd == pytest.approx(1000 * (1000 * 0.001) / right)
     sure = [reply.confidence or 0 for reply in replies]
@@ -179,9 +185,12 @@ def three(tmp_path: Path) -> JobFiles:
         ("id,label\r\n007,games\r\nb,sound\r\nc,sound\r\n", "gold.csv"),
         ("\ufeffid;label\n007;games\nb;sound\nc;sound\n", "gold.csv"),
         ("id\tlabel\n007\tgames\nb\tsound\nc\tsound\n", "gold.tsv"),
-        ("id,text,label\n007,\"o,\nne\",games\nb,two,sound\nc,three,sound\n", "gold.csv"),
+        ('id,text,label\n007,"o,\nne",games\nb,two,sound\nc,three,sound\n', "gold.csv"),
         ("ticket,section\n007,games\nb,sound\nc,sound\n", "gold.csv"),
-        ('{"id":"007","label":"games"}\n{"id":"b","label":"sound"}\n{"id":"c","label":"sound"}\n', "gold.jsonl"),
+        (
+            '{"id":"007","label":"games"}\n{"id":"b","label":"sound"}\n{"id":"c","label":"sound"}\n',
+            "gold.jsonl",
+        ),
     ],
     ids=["csv", "crlf", "spreadsheet", "tsv", "quoted", "other names", "jsonl"],
 )
@@ -239,7 +248,9 @@ def test_what_is_missing_is_told_apart(tmp_path: Path) -> None:
     job.table(frame)
     with pytest.raises(ConfigError, match="knows no right labels"):
         evaluate(job.config())
-    with pytest.raises(NoInputError, match="none of the 5 rows with a right label .column gold. has an answer"):
+    with pytest.raises(
+        NoInputError, match=r"none of the 5 rows with a right label \(column gold\) has an answer"
+    ):
         evaluate(job.config(), "gold")
     answer_rows(job, [*replies])
     with pytest.raises(NoInputError, match="is no file, and the input has no such column"):
@@ -254,10 +265,14 @@ def test_a_few_gold_rows_of_a_large_table_are_found_wherever_they_are(tmp_path: 
     known = {0, 1, 63, 128, 4095, 4096, 9_999, 19_999}
     gold = [name if row in known else None for row, name in enumerate(frame["gold"])]
     answered = [reply if row in known else NO_REPLY for row, reply in enumerate(replies)]
-    found = evaluate(judged(tmp_path, frame.with_columns(gold=pl.Series(gold)), answered, gold="gold").config())
+    found = evaluate(
+        judged(tmp_path, frame.with_columns(gold=pl.Series(gold)), answered, gold="gold").config()
+    )
     right = sum(frame["gold"][row] == replies[row].labels for row in known)
     assert (found.rows, found.right, found.unanswered) == (8, right, 0)
-    assert {each.row for each in found.mistakes} == {r for r in known if frame["gold"][r] != replies[r].labels}
+    assert {each.row for each in found.mistakes} == {
+        r for r in known if frame["gold"][r] != replies[r].labels
+    }
 
 
 def test_gold_may_be_a_column_of_csv_and_of_several_files(tmp_path: Path) -> None:

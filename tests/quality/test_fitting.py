@@ -8,7 +8,9 @@ from pipeline.quality.fitting import fit
 from pipeline.tasks.calibration import Calibration
 
 
-def overconfident(rows: int, seed: int = 0, slope: float = 0.5, intercept: float = -0.3) -> tuple[list[float], list[bool]]:
+def overconfident(
+    rows: int, seed: int = 0, slope: float = 0.5, intercept: float = -0.3
+) -> tuple[list[float], list[bool]]:
     """Rows that are right with the probability that the true calibration makes of their confidence."""
     random = np.random.default_rng(seed)
     logits = random.normal(3, 1.5, rows)
@@ -41,7 +43,7 @@ def test_few_rows_fit_one_parameter(rows: int, method: str) -> None:
 
 
 def test_fewer_than_50_rows_are_refused() -> None:
-    with pytest.raises(InputDataError, match="49 rows .* takes at least 50"):
+    with pytest.raises(InputDataError, match=r"49 rows .* takes at least 50"):
         fit(*overconfident(49))
 
 
