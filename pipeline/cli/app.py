@@ -8,12 +8,9 @@ from typing import Annotated
 import typer
 
 from pipeline._version import __version__
-from pipeline.cli.calibrate import calibrate
-from pipeline.cli.compare import compare
+from pipeline.cli import calibrate, compare, evaluate, init, publish, review
 from pipeline.cli.console import write_json_lines
-from pipeline.cli.evaluate import evaluate
 from pipeline.cli.exit import exit_status
-from pipeline.cli.init import init
 from pipeline.cli.options import (
     ConfigFile,
     Date,
@@ -28,8 +25,6 @@ from pipeline.cli.options import (
     load,
     run_options,
 )
-from pipeline.cli.publish import publish
-from pipeline.cli.review import review
 from pipeline.cli.simulate import simulate
 from pipeline.system.interruption import deferred
 from pipeline.system.memory import claim_process
@@ -65,8 +60,16 @@ def main_options(
 
 ledger_app = typer.Typer(no_args_is_help=True, help="Look after the ledger of paid answers.")
 app.add_typer(ledger_app, name="ledger")
-for _command in (init, evaluate, calibrate, review, compare, publish, simulate):
-    app.command()(_command)
+for command in (
+    init.init,
+    evaluate.evaluate,
+    calibrate.calibrate,
+    review.review,
+    compare.compare,
+    publish.publish,
+    simulate,
+):
+    app.command()(command)
 
 
 @app.command()

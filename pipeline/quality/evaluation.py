@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from pipeline.quality.intervals import wilson
@@ -155,39 +155,27 @@ def evaluation(
         about.cost_usd if about.cost_usd is None or not scores.right else 1000 * about.cost_usd / scores.right
     )
     return Evaluation(
-        kind=about.kind,
-        gold=about.gold,
         rows=rows,
         coverage=covered / rows,
-        right=scores.right,
         accuracy=scores.right / rows,
         accuracy_low=low,
         accuracy_high=high,
         accuracy_covered=scores.right / covered if covered else None,
         accuracy_table=_accuracy_of_table(judged, table) if single and table else None,
-        macro_f1=scores.macro_f1,
-        micro_f1=scores.micro_f1,
-        weighted_f1=scores.weighted_f1,
-        kappa=scores.kappa,
-        mcc=scores.mcc,
-        hamming=scores.hamming,
-        jaccard=scores.jaccard,
         ece=sure.ece if sure else None,
         ece_floor=sure.floor if sure else None,
         brier=sure.brier if sure else None,
-        calibrated=about.calibrated,
         reliability=sure.table if sure else [],
-        labels=scores.labels,
-        confusion=scores.confusion,
         shares=_shares(every, judged, table, single=single) if table else {},
-        mistakes=about.mistakes,
         statuses=dict(Counter(map(str, judged.statuses)).most_common()),
         cost_per_1000_right_usd=cost if scores.right else None,
-        unknown_gold=about.unknown_gold,
-        unanswered=about.unanswered,
-        empty=about.empty,
-        remarks=about.remarks,
+        **_fields(scores),
+        **{name: value for name, value in _fields(about).items() if name != "cost_usd"},
     )
+
+
+def _fields(value: Any) -> dict[str, Any]:
+    return {each.name: getattr(value, each.name) for each in fields(value)}
 
 
 def _shares(

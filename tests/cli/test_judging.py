@@ -9,7 +9,7 @@ import pytest
 
 from pipeline.cli.tables import Table, print_table
 from tests.faultserver.server import FaultServer
-from tests.jobs import LABELS, JobFiles, asked, command, last_line, right_label, texts
+from tests.jobs import JobFiles, asked, command, last_line, right_label, texts
 from tests.judged import Reply, answer_rows, jobs_without_server, tickets
 
 
