@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from pipeline.cli.console import print_lines
-from pipeline.cli.evaluate import GoldFrom, Json
+from pipeline.cli.evaluate import GoldFrom, Json, following
 from pipeline.cli.options import ConfigFile, Date, Overrides, ProviderName, load
 from pipeline.cli.tables import Table, percent, print_judgement, print_table
 from pipeline.errors import UsageError
@@ -31,7 +31,7 @@ def calibrate(
     loaded = load(config, overrides, provider, date)
     from pipeline.commands import calibrate as command  # noqa: PLC0415
 
-    again = f"`pipeline run {loaded.path}` publishes"
+    again = f"`{following('run', loaded, provider)}` publishes"
     if remove:
         was_there = command.remove(loaded)
         print_lines(
@@ -55,9 +55,11 @@ def calibrate(
     columns = [">says", ">is right", ">with 95 % confidence", ">rows"]
     print_table(Table("Calibrated confidence, on rows that it was not fitted on", columns, rows))
     floor = f"a perfect one: {after.floor.mean:.3f} by chance alone, at most {after.floor.high:.3f}"
+    small = before.ece <= before.floor.high
     without = f"; {found.without:,} more have no confidence" if found.without else ""
     print_lines([
         "",
+        *(["the reported confidences are as true as so many rows can tell: this changes little"] if small else []),
         f"fitted ({found.fit.method}) on {found.fit.rows:,} rows of {found.gold}{without}",
         f"ECE {before.ece:.3f} before, {after.ece:.3f} after ({floor}); Brier {before.brier:.3f} before, {after.brier:.3f} after",
         f"{again} it as label_confidence, and asks nothing; the labels stay as they are",

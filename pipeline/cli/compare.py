@@ -1,5 +1,6 @@
 """`compare`: label a sample with two configs, as far as it is not yet, and print which does better."""
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -79,17 +80,18 @@ def _ask(pair: "list[Config]", sample: int, seed: int) -> None:
     """Say what it costs to label the sample with both configs, and do it: as `run --sample` does, within their limits."""
     from pipeline import api  # noqa: PLC0415
     from pipeline.job.job import RunOptions  # noqa: PLC0415
+    from pipeline.telemetry.progress import Bar  # noqa: PLC0415
 
     options = RunOptions(sample=sample, seed=seed)
     plans = [api.plan(config, options) for config in pair]
     for config, planned in zip(pair, plans, strict=True):
-        cost = f"about {usd(planned.cost_usd)}" if planned.cost_usd is not None else usd(None)
+        cost = f"about {usd(planned.cost_usd)}" if planned.cost_usd else usd(planned.cost_usd)
         told = f"{planned.requests:,} requests, {cost}" if planned.requests else "nothing to ask"
         print_lines(
             [f"{config.path.name}: {planned.rows:,} rows, {planned.answered:,} answered already; {told}"]
         )
     for config in pair:
-        result = api.run(config, options, handle_signals=True)
+        result = api.run(config, options, watch=Bar() if sys.stderr.isatty() else None, handle_signals=True)
         if result.requests:
             print_lines(
                 [

@@ -1,7 +1,7 @@
 """`evaluate`: print how right the labels are, or draw rows for a person to label."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -80,7 +80,9 @@ def evaluate(  # noqa: PLR0913, PLR0917 - as many as the command has options
         raise UsageError("--make-gold: draws rows to label; evaluate them, once they are, with --gold FILE")
     loaded = load(config, overrides, provider, date)
     if make_gold is not None:
-        return _make_gold(loaded, make_gold, to, show_labels=show_labels, seed=seed or 0, json=json)
+        made = _made(loaded, make_gold, to, provider, show_labels=show_labels, seed=seed or 0)
+        print_judgement(made, json=json)
+        return 0
     from pipeline.commands.evaluate import evaluate  # noqa: PLC0415
 
     found = evaluate(loaded, gold)
@@ -94,9 +96,10 @@ def evaluate(  # noqa: PLR0913, PLR0917 - as many as the command has options
     return 1 if low else 0
 
 
-def _make_gold(
-    config: "Config", rows: int, to: Path | None, *, show_labels: bool, seed: int, json: bool
-) -> int:
+def _made(
+    config: "Config", rows: int, to: Path | None, provider: str | None, *, show_labels: bool, seed: int
+) -> dict[str, Any]:
+    """Draw rows to label, say what to do with the file, and return the facts about it."""
     from pipeline.commands.make_gold import make_gold  # noqa: PLC0415
 
     found = make_gold(config, rows, to, show_labels=show_labels, seed=seed)
@@ -104,10 +107,14 @@ def _make_gold(
     print_lines([
         f"{found.rows:,} of {found.of:,} labelled rows are in {found.file}",
         f"fill in the column label{several}; rows left blank are not judged. Then:",
-        f"  pipeline evaluate {config.path} --gold {found.file}",
+        f"  {following('evaluate', config, provider)} --gold {found.file}",
     ])  # fmt: skip
-    print_judgement(found.as_dict(), json=json)
-    return 0
+    return found.as_dict()
+
+
+def following(name: str, config: "Config", provider: str | None) -> str:
+    """Return the command *name* as it is to be typed next."""
+    return f"pipeline {name} {config.path}" + (f" --provider {provider}" if provider else "")
 
 
 def show(found: "Evaluation") -> None:

@@ -92,4 +92,6 @@ def figure(value: float | None, digits: int = 3) -> str:
 
 def usd(cost: float | None) -> str:
     """Return an amount of US dollars; what is said where it is not known."""
-    return "no price known" if cost is None else f"${cost:.4f}"
+    if cost is None:
+        return "no price known"
+    return f"${cost:.4f}" if cost else "free"
