@@ -17,6 +17,9 @@ if TYPE_CHECKING:  # `--help` must not wait for what judges
 MOST_CONFUSED = 12
 """Labels up to which the confusion table is shown."""
 
+MOST_LABELS = 40
+"""Labels that are shown."""
+
 GoldFrom = Annotated[
     str | None,
     typer.Option(
@@ -140,7 +143,10 @@ def verdict(found: "Evaluation") -> str:
 
 def _labels(found: "Evaluation") -> Table:
     rows = []
+    most = sorted(found.labels, key=lambda name: -found.labels[name].support)[:MOST_LABELS]
     for name, score in found.labels.items():
+        if name not in most:
+            continue
         share = found.shares.get(name)
         counted = percent(share.naive) if share else "-"
         between = (
@@ -149,7 +155,12 @@ def _labels(found: "Evaluation") -> Table:
         rows.append([
             short(name, 30), f"{score.precision:.2f}", f"{score.recall:.2f}", f"{score.f1:.2f}", f"{score.support:,}", counted, between,
         ])  # fmt: skip
-    return Table("Labels", ["label", ">precision", ">recall", ">F1", ">rows", ">counted", ">really"], rows)
+    title = (
+        "Labels"
+        if len(most) == len(found.labels)
+        else f"The {len(most)} most frequent of {len(found.labels):,} labels"
+    )
+    return Table(title, ["label", ">precision", ">recall", ">F1", ">rows", ">counted", ">really"], rows)
 
 
 def _confusion(found: "Evaluation") -> Table:
@@ -222,5 +233,9 @@ def _cautions(found: "Evaluation") -> list[str]:
         names = ", ".join(
             f"{short(name, 30)} ({rows:,})" for name, rows in list(found.unknown_gold.items())[:10]
         )
-        lines.append(f"right labels that the task does not know, whose rows count as wrong: {names}")
+        more = f" and {len(found.unknown_gold) - 10:,} others" if len(found.unknown_gold) > 10 else ""  # noqa: PLR2004
+        which = "right labels that the task does not know" + (
+            ", whose rows count as wrong" if found.kind == "single" else ""
+        )
+        lines.append(f"{which}: {names}{more}")
     return lines

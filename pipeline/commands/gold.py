@@ -33,7 +33,8 @@ class Gold:
     Attributes:
         labels: By row index, in order.
         origin: Where they are from, for people.
-        unknown: Labels that the task does not know, with the number of rows that have them.
+        unknown: Labels that the task does not know, with the number of rows that have them. Of kind single such a row is
+            wrong, whatever it got; of kind multi the row's other labels count.
         remarks: What else is to be said of them: sentences.
     """
 
@@ -70,6 +71,10 @@ def read_gold(job: Job, gold: str | None) -> Gold:
     else:
         found = _of_file(job, Path(name), reader)
     found.unknown.update(name for labels in found.labels.values() for name in labels - reader.names)
+    if found.unknown and job.config.task.kind == "multi":
+        # Whether a row has a label that is not among the choices is no question that the task asks.
+        found.labels = {row: labels & reader.names for row, labels in found.labels.items()}
+        found.remarks.append("of each row's right labels those count that the task knows")
     if not found.labels:
         raise ConfigError(f"{found.origin}: has no right label of any row; fill some in")
     return found

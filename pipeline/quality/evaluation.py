@@ -75,7 +75,8 @@ class Evaluation:
         mistakes: The surest wrong rows.
         statuses: How many of `rows` have each status.
         cost_per_1000_right_usd: What a thousand right labels cost; None if no price is known, or nothing is right.
-        unknown_gold: Right labels that the task does not know, with their rows, which are wrong whatever they got.
+        unknown_gold: Right labels that the task does not know, with their rows: of kind single these are wrong whatever they
+            got, of kind multi their other right labels count.
         unanswered: Rows with a right label that have no answer yet, and are not judged.
         empty: Rows with a right label and no text, which are never asked about, nor judged.
         remarks: What else is to be said.
@@ -146,7 +147,7 @@ def evaluation(
         about: What else is to be said.
     """
     single, rows, given = about.kind == "single", len(judged.gold), judged.counting
-    every = [*names, *(name for name in about.unknown_gold if name not in names)]
+    every = [*names, *(name for name in about.unknown_gold if single and name not in names)]
     scores = score(every, given, judged.gold, single=single)
     low, high = wilson(scores.right, rows)
     covered = sum(labels is not None for labels in given)

@@ -107,6 +107,15 @@ def test_gold_that_the_task_does_not_know_is_named_and_wrong(tmp_path: Path) -> 
     assert found.labels["web"].support == 2
 
 
+def test_of_several_right_labels_those_count_that_the_task_knows(tmp_path: Path) -> None:
+    gold = pl.Series([["games", "implemented-in::c"], ["implemented-in::c"], ["sound"]])
+    replies = [Reply(["games"]), Reply([]), Reply(["mail"])]
+    found = evaluate(small(tmp_path, gold.to_list(), [*replies], **MULTI).config())
+    assert (found.rows, found.right, found.unknown_gold) == (3, 2, {"implemented-in::c": 2})
+    assert "implemented-in::c" not in found.labels
+    assert found.remarks[0] == "of each row's right labels those count that the task knows"
+
+
 def test_gold_may_be_spelled_with_other_capitals_and_blanks(tmp_path: Path) -> None:
     found = evaluate(small(tmp_path, [" Games", "SOUND "], [Reply("games"), Reply("sound")]).config())
     assert (found.right, found.unknown_gold) == (2, {})
