@@ -111,7 +111,7 @@ def show(found: "Comparison") -> None:
     print_table(Table(f"{found.rows:,} rows", columns, rows))
     if found.differences:
         rows = [
-            [each.id or str(each.row), short(", ".join(each.gold or ["-"]), 20), short(", ".join(each.a) or "-", 20), short(", ".join(each.b) or "-", 20), short(each.text, 60)]
+            [short(each.id or str(each.row), 28), short(", ".join(each.gold or ["-"]), 20), short(", ".join(each.a) or "-", 20), short(", ".join(each.b) or "-", 20), short(each.text, 60)]
             for each in found.differences[:20]
         ]  # fmt: skip
         names = [Path(each.config).name for each in sides]

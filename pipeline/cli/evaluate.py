@@ -193,7 +193,7 @@ def _reliability(found: "Evaluation") -> Table:
 
 def _mistakes(found: "Evaluation") -> Table:
     rows = [
-        [each.id or str(each.row), percent(each.confidence), short(", ".join(each.gold), 30), short(", ".join(each.label), 30), short(each.text, 70)]
+        [short(each.id or str(each.row), 28), percent(each.confidence), short(", ".join(each.gold), 30), short(", ".join(each.label), 30), short(each.text, 70)]
         for each in found.mistakes
     ]  # fmt: skip
     return Table("The surest mistakes", ["row", ">sure", "right", "given", "text"], rows)

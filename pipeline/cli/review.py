@@ -34,7 +34,7 @@ def review(
     if csv is not None:
         command.save(found, csv)
     rows = [
-        [each.id or str(each.row), each.status, percent(each.confidence), short(", ".join(each.label), 30), short(each.text, 60), short(each.why, 60)]
+        [short(each.id or str(each.row), 28), each.status, percent(each.confidence), short(", ".join(each.label), 30), short(each.text, 60), short(each.why, 60)]
         for each in found.rows
     ]  # fmt: skip
     if rows:

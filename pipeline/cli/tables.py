@@ -11,6 +11,9 @@ from pipeline.telemetry.logs import one_line
 SHOWN = 100
 """Characters of a text."""
 
+BETWEEN, LEAST = 3, 12
+"""Characters between two columns; to which a column is not cut further."""
+
 
 @dataclass(frozen=True, slots=True)
 class Table:
@@ -69,9 +72,25 @@ def _print_rich(table: Table) -> None:
         found.add_column(
             Text(name.removeprefix(">")), justify="right" if at_right else "left", no_wrap=at_right
         )
-    for row in table.rows:
-        found.add_row(*(Text(one_line(cell)) for cell in row))  # as text: what a row says is no markup
-    Console(stderr=True, highlight=False).print(found)
+    console = Console(stderr=True, highlight=False)
+    for row in _fitted(table, console.width):
+        found.add_row(*map(Text, row))  # as text: what a row says is no markup
+    console.print(found)
+
+
+def _fitted(table: Table, width: int) -> list[list[str]]:
+    """Return the cells of *table*, those of its widest column of text cut so that each row takes one line, if that can be."""
+    rows = [[one_line(cell) for cell in row] for row in table.rows]
+    widths = [
+        max([len(name), *(len(row[place]) for row in rows)]) for place, name in enumerate(table.columns)
+    ]
+    texts = [place for place, name in enumerate(table.columns) if not name.startswith(">")]
+    widest = max(texts, key=lambda place: widths[place], default=0)
+    spare = width - sum(widths) + widths[widest] - BETWEEN * len(widths)
+    return [
+        [short(cell, max(spare, LEAST)) if place == widest else cell for place, cell in enumerate(row)]
+        for row in rows
+    ]
 
 
 def short(text: str, most: int = SHOWN) -> str:
