@@ -107,6 +107,14 @@ def test_gold_that_the_task_does_not_know_is_named_and_wrong(tmp_path: Path) -> 
     assert found.labels["web"].support == 2
 
 
+def test_the_longest_name_with_a_comma_is_the_label(tmp_path: Path) -> None:
+    task = {"kind": "multi", "labels": ["news", "news, local", "local"]}
+    found = evaluate(
+        small(tmp_path, ["news, local", "news; local"], [Reply(["news, local"])] * 2, **task).config()
+    )
+    assert (found.rows, found.right) == (2, 1)
+
+
 def test_of_several_right_labels_those_count_that_the_task_knows(tmp_path: Path) -> None:
     gold = pl.Series([["games", "implemented-in::c"], ["implemented-in::c"], ["sound"]])
     replies = [Reply(["games"]), Reply([]), Reply(["mail"])]

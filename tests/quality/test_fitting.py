@@ -65,3 +65,12 @@ def test_certain_and_impossible_confidences_are_no_obstacle() -> None:
     sure, right = overconfident(120)
     sure[:20] = [1.0] * 10 + [0.0] * 10
     assert fit(sure, right).slope > 0
+
+
+def test_what_it_is_worth_is_told_by_rows_that_the_fit_has_not_seen() -> None:
+    for seed in range(3):
+        sure, right = overconfident(100, seed)
+        found = fit(sure, right)
+        value = Calibration(found.method, found.slope, found.intercept, found.rows)
+        flattering = np.mean([(value.of(each) - truth) ** 2 for each, truth in zip(sure, right, strict=True)])
+        assert found.after.brier > flattering + 1e-4
