@@ -220,7 +220,7 @@ def test_no_function_is_longer_than_forty_lines() -> None:
     assert [name for name, node in functions() if code_lines(node) > 40] == []
 
 
-HEAVY = ("aiohttp", "asyncio", "polars", "pyarrow", "pyarrow.compute", "pyarrow.csv", "ruamel", "sqlite3", "tqdm", "uvloop")  # fmt: skip
+HEAVY = ("aiohttp", "asyncio", "polars", "pyarrow", "pyarrow.compute", "pyarrow.csv", "ruamel", "scipy", "sklearn", "sqlite3", "tqdm", "uvloop")  # fmt: skip
 
 COMMAND = (
     "import sys; from pipeline.cli.app import main; status = main(sys.argv[1:]); assert status == 0, status"
@@ -253,6 +253,10 @@ def test_importing_the_package_loads_nothing_heavy() -> None:
         ("run --help", 330, {*HEAVY}),
         ("ledger --help", 330, {*HEAVY}),
         ("simulate --help", 330, {*HEAVY}),
+        ("evaluate --help", 330, {*HEAVY}),
+        ("calibrate --help", 330, {*HEAVY}),
+        ("review --help", 330, {*HEAVY}),
+        ("compare --help", 330, {*HEAVY}),
     ],
 )
 def test_help_loads_nothing_heavy_and_few_modules(arguments: str, most: int, unwanted: set[str]) -> None:
