@@ -25,9 +25,8 @@ from pipeline.errors import DiskError, HeldError, PipelineError, as_pipeline_err
 from pipeline.inputs.read import CHUNK_BYTES, CHUNK_ROWS, read_chunks
 from pipeline.inputs.source import all_spans, ensure_unchanged
 from pipeline.job.fence import fenced
-from pipeline.job.history import append_history
 from pipeline.job.prepare import Start, ensure_output
-from pipeline.job.result import result_of, save_report
+from pipeline.job.result import Course, result_of, save_report
 from pipeline.job.workspace import RunRecord
 from pipeline.outputs.columns import Answered, failed_rows, part_batch, part_schema
 from pipeline.outputs.parts import DamagedPartError, Parts, gaps
@@ -41,6 +40,7 @@ from pipeline.system.prefetch import prefetch
 from pipeline.system.room import Room
 from pipeline.system.shutdown import Stop
 from pipeline.telemetry.progress import Progress, Silent, Watcher
+from pipeline.telemetry.series import Series
 
 log = logging.getLogger(__name__)
 
@@ -71,7 +71,7 @@ class Journey:
     """The rows of one execution on their way from the input to the output."""
 
     def __init__(self, execution: Execution, watch: Watcher) -> None:
-        self._execution, self._watch = execution, watch
+        self._execution, self._watch, self._series = execution, watch, Series()
         self._job, self._fence, self._threads = execution.job, execution.fence, execution.threads
         schema = part_schema(self._job.config.task.kind)
         self._parts = Parts(self._job.workspace.parts, execution.record.run_id, schema)
@@ -82,7 +82,8 @@ class Journey:
     async def go(self) -> RunResult:
         """Label the rows that are left, and publish."""
         try:
-            async with self._execution.opened(), self._watch.watching(self.progress):
+            look = self.progress
+            async with self._execution.opened(), self._series.watching(look), self._watch.watching(look):
                 return await self._execution.until_stopped(self._label_and_publish)
         except (PipelineError, BaseExceptionGroup) as error:
             failure = as_pipeline_error(error)
@@ -145,6 +146,7 @@ class Journey:
         execution, job, guard = self._execution, self._job, self._fence.guard
         effort = execution.effort()
         output, tally = publication_of(job, effort.run_id, self._parts), Tally(effort.run_id)
+        course = Course(self._series.until(self.progress()), execution.latencies)
         try:
             publish(
                 output, self._parts, tally,
@@ -152,15 +154,12 @@ class Journey:
                 before_rename=partial(self._last_check, tally),
             )  # fmt: skip
         except HeldError:
-            guard(
-                save_report, job.workspace.report, replace(self._result(effort, tally), status="held"), tally
-            )
+            guard(save_report, job, replace(self._result(effort, tally), status="held"), tally, course)
             raise
         for remark in tally.remarks:
             log.warning("%s: %s", job.output, remark)
         result = self._result(effort, tally)
-        guard(save_report, job.workspace.report, result, tally)
-        guard(append_history, job, result, tally)
+        guard(save_report, job, result, tally, course)
         guard(self._canary.choose, self._parts, [span for file in output.files for span in file.spans])
         execution.finish(effort, result)
         self._published = result  # from here on nothing makes the run fail

@@ -1,6 +1,6 @@
 """The gates of a run: looked at when its output is written, and before it appears."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from pipeline.errors import HeldError
 from pipeline.job.history import load_history
@@ -40,5 +40,6 @@ def ensure_gates_open(job: Job, tally: Tally, flips: Share | None) -> None:
 
 
 def _shift(job: Job, labels: Mapping[str, int]) -> Shift | None:
-    earlier: Sequence[Mapping[str, int]] = [run.labels for run in load_history(job)[-LOOK_BACK:]]
-    return label_shift(labels, earlier)
+    task = job.task.fingerprint.hex()
+    earlier = [run for run in load_history(job.workspace, task) if run.selection is None and run.task == task]
+    return label_shift(labels, [run.label_counts for run in earlier[-LOOK_BACK:]])

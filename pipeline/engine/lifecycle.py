@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import threading
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import replace
 from functools import partial
@@ -177,6 +177,11 @@ class Execution:
         """Where the price is from; None if nothing was sent, or no price is known."""
         return self._dispatcher.billing.source if self._dispatcher else None
 
+    @property
+    def latencies(self) -> Mapping[int, int]:
+        """How many replies took how long, by the buckets of `telemetry.latency`."""
+        return dict(self._dispatcher.counters.latencies) if self._dispatcher else {}
+
     def effort(self) -> RunRecord:
         """Return the run's record with the effort of this execution added."""
         counters = self._dispatcher.counters if self._dispatcher else Counters()
@@ -219,6 +224,7 @@ class Execution:
             waiting=dispatcher is not None and dispatcher.breaker.open,
             requests=counters.requests,
             retries=counters.retries,
+            throttled=counters.throttled,
             tokens=counters.prompt_tokens + counters.completion_tokens,
             cost_usd=dispatcher.budget.spent_usd - self._spent_before
             if dispatcher and dispatcher.billing.source

@@ -1,83 +1,118 @@
-"""The history of a state directory: what each published run of the whole table found, for comparison with the next."""
+"""The history of an output: what each published run came to, for the comparison of a night with those before it."""
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import orjson
 
-from pipeline.job.job import Job
-from pipeline.summary import RunResult
+from pipeline.job.workspace import Workspace
+from pipeline.records import LABELLED
 from pipeline.system.atomic import sweep, write
 
-if TYPE_CHECKING:  # imports pyarrow.compute, for which a finished job must not wait
-    from pipeline.outputs.tally import Tally
-
 KEPT = 30
-"""So many runs are kept: a month of nights."""
+"""Published runs that are remembered of each output."""
+
+MOST_LABELS = 1_000
+"""Labels whose shares are remembered of each run, those with the largest: as many as a task may have."""
 
 
 @dataclass(frozen=True, slots=True)
 class PublishedRun:
-    """What a published run found.
+    """What a published run came to.
 
     Attributes:
-        run_id: Its id, which begins with the moment of its start.
-        provider: Who was asked.
-        model: The model's name, as configured.
+        run_id: Its id.
+        published_at: Unix time.
+        task: Fingerprint of its task and model, in hexadecimal digits.
+        model: The model's name.
+        selection: Name of the selection of rows that it labelled; None for all rows.
         rows: Rows of the output.
-        statuses: How many rows have each status.
-        labels: How many rows have each label.
-        requests: HTTP requests.
-        cost_usd: US dollars; None if no price is known.
-        seconds: How long it took.
-        more: What else the report compares.
+        statuses: Number of rows by status.
+        labels: Share of the rows with labels that have each of the most frequent labels, 0 to 1.
+        mean_confidence: None where the model tells no probabilities.
+        cost_usd: What it was billed; None if no price is known.
+        latency_p50: Seconds within which half of the replies came; None if there was none.
+        latency_p95: The same for 95 in a hundred.
+        requests: HTTP requests to the model.
+        reused: Rows whose answer was paid for by an earlier run.
+        seconds: Duration of all its executions together.
     """
 
     run_id: str
-    provider: str
+    published_at: float
+    task: str
     model: str
+    selection: str | None
     rows: int
     statuses: Mapping[str, int]
-    labels: Mapping[str, int]
-    requests: int
+    labels: Mapping[str, float]
+    mean_confidence: float | None
     cost_usd: float | None
+    latency_p50: float | None
+    latency_p95: float | None
+    requests: int
+    reused: int
     seconds: float
-    more: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def label_counts(self) -> Mapping[str, int]:
+        """How many rows have each label."""
+        labelled = sum(self.statuses.get(status, 0) for status in LABELLED)
+        return {name: round(share * labelled) for name, share in self.labels.items()}
 
 
-def load_history(job: Job) -> list[PublishedRun]:
-    """Return the last runs that have asked the provider of *job*, oldest first; none if the file is damaged."""
-    return [run for run in _load(job) if run.provider == job.config.model.provider]
+_NAMES = {field.name for field in fields(PublishedRun)}
 
 
-def append_history(
-    job: Job, result: RunResult, tally: "Tally", more: Mapping[str, Any] | None = None
-) -> None:
-    """Add a run that has published the whole table.
+def history_file(folder: Path) -> Path:
+    """Return where the history lies in the *folder* of a workspace."""
+    return folder / "history.json"
+
+
+def load_history(
+    workspace: Workspace, task: str | None = None, selection: str | None = None
+) -> list[PublishedRun]:
+    """Return the published runs of an output, the latest last.
+
+    With *task*, those of this task and *selection* into other outputs of the state directory, too: a nightly job may name its
+    output after the date.
+    """
+    found = {run.run_id: run for run in _read(history_file(workspace.folder))}
+    if task is not None:
+        for path in workspace.folder.parent.glob("*/" + history_file(Path()).name):
+            for run in _read(path):
+                if (run.task, run.selection) == (task, selection):
+                    found.setdefault(run.run_id, run)
+    return sorted(found.values(), key=lambda run: (run.published_at, run.run_id))[-KEPT:]
+
+
+def append(workspace: Workspace, run: PublishedRun) -> None:
+    """Add *run* to the history of its output, once however often it is added.
 
     Raises:
-        OSError: If the history cannot be written.
+        OSError: If it cannot be written.
     """
-    if not job.options.is_whole:
-        return
-    model = job.config.model
-    run = PublishedRun(
-        result.run_id, model.provider, model.name, result.rows, dict(tally.statuses), dict(tally.labels),
-        result.requests, result.cost_usd, result.seconds, more or {},
-    )  # fmt: skip
-    runs = [each for each in _load(job) if each.run_id != run.run_id]
-    sweep(_file(job))
-    write(_file(job), orjson.dumps([asdict(each) for each in [*runs, run][-KEPT:]]))
+    path = history_file(workspace.folder)
+    sweep(path)
+    others = [other for other in _read(path) if other.run_id != run.run_id]
+    write(path, orjson.dumps([*others, run][-KEPT:], option=orjson.OPT_INDENT_2))
 
 
-def _load(job: Job) -> list[PublishedRun]:
+def shares(counts: Mapping[str, int], rows: int) -> dict[str, float]:
+    """Return the share of *rows* that has each label, of the most frequent ones, given the *counts* by label."""
+    largest = sorted(counts.items(), key=lambda item: -item[1])[:MOST_LABELS]
+    return {name: round(count / rows, 6) for name, count in largest} if rows else {}
+
+
+def _read(path: Path) -> Iterator[PublishedRun]:
+    """Yield the runs in the file at *path*; what cannot be read is no history."""
     try:
-        return [PublishedRun(**each) for each in orjson.loads(_file(job).read_bytes())]
-    except (OSError, ValueError, TypeError):  # it only tells of the past
-        return []
-
-
-def _file(job: Job) -> Path:
-    return job.config.state.dir / "history.json"
+        found: list[dict[str, Any]] = orjson.loads(path.read_bytes())
+        runs = [
+            PublishedRun(**{name: value for name, value in each.items() if name in _NAMES}) for each in found
+        ]
+    except (OSError, ValueError, TypeError, AttributeError):
+        return
+    yield from runs

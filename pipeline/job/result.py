@@ -1,15 +1,18 @@
 """The result of a run, new or remembered, and its report."""
 
-from dataclasses import replace
-from pathlib import Path
-from typing import TYPE_CHECKING
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from pipeline.job.history import PublishedRun, append, shares
 from pipeline.job.job import Job
 from pipeline.job.workspace import PUBLISHED, RunRecord, stamp
 from pipeline.summary import RunResult, Side
 from pipeline.system.atomic import write
+from pipeline.telemetry.latency import latency_facts
 
 if TYPE_CHECKING:  # imports pyarrow.compute, for which a finished job must not wait
     from pipeline.outputs.tally import Tally
@@ -86,6 +89,46 @@ def finished(job: Job) -> RunResult | None:
     )
 
 
-def save_report(path: Path, result: RunResult, tally: "Tally") -> None:
-    """Write the report: the result, and counts by status and by label."""
-    write(path, orjson.dumps({**result.as_dict(), **tally.as_dict()}, option=orjson.OPT_INDENT_2))
+@dataclass(frozen=True, slots=True)
+class Course:
+    """How a run went, as its last execution saw it.
+
+    Attributes:
+        series: Samples of its progress, by field.
+        latencies: Number of replies by the buckets of `telemetry.latency`.
+    """
+
+    series: Mapping[str, Any]
+    latencies: Mapping[int, int]
+
+
+def save_report(job: Job, result: RunResult, tally: "Tally", course: Course) -> None:
+    """Write the report, the result and what was counted, and add the run to the history of its output."""
+    latency = latency_facts(course.latencies)
+    run = PublishedRun(
+        run_id=result.run_id,
+        published_at=round(time.time(), 3),
+        task=job.task.fingerprint.hex(),
+        model=job.config.model.name,
+        selection=job.options.selection,
+        rows=tally.rows,
+        statuses=tally.statuses,
+        labels=shares(tally.labels, tally.labelled),
+        mean_confidence=tally.mean_confidence,
+        cost_usd=tally.cost_usd,
+        latency_p50=latency.get("p50"),
+        latency_p95=latency.get("p95"),
+        requests=result.requests,
+        reused=tally.reused,
+        seconds=result.seconds,
+    )
+    facts = {
+        **result.as_dict(),
+        **tally.as_dict(),
+        "published_at": run.published_at,
+        "latency": latency,
+        "series": course.series,
+    }
+    write(job.workspace.report, orjson.dumps(facts, option=orjson.OPT_INDENT_2))
+    if result.status in {"done", "failed"}:  # what is held back, or partial, is nothing to compare with
+        append(job.workspace, run)

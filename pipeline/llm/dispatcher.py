@@ -27,6 +27,7 @@ from pipeline.records import Answer, Prompt
 from pipeline.system.clock import Clock
 from pipeline.system.open_files import affordable
 from pipeline.tasks.prompt import Task
+from pipeline.telemetry.latency import bucket_of
 
 
 class Dispatcher:
@@ -196,7 +197,9 @@ class Dispatcher:
             self.breaker.on_reply(suspect=request.attempts.suspect, control=request.control)
             self._policy.on_reply(request)
             self._negotiator.on_reply(form)
-            self._timeout.learn(self._clock.now() - departure.at)
+            took = self._clock.now() - departure.at
+            self._timeout.learn(took)
+            self.counters.latencies[bucket_of(took)] += 1
             self._estimate.learn(request.prompt.text, outcome.usage)
             self.billing.warn_if_unreported(outcome.usage)
         return outcome

@@ -1,9 +1,9 @@
 """A request from the queue to its answer."""
 
 import asyncio
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Awaitable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from typing import NamedTuple, Protocol
 
@@ -96,13 +96,14 @@ class RequestQueue:
 
 @dataclass(slots=True)
 class Counters:
-    """What the workers have done so far, in calls and tokens."""
+    """What the workers have done so far, in calls and tokens; `latencies` counts replies by `telemetry.latency.bucket_of`."""
 
     requests: int = 0
     retries: int = 0
     throttled: int = 0
     prompt_tokens: int = 0
     completion_tokens: int = 0
+    latencies: Counter[int] = field(default_factory=Counter)
 
     def add_usage(self, usage: Usage) -> None:
         """Add the tokens that a call was billed for; an unknown number adds nothing."""

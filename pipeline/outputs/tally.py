@@ -5,18 +5,23 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.outputs.columns import DUPLICATE, MODEL, SOURCE
+from pipeline.outputs.notable import Floats, Notable
 from pipeline.quality.agreement import count_right
-from pipeline.records import NOT_FAILED, Status
+from pipeline.records import LABELLED, NOT_FAILED, Status
 
 GOLD = ""
 """The name, no column's of ours, under which the right labels stand beside the new columns."""
 
 ROWS_AT_ONCE = 4_096
 """Rows may wait to be counted until there are so many."""
+
+BINS = 20
+"""Parts of the scale of confidence, 0 to 1, whose rows are counted."""
 
 
 @dataclass(slots=True)
@@ -37,6 +42,8 @@ class Tally:
         errors: One error sentence for each status that has some.
         gold_rows: Rows whose right label is known.
         gold_right: Those of them that have it, and are sure.
+        confidences: Number of rows in each bin of the scale of confidence, from 0 up.
+        notable: Which rows are worth reading.
         remarks: What readers of the output ought to know of it: sentences, as keys in order.
     """
 
@@ -54,16 +61,20 @@ class Tally:
     gold_rows: int = 0
     gold_right: int = 0
     remarks: dict[str, None] = field(default_factory=dict)
+    confidences: list[int] = field(default_factory=lambda: [0] * BINS)
+    notable: Notable = field(default_factory=Notable)
     _waiting: list[Mapping[str, pa.ChunkedArray]] = field(default_factory=list)
     _rows_waiting: int = 0
     _priced: int = 0
     _unpriced: int = 0
     _cost_usd: float = 0.0
+    _confidence: float = 0.0
 
     def add(self, columns: Mapping[str, pa.ChunkedArray], prefix: str) -> None:
         """Count rows, given their new *columns*, whose names begin with *prefix*."""
         status, source = columns[f"{prefix}label_status"], columns[prefix + SOURCE]
-        self.duplicates += pc.sum(pc.equal(source, DUPLICATE)).as_py() or 0
+        repeats = pc.equal(source, DUPLICATE)
+        self.duplicates += pc.sum(repeats).as_py() or 0
         self.truncated += pc.sum(columns[f"{prefix}label_truncated"]).as_py() or 0
         counts = _counts(status)
         self.rows += len(status) - counts.get(Status.SKIPPED.value, 0)
@@ -74,6 +85,21 @@ class Tally:
         self._keep_errors(columns, prefix)
         if GOLD in columns:
             self._judge(columns, prefix)
+        sureness = self._count_confidences(columns[f"{prefix}label_confidence"])
+        sureness = np.where(
+            pc.fill_null(repeats, fill_value=False).to_numpy(zero_copy_only=False), np.nan, sureness
+        )
+        self.notable.add(status, set(counts) - NOT_FAILED, sureness)
+
+    def _count_confidences(self, column: pa.ChunkedArray) -> Floats:
+        """Count the rows of *column* by confidence, and return it; NaN where it is null."""
+        sureness: Floats = column.to_numpy(zero_copy_only=False)
+        known = sureness[~np.isnan(sureness)] if column.null_count else sureness
+        bins = np.minimum((known * BINS).astype(np.int64), BINS - 1)
+        counts = np.bincount(bins, minlength=BINS)
+        self.confidences = [before + int(more) for before, more in zip(self.confidences, counts, strict=True)]
+        self._confidence += float(known.sum())
+        return sureness
 
     def add_soon(self, columns: Mapping[str, pa.ChunkedArray], prefix: str) -> None:
         """Count rows by and by, many at once: each of them costs little, and each call much. `settle` counts the rest."""
@@ -138,6 +164,11 @@ class Tally:
         return self.statuses[Status.OK.value]
 
     @property
+    def labelled(self) -> int:
+        """Rows with labels, those that are unsure among them."""
+        return sum(self.statuses[status.value] for status in LABELLED)
+
+    @property
     def empty(self) -> int:
         """Rows without text."""
         return self.statuses[Status.EMPTY.value]
@@ -162,6 +193,12 @@ class Tally:
         """Rows with text but without labels."""
         return sum(count for status, count in self.statuses.items() if status not in NOT_FAILED)
 
+    @property
+    def mean_confidence(self) -> float | None:
+        """Mean of the confidence of all rows that have one; None if none has."""
+        known = sum(self.confidences)
+        return self._confidence / known if known else None
+
     def as_dict(self) -> dict[str, Any]:
         """Return the counts for the report."""
         return {
@@ -169,6 +206,8 @@ class Tally:
             "labels": dict(self.labels.most_common()),
             "errors": self.errors,
             "truncated": self.truncated,
+            "confidence": {"mean": self.mean_confidence, "bins": self.confidences},
+            "notable": {"failed": self.notable.failed, "least_sure": self.notable.least_sure},
         }
 
 

@@ -29,6 +29,7 @@ class Progress:
         waiting: Whether the run waits for an endpoint that is away.
         requests: Requests sent by this execution.
         retries: How many of them were repetitions.
+        throttled: How many of them the endpoint refused because of a rate limit.
         tokens: Tokens billed to this execution.
         cost_usd: US dollars billed to this execution; None where no price is known.
     """
@@ -41,6 +42,7 @@ class Progress:
     waiting: bool = False
     requests: int = 0
     retries: int = 0
+    throttled: int = 0
     tokens: int = 0
     cost_usd: float | None = None
 

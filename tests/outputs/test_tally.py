@@ -64,6 +64,7 @@ def test_every_label_of_a_row_with_several_is_counted() -> None:
 def test_a_report_of_nothing_is_json_too() -> None:
     assert json.loads(json.dumps(Tally("run-1").as_dict())) == {
         "statuses": {}, "labels": {}, "errors": {}, "truncated": 0,
+        "confidence": {"mean": None, "bins": [0] * 20}, "notable": {"failed": {}, "least_sure": []},
     }  # fmt: skip
 
 
