@@ -91,6 +91,11 @@ class Workspace:
         return self.folder / "report.json"
 
     @property
+    def page(self) -> Path:
+        """Path of the same for people."""
+        return self.folder / "report.html"
+
+    @property
     def record(self) -> Path:
         """Path of the record of the latest run."""
         return self.folder / "run.json"
