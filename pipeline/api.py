@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 from pipeline import config as configs
 from pipeline.config import Config
 from pipeline.config.given import Overrides
-from pipeline.errors import InterruptedRunError, PipelineError, UsageError
+from pipeline.errors import HeldError, InterruptedRunError, PipelineError, UsageError
 from pipeline.job.job import RunOptions, is_whole
 from pipeline.job.prepare import Start, started
+from pipeline.job.result import evaluation_in
 from pipeline.summary import RunResult
 from pipeline.system.interactive import is_interactive
 from pipeline.system.interruption import deferred
@@ -105,16 +106,8 @@ def run(
     with reporting(healthcheck_url) as check, started(config, options) as start:
         if start.result is None:
             check.report_start()
-        if start.result is None and watch is None and (is_interactive() if progress is None else progress):
-            from pipeline.telemetry.interactive import InteractiveBar  # noqa: PLC0415 - imports asyncio
-
-            watch = InteractiveBar()
-        try:
-            result = start.result or _label(start, watch, stop, handle_signals=handle_signals)
-        except InterruptedRunError as error:
-            if not options.partial or options.offline:
-                raise
-            raise type(error)(*error.problems, _partial(config, options)) from error
+            watch = watch or _watch(progress)
+        result = start.result or _labelled(config, options, start, watch, stop, handle_signals=handle_signals)
         check.report_result(result)
         return result
 
@@ -144,6 +137,45 @@ def _ensure_are(config: object, options: object) -> None:
         raise UsageError(f"config: is of type {type(config).__name__}; write load_config(...) around it")
     if not isinstance(options, RunOptions):
         raise UsageError(f"options: is of type {type(options).__name__}; write RunOptions(...)")
+
+
+def _watch(progress: bool | None) -> "Watcher | None":
+    """Return what shows the progress where the caller has nothing of its own."""
+    if not (is_interactive() if progress is None else progress):
+        return None
+    from pipeline.telemetry.interactive import InteractiveBar  # noqa: PLC0415 - imports asyncio
+
+    return InteractiveBar()
+
+
+def _labelled(
+    config: Config,
+    options: RunOptions,
+    start: Start,
+    watch: "Watcher | None",
+    stop: "Stop | None",
+    *,
+    handle_signals: bool,
+) -> RunResult:
+    """Label the table, and draw the report of what came out, also of what is held back."""
+    try:
+        result = _label(start, watch, stop, handle_signals=handle_signals)
+    except HeldError:
+        _draw_report(config, options)
+        raise
+    except InterruptedRunError as error:
+        if not options.partial or options.offline:
+            raise
+        raise type(error)(*error.problems, _partial(config, options)) from error
+    _draw_report(config, options)
+    return result if config.task.gold is None else replace(result, evaluation=evaluation_in(result.report))
+
+
+def _draw_report(config: Config, options: RunOptions) -> None:
+    if config.output.report and not options.is_partial:
+        from pipeline.commands.report_apart import draw_apart  # noqa: PLC0415 - a finished job must not wait for it
+
+        draw_apart(config, options)
 
 
 def _partial(config: Config, options: RunOptions) -> str:

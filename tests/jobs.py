@@ -62,7 +62,7 @@ class JobFiles:
                 "labels": [{"name": name, "description": f"about {name}"} for name in LABELS],
             },
             "model": {"provider": "openai-compatible", "name": "test-model", "base_url": base_url},
-            "output": {"path": "out/labelled.parquet"},
+            "output": {"path": "out/labelled.parquet", "report": False},
             "state": {"dir": "state"},
         }
 

@@ -25,6 +25,7 @@ from pipeline.cli.options import (
     load,
     run_options,
 )
+from pipeline.cli.report import report
 from pipeline.cli.simulate import simulate
 from pipeline.system.interruption import deferred
 from pipeline.system.memory import claim_process
@@ -66,6 +67,7 @@ for command in (
     calibrate.calibrate,
     review.review,
     compare.compare,
+    report,
     publish.publish,
     simulate,
 ):

@@ -135,6 +135,11 @@ class OutputSettings(Settings):
         description="Rows that input.where excludes: left out, or kept with label_status skipped.",
     )
 
+    report: bool = Field(
+        default=True,
+        description="Whether a run that has published draws its report, a page beside report.json.",
+    )
+
     @property
     def file_format(self) -> str:
         """Format of its files, one of `OUTPUT_FORMATS`."""

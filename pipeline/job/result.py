@@ -3,6 +3,7 @@
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -132,3 +133,12 @@ def save_report(job: Job, result: RunResult, tally: "Tally", course: Course) -> 
     write(job.workspace.report, orjson.dumps(facts, option=orjson.OPT_INDENT_2))
     if result.status in {"done", "failed"}:  # what is held back, or partial, is nothing to compare with
         append(job.workspace, run)
+
+
+def evaluation_in(report: str) -> dict[str, Any] | None:
+    """Return the evaluation in the file of a *report*; None if there is none, or it cannot be read."""
+    try:
+        found: dict[str, Any] | None = orjson.loads(Path(report).read_bytes()).get("evaluation")
+    except (OSError, ValueError, AttributeError):
+        return None
+    return found and {name: value for name, value in found.items() if not isinstance(value, list | dict)}

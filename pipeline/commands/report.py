@@ -1,0 +1,113 @@
+"""`report`: the page about the latest published run of a job, and the figures that it shows."""
+
+import time
+from contextlib import nullcontext
+from dataclasses import asdict
+from importlib import import_module
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import orjson
+
+from pipeline.commands.report_job import job_facts, versions
+from pipeline.commands.report_rows import examples
+from pipeline.config import Config
+from pipeline.errors import DiskError, NoInputError, PipelineError
+from pipeline.job.history import load_history
+from pipeline.job.job import Job, RunOptions
+from pipeline.job.prepare import prepare
+from pipeline.reports.page import page
+from pipeline.system.atomic import write
+
+SHOWN_RUNS = 14
+"""Runs with which a run is compared, itself among them."""
+
+
+def report(config: Config, options: RunOptions = RunOptions(), *, after_run: bool = False) -> Path:  # noqa: B008 - frozen
+    """Draw the page about the latest published run of a job anew, and return its path; sends nothing.
+
+    Args:
+        config: The config.
+        options: Which rows the run labelled.
+        after_run: Whether the run that has just published waits for it, and holds the lock.
+
+    Raises:
+        NoInputError: If there was no such run.
+        LockedError: If a run is in progress.
+        PipelineError: If config, input or ledger are wrong.
+    """
+    with TemporaryDirectory(prefix="pipeline-report-") as folder:
+        job = prepare(config, options, copies=Path(folder))
+        if not job.workspace.report.exists():
+            raise NoInputError(f"{job.workspace.folder}: no run has published yet; start one with `run`")
+        with nullcontext() if after_run else job.workspace.locked():
+            facts = collected(job, Path(folder), after_run=after_run)
+            drawn = page(facts)
+            try:
+                write(job.workspace.report, orjson.dumps(facts, option=orjson.OPT_INDENT_2))
+                write(job.workspace.page, drawn)
+            except OSError as error:
+                raise DiskError(f"{job.workspace.page}: {error}; make room or repair the disk") from error
+    return job.workspace.page
+
+
+def collected(job: Job, folder: Path, *, after_run: bool) -> dict[str, Any]:
+    """Return the figures of the run's report, with all else that the page shows."""
+    path = job.workspace.report
+    try:
+        found: dict[str, Any] = orjson.loads(path.read_bytes())
+        run_id: str = found["run_id"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DiskError(
+            f"{path}: is no report ({error}); the next `run --retry ...` writes a new one"
+        ) from error
+    record = job.workspace.load()
+    # The numbers of rows mean nothing in another input, nor do its texts in another task.
+    is_current = record is not None and (record.run_id, record.identity) == (run_id, job.identity)
+    if is_current or "examples" not in found:
+        found["examples"] = examples(job, found, folder, is_current=is_current, thorough=not after_run)
+        found.update(_evaluated(job))
+        found["job"] = job_facts(job)
+    return {
+        **found,
+        "history": _history(job, run_id),
+        "continued": found["requests"] > max(found["series"]["requests"], default=0),
+        "versions": versions(),
+        "drawn_at": round(time.time(), 3),
+    }
+
+
+def _history(job: Job, run_id: str) -> list[dict[str, Any]]:
+    """Return this run and those before it."""
+    runs = load_history(job.workspace, job.task.fingerprint.hex(), job.options.selection)
+    last = next((at for at, run in enumerate(runs, 1) if run.run_id == run_id), len(runs))
+    return [asdict(run) for run in runs[max(0, last - SHOWN_RUNS) : last]]
+
+
+def _evaluated(job: Job) -> dict[str, Any]:
+    """Return the evaluation against the right labels, or how to get one."""
+    if job.config.task.gold is None:
+        return _unknown(
+            "Not known: no right labels are given. task.gold names a column with them; "
+            "`evaluate CONFIG --make-gold 200` draws 200 rows to label by hand."
+        )
+    if job.options.selection is not None:
+        return _unknown(
+            "Only runs of the whole table are evaluated here; `evaluate CONFIG` does it at any time."
+        )
+    try:
+        # Needs scikit-learn, which is an extra.
+        found = import_module("pipeline.commands.evaluate").evaluate(job.config)
+    except ImportError:
+        return _unknown(
+            "Not known: the evaluation needs scikit-learn; install it with pip install 'nano-pipeline[judge]', "
+            "then run `report CONFIG`."
+        )
+    except PipelineError as error:
+        return _unknown(f"Not known: {error}")
+    return {"evaluation": found.as_dict(), "evaluation_note": None}
+
+
+def _unknown(note: str) -> dict[str, Any]:
+    return {"evaluation": None, "evaluation_note": note}
