@@ -106,7 +106,7 @@ def run(
     with reporting(healthcheck_url) as check, started(config, options) as start:
         if start.result is None:
             check.report_start()
-            watch = watch or _watch(progress)
+            watch = watch or _watch(progress=progress)
         result = start.result or _labelled(config, options, start, watch, stop, handle_signals=handle_signals)
         check.report_result(result)
         return result
@@ -139,7 +139,7 @@ def _ensure_are(config: object, options: object) -> None:
         raise UsageError(f"options: is of type {type(options).__name__}; write RunOptions(...)")
 
 
-def _watch(progress: bool | None) -> "Watcher | None":
+def _watch(*, progress: bool | None) -> "Watcher | None":
     """Return what shows the progress where the caller has nothing of its own."""
     if not (is_interactive() if progress is None else progress):
         return None

@@ -25,6 +25,7 @@ from pipeline.errors import DiskError, HeldError, PipelineError, as_pipeline_err
 from pipeline.inputs.read import CHUNK_BYTES, CHUNK_ROWS, read_chunks
 from pipeline.inputs.source import all_spans, ensure_unchanged
 from pipeline.job.fence import fenced
+from pipeline.job.history import append
 from pipeline.job.prepare import Start, ensure_output
 from pipeline.job.result import Course, result_of, save_report
 from pipeline.job.workspace import RunRecord
@@ -159,7 +160,9 @@ class Journey:
         for remark in tally.remarks:
             log.warning("%s: %s", job.output, remark)
         result = self._result(effort, tally)
-        guard(save_report, job, result, tally, course)
+        run = guard(save_report, job, result, tally, course)
+        if not job.options.is_partial:  # which is nothing to compare a run with
+            guard(append, job.workspace, run)
         guard(self._canary.choose, self._parts, [span for file in output.files for span in file.spans])
         execution.finish(effort, result)
         self._published = result  # from here on nothing makes the run fail

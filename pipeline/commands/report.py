@@ -13,7 +13,7 @@ import orjson
 from pipeline.commands.report_job import job_facts, versions
 from pipeline.commands.report_rows import examples
 from pipeline.config import Config
-from pipeline.errors import DiskError, NoInputError, PipelineError
+from pipeline.errors import DiskError, LockedError, NoInputError, PipelineError
 from pipeline.job.history import load_history
 from pipeline.job.job import Job, RunOptions
 from pipeline.job.prepare import prepare
@@ -44,6 +44,9 @@ def report(config: Config, options: RunOptions = RunOptions(), *, after_run: boo
         with nullcontext() if after_run else job.workspace.locked():
             facts = collected(job, Path(folder), after_run=after_run)
             drawn = page(facts)
+            # The run that waits for this may have been killed, and another one have published since.
+            if _report_of(job)["run_id"] != facts["run_id"]:
+                raise LockedError(f"{job.workspace.report}: another run has published meanwhile")
             try:
                 write(job.workspace.report, orjson.dumps(facts, option=orjson.OPT_INDENT_2))
                 write(job.workspace.page, drawn)
@@ -54,14 +57,8 @@ def report(config: Config, options: RunOptions = RunOptions(), *, after_run: boo
 
 def collected(job: Job, folder: Path, *, after_run: bool) -> dict[str, Any]:
     """Return the figures of the run's report, with all else that the page shows."""
-    path = job.workspace.report
-    try:
-        found: dict[str, Any] = orjson.loads(path.read_bytes())
-        run_id: str = found["run_id"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DiskError(
-            f"{path}: is no report ({error}); the next `run --retry ...` writes a new one"
-        ) from error
+    found = _report_of(job)
+    run_id = found["run_id"]
     record = job.workspace.load()
     # The numbers of rows mean nothing in another input, nor do its texts in another task.
     is_current = record is not None and (record.run_id, record.identity) == (run_id, job.identity)
@@ -76,6 +73,18 @@ def collected(job: Job, folder: Path, *, after_run: bool) -> dict[str, Any]:
         "versions": versions(),
         "drawn_at": round(time.time(), 3),
     }
+
+
+def _report_of(job: Job) -> dict[str, Any]:
+    path = job.workspace.report
+    try:
+        found: dict[str, Any] = orjson.loads(path.read_bytes())
+        _ = found["run_id"], found["series"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DiskError(
+            f"{path}: is no report of this version ({error}); a run with --retry writes a new one"
+        ) from error
+    return found
 
 
 def _history(job: Job, run_id: str) -> list[dict[str, Any]]:

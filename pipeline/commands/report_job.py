@@ -10,6 +10,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 from pipeline._version import __version__
 from pipeline.config import Config
+from pipeline.config.base import Settings
 from pipeline.errors import ConfigError
 from pipeline.job.job import Job, RunOptions
 from pipeline.llm.transport.credentials import request_headers
@@ -66,16 +67,13 @@ def versions() -> dict[str, str]:
 
 
 def shown_config(config: Config) -> str:
-    """Return *config* as YAML: the settings that are not the default, and no secret."""
+    """Return *config* as YAML: the settings that are set, and no secret."""
     from ruamel.yaml import YAML  # noqa: PLC0415 - takes long to import
 
-    settings = config.model_dump(exclude_defaults=True, exclude={"path"})
+    settings = _plain(config)
+    del settings["path"]  # the file's own
     headers = settings.get("model", {}).get("headers", {})
-    settings.get("model", {}).update(
-        {"headers": {name: REDACTED if is_secret_name(name) else value for name, value in headers.items()}}
-        if headers
-        else {}
-    )
+    headers.update({name: REDACTED for name in headers if is_secret_name(name)})
     if settings.get("notify", {}).get("healthcheck_url"):
         settings["notify"]["healthcheck_url"] = REDACTED
     shown = io.StringIO()
@@ -87,6 +85,12 @@ def shown_config(config: Config) -> str:
 
 def _plain(value: Any) -> Any:
     """Return *value* as YAML has it: mappings, lists, texts, numbers."""
+    if isinstance(value, Settings):
+        return {
+            name: _plain(getattr(value, name))
+            for name in type(value).model_fields
+            if name in value.model_fields_set
+        }
     if isinstance(value, Mapping):
         return {str(name): _plain(each) for name, each in value.items()}
     if isinstance(value, list | tuple | set | frozenset):

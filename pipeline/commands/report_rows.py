@@ -11,7 +11,7 @@ from pipeline.errors import PipelineError
 from pipeline.inputs.source import Source
 from pipeline.job.job import Job
 from pipeline.job.prepare import brought_in
-from pipeline.records import LABELLED, Span
+from pipeline.records import LABELLED
 
 LEAST_SURE, AT_RANDOM = 20, 10
 

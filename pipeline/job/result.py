@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from pipeline.job.history import PublishedRun, append, shares
+from pipeline.job.history import PublishedRun, shares
 from pipeline.job.job import Job
 from pipeline.job.workspace import PUBLISHED, RunRecord, stamp
 from pipeline.summary import RunResult, Side
@@ -103,8 +103,8 @@ class Course:
     latencies: Mapping[int, int]
 
 
-def save_report(job: Job, result: RunResult, tally: "Tally", course: Course) -> None:
-    """Write the report, the result and what was counted, and add the run to the history of its output."""
+def save_report(job: Job, result: RunResult, tally: "Tally", course: Course) -> PublishedRun:
+    """Write the report: the result and what was counted; return what the run came to, for the history."""
     latency = latency_facts(course.latencies)
     run = PublishedRun(
         run_id=result.run_id,
@@ -131,8 +131,7 @@ def save_report(job: Job, result: RunResult, tally: "Tally", course: Course) -> 
         "series": course.series,
     }
     write(job.workspace.report, orjson.dumps(facts, option=orjson.OPT_INDENT_2))
-    if result.status in {"done", "failed"}:  # what is held back, or partial, is nothing to compare with
-        append(job.workspace, run)
+    return run
 
 
 def evaluation_in(report: str) -> dict[str, Any] | None:

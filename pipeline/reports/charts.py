@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from pipeline.reports.courses import Chart
-from pipeline.reports.specs import ACCENT, INK, MUTED, PERCENT, Spec, chart, quantity, rule, values
+from pipeline.reports.specs import ACCENT, INK, MUTED, PERCENT, Spec, bars, chart, layer, quantity, rule
 from pipeline.reports.words import clean, number, percent
 
 HEIGHT = 190
@@ -16,6 +16,11 @@ OTHERS = "others"
 
 NAME = 18
 
+PHONE = 400
+"""Charts that are no wider are for a telephone."""
+
+COLORS = [f"var(--c{number_of})" for number_of in range(1, 7)]
+
 Facts = Mapping[str, Any]
 
 
@@ -26,27 +31,16 @@ def confidence_chart(facts: Facts) -> Chart | None:
     if not sum(counts):
         return None
     width = 1 / len(counts)
-    bars = [
-        {"from": at * width + 0.004, "to": (at + 1) * width - 0.004, "y": rows}
-        for at, rows in enumerate(counts)
+    rows = [
+        {"from": at * width + 0.004, "to": (at + 1) * width - 0.004, "y": count}
+        for at, count in enumerate(counts)
     ]
     below = facts["job"]["unsure_below"]
     sure = sum(counts[-2:]) / sum(counts)
 
     def spec(size: int) -> Spec:
         x = quantity("from", most=1, grid=False, tickCount=5)
-        layers: list[Spec] = [
-            {
-                "data": values(bars),
-                "mark": {"type": "bar", "color": ACCENT, "fillOpacity": 0.8},
-                "encoding": {
-                    "x": x,
-                    "x2": {"field": "to"},
-                    "y": quantity("y"),
-                    "y2": {"datum": 0},
-                },
-            }
-        ]
+        layers = [bars(rows, x)]
         if below:
             layers += rule(below, "unsure below", axis="x")
         return chart(size, HEIGHT, layers)
@@ -66,22 +60,13 @@ def reliability_chart(evaluation: Facts) -> Chart | None:
         x = quantity("mean_confidence", most=1, title="confidence", grid=False)
         y = quantity("share_right", most=1, title="share that is right", labelExpr=PERCENT)
         y["scale"]["clamp"] = True
-        layers: list[Spec] = [
-            {
-                "data": values(diagonal),
-                "mark": {"type": "line", "color": MUTED, "strokeDash": [4, 3], "strokeWidth": 1},
-                "encoding": {"x": {**x, "field": "x"}, "y": {**y, "field": "y"}},
-            },
-            {
-                "data": values(found),
-                "mark": {"type": "rule", "color": ACCENT, "strokeOpacity": 0.45, "strokeWidth": 2},
-                "encoding": {"x": x, "y": {**y, "field": "share_low"}, "y2": {"field": "share_high"}},
-            },
-            {
-                "data": values(found),
-                "mark": {"type": "point", "filled": True, "color": ACCENT, "size": 60, "opacity": 1},
-                "encoding": {"x": x, "y": y},
-            },
+        dashed = {"type": "line", "color": MUTED, "strokeDash": [4, 3], "strokeWidth": 1}
+        interval = {"type": "rule", "color": ACCENT, "strokeOpacity": 0.45, "strokeWidth": 2}
+        point = {"type": "point", "filled": True, "color": ACCENT, "size": 60, "opacity": 1}
+        layers = [
+            layer(diagonal, dashed, x={**x, "field": "x"}, y={**y, "field": "y"}),
+            layer(found, interval, x=x, y={**y, "field": "share_low"}, y2={"field": "share_high"}),
+            layer(found, point, x=x, y=y),
         ]
         return chart(size, 260, layers)
 
@@ -107,22 +92,25 @@ def confusion_chart(evaluation: Facts) -> Chart | None:
             "sort": None,
             "axis": {"title": "right label", "labelLimit": 110},
         }
-        fill = {"field": "share", "type": "quantitative", "scale": {"domain": [0, 1], "range": [0.04, 0.9]}, "legend": None}  # fmt: skip
+        scale = {"domain": [0, 1], "range": [0.04, 0.9]}
+        fill = {"field": "share", "type": "quantitative", "scale": scale, "legend": None}
         color = {"condition": {"test": "datum.share > 0.5", "value": "var(--on-accent)"}, "value": INK}
-        layers: list[Spec] = [
-            {
-                "mark": {"type": "rect", "color": ACCENT, "stroke": "var(--card)", "strokeWidth": 1.5},
-                "encoding": {"x": x, "y": y, "fillOpacity": fill},
-            },
-            {
-                "transform": [{"filter": "datum.rows > 0"}],
-                "mark": {"type": "text", "fontSize": 11 if len(names) < CLASSES // 2 or size > 400 else 8},  # noqa: PLR2004 - a phone's width
-                "encoding": {"x": x, "y": y, "text": {"field": "text"}, "color": color},
-            },
+        tile = {"type": "rect", "color": ACCENT, "stroke": "var(--card)", "strokeWidth": 1.5}
+        digits = {"type": "text", "fontSize": 11 if len(names) < CLASSES // 2 or size > PHONE else 8}
+        layers = [
+            layer(cells, tile, x=x, y=y, fillOpacity=fill),
+            layer(
+                [cell for cell in cells if cell["rows"]],
+                digits,
+                x=x,
+                y=y,
+                text={"field": "text"},
+                color=color,
+            ),
         ]
-        return chart(size, max(220, min(26 * len(names) + 110, size)), layers, data=values(cells))
+        return chart(size, max(220, min(26 * len(names) + 110, size)), layers)
 
-    note = "Rows: the right label; columns: the model's. The darker, the larger the share of the row; the diagonal is right."
+    note = "Rows: the right label; columns: the model's. The stronger the colour, the larger the share of the row; the diagonal is right."
     return Chart("Which labels are confused", note, spec)
 
 
@@ -160,7 +148,7 @@ def history_charts(history: Sequence[Facts]) -> Iterator[Chart]:
     if len(history) < 2:  # noqa: PLR2004 - nothing to compare with
         return
     runs = [{**run, "run": number_of} for number_of, run in enumerate(history, 1 - len(history))]
-    labels = list(history[-1]["labels"])[:6]
+    labels = list(history[-1]["labels"])[: len(COLORS)]
     rows = [
         {"run": run["run"], "name": name, "share": run["labels"].get(label, 0)}
         for run in runs
@@ -168,18 +156,29 @@ def history_charts(history: Sequence[Facts]) -> Iterator[Chart]:
     ]
 
     def spec(size: int) -> Spec:
-        x: Spec = {
-            "field": "run",
-            "type": "quantitative",
-            "scale": {"domain": [1 - len(history), 0], "nice": False},
-            "axis": {"title": None, "grid": False, "values": [1 - len(history), 0], "labelExpr": "datum.value ? datum.value + ' runs' : 'this run'", "labelBound": True},
-        }  # fmt: skip
+        ends = [1 - len(history), 0]
+        said = "datum.value ? -datum.value + ' runs ago' : 'this run'"
+        axis = {"title": None, "grid": False, "values": ends, "labelExpr": said, "labelBound": True}
+        scale = {"domain": ends, "nice": False}
+        x = {"field": "run", "type": "quantitative", "scale": scale, "axis": axis}
         y = quantity("share", labelExpr=PERCENT)
-        color = {"field": "name", "type": "nominal", "sort": None, "scale": {"range": [f"var(--c{n})" for n in range(1, 7)]}, "legend": {"title": None, "orient": "bottom", "columns": 2 if size < 400 else 3, "labelColor": INK, "symbolStrokeWidth": 2, "labelLimit": 130}}  # noqa: PLR2004  # fmt: skip
-        return chart(size, HEIGHT + 40, [
-            {"data": values(rows), "mark": {"type": "line", "strokeWidth": 1.8, "point": False}, "encoding": {"x": x, "y": y, "color": color}},
-            {"data": values(rows), "mark": {"type": "point", "filled": True, "size": 24, "opacity": 1}, "encoding": {"x": x, "y": y, "color": color}},
-        ])  # fmt: skip
+        legend = {
+            "title": None,
+            "orient": "bottom",
+            "columns": 3 if size > PHONE else 2,
+            "labelColor": INK,
+            "labelLimit": 130,
+        }
+        color = {
+            "field": "name",
+            "type": "nominal",
+            "sort": None,
+            "scale": {"range": COLORS},
+            "legend": legend,
+        }
+        line = {"type": "line", "strokeWidth": 1.8}
+        point = {"type": "point", "filled": True, "size": 24, "opacity": 1}
+        return chart(size, HEIGHT + 40, [layer(rows, mark, x=x, y=y, color=color) for mark in (line, point)])
 
     yield Chart(
         "Shares of the largest labels", f"In the last {len(history)} runs, this one at the right.", spec

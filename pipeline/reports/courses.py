@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.reports.specs import ACCENT, BAD, DOLLARS, PLAIN, Spec, chart, quantity, rule, values
+from pipeline.reports.specs import ACCENT, BAD, DOLLARS, PLAIN, Spec, bars, chart, layer, quantity, rule
 from pipeline.reports.words import DAY, HOUR, MINUTE, number, usd
 
 HEIGHT = 170
@@ -150,38 +150,19 @@ def _over_time(  # noqa: PLR0913 - what differs from chart to chart
     if limit is not None:
         note = f"{note} {limit_text.format(say(limit)).capitalize()}{'' if in_reach else ', far above'}."
     curve = "step-after" if stepped else "monotone"
-    x = quantity(
-        "x",
-        most=course.seconds / course.unit_seconds,
-        title=course.unit,
-        grid=False,
-        format="~g",
-        tickCount=5,
-    )
+    most = course.seconds / course.unit_seconds
+    x = quantity("x", most=most, title=course.unit, grid=False, tickCount=5)
 
     def spec(width: int) -> Spec:
         y = quantity("y", labelExpr=DOLLARS if say is usd else PLAIN)
         shape = {"interpolate": curve, "color": color}
-        layers: list[Spec] = [
-            {
-                "data": values(rows),
-                "mark": {"type": "area", "fillOpacity": 0.14, "strokeOpacity": 0, **shape},
-                "encoding": {"x": x, "y": y},
-            },
-            {
-                "data": values(rows),
-                "mark": {"type": "line", "strokeWidth": 1.6, **shape},
-                "encoding": {"x": x, "y": y},
-            },
+        layers = [
+            layer(rows, {"type": "area", "fillOpacity": 0.14, "strokeOpacity": 0, **shape}, x=x, y=y),
+            layer(rows, {"type": "line", "strokeWidth": 1.6, **shape}, x=x, y=y),
         ]
         if any(row["y"] for row in refused):
-            layers.append(
-                {
-                    "data": values(refused),
-                    "mark": {"type": "area", "interpolate": curve, "color": BAD, "fillOpacity": 0.55},
-                    "encoding": {"x": x, "y": y},
-                }
-            )
+            mark = {"type": "area", "interpolate": curve, "color": BAD, "fillOpacity": 0.55}
+            layers.append(layer(refused, mark, x=x, y=y))
         if limit is not None and in_reach:
             layers += rule(limit, limit_text.format(say(limit)))
         return chart(width, HEIGHT, layers)
@@ -196,7 +177,7 @@ def latency_chart(facts: Facts) -> Chart | None:
     if not counts:
         return None
     half = 2 ** (1 / 16)
-    bars = [{"from": seconds / half, "to": seconds * half, "y": replies} for seconds, replies in counts]
+    rows = [{"from": seconds / half, "to": seconds * half, "y": replies} for seconds, replies in counts]
     shown = [("half of them", "p50"), ("95 %", "p95")]
     note = "From sending a request to the end of its reply; each bar is 9 % wider than the one before."
 
@@ -209,23 +190,12 @@ def latency_chart(facts: Facts) -> Chart | None:
             "axis": {
                 "title": None,
                 "grid": False,
-                "values": _ticks(bars[0]["from"], bars[-1]["to"]),
+                "values": _ticks(rows[0]["from"], rows[-1]["to"]),
                 "labelExpr": "datum.value < 1 ? format(datum.value * 1000, '~r') + ' ms' : format(datum.value, '~r') + ' s'",
                 "labelOverlap": True,
             },
         }
-        layers: list[Spec] = [
-            {
-                "data": values(bars),
-                "mark": {"type": "bar", "color": ACCENT, "fillOpacity": 0.75},
-                "encoding": {
-                    "x": x,
-                    "x2": {"field": "to"},
-                    "y": quantity("y"),
-                    "y2": {"datum": 0},
-                },
-            }
-        ]
+        layers = [bars(rows, x)]
         for line, (text, name) in enumerate(shown):
             if name in latency:
                 layers += rule(latency[name], text, axis="x", line=line)

@@ -18,12 +18,21 @@ if TYPE_CHECKING:
 WIDE, NARROW = 520, 320
 """Widths for which each chart is drawn: half of a screen, and all of a telephone's."""
 
+MEASURED = (
+    "rows", "coverage", "accuracy", "accuracy_low", "accuracy_high", "macro_f1", "kappa", "ece", "ece_floor",
+    "cost_per_1000_right_usd", "shares", "mistakes",
+)  # fmt: skip
+"""What the page shows of an evaluation."""
+
 Facts = Mapping[str, Any]
 
 
 def page(facts: Facts) -> bytes:
     """Return the page that shows *facts*, those of `report.json`."""
     evaluation = facts.get("evaluation") or {}
+    if evaluation:  # what one kind of task has, another may lack
+        evaluation = {**dict.fromkeys(MEASURED), **evaluation}
+        facts = {**facts, "evaluation": evaluation}
     shown = {
         "facts": facts,
         "verdict": verdict(facts),

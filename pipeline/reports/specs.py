@@ -58,6 +58,18 @@ PERCENT = "format(datum.value, '.0%')"
 DOLLARS = "format(datum.value, '$,.4~f')"
 
 
+def layer(rows: Sequence[Mapping[str, Any]], mark: Spec, **channels: Any) -> Spec:
+    """Return a layer of a chart: *rows* drawn as *mark*, by their *channels*."""
+    return {"data": values(rows), "mark": mark, "encoding": channels}
+
+
+def bars(rows: Sequence[Mapping[str, Any]], x: Spec) -> Spec:
+    """Return the layer of a histogram, whose bars go along *x* until `to` and up to `y`."""
+    mark = {"type": "bar", "color": ACCENT, "fillOpacity": 0.8}
+    top = 1.25 * max(row["y"] for row in rows)  # above the bars is room for the words of rules
+    return layer(rows, mark, x=x, x2={"field": "to"}, y=quantity("y", most=top), y2={"datum": 0})
+
+
 def quantity(field: str, *, most: float | None = None, least: float | None = 0, **axis: Any) -> Spec:
     """Return the channel of a number, on an axis with few lines."""
     scale: Spec = {"nice": True, "zero": least == 0}
@@ -73,20 +85,11 @@ def quantity(field: str, *, most: float | None = None, least: float | None = 0, 
 
 def rule(at: float, text: str, *, axis: str = "y", line: int = 0) -> list[Spec]:
     """Return the layers of a dashed line across a chart at the value *at*, and its *text*, on that *line* of several."""
-    data = values([{"at": at, "text": clean(text)}])
-    place = {axis: {"field": "at", "type": "quantitative"}}
-    text_at: Spec = (
-        {"align": "left", "x": 4, "dy": -6} if axis == "y" else {"align": "left", "y": 6 + 14 * line, "dx": 5}
-    )
+    rows = [{"at": at, "text": clean(text)}]
+    place = {"field": "at", "type": "quantitative"}
+    text_at: Spec = {"x": 4, "dy": -6} if axis == "y" else {"y": 6 + 14 * line, "dx": 5}
+    words = {"type": "text", "align": "left", "color": MUTED, "fontSize": 11, **text_at}
     return [
-        {
-            "data": data,
-            "mark": {"type": "rule", "color": MUTED, "strokeDash": [4, 3]},
-            "encoding": place,
-        },
-        {
-            "data": data,
-            "mark": {"type": "text", "color": MUTED, "fontSize": 11, **text_at},
-            "encoding": {**place, "text": {"field": "text"}},
-        },
+        layer(rows, {"type": "rule", "color": MUTED, "strokeDash": [4, 3]}, **{axis: place}),
+        layer(rows, words, **{axis: place}, text={"field": "text"}),
     ]

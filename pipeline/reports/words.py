@@ -15,7 +15,7 @@ MINUTE, HOUR, DAY = 60, 3_600, 86_400
 
 def clean(text: object, most: int | None = None) -> str:
     """Return *text* with visible stand-ins for unsafe characters, cut to *most* characters."""
-    shown = UNSAFE.sub("\ufffd", str(text))
+    shown = UNSAFE.sub("\ufffd", ", ".join(map(str, text)) if isinstance(text, list | tuple) else str(text))
     return shown if most is None or len(shown) <= most else shown[: most - 1].rstrip() + "…"
 
 

@@ -12,8 +12,10 @@ from html import unescape
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 
+from pipeline.commands import report_rows
 from pipeline.commands.report import report
 from pipeline.commands.report_job import shown_config
 from pipeline.errors import LockedError, NoInputError
@@ -51,7 +53,7 @@ def facts(job: JobFiles) -> dict[str, Any]:
 
 def shown(job: JobFiles) -> str:
     """The text of the page."""
-    return unescape(re.sub("<[^>]*>", " ", place(job).page.read_text()))
+    return unescape(re.sub("<[^>]*>", " ", place(job).page.read_text())).replace("\u00a0", " ")
 
 
 def drawn_nothing(job: JobFiles) -> bool:
@@ -203,3 +205,20 @@ def test_right_labels_are_asked_for_where_there_are_none(job: JobFiles) -> None:
     report(job.config(), RunOptions())
     assert facts(job)["evaluation"] is None
     assert "task.gold" in facts(job)["evaluation_note"]
+
+
+def test_of_a_large_table_only_a_part_is_read_and_the_page_says_so(
+    job: JobFiles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frame = pl.DataFrame({"id": range(400), "text": [*texts(310), BAD, *texts(89, start=310)]})
+    job.set(output={"report": False}).table(frame)
+    frame.write_parquet(job.folder / "in.parquet", row_group_size=50)
+    assert job.run().returncode == 0
+    monkeypatch.setattr(report_rows, "MOST_ROWS", 100)
+    report(job.config())
+    found = facts(job)["examples"]
+    assert "parts with about 100 rows were looked at" in found["note"]
+    assert [row["row"] for row in found["failed"]] == [310], "where rows failed is read first"
+    groups = {row["row"] // 50 for row in found["random"]}
+    assert len(found["random"]) == 10
+    assert len({*groups, 6}) <= 2
