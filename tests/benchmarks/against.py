@@ -20,7 +20,7 @@ from statistics import median
 from tests.benchmarks import reuse
 from tests.benchmarks.apart import endpoint
 from tests.benchmarks.instant import serve
-from tests.benchmarks.speed import Spent, make_table, spend, write_config
+from tests.benchmarks.speed import Spent, knows_report, make_table, spend, write_config
 from tests.benchmarks.start import listener, to_first_request
 
 HERE = Path(__file__).parents[2]
@@ -69,7 +69,7 @@ def all_asked(folder: Path, base_url: str) -> Measure:
 
     def measure(python: str) -> Spent:
         renewed(folder)
-        return run(python, write_config(folder, base_url), "run")
+        return run(python, write_config(folder, base_url, knows_report=knows_report(python)), "run")
 
     return measure
 
@@ -85,7 +85,7 @@ def starts(folder: Path, pairs: int, pythons: tuple[str, str]) -> None:
     make_table(folder, SMALL)
     compare("--help", pairs, pythons, lambda python: spend([python, "-m", "pipeline", "--help"]))
     with endpoint(serve) as base_url:
-        config = write_config(folder, base_url)
+        config = write_config(folder, base_url, knows_report=all(map(knows_report, pythons)))
         compare("check", pairs, pythons, lambda python: run(python, config, "check"))
 
         def again(python: str) -> Spent:
@@ -109,7 +109,7 @@ def known(folder: Path, base_url: str, rows: int) -> Measure:
 
     def measure(python: str) -> Spent:
         reuse.renew(folder)
-        return run(python, write_config(folder, base_url), "run")
+        return run(python, write_config(folder, base_url, knows_report=knows_report(python)), "run")
 
     return measure
 

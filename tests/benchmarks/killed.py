@@ -61,7 +61,7 @@ def write_config(folder: Path, base_url: str) -> Path:
         "task": {"instructions": "Choose.", "text": "{text}", "labels": list(LABELS)},
         "model": {"provider": "openai-compatible", "name": "m", "base_url": base_url, "price": price},
         "limits": {"max_concurrency": 128, "max_cost_usd": 1_000_000},
-        "output": {"path": "out.parquet"},
+        "output": {"path": "out.parquet", "report": False},
         "state": {"dir": "state"},
     }
     path.write_text(json.dumps(settings))

@@ -75,7 +75,7 @@ def _config(folder: Path, limits: Mapping[str, object], base_url: str) -> Path:
         },
         "model": {"provider": "openai-compatible", "name": "m", "base_url": base_url, "max_tokens": 16},
         "limits": dict(limits),
-        "output": {"path": "out.parquet"},
+        "output": {"path": "out.parquet", "report": False},
         "state": {"dir": "state"},
     }
     path.write_text(json.dumps(settings))

@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from math import inf
 from pathlib import Path
 from statistics import median
@@ -64,15 +65,22 @@ def make_table(folder: Path, rows: int) -> None:
     pl.DataFrame({"id": range(rows), "text": texts}).write_parquet(folder / TABLE, row_group_size=50_000)
 
 
-def write_config(folder: Path, base_url: str) -> Path:
-    """Write the job's config: all safety on, as by default."""
+@cache
+def knows_report(python: str) -> bool:
+    """Return whether the checkout of *python* draws reports; one from before must not find the key in its config."""
+    told = subprocess.run([python, "-m", "pipeline", "schema"], capture_output=True, text=True, check=True)
+    return "draws its report" in told.stdout
+
+
+def write_config(folder: Path, base_url: str, *, knows_report: bool = True) -> Path:
+    """Write the job's config: all safety on, as by default, and no report, which is another process."""
     path = folder / "job.yaml"
     settings = {
         "input": {"path": TABLE},
         "task": {"instructions": "Choose.", "text": "{text}", "labels": ["games", "sound", "mail"]},
         "model": {"provider": "openai-compatible", "name": "m", "base_url": base_url},
         "limits": {"max_concurrency": 256},
-        "output": {"path": "out.parquet"},
+        "output": {"path": "out.parquet", **({"report": False} if knows_report else {})},
         "state": {"dir": "state"},
     }
     path.write_text(json.dumps(settings))

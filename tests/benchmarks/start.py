@@ -26,7 +26,7 @@ from typing import NamedTuple
 from tests.benchmarks import killed
 from tests.benchmarks.apart import endpoint
 from tests.benchmarks.instant import NOTHING, serve
-from tests.benchmarks.speed import make_table, write_config
+from tests.benchmarks.speed import knows_report, make_table, write_config
 
 ROWS = 2_000
 COMMAND = (sys.executable, "-m", "pipeline")
@@ -88,7 +88,7 @@ def to_first_request(
 ) -> Took:
     """Run the job in *folder* from nothing until it asks, then kill it; its CPU seconds are those until the kill."""
     shutil.rmtree(folder / "state", ignore_errors=True)
-    config = write_config(folder, base_url)
+    config = write_config(folder, base_url, knows_report=knows_report(python))
     began = time.monotonic()
     process = subprocess.Popen(
         [python, "-m", "pipeline", "run", str(config), "--quiet"], stderr=subprocess.DEVNULL
