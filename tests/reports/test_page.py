@@ -82,6 +82,20 @@ def test_texts_in_charts_are_escaped() -> None:
     assert not [name for name, _ in found.attributes if name.startswith("on")]
 
 
+def test_links_and_pictures_do_not_get_into_charts() -> None:
+    rows = values([{"x": 1, "to": "https://example.com/"}])
+    x = {"field": "x", "type": "ordinal"}
+    linked = {"data": rows, "mark": "bar", "encoding": {"x": x, "href": {"field": "to"}}}
+    picture = {
+        "data": rows,
+        "mark": {"type": "image", "width": 9, "height": 9},
+        "encoding": {"x": x, "url": {"field": "to"}},
+    }
+    found = Elements(draw(chart(400, 100, [linked, picture]), "a chart").encode())
+    assert set(found.names) <= {"svg", "g", "path", "line", "rect", "text"}
+    assert not [value for _, value in found.attributes if "example.com" in value]
+
+
 def test_a_million_rows_with_a_thousand_labels_are_less_than_a_mebibyte() -> None:
     content = page(made(rows=1_000_000, labels=1_000, runs=14, hostile=True))
     assert len(content) < MEBIBYTE
