@@ -18,15 +18,12 @@ def main() -> int:
 
 def _say_interrupted(error: KeyboardInterrupt) -> int:
     """Print what the command line itself would print, and return its exit status."""
-    import json  # noqa: PLC0415 - needed only here
+    from pipeline.cli.exit import exit_status  # noqa: PLC0415 - needed only here
 
-    from pipeline.errors import as_pipeline_error  # noqa: PLC0415 - as above
+    def stopped() -> int:
+        raise error
 
-    failure = as_pipeline_error(error)
-    told = {"status": "interrupted", "error": str(failure), "exit_status": failure.exit_status}
-    sys.stdout.write(json.dumps(told) + "\n")
-    sys.stderr.write(f"error: {failure}\n")
-    return failure.exit_status
+    return exit_status(stopped, sys.argv[1:])
 
 
 if __name__ == "__main__":

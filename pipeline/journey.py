@@ -28,6 +28,7 @@ from pipeline.job.fence import fenced
 from pipeline.job.history import append
 from pipeline.job.prepare import Start, ensure_output
 from pipeline.job.result import Course, result_of, save_report
+from pipeline.job.snapshot import Snapshots
 from pipeline.job.workspace import RunRecord
 from pipeline.outputs.columns import Answered, failed_rows, part_batch, part_schema
 from pipeline.outputs.parts import DamagedPartError, Parts, gaps
@@ -40,7 +41,8 @@ from pipeline.system.memory import relaxed_gc
 from pipeline.system.prefetch import prefetch
 from pipeline.system.room import Room
 from pipeline.system.shutdown import Stop
-from pipeline.telemetry.progress import Progress, Silent, Watcher
+from pipeline.telemetry.pace import Progress
+from pipeline.telemetry.progress import Silent, Tee, Watcher
 from pipeline.telemetry.series import Series
 
 log = logging.getLogger(__name__)
@@ -65,7 +67,11 @@ async def run_started(
             for remark in start.job.remarks:
                 log.warning("%s", remark)
             ensure_output(start.job)
-            return await Journey(Execution(start.job, fence, stop, clock), watch or Silent()).go()
+            execution = Execution(start.job, fence, stop, clock)
+            saved = Snapshots(
+                start.job.workspace, execution.record.run_id, fence, clock, lambda: execution.spent_usd
+            )
+            return await Journey(execution, Tee(watch or Silent(), saved)).go()
 
 
 class Journey:
@@ -91,6 +97,8 @@ class Journey:
             if self._published is not None:
                 log.warning("after the output was published: %s", failure)
                 return self._published
+            if (kept := self._execution.kept(self._rows_done)) is not None:
+                failure.add_note(kept)
             if failure is error:
                 raise
             raise failure from error
@@ -131,10 +139,11 @@ class Journey:
     async def _label_chunk(self, span: Span, prompts: Prompts) -> None:
         answered = await self._execution.resolver.resolve(prompts)
         if canaries := self._canary.among(prompts):
-            await self._execution.resolver.resolve(canaries)
+            self._execution.resolver.answered -= len(await self._execution.resolver.resolve(canaries))
         failed = await self._threads.run(self._write_part, span, prompts, answered)
         self._rows_failed += failed
         self._rows_done += span.rows
+        self._execution.resolver.answered -= len(answered)
 
     def _write_part(self, span: Span, prompts: Prompts, answered: Answered) -> int:
         """Write the part of a chunk and return how many of its rows failed. Runs in a thread."""

@@ -2,16 +2,15 @@
 
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from pipeline._version import __version__
-from pipeline.cli import calibrate, compare, evaluate, init, publish, review
-from pipeline.cli.console import write_json_lines
+from pipeline.cli import calibrate, compare, evaluate, init, ledger_app, publish, review
 from pipeline.cli.exit import exit_status
 from pipeline.cli.options import (
+    Commands,
     ConfigFile,
     Date,
     Limit,
@@ -22,6 +21,7 @@ from pipeline.cli.options import (
     Retry,
     Sample,
     Seed,
+    Show,
     load,
     run_options,
 )
@@ -30,10 +30,8 @@ from pipeline.cli.simulate import simulate
 from pipeline.system.interruption import deferred
 from pipeline.system.memory import claim_process
 
-app = typer.Typer(
+app = Commands(
     name="pipeline",
-    no_args_is_help=True,
-    add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     epilog="Exit statuses: 0 done; 1 too many rows failed; 2 usage; 65 bad input data; 66 no input; 69 provider away; "
@@ -59,8 +57,7 @@ def main_options(
     del version
 
 
-ledger_app = typer.Typer(no_args_is_help=True, help="Look after the ledger of paid answers.")
-app.add_typer(ledger_app, name="ledger")
+app.add_typer(ledger_app.ledger_app, name="ledger")
 for command in (
     init.init,
     evaluate.evaluate,
@@ -98,14 +95,14 @@ def run(
         bool, typer.Option("--quiet", help="Print nothing but problems and the JSON line.")
     ] = False,
     progress: Annotated[bool, typer.Option(help="Show a progress bar, if stderr is a terminal.")] = True,
+    show: Show = False,
     log_format: Annotated[
         LogFormat, typer.Option(help="Write all lines on stderr as plain text or as JSON.")
     ] = LogFormat.TEXT,
     metrics_file: Metrics = None,
 ) -> int:
     """Label the table. Run again to continue; a finished job ends at once and sends nothing."""
-    json_log = log_format is LogFormat.JSON
-    write_json_lines(on=json_log)
+    del log_format  # `console.choose_form` has read it
     with deferred():
         # All that takes long comes before the config: from then on the health check is told of a signal.
         from pipeline.cli.run import run
@@ -127,7 +124,7 @@ def run(
             from pipeline.cli.plan import plan
 
             return plan(loaded, options, quiet=quiet)
-        return run(loaded, options, metrics, quiet=quiet, progress=progress, json_log=json_log)
+        return run(loaded, options, metrics, quiet=quiet, progress=progress, show=show)
 
 
 @app.command()
@@ -205,52 +202,8 @@ def schema() -> int:
     return 0
 
 
-@ledger_app.command("stats")
-def ledger_stats(
-    config: ConfigFile, overrides: Overrides = None, provider: ProviderName = None, date: Date = None
-) -> int:
-    """Print what each run has paid for."""
-    from pipeline.cli.ledger import stats
-
-    return stats(load(config, overrides, provider, date))
-
-
-@ledger_app.command("export")
-def ledger_export(
-    config: ConfigFile,
-    to: Annotated[Path, typer.Argument(metavar="FILE", help="The Parquet file to write.")],
-    overwrite: Annotated[bool, typer.Option(help="Replace FILE even if it is no earlier export.")] = False,
-    overrides: Overrides = None,
-    provider: ProviderName = None,
-    date: Date = None,
-) -> int:
-    """Write the newest answer of every key to a Parquet file."""
-    from pipeline.cli.ledger import export
-
-    return export(load(config, overrides, provider, date), to, overwrite=overwrite)
-
-
-@ledger_app.command("prune")
-def ledger_prune(
-    config: ConfigFile,
-    older_than_days: Annotated[
-        float, typer.Option(min=0, help="Delete answers that are older than so many days.")
-    ],
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask first.")] = False,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Delete nothing; print how many there are, and what they cost.")
-    ] = False,
-    overrides: Overrides = None,
-    provider: ProviderName = None,
-    date: Date = None,
-) -> int:
-    """Delete old answers for good, after a question. Rows that need them again are asked, and paid for, again."""
-    from pipeline.cli.ledger import prune
-
-    return prune(load(config, overrides, provider, date), older_than_days, yes=yes, dry_run=dry_run)
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command that *argv* names, and return its exit status."""
     claim_process()
-    return exit_status(lambda: app(args=None if argv is None else list(argv), standalone_mode=False))
+    words = sys.argv[1:] if argv is None else list(argv)
+    return exit_status(lambda: app(args=words, standalone_mode=False), words)

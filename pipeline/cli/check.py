@@ -2,7 +2,7 @@
 
 import logging
 
-from pipeline.cli.console import print_lines, print_result
+from pipeline.cli.console import is_json_lines, print_lines, print_result
 from pipeline.commands import check as command
 from pipeline.config import Config
 from pipeline.telemetry.logs import configure
@@ -10,7 +10,7 @@ from pipeline.telemetry.logs import configure
 
 def check(config: Config) -> int:
     """Check everything that can be checked without sending."""
-    configure(json_lines=False, level=logging.INFO)
+    configure(json_lines=is_json_lines(), level=logging.INFO)
     job, remarks = command.check(config)
     rows = job.source.rows
     print_lines(

@@ -1,34 +1,46 @@
-"""What a command prints: text for people on stderr, and its result as one JSON object, the last line of stdout."""
+"""What a command prints: text for people on stderr; for programs its result as one JSON object, the last line of stdout."""
 
 import logging
 import sys
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
+from itertools import pairwise
 from typing import Any
 
 import orjson
 
 from pipeline.errors import DiskError, HeldError, InterruptedRunError, PipelineError
+from pipeline.telemetry.colours import paint
 from pipeline.telemetry.logs import JsonLines, one_line
 
 
-class _Stderr:
-    """The form of what is printed to stderr."""
+class _Form:
+    """The form of what is printed: whether stderr is JSON, and whether the JSON line is printed on a terminal, too."""
 
     json_lines = False
+    json_result = False
 
 
-def write_json_lines(*, on: bool) -> None:
-    """Set whether all that is printed to stderr is JSON, as `--log-format json` asks for: a program reads it."""
-    _Stderr.json_lines = on
+def choose_form(words: Sequence[str]) -> None:
+    """Choose the form of what is printed by the *words* of the command line.
+
+    They are looked at before they are understood: an error in them is printed in the form that they ask for, too.
+    """
+    _Form.json_lines = "--log-format=json" in words or ("--log-format", "json") in pairwise(words)
+    _Form.json_result = "--json" in words or "--quiet" in words
+
+
+def is_json_lines() -> bool:
+    """Return whether all that is printed to stderr is JSON, as `--log-format json` asks for: a program reads it."""
+    return _Form.json_lines
 
 
 def print_lines(lines: Iterable[str], level: str = "info") -> None:
     """Print *lines* to stderr, without secrets and control characters; a line may contain newlines."""
     with suppress(OSError, AttributeError):  # stderr may be closed, or a pipe that nothing reads any more
         for line in lines:
-            if _Stderr.json_lines:
+            if _Form.json_lines:
                 facts = {"msg": line, "levelname": level, "created": time.time()}
                 sys.stderr.write(JsonLines().format(logging.makeLogRecord(facts)) + "\n")
             else:
@@ -37,10 +49,12 @@ def print_lines(lines: Iterable[str], level: str = "info") -> None:
 
 def print_problems(problems: Iterable[str]) -> None:
     """Print *problems* to stderr, a line each."""
-    if _Stderr.json_lines:
+    if _Form.json_lines:
         print_lines(problems, "error")
     else:
-        print_lines(f"error: {one_line(problem)}" for problem in problems)
+        with suppress(OSError, AttributeError):
+            for problem in problems:
+                sys.stderr.write(f"{paint('error:', 'bad', sys.stderr)} {one_line(problem)}\n")
 
 
 def fact_lines(facts: Mapping[str, Any]) -> list[str]:
@@ -49,12 +63,14 @@ def fact_lines(facts: Mapping[str, Any]) -> list[str]:
 
 
 def print_result(facts: Mapping[str, Any]) -> None:
-    """Print *facts* as the last line of stdout.
+    """Print *facts* as the last line of stdout, unless people look at it who have not asked for that.
 
     Raises:
         DiskError: If stdout is a file that cannot be written; a pipe that nothing reads any more is no error.
     """
     try:
+        if sys.stdout.isatty() and not _Form.json_result:
+            return
         sys.stdout.write(orjson.dumps(facts).decode() + "\n")
         sys.stdout.flush()
     except (BrokenPipeError, AttributeError):

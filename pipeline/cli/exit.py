@@ -4,12 +4,18 @@ import errno
 import os
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
-from pipeline.cli.console import print_failure, print_lines, print_problems, write_json_lines
+from pipeline.cli.console import (
+    choose_form,
+    is_json_lines,
+    print_failure,
+    print_lines,
+    print_problems,
+)
 from pipeline.errors import DiskError, PipelineError, UsageError, as_pipeline_error
 from pipeline.system.interruption import Interruption, interruption, received
 
@@ -25,16 +31,13 @@ class CommandLineError(Protocol):
 
     exit_code: int
 
-    def show(self) -> None:
-        """Print the problem to stderr."""
-
     def format_message(self) -> str:
         """Return the problem as a sentence."""
 
 
-def exit_status(command: Callable[[], int | None]) -> int:
-    """Run *command*, print its error to stderr if there is one, and return the exit status."""
-    write_json_lines(on=False)
+def exit_status(command: Callable[[], int | None], words: Sequence[str] = ()) -> int:
+    """Run *command*, print its error if there is one, in the form that *words* ask for, and return the exit status."""
+    choose_form(words)
     _reopen_closed_streams()
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:  # the parent process had closed it
@@ -72,14 +75,22 @@ def _status_of(error: BaseException) -> int:
     """Print why the command failed: for people on stderr, as JSON on stdout. Return the exit status."""
     failure = _failure_of(error)
     if isinstance(error, CommandLineError):
-        with suppress(OSError):
-            error.show()  # with the command's usage
-    else:
-        if failure.exit_status == PipelineError.exit_status:
-            _print_traceback(failure.__cause__ or failure)
-        print_problems(failure.problems)
+        print_lines(_usage(error))
+    elif failure.exit_status == PipelineError.exit_status:
+        _print_traceback(failure.__cause__ or failure)
+    print_problems(failure.problems)
+    print_lines(getattr(failure, "__notes__", ()))
     print_failure(failure)
     return failure.exit_status
+
+
+def _usage(error: CommandLineError) -> Iterator[str]:
+    """Yield how the command is used whose command line is wrong, if typer knows which one it is."""
+    context: Any = getattr(error, "ctx", None)
+    if context is not None and not is_json_lines():
+        yield context.get_usage()
+        yield f"Try '{context.command_path} --help' for help."
+        yield ""
 
 
 def _failure_of(error: BaseException) -> PipelineError:

@@ -11,6 +11,12 @@ def explain(config: Config, row: str) -> int:
     facts = explanation.as_dict()
     if explanation.prompt:
         print_lines(["--- system message", explanation.system, "--- request", explanation.body, "--- answer"])
-    print_lines(fact_lines(facts))
+    under = facts["answered_under"]
+    print_lines(fact_lines({**facts, "answered_under": None}))
+    if under:
+        whose = f"run {under['run']} (provider {under['provider']}, model {under['model']})"
+        print_lines(
+            ["these settings have no answer to it;", f"answered under {whose}, for {under['output']}"]
+        )
     print_result(facts)
     return 0

@@ -1,8 +1,10 @@
 """Options that several commands share, and the values that they stand for."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from enum import StrEnum
+from functools import wraps
+from inspect import Parameter, signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -70,6 +72,50 @@ Metrics = Annotated[
         help="Write metrics for Prometheus's node exporter there when the run ends, such as /var/lib/node_exporter/tags.prom: a file for each config, replaced every time. A part of the rows and a rehearsal write none.",
     ),
 ]
+
+Show = Annotated[
+    bool, typer.Option("--show", help="Print the first rows of the output, at most 20, once it is published.")
+]
+AsJson = Annotated[
+    bool,
+    typer.Option(
+        "--json",
+        help="Print the result as a line of JSON on a terminal, too, as is done in a pipe.",
+    ),
+]
+
+
+class Commands(typer.Typer):
+    """The commands of the program or of a group: all have `-h`, and print their result as JSON if `--json` asks for it."""
+
+    def __init__(self, **settings: Any) -> None:
+        names = {"help_option_names": ["-h", "--help"]}
+        super().__init__(no_args_is_help=True, context_settings=names, **settings)
+
+    def command(self, *names: Any, **settings: Any) -> Callable[[Any], Any]:
+        """Register the decorated function as a command."""
+        register = super().command(*names, **settings)
+
+        def decorate(function: Callable[..., int]) -> Callable[..., int]:
+            register(_with_json(function))
+            return function
+
+        return decorate
+
+
+def _with_json(function: Callable[..., int]) -> Callable[..., int]:
+    """Return *function* with the option `--json`, which `console.choose_form` has read by the time it is called."""
+
+    @wraps(function)
+    def command(*arguments: Any, as_json: bool = False, **options: Any) -> int:
+        del as_json
+        return function(*arguments, **options)
+
+    shape = signature(function)
+    option = Parameter("as_json", Parameter.KEYWORD_ONLY, default=False, annotation=AsJson)
+    command.__signature__ = shape.replace(parameters=[*shape.parameters.values(), option])  # type: ignore[attr-defined]
+    command.__annotations__ = {**function.__annotations__, "as_json": AsJson}
+    return command
 
 
 class LogFormat(StrEnum):

@@ -3,7 +3,7 @@
 import logging
 
 from pipeline import api
-from pipeline.cli.console import print_lines, print_result
+from pipeline.cli.console import is_json_lines, print_lines, print_result
 from pipeline.commands.plan import Plan
 from pipeline.config import Config
 from pipeline.job.job import RunOptions
@@ -12,7 +12,7 @@ from pipeline.telemetry.logs import configure
 
 def plan(config: Config, options: RunOptions, *, quiet: bool = False) -> int:
     """Print what a run would send and cost."""
-    configure(json_lines=False, level=logging.WARNING if quiet else logging.INFO)
+    configure(json_lines=is_json_lines(), level=logging.WARNING if quiet else logging.INFO)
     found = api.plan(config, options)
     print_lines([] if quiet else plan_text(found, config))
     print_result(found.as_dict())
@@ -29,8 +29,11 @@ def plan_text(found: Plan, config: Config) -> list[str]:
         cost = f"about ${found.cost_usd:.4f} (price from {found.cost_source})"
     limit = getattr(config.limits, found.bound, None)
     bound = "on two cores" if limit is None else f"at limits.{found.bound} = {limit:,}"
+    texts = f"{found.truncated:,} texts" if found.truncated != 1 else "1 text"
+    cut = [f"{texts} would be cut at task.max_text_tokens = {config.task.max_text_tokens:,}"]
     return [
         f"{found.rows:,} rows, {found.empty:,} of them empty; {found.prompts:,} different prompts",
+        *(cut if found.truncated else []),
         f"{found.answered:,} are answered already; {found.requests:,} requests would be sent",
         f"about {found.prompt_tokens:,} prompt and {found.completion_tokens:,} completion tokens, {cost}",
         *_notes(found),

@@ -30,4 +30,4 @@ def publish(
         raise UsageError("--anyway and --partial: one publishes all rows, the other some; give one of them")
     loaded = load(config, overrides, provider, date)
     options = RunOptions(offline=True, anyway=anyway, partial=partial)
-    return run(loaded, options, MetricsFile(None, config), quiet=False, progress=False, json_log=False)
+    return run(loaded, options, MetricsFile(None, config), quiet=False, progress=False, show=False)

@@ -11,7 +11,8 @@ from pipeline.errors import PipelineError
 from pipeline.job.job import Job
 from pipeline.job.prepare import ensure_output, ensure_replaceable, prepare
 from pipeline.job.readiness import ensure_ready, remarks
-from pipeline.job.workspace import ensure_state, workspace
+from pipeline.job.state import ensure_state
+from pipeline.job.workspace import workspace
 
 T = TypeVar("T")
 

@@ -1,10 +1,11 @@
 """`explain`: the prompt, the request and the stored answer of one row."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from pipeline.commands.runs import Run, runs_below
 from pipeline.config import Config
 from pipeline.errors import UsageError
 from pipeline.inputs.read import read_chunks
@@ -19,6 +20,7 @@ from pipeline.llm.request import bill_key, billed
 from pipeline.records import Answer, Answers, Outcome, Prompt, Span, Status
 from pipeline.system.clock import Clock
 from pipeline.tasks.parse import Parser
+from pipeline.tasks.prompt import Task
 
 NOT_ASKED = "not asked yet"
 """Status of a row whose prompt the ledger has no answer to."""
@@ -39,6 +41,7 @@ class Explanation:
         answer: The stored answer; None if there is none.
         owed: What the latest run has paid for it without an answer; None if nothing.
         outcome: What the answer means for the row; None if there is none.
+        under: The run with other settings that got the answer; None if the settings are these, or there is no answer.
     """
 
     row: int
@@ -48,6 +51,7 @@ class Explanation:
     answer: Answer | None
     owed: Answer | None
     outcome: Outcome | None
+    under: Run | None = None
 
     @property
     def status(self) -> str:
@@ -81,6 +85,17 @@ class Explanation:
             "model": answer.model if answer else None,
             "request_id": answer.request_id if answer else None,
             "run": answer.run if answer else None,
+            "answered_under": self._under(),
+        }
+
+    def _under(self) -> dict[str, Any] | None:
+        """Return which other settings the answer is to; None if it is to these."""
+        if self.under is None:
+            return None
+        job = self.under.record.job
+        return {
+            "run": self.under.record.run_id,
+            **{name: job.get(name) for name in ("provider", "model", "output")},
         }
 
 
@@ -94,8 +109,10 @@ def explain(config: Config, row: str) -> Explanation:
     with TemporaryDirectory(prefix="pipeline-explain-") as folder:
         job = brought_in(prepare(config, copies=Path(folder)), Path(folder))
         index = _row_index(job, row)
-        prompt = _prompt(job, index)
-    answer, owed = _stored(job, prompt) if prompt else (None, None)
+        prompt, under = _prompt(job, job.task, index), None
+        answer, owed = _stored(job, prompt) if prompt else (None, None)
+        if prompt and answer is None and owed is None:
+            answer, under = _stored_under_others(job, index)
     parser = Parser(job.config.task, job.calibration)
     form = FormMemory(job.config, job.task, Clock()).recall() or first_form(job.config.model)
     template = BodyTemplate(job.task, job.config.model, form)
@@ -107,6 +124,7 @@ def explain(config: Config, row: str) -> Explanation:
         answer=answer,
         owed=owed,
         outcome=parser.outcome(answer) if answer else None,
+        under=under,
     )
 
 
@@ -125,10 +143,10 @@ def _row_index(job: Job, row: str) -> int:
     return int(row)
 
 
-def _prompt(job: Job, index: int) -> Prompt | None:
+def _prompt(job: Job, task: Task, index: int) -> Prompt | None:
     span = _span(job.source, index)
-    chunk = next(iter(read_chunks(job.source, job.config.task.columns, [span])))
-    return job.task.prompts(chunk.columns)[0]
+    chunk = next(iter(read_chunks(job.source, task.settings.columns, [span])))
+    return task.prompts(chunk.columns)[0]
 
 
 def _span(source: Source, index: int) -> Span:
@@ -147,3 +165,29 @@ def _stored(job: Job, prompt: Prompt) -> tuple[Answer | None, Answer | None]:
     with opened(job.config.state.dir) as store:
         found = store.look_up([prompt.key, bill]) if store else Answers.of(())
     return found.get(prompt.key), found.get(bill)
+
+
+def _stored_under_others(job: Job, index: int) -> tuple[Answer | None, Run | None]:
+    """Return the answer to the row under the settings of another run in the state directory, the latest, and that run."""
+    for run in runs_below(job.config.state.dir):
+        task = _task_of(job, run)
+        prompt = _prompt(job, task, index) if task else None
+        if prompt is None:
+            continue
+        with opened(run.state) as store:
+            found = store.look_up([prompt.key]) if store else Answers.of(())
+        if prompt.key in found:
+            return found[prompt.key], run
+    return None, None
+
+
+def _task_of(job: Job, run: Run) -> Task | None:
+    """Return a task that gives a row the key that it had in *run*; None if the record or the input does not tell."""
+    about = run.record.job
+    try:
+        changes = {"text": about["text"], "max_text_tokens": about["max_text_tokens"]}
+        settings = job.task.settings.model_copy(update=changes)
+        task = replace(job.task, settings=settings, fingerprint=bytes.fromhex(about["task"]))
+    except (KeyError, TypeError, ValueError):  # an older record
+        return None
+    return task if set(task.settings.columns) <= set(job.source.schema.names) else None

@@ -8,7 +8,7 @@ from typing import Any
 
 from pipeline.config import Config
 from pipeline.errors import CannotCreateError, LockedError, NoInputError
-from pipeline.job.workspace import running
+from pipeline.job.state import running
 from pipeline.ledger import FILE, opened
 from pipeline.ledger.export import export as export_answers
 from pipeline.ledger.export import is_export

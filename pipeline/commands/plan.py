@@ -46,6 +46,7 @@ class Plan:
     Attributes:
         rows: Rows of the input.
         empty: Rows without text, which are never sent.
+        truncated: Rows whose text is cut at `task.max_text_tokens`.
         prompts: Distinct prompts of the other rows.
         answered: How many of them the ledger has an answer to.
         requests: How many of them would be sent.
@@ -63,6 +64,7 @@ class Plan:
 
     rows: int
     empty: int
+    truncated: int
     prompts: int
     answered: int
     requests: int
@@ -99,6 +101,7 @@ def plan(config: Config, options: RunOptions = RunOptions()) -> Plan:  # noqa: B
 @dataclass(slots=True)
 class _Counts:
     empty: int = 0
+    truncated: int = 0
     answered: int = 0
     missing: int = 0
     missing_tokens: int = 0
@@ -112,6 +115,7 @@ def _count(job: Job, folder: Path) -> _Counts:
         # Two passes over the input: which prompts repeat is known only at the end of the first.
         for first_row, prompts in _prompts(job):
             counts.empty += prompts.keys.count(None)
+            counts.truncated += sum(prompts.truncated)
             duplicates.add(first_row, pa.array(prompts.keys, pa.binary(16)))
         duplicates.finish()
         with opened(job.config.state.dir) as store:
@@ -169,6 +173,7 @@ def _estimate(job: Job, counts: _Counts) -> Plan:
     return Plan(
         rows=job.source.rows,
         empty=counts.empty,
+        truncated=counts.truncated,
         prompts=counts.answered + requests,
         answered=counts.answered,
         requests=requests,

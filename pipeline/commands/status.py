@@ -1,30 +1,31 @@
-"""`status`: where the latest run of a job stands."""
+"""`status`: where the latest run of a job stands, and all others below its state directory."""
 
-from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from pipeline.commands.runs import all_facts, moment, rows_in_parts, status_of
 from pipeline.config import Config
 from pipeline.errors import InputDataError, NoInputError
 from pipeline.job.job import Job
 from pipeline.job.prepare import prepare
-from pipeline.job.workspace import RUNNING
+from pipeline.job.workspace import RUNNING, RunRecord
 from pipeline.ledger import opened
-from pipeline.outputs.parts import NAME
 
-INTERRUPTED = "interrupted"
-"""Status of a run that is neither published nor running; the same command continues it."""
+NO_RUN = "no run"
+"""Status of a job that has no run yet."""
+
+NOTHING_PAID: dict[str, Any] = {"answers": 0, "prompt_tokens": 0, "completion_tokens": 0, "cost_usd": None}
 
 
 def status(config: Config) -> dict[str, Any]:
-    """Return where the latest run of *config* stands.
+    """Return where the latest run of *config* stands, and each other below its state directory as `runs`.
 
     Requests and seconds are None until the run is published, as its record does not count the execution that is
     running; what it has paid for so far comes from the ledger.
 
     Raises:
-        NoInputError: If there was no run yet.
+        NoInputError: If there was no run yet in the state directory.
         InputDataError: If the record of the latest run is damaged.
         PipelineError: If the config or the input is wrong.
     """
@@ -35,18 +36,39 @@ def status(config: Config) -> dict[str, Any]:
         raise InputDataError(
             f"{job.workspace.record}: is damaged; `run` writes a new one, and pays nothing twice"
         )
-    if record is None:
+    runs = list(all_facts(config.state.dir))
+    if record is None and not runs:
         raise NoInputError(f"{job.workspace.folder}: no run yet; start one with `run`")
+    return {**(_none(job) if record is None else _latest(config, job, record)), "runs": runs}
+
+
+def _none(job: Job) -> dict[str, Any]:
+    """Return what is to say of a job that has no run of its own, while the state directory has others."""
+    return {
+        "run_id": None,
+        "status": NO_RUN,
+        "current": False,
+        **dict.fromkeys(("running_as", "started")),
+        "rows": job.source.rows,
+        "rows_done": 0,
+        **NOTHING_PAID,
+        **dict.fromkeys(("requests", "seconds")),
+        "output": str(job.output),
+        "summary": None,
+    }
+
+
+def _latest(config: Config, job: Job, record: RunRecord) -> dict[str, Any]:
     holder = job.workspace.holder()
     is_open = record.status == RUNNING
     return {
         "run_id": record.run_id,
-        "status": INTERRUPTED if is_open and holder is None else record.status,
+        "status": status_of(record, holder),
         "current": record.identity == job.identity,
         "running_as": holder,
-        "started": datetime.fromtimestamp(record.started_at, UTC).isoformat(timespec="seconds"),
+        "started": moment(record.started_at),
         "rows": job.source.rows,
-        "rows_done": _rows_in_parts(job) if is_open else job.source.rows,
+        "rows_done": rows_in_parts(job.workspace) if is_open else job.source.rows,
         **_paid(config, record.run_id),
         "requests": None if is_open else record.requests,
         "seconds": None if is_open else round(record.seconds, 1),
@@ -55,19 +77,16 @@ def status(config: Config) -> dict[str, Any]:
     }
 
 
-def _rows_in_parts(job: Job) -> int:
-    matches = [NAME.fullmatch(path.name) for path in job.workspace.parts.glob("*.arrow")]
-    return sum(int(match[3]) - int(match[2]) for match in matches if match)
-
-
 def _paid(config: Config, run: str) -> dict[str, Any]:
     """Return what *run* has paid for, according to the ledger."""
     with opened(config.state.dir) as store:
         totals = store.totals(run) if store else []
     paid = totals[0] if totals else None
+    if paid is None:
+        return NOTHING_PAID
     return {
-        "answers": paid.answers if paid else 0,
-        "prompt_tokens": paid.prompt_tokens if paid else 0,
-        "completion_tokens": paid.completion_tokens if paid else 0,
-        "cost_usd": paid.cost_usd if paid else None,
+        "answers": paid.answers,
+        "prompt_tokens": paid.prompt_tokens,
+        "completion_tokens": paid.completion_tokens,
+        "cost_usd": paid.cost_usd,
     }

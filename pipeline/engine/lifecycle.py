@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from pipeline.engine.brake import Brake
+from pipeline.engine.ending import kept, waits
 from pipeline.engine.resolver import Resolver
 from pipeline.errors import DiskError, InterruptedRunError, LockedError
 from pipeline.job.fence import Fence
@@ -31,7 +32,7 @@ from pipeline.system.clock import Clock
 from pipeline.system.shutdown import Stop
 from pipeline.system.threads import Threads
 from pipeline.tasks.parse import Parser
-from pipeline.telemetry.progress import Progress
+from pipeline.telemetry.pace import Progress
 
 log = logging.getLogger(__name__)
 
@@ -59,7 +60,7 @@ class Execution:
         options = job.options
         # A partial output is made anew each time: there may be more answers by now.
         self.record, self._continued = job.workspace.begin_or_continue(
-            job.identity, clock, anew=options.is_partial
+            job.identity, clock, job.about, anew=options.is_partial
         )
         self._spent_before = 0.0  # by earlier executions of the run
         self.threads = Threads()
@@ -75,6 +76,7 @@ class Execution:
         self._dispatcher: Dispatcher | None = None
         self._resources, self._opening = AsyncExitStack(), asyncio.Lock()
         self._stopping = threading.Event()  # read by the thread that publishes
+        stop.on_request = self._say_stopping
 
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[None]:
@@ -117,17 +119,32 @@ class Execution:
         """Wait for requests in flight as long as the config allows, or until the stop is urgent."""
         if self._dispatcher is None:
             return
-        seconds, sending = self.job.config.limits.drain, self._dispatcher.concurrency.sending
-        if seconds > 0 and sending > 0:
-            log.info(
-                "stopping; waiting at most %g s for %d requests in flight, which are paid", seconds, sending
-            )
+        if self._stop.reason is None:
+            self._say_stopping()
+        seconds = self.job.config.limits.drain
         draining = asyncio.create_task(self._dispatcher.drain(seconds))
         urgent = asyncio.create_task(self._stop.urgent.wait())
         await asyncio.wait({draining, urgent}, return_when=asyncio.FIRST_COMPLETED)
         urgent.cancel()
         await asyncio.gather(draining, self._dispatcher.drain(0))  # abandons what is still in flight
         await self.resolver.ledger.flush()
+
+    def _say_stopping(self) -> None:
+        """Say what a stop waits for, at once: who presses Ctrl-C and sees nothing presses it again, and loses answers."""
+        sending = self._dispatcher.concurrency.sending if self._dispatcher else 0
+        level = logging.WARNING if self._stop.signalled else logging.INFO
+        said = waits(sending, self.job.config.limits.drain, self._stop.signalled)
+        log.log(level, "stopping: %s", said, extra={"bare": True})
+
+    def kept(self, rows_done: int) -> str | None:
+        """Return what of a run that ends early stays, given that *rows_done* rows are in parts; None if nothing does."""
+        return kept(self.progress(rows_done, 0), self.spent_usd, signalled=self._stop.signalled is not None)
+
+    @property
+    def spent_usd(self) -> float | None:
+        """What the run has cost so far, over all its executions; None if nothing was sent, or no price is known."""
+        dispatcher = self._dispatcher
+        return dispatcher.budget.spent_usd if dispatcher and dispatcher.billing.source else None
 
     async def _open_dispatcher(self) -> Dispatcher:
         """Return the dispatcher, opening the endpoint when the first prompt has no stored answer.
@@ -221,12 +238,12 @@ class Execution:
             failed=rows_failed,
             reused=self.resolver.reused,
             in_flight=dispatcher.concurrency.sending if dispatcher else 0,
-            waiting=dispatcher is not None and dispatcher.breaker.open,
+            waiting=dispatcher is not None
+            and (dispatcher.breaker.open or dispatcher.concurrency.level.storm.raging),
+            stopping=self._stop.requested.is_set(),
             requests=counters.requests,
             retries=counters.retries,
             throttled=counters.throttled,
             tokens=counters.prompt_tokens + counters.completion_tokens,
-            cost_usd=dispatcher.budget.spent_usd - self._spent_before
-            if dispatcher and dispatcher.billing.source
-            else None,
+            cost_usd=None if self.spent_usd is None else self.spent_usd - self._spent_before,
         )

@@ -49,7 +49,7 @@ class Resolver:
     Attributes:
         ledger: Where answers are looked up; set before the first call.
         reused: How many answers earlier runs had paid for.
-        answered: How many prompts have their answer while their chunk waits for others.
+        answered: How many prompts have their answer while their chunk is not written; who writes it takes them off.
     """
 
     def __init__(
@@ -108,11 +108,8 @@ class Resolver:
                     self._parser.outcome(previous).status, previous.run, previous.text
                 )
                 dispatcher.ask(chunk.prompt(key), previous if again else None, owed.get(key))
-        try:
-            if chunk.missing:
-                await chunk.done
-        finally:
-            self.answered -= len(chunk.answered)
+        if chunk.missing:
+            await chunk.done
         return chunk.answered
 
     def on_durable(self, answers: Sequence[Answer]) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Collection
 from dataclasses import astuple, dataclass, field
 from hashlib import blake2b
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 
@@ -125,6 +126,19 @@ class Job:
             *([astuple(self.calibration)] if self.calibration else []),
         ]
         return blake2b(json.dumps(parts).encode(), digest_size=16).hexdigest()
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """What the record of a run keeps of its job: for people, and to find its answers again."""
+        return {
+            "output": str(self.output),
+            "rows": self.source.rows,
+            "provider": self.config.model.provider,
+            "model": self.config.model.name,
+            "task": self.task.fingerprint.hex(),
+            "text": self.config.task.text,
+            "max_text_tokens": self.config.task.max_text_tokens,
+        }
 
     @property
     def form(self) -> str:

@@ -16,7 +16,8 @@ from pipeline.job.decisions import load_calibration
 from pipeline.job.job import Job, RunOptions
 from pipeline.job.result import finished
 from pipeline.job.selection import remove_old_copies, select_rows
-from pipeline.job.workspace import Workspace, ensure_state, workspace
+from pipeline.job.state import ensure_state
+from pipeline.job.workspace import Workspace, workspace
 from pipeline.job.writable import ensure_writable
 from pipeline.outputs.columns import output_names
 from pipeline.outputs.destination import RUN_METADATA_KEY, ensure_creatable, output_name

@@ -38,6 +38,7 @@ class RunRecord:
         output: The stamp of the published output, which shows whether it was changed or removed.
         digests: The contents of its last outputs, by which one that cannot say so itself is known as ours.
         summary: Its result, once published.
+        job: What other commands than `run` need to know of its job: `Job.about`; empty in older records.
     """
 
     run_id: str
@@ -51,6 +52,7 @@ class RunRecord:
     output: str = ""
     summary: Mapping[str, Any] | None = None
     digests: list[str] = field(default_factory=list)
+    job: Mapping[str, Any] = field(default_factory=dict)
 
     def after(self, requests: int, retries: int, throttled: int, seconds: float) -> "RunRecord":
         """Return the record with the effort of one more execution added."""
@@ -96,6 +98,11 @@ class Workspace:
         return self.folder / "report.html"
 
     @property
+    def snapshot(self) -> Path:
+        """Path of where the latest run stood a moment ago."""
+        return self.folder / "progress.json"
+
+    @property
     def record(self) -> Path:
         """Path of the record of the latest run."""
         return self.folder / "run.json"
@@ -129,9 +136,11 @@ class Workspace:
             ) from error
 
     def begin_or_continue(
-        self, identity: str, clock: "Clock", *, anew: bool = False
+        self, identity: str, clock: "Clock", about: Mapping[str, Any] | None = None, *, anew: bool = False
     ) -> tuple[RunRecord, bool]:
         """Continue the unfinished run of the job *identity*, unless all is to be done *anew*, or begin a new one.
+
+        *about* is the record's `job`.
 
         Returns:
             The record of that run, and whether it is continued.
@@ -146,6 +155,7 @@ class Workspace:
         if record is None or not continued:
             digests = record.digests if record else []
             record = RunRecord(new_run_id(clock), identity, RUNNING, clock.wall(), digests=digests)
+        record = replace(record, job=about or {})
         self.save(record)
         return record, continued
 
@@ -184,35 +194,6 @@ class Workspace:
 
     def _lock(self) -> Lock:
         return Lock(self.folder / "lock", self.output, "state.dir")
-
-
-def ensure_state(*folders: Path) -> None:
-    """Check that the state directory and folders in it can be written, without creating anything.
-
-    Raises:
-        CannotCreateError: If the first that cannot be is one of *folders*, or a ledger in it.
-    """
-    for folder in folders:
-        _ensure_writable(folder)
-        ledger = folder / "ledger.sqlite"
-        if ledger.exists() and not os.access(ledger, os.R_OK | os.W_OK):
-            raise CannotCreateError(f"{ledger}: cannot be written; check its permissions, or who you are")
-
-
-def _ensure_writable(folder: Path) -> None:
-    existing = folder
-    while not os.path.lexists(existing):
-        existing = existing.parent
-    if not existing.is_dir():
-        raise CannotCreateError(f"{existing}: is no folder; check state.dir")
-    if not os.access(existing, os.W_OK | os.X_OK):
-        raise CannotCreateError(f"{existing}: cannot be written; check state.dir")
-
-
-def running(state: Path) -> list[str]:
-    """Return which processes run a job now whose state is in the state directory *state*."""
-    places = [Workspace(folder, folder) for folder in state.glob("runs/*") if folder.is_dir()]
-    return [holder for place in places if (holder := place.holder()) is not None]
 
 
 def new_run_id(clock: "Clock") -> str:

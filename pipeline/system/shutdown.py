@@ -3,7 +3,7 @@
 import asyncio
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 
 from pipeline.errors import InterruptedRunError, LimitReachedError, PipelineError, as_pipeline_error
@@ -18,6 +18,8 @@ class Stop:
         requested: Set once there is a reason.
         urgent: Set once the run was asked to stop at once.
         handles_signals: Whether SIGTERM, SIGINT and SIGHUP ask the run to stop.
+        signalled: The name of the signal that was the first reason; None if it was another.
+        on_request: Called at once with the first reason, on the event loop: whoever asks wants to see that it was heard.
     """
 
     def __init__(self) -> None:
@@ -25,6 +27,8 @@ class Stop:
         self.requested = asyncio.Event()
         self.urgent = asyncio.Event()
         self.handles_signals = False
+        self.signalled: str | None = None
+        self.on_request: Callable[[], None] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
     @contextmanager
@@ -59,17 +63,19 @@ class Stop:
         if self.reason is None:
             self.reason = as_pipeline_error(reason)
             self.requested.set()
+            if self.on_request is not None:
+                self.on_request()
 
     def signal(self, name: str) -> None:
         """Handle a signal: the first asks the run to stop, the second to stop at once."""
-        self._escalate(InterruptedRunError(f"stopped by {name}; run the same command again to continue"))
+        if self.reason is None:
+            self.signalled = name
+        self._escalate(InterruptedRunError(f"stopped by {name}"))
 
     @contextmanager
     def deadline(self, seconds: float | None) -> Iterator[None]:
         """Ask the run to stop if the block takes longer than *seconds*; None sets no deadline."""
-        reason = LimitReachedError(
-            f"limits.max_runtime: {seconds} s are over; run the same command again to continue"
-        )
+        reason = LimitReachedError(f"limits.max_runtime: {seconds} s are over")
         timer = (
             None
             if seconds is None

@@ -4,10 +4,12 @@ import json
 import logging
 import re
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from pipeline.system.redaction import Redaction
+from pipeline.telemetry.colours import paint
 
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
@@ -36,7 +38,16 @@ def one_line(text: str) -> str:
 
 class _Text(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
-        return f"{self.formatTime(record, '%H:%M:%S')} {record.levelname.lower()}: {one_line(record.getMessage())}"
+        return f"{self.formatTime(record, '%H:%M:%S')} {self._level(record)}{one_line(record.getMessage())}"
+
+    @staticmethod
+    def _level(record: logging.LogRecord) -> str:
+        if getattr(record, "bare", False):  # an answer to who sits there, not a message of some weight
+            return ""
+        level = record.levelname.lower()
+        if record.levelno >= logging.WARNING:
+            level = paint(level, "bad" if record.levelno >= logging.ERROR else "warning", sys.stderr)
+        return f"{level}: "
 
 
 class JsonLines(logging.Formatter):
@@ -70,8 +81,39 @@ def show_from_info_on(name: str) -> None:
     logging.getLogger(name).handlers = [handler]
 
 
+class _Lines:
+    """Where log lines go: to stderr, unless a display is there that prints them above itself."""
+
+    def __init__(self) -> None:
+        self.print: Callable[[str], None] | None = None
+
+    def write(self, text: str) -> None:
+        """Write a line, with its newline."""
+        if self.print is None:
+            sys.stderr.write(text)
+        else:
+            self.print(text.rstrip("\n"))
+
+    def flush(self) -> None:
+        """Flush stderr."""
+        sys.stderr.flush()
+
+
+_lines = _Lines()
+
+
+@contextmanager
+def lines_above(show: Callable[[str], None]) -> Iterator[None]:
+    """Pass log lines to *show* while the block runs, instead of writing them amid a display."""
+    _lines.print = show
+    try:
+        yield
+    finally:
+        _lines.print = None
+
+
 def _handler(level: int, formatter: logging.Formatter) -> logging.Handler:
-    handler = logging.StreamHandler(sys.stderr)
+    handler = logging.StreamHandler(_lines)
     handler.setFormatter(formatter)
     handler.setLevel(level)
     return handler

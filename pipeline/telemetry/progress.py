@@ -1,63 +1,22 @@
-"""Progress of a run, and its watchers: a bar on a terminal, log lines, both, or none."""
+"""Progress of a run, and its watchers: a display at a terminal, a plain bar, log lines, several of them, or none."""
 
 import logging
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
+
+from pipeline.telemetry.pace import Look, Pace, Progress, rate_text, time_text
 
 if TYPE_CHECKING:
     from tqdm import tqdm
+
+__all__ = ["Bar", "Log", "Look", "Progress", "Silent", "Tee", "Terminal", "Watcher"]
 
 log = logging.getLogger(__name__)
 
 BAR_SECONDS = 0.2
 LOG_SECONDS = 30.0
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """Where a run stands: `rows`, `done` and `failed` of its whole table, and what this execution of it has done.
-
-    Attributes:
-        rows: Rows of the input.
-        done: Rows that are labelled.
-        failed: Rows in written parts that have text but no labels.
-        reused: Prompts whose answer this execution has found, and an earlier run has paid for.
-        in_flight: Requests in flight.
-        waiting: Whether the run waits for an endpoint that is away.
-        requests: Requests sent by this execution.
-        retries: How many of them were repetitions.
-        throttled: How many of them the endpoint refused because of a rate limit.
-        tokens: Tokens billed to this execution.
-        cost_usd: US dollars billed to this execution; None where no price is known.
-    """
-
-    rows: int = 0
-    done: int = 0
-    failed: int = 0
-    reused: int = 0
-    in_flight: int = 0
-    waiting: bool = False
-    requests: int = 0
-    retries: int = 0
-    throttled: int = 0
-    tokens: int = 0
-    cost_usd: float | None = None
-
-    def facts(self) -> dict[str, str]:
-        """Return what this execution has done."""
-        facts = {"reused": f"{self.reused:,}", "in flight": str(self.in_flight), "tokens": f"{self.tokens:,}"}
-        if self.cost_usd is not None:
-            facts["cost"] = f"${self.cost_usd:.4f}"
-        if self.waiting:
-            facts["endpoint"] = "away"
-        return facts
-
-
-Look = Callable[[], Progress]
-"""Returns the progress at the time of the call."""
 
 
 class Watcher(Protocol):
@@ -76,13 +35,27 @@ class Silent:
         yield
 
 
+class Terminal:
+    """The display of the command line at a terminal: a bar and figures that fit its width, log lines above them."""
+
+    @asynccontextmanager
+    async def watching(self, look: Look) -> AsyncIterator[None]:
+        """Show the display until the block ends."""
+        from pipeline.telemetry.terminal import Display  # noqa: PLC0415 - imports rich, which only a terminal needs
+
+        display = Display(Pace(look))
+        with display.shown():
+            async with _every(BAR_SECONDS, display.draw):
+                yield
+
+
 class Bar:
-    """A progress bar on stderr: rows, rows per second, time left, failed, reused, in flight, tokens, cost."""
+    """A progress bar of tqdm on stderr, for scripts and notebooks: rows, rows per second, time left, and the facts."""
 
     @asynccontextmanager
     async def watching(self, look: Look) -> AsyncIterator[None]:
         """Show the bar until the block ends."""
-        from tqdm import tqdm  # noqa: PLC0415 - only a terminal needs it
+        from tqdm.auto import tqdm  # noqa: PLC0415 - only who asks for it needs it; a notebook gets a widget
 
         bar: tqdm[Any] = tqdm(
             total=look().rows, unit=" rows", file=sys.stderr, dynamic_ncols=True, smoothing=0.1
@@ -115,21 +88,37 @@ class Log:
     @asynccontextmanager
     async def watching(self, look: Look) -> AsyncIterator[None]:
         """Log progress until the block ends."""
-        async with _every(LOG_SECONDS, lambda: _log(look())):
+        pace = Pace(look)
+        pace.look()  # from here on it is measured
+        async with _every(LOG_SECONDS, lambda: _log(pace)):
             yield
-        _log(look())
+        _log(pace)
 
 
 def _draw(bar: "tqdm[Any]", progress: Progress) -> None:
     with suppress(OSError):  # the terminal may be gone, which is no reason to stop
         bar.set_postfix({"failed": f"{progress.failed:,}", **progress.facts()}, refresh=False)
-        bar.update(progress.done - bar.n)
+        bar.update(max(progress.done - bar.n, 0))
 
 
-def _log(progress: Progress) -> None:
+def _log(pace: Pace) -> None:
+    standing = pace.look()
+    progress = standing.progress
     facts = ", ".join(f"{value} {name}" for name, value in progress.facts().items())
-    rows, done, failed = f"{progress.rows:,}", f"{progress.done:,}", f"{progress.failed:,}"
-    log.info("%s of %s rows done, %s failed; since this start: %s", done, rows, failed, facts)
+    speed = (
+        f"{rate_text(standing.rate)} rows/s, {time_text(standing.left)} left"
+        if standing.rate
+        else "no pace yet"
+    )
+    log.info(
+        "%s of %s rows done (%d %%), %s failed, %s; since this start: %s",
+        f"{standing.done:,}",
+        f"{progress.rows:,}",
+        100 * standing.share,
+        f"{progress.failed:,}",
+        speed,
+        facts,
+    )
 
 
 @asynccontextmanager

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import NamedTuple
 
-from pipeline.telemetry.progress import Look, Progress
+from pipeline.telemetry.pace import Look, Progress
 
 MOST_POINTS = 600
 """Most samples that are kept; an even number."""

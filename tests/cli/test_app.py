@@ -303,6 +303,40 @@ def test_the_version_is_told(say: Command) -> None:
     assert (said.status, said.out) == (0, f"pipeline {pipeline.__version__}\n")
 
 
+@pytest.mark.parametrize("name", [name for name, command in commands() if not hasattr(command, "commands")])
+def test_every_command_takes_json_and_a_short_word_for_help(say: Command, name: str) -> None:
+    said = say(*name.split(), "-h")
+    assert said.status == 0
+    assert "--json" in said.out
+
+
+def test_a_word_that_is_nearly_right_is_corrected(say: Command) -> None:
+    assert "Did you mean 'run'?" in say("rnu").err
+    assert "--limit" in say("run", "job.yaml", "--limt", "3").err
+
+
+def test_wrong_usage_is_told_with_the_usage_and_once(say: Command) -> None:
+    said = say("run")
+    lines = said.err.splitlines()
+    assert lines[0].startswith("Usage: ")
+    assert lines[-1].startswith("error: ")
+    assert (said.err.count("error"), said.last["status"], said.last["exit_status"]) == (1, "error", 2)
+
+
+@pytest.mark.parametrize("name", ["check", "plan", "status", "explain", "run", "probe"])
+def test_every_command_that_fails_says_so_to_programs(say: Command, tmp_path: Path, name: str) -> None:
+    said = say(name, tmp_path / "nowhere.yaml", *(["0"] if name == "explain" else []))
+    assert (said.status, said.last["status"], said.last["exit_status"]) == (66, "error", 66)
+
+
+def test_the_plan_says_what_will_be_cut(say: Command, config: Path) -> None:
+    said = say("plan", config, "--set", "task.max_text_tokens=16")
+    assert (said.last["truncated"], "would be cut" in said.err) == (0, False)
+    said = say("plan", config, "--set", "task.max_text_tokens=4")
+    assert said.last["truncated"] == 29
+    assert "29 texts would be cut at task.max_text_tokens = 4\n" in said.err
+
+
 def test_the_embedded_model_is_free_and_as_slow_as_the_processor(say: Command, config: Path) -> None:
     said = say("plan", config, "--provider", "local")
     assert (said.last["cost_usd"], said.last["cost_source"], said.last["bound"]) == (0.0, "free", "processor")
@@ -311,10 +345,20 @@ def test_the_embedded_model_is_free_and_as_slow_as_the_processor(say: Command, c
     assert float(str(said.last["seconds"])) > 1
 
 
-@pytest.mark.parametrize("wrong", [[], ["--set", "limits.max=1"], ["--set", "input.path=nowhere.parquet"]])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        [],
+        ["--set", "limits.max=1"],
+        ["--set", "input.path=nowhere.parquet"],
+        ["--limt", "3"],
+        ["--limit", "0"],
+        ["--dry-run"],
+    ],
+)
 def test_with_json_lines_all_of_stderr_is_json(say: Command, config: Path, wrong: list[str]) -> None:
     said = say("run", config, "--log-format", "json", *wrong)
     lines = [json.loads(line) for line in said.err.splitlines()]
-    assert lines[-1]["level"] == ("error" if wrong else "info")
+    assert lines[-1]["level"] == ("info" if wrong in ([], ["--dry-run"]) else "error")
     assert all({"at", "level", "message"} <= line.keys() for line in lines)
-    assert say("run", config, *wrong).err.count("{") == 0
+    assert say("run", config, *wrong).err.count('{"') == 0

@@ -1,5 +1,6 @@
 """What `status` reports of a run that is on, that was killed, and that is done."""
 
+import re
 import signal
 import subprocess
 import time
@@ -51,6 +52,21 @@ def test_a_run_that_is_on_shows_what_it_has_paid_for(
     assert found["cost_usd"] == pytest.approx((found["prompt_tokens"] + 4 * found["completion_tokens"]) / 1e6)
 
 
+def test_a_run_that_is_on_tells_its_pace_and_the_time_that_is_left(
+    going: subprocess.Popen[str], job: JobFiles
+) -> None:
+    while not (run := status(job)["runs"][0])["seconds_left"]:
+        assert going.poll() is None
+        time.sleep(0.2)
+    assert run["rows"] == 3000
+    assert 0 < run["rows_done"] < 3000
+    assert run["rate"] > 0
+    assert run["cost_usd"] > 0
+    assert run["waiting"] is False
+    said = command("status", str(job.config_file())).stderr
+    assert re.search(r"labelled\.parquet +openai-compatible +running +3,000 +\d+ % .* \d+:\d\d\n", said), said
+
+
 def test_a_killed_run_is_not_said_to_be_running(
     going: subprocess.Popen[str], job: JobFiles, server: FaultServer
 ) -> None:
@@ -94,3 +110,36 @@ def test_the_report_is_where_the_state_is_now(job: JobFiles) -> None:
     (job.folder / "state").rename(job.folder / "moved")
     job.set(state={"dir": "moved"})
     assert str(job.folder / "moved") in status(job)["summary"]["report"]
+
+
+def test_every_run_below_the_state_directory_is_listed_newest_first(job: JobFiles) -> None:
+    job.table(texts(8))
+    assert job.run("--quiet", "--limit", "3").returncode == 0
+    before = status(job)
+    assert (before["status"], before["run_id"]) == ("no run", None)
+    assert (
+        job.run("--quiet", "--set", "model.provider=simulate", "--set", "simulate.latency=0").returncode == 0
+    )
+    assert job.run("--quiet", "--sample", "2").returncode == 0
+    assert job.run("--quiet").returncode == 0
+    now = status(job)
+    assert now.keys() == before.keys()
+    runs = now["runs"]
+    assert [run["output"].rsplit("/", 1)[-1] for run in runs] == [
+        "labelled.parquet", "labelled.sample-2-0.parquet", "labelled.simulated.parquet", "labelled.limit-3.parquet"
+    ]  # fmt: skip
+    assert [(run["status"], run["rows"], run["percent"]) for run in runs] == [
+        ("published", 8, 100.0), ("published", 2, 100.0), ("published", 8, 100.0), ("published", 3, 100.0)
+    ]  # fmt: skip
+    assert [run["provider"] for run in runs].count("simulate") == 1
+
+
+def test_records_and_snapshots_that_are_damaged_are_passed_over(job: JobFiles) -> None:
+    job.table(texts(5))
+    assert job.run("--quiet").returncode == 0
+    (record,) = job.folder.glob("state/runs/*/run.json")
+    other = record.parent.with_name("other-1234")
+    other.mkdir()
+    (other / "run.json").write_text("garbage")
+    (record.parent / "progress.json").write_text("[]")
+    assert len(status(job)["runs"]) == 1

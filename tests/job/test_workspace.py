@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import CannotCreateError, DiskError, LockedError
+from pipeline.job.state import ensure_state
 from pipeline.job.workspace import (
     PUBLISHED,
     RUNNING,
     RunRecord,
     Workspace,
-    ensure_state,
     new_run_id,
     stamp,
     workspace,

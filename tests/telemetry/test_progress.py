@@ -1,5 +1,6 @@
 """Those who watch a run: log lines, a bar, both, or nothing."""
 
+import asyncio
 import logging
 import re
 from collections.abc import Iterator
@@ -7,7 +8,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from pipeline.telemetry.progress import Bar, Log, Look, Progress, Silent, Tee
+from pipeline.telemetry.progress import BAR_SECONDS, Bar, Log, Look, Progress, Silent, Tee
 
 HALF = Progress(
     rows=2000, done=1000, failed=1, reused=300, in_flight=8, tokens=12345, cost_usd=0.5, waiting=True
@@ -37,14 +38,26 @@ async def test_the_log_has_a_line_at_the_end(look: Look, caplog: pytest.LogCaptu
     with caplog.at_level(logging.INFO, "pipeline"):
         async with Log().watching(look):
             assert caplog.messages == []
-    told = "300 reused, 8 in flight, 12,345 tokens, $0.5000 cost, away endpoint"
-    assert caplog.messages == [f"1,000 of 2,000 rows done, 1 failed; since this start: {told}"]
+    told = "0 reused, 0 in flight, 0 tokens"
+    assert caplog.messages == [
+        f"2,000 of 2,000 rows done (100 %), 0 failed, no pace yet; since this start: {told}"
+    ]
 
 
 async def test_a_bar_ends_with_all_rows(look: Look, capsys: pytest.CaptureFixture[str]) -> None:
     async with Bar().watching(look):
         pass
     assert re.search(r"100%.* 2000/2000 ", capsys.readouterr().err)
+
+
+async def test_a_bar_never_runs_backwards(capsys: pytest.CaptureFixture[str]) -> None:
+    seen = iter([HALF, HALF])
+    last = Progress(rows=2000, done=900)
+    async with Bar().watching(lambda: next(seen, last)):
+        await asyncio.sleep(3 * BAR_SECONDS)
+    drawn = capsys.readouterr().err
+    assert "1000/2000" in drawn
+    assert "900/2000" not in drawn
 
 
 class Ended:

@@ -1,0 +1,94 @@
+"""The runs below a state directory: those of other outputs, of parts of the rows, and of other providers, too."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from pipeline.job.snapshot import load_snapshot
+from pipeline.job.workspace import RUNNING, RunRecord, Workspace
+from pipeline.outputs.parts import NAME
+
+INTERRUPTED = "interrupted"
+"""Status of a run that is neither published nor running; the same command continues it."""
+
+
+class Run(NamedTuple):
+    """The latest run of an output.
+
+    Attributes:
+        place: Its workspace.
+        record: Its record.
+        state: The state directory in which it is, with the ledger of its answers.
+    """
+
+    place: Workspace
+    record: RunRecord
+    state: Path
+
+
+def runs_below(state: Path) -> list[Run]:
+    """Return the latest run of each output in the state directory *state*, and in that of its rehearsals; newest first."""
+    found = []
+    for each in (state, state / "simulated"):
+        for folder in sorted(each.glob("runs/*")):
+            place = Workspace(folder, folder)
+            record = place.load()
+            if record is not None:
+                output = Path(record.job.get("output") or folder)
+                found.append(Run(Workspace(folder, output), record, each))
+    return sorted(found, key=lambda run: -run.record.started_at)
+
+
+def status_of(record: RunRecord, holder: str | None) -> str:
+    """Return the status of a run whose workspace the process *holder* holds."""
+    return INTERRUPTED if record.status == RUNNING and holder is None else record.status
+
+
+def rows_in_parts(place: Workspace) -> int:
+    """Return how many rows are in the parts of an unfinished run."""
+    matches = [NAME.fullmatch(path.name) for path in place.parts.glob("*.arrow")]
+    return sum(int(match[3]) - int(match[2]) for match in matches if match)
+
+
+def run_facts(run: Run) -> dict[str, Any]:
+    """Return where *run* stands, as its own files tell; rate, time left and cost come from the process that runs it."""
+    place, record = run.place, run.record
+    holder, job = place.holder(), record.job
+    is_open = record.status == RUNNING
+    now = load_snapshot(place, record.run_id) if is_open else dict(record.summary or {})
+    rows = now.get("rows", job.get("rows"))
+    done = max(now.get("rows_done", 0), rows_in_parts(place)) if is_open else rows
+    on = is_open and holder is not None
+    return {
+        "run_id": record.run_id,
+        "status": status_of(record, holder),
+        "running_as": holder,
+        "started": moment(record.started_at),
+        "provider": job.get("provider"),
+        "model": job.get("model"),
+        "rows": rows,
+        "rows_done": done,
+        "percent": round(100 * done / rows, 1) if rows and done is not None else None,
+        "failed": now.get("failed"),
+        "rate": _rounded(now.get("rate")) if on else None,
+        "seconds_left": _rounded(now.get("seconds_left")) if on else None,
+        "waiting": bool(now.get("waiting")) if on else False,
+        "cost_usd": now.get("cost_usd"),
+        "output": str(place.output) if job else None,
+        "folder": str(place.folder),
+    }
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 2)
+
+
+def moment(seconds: float) -> str:
+    """Return a Unix time as people and programs read it."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
+
+
+def all_facts(state: Path) -> Iterator[dict[str, Any]]:
+    """Yield where each run below *state* stands, newest first."""
+    return map(run_facts, runs_below(state))

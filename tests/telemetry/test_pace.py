@@ -1,0 +1,77 @@
+"""Where a run stands, and how fast it is: of late, and never backwards."""
+
+import pytest
+
+from pipeline.telemetry.pace import Pace, Progress, cost_text, rate_text, time_text
+
+
+class Run:
+    """A run of 1,000 rows, and the clock that it is measured with."""
+
+    def __init__(self) -> None:
+        self.now, self.progress = 0.0, Progress(rows=1000)
+        self.pace = Pace(lambda: self.progress, lambda: self.now)
+
+    def at(self, now: float, done: int, *, waiting: bool = False):
+        self.now, self.progress = now, Progress(rows=1000, done=done, waiting=waiting)
+        return self.pace.look()
+
+
+@pytest.fixture
+def run() -> Run:
+    return Run()
+
+
+def test_nothing_is_said_of_the_pace_before_there_is_one(run: Run) -> None:
+    first = run.at(0, 0)
+    assert (first.rate, first.left, first.share) == (None, None, 0.0)
+
+
+def test_the_pace_is_that_of_the_last_seconds_and_not_of_the_whole_run(run: Run) -> None:
+    for second in range(60):
+        run.at(second, 2 * second)
+    quick = run.at(60, 120)
+    assert (quick.rate, quick.left) == (2.0, 440.0)
+    for second in range(61, 100):
+        run.at(second, 120 + 10 * (second - 60))
+    assert run.at(100, 520).rate == 10.0
+
+
+def test_rows_that_were_done_when_the_run_was_continued_are_no_pace(run: Run) -> None:
+    run.at(0, 800)
+    assert run.at(10, 810).rate == 1.0
+
+
+def test_what_is_done_never_gets_less(run: Run) -> None:
+    run.at(0, 0)
+    assert run.at(1, 300).done == 300
+    assert run.at(2, 290).done == 300
+
+
+def test_no_time_is_said_to_be_left_while_the_endpoint_is_away_and_none_is_at_the_end(run: Run) -> None:
+    run.at(0, 0)
+    assert run.at(10, 100, waiting=True).left is None
+    assert run.at(20, 1000).left == 0.0
+
+
+def test_a_run_without_rows_is_done() -> None:
+    assert Pace(Progress).look().share == 1.0
+
+
+def test_figures_have_as_many_digits_as_say_something() -> None:
+    assert [rate_text(rate) for rate in (None, 0.034, 5.678, 48.84, 1234.5)] == [
+        "-",
+        "0.03",
+        "5.7",
+        "48.8",
+        "1,234",
+    ]
+    assert [time_text(seconds) for seconds in (None, 0, 43.2, 725, 3753)] == [
+        "-:--",
+        "0:00",
+        "0:43",
+        "12:05",
+        "1:02:33",
+    ]
+    assert time_text(200_000) == "2 d 7 h"
+    assert [cost_text(cost) for cost in (None, 0.0143, 1234.5)] == ["no price", "$0.0143", "$1,234.50"]
