@@ -195,7 +195,7 @@ class Execution:
         return self._dispatcher.billing.source if self._dispatcher else None
 
     @property
-    def latencies(self) -> Mapping[int, int]:
+    def latencies(self) -> Mapping[float, int]:
         """How many replies took how long, by the buckets of `telemetry.latency`."""
         return dict(self._dispatcher.counters.latencies) if self._dispatcher else {}
 

@@ -100,7 +100,7 @@ class Course:
     """
 
     series: Mapping[str, Any]
-    latencies: Mapping[int, int]
+    latencies: Mapping[float, int]
 
 
 def save_report(job: Job, result: RunResult, tally: "Tally", course: Course) -> PublishedRun:

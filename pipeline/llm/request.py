@@ -103,7 +103,7 @@ class Counters:
     throttled: int = 0
     prompt_tokens: int = 0
     completion_tokens: int = 0
-    latencies: Counter[int] = field(default_factory=Counter)
+    latencies: Counter[float] = field(default_factory=Counter)
 
     def add_usage(self, usage: Usage) -> None:
         """Add the tokens that a call was billed for; an unknown number adds nothing."""
