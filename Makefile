@@ -17,9 +17,9 @@ unexport PYTHONDONTWRITEBYTECODE  # the tests start hundreds of processes: each 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
-sample: $(VENV)/installed  ## label the sample with the embedded model and show the result
+sample: $(VENV)/installed  ## label the sample with the embedded model, and say how many labels are right
 	$(BIN)/python -m pipeline run $(CONFIG) --provider local
-	@$(BIN)/python data/sample/show.py out/packages-tags.parquet
+	$(BIN)/python -m pipeline evaluate $(CONFIG) --provider local
 
 test: $(VENV)/installed-dev  ## format check, lint, types, and the everyday tests: 4 minutes at most on two cores
 	@$(MAKE) --no-print-directory format lint types unit

@@ -173,7 +173,7 @@ def _labelled(
 
 def _draw_report(config: Config, options: RunOptions) -> None:
     if config.output.report and not options.is_partial:
-        from pipeline.commands.report_apart import draw_apart  # noqa: PLC0415 - a finished job must not wait for it
+        from pipeline.commands.report.apart import draw_apart  # noqa: PLC0415 - a finished job must not wait for it
 
         draw_apart(config, options)
 

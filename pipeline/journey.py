@@ -41,6 +41,7 @@ from pipeline.system.memory import relaxed_gc
 from pipeline.system.prefetch import prefetch
 from pipeline.system.room import Room
 from pipeline.system.shutdown import Stop
+from pipeline.tasks.gold import Agreement, GoldReader
 from pipeline.telemetry.pace import Progress
 from pipeline.telemetry.progress import Silent, Tee, Watcher
 from pipeline.telemetry.series import Series
@@ -155,7 +156,8 @@ class Journey:
         """Publish the output and record the run as finished. Runs in a thread."""
         execution, job, guard = self._execution, self._job, self._fence.guard
         effort = execution.effort()
-        output, tally = publication_of(job, effort.run_id, self._parts), Tally(effort.run_id)
+        gold = Agreement(GoldReader(job.config.task)) if job.config.task.gold else None
+        output, tally = publication_of(job, effort.run_id, self._parts), Tally(effort.run_id, gold=gold)
         course = Course(self._series.until(self.progress()), execution.latencies)
         try:
             publish(

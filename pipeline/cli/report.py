@@ -34,7 +34,7 @@ def report(
     import webbrowser  # noqa: PLC0415
 
     from pipeline.cli.console import print_lines, print_result  # noqa: PLC0415
-    from pipeline.commands.report import report as command  # noqa: PLC0415
+    from pipeline.commands.report.command import report as command  # noqa: PLC0415
 
     page = command(load(config, overrides, provider, date), run_options(limit, sample, seed, None))
     print_lines([f"report: {page}"])

@@ -1,11 +1,7 @@
 """Gold: the right labels of some rows, from a column of the input or from a file of id and label."""
 
-import ast
-import json
-import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,15 +10,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.commands.gold_file import read_gold_file
-from pipeline.config import TaskSettings
 from pipeline.errors import ConfigError, InputDataError, NoInputError
 from pipeline.inputs.read import read_batches, read_chunks
 from pipeline.inputs.source import Source, all_spans
 from pipeline.inputs.text import as_text, cells, has_text
 from pipeline.job.job import Job
-from pipeline.tasks.spelling import fold
+from pipeline.tasks.gold import GoldReader
 
-SEPARATORS = re.compile("[;|,]")
 SHOWN = 3
 
 
@@ -58,7 +52,7 @@ def read_gold(job: Job, gold: str | None) -> Gold:
         InputDataError: If it cannot be understood.
     """
     name = gold if gold is not None else job.config.task.gold
-    reader = _Reader(job.config.task, _null_words(job.source))
+    reader = GoldReader(job.config.task, _null_words(job.source))
     if name is None:
         raise ConfigError(
             f"{job.config.path}: knows no right labels; set task.gold to a column of the input, give --gold FILE of id,label, "
@@ -88,65 +82,7 @@ def _null_words(source: Source) -> Sequence[str]:
     return source.csv.nulls if any(file.format == "csv" for file in source.files) else ()
 
 
-class _Reader:
-    """Reads the right labels of a row from what a cell says."""
-
-    def __init__(self, task: TaskSettings, null_words: Sequence[str]) -> None:
-        self.names = frozenset(label.name for label in task.labels)
-        self._single, self._null_words = task.kind == "single", frozenset(null_words)
-        alike = Counter(map(fold, self.names))
-        self._known = {fold(name): name for name in self.names if alike[fold(name)] == 1}
-
-    def labels(self, cell: Any) -> frozenset[str] | None:
-        """Return the labels that a cell names, in the task's spelling; None for a cell without any.
-
-        Raises:
-            InputDataError: If it names several where a row has one.
-        """
-        if cell is None:
-            return None
-        if isinstance(cell, str):
-            if not cell.strip() or (cell in self._null_words and self._name(cell) not in self.names):
-                return None
-            named = [cell] if self._single else self._split(cell.strip())
-        else:
-            named = [str(each) for each in cell if each is not None]
-        found = frozenset(map(self._name, named))
-        if self._single and len(found) != 1:
-            raise InputDataError(
-                f"names {len(found)} right labels where kind single has one: {', '.join(named)}"
-            )
-        return found
-
-    def _name(self, text: str) -> str:
-        text = text.strip()
-        return text if text in self.names else self._known.get(fold(text), text)
-
-    def _split(self, text: str) -> list[str]:
-        """Split the names of several labels: a JSON list, one as pandas writes it, or between `;`, `|` and `,`."""
-        if text.startswith("["):
-            for read in (json.loads, ast.literal_eval):
-                with suppress(ValueError, SyntaxError, RecursionError):
-                    if isinstance(found := read(text), list):
-                        return [str(each) for each in found if each is not None]
-        edges = [(0, 0), *(match.span() for match in SEPARATORS.finditer(text)), (len(text), len(text))]
-        named, first = [], 0
-        while first < len(edges) - 1:
-            # The longest run that is a label is one: its name may have a comma.
-            runs = (
-                (last, text[edges[first][1] : edges[last][0]].strip())
-                for last in range(len(edges) - 1, first, -1)
-            )
-            last, name = next(
-                ((last, run) for last, run in runs if self._name(run) in self.names),
-                (first + 1, text[edges[first][1] : edges[first + 1][0]].strip()),
-            )
-            named += [name] if name else []
-            first = last
-        return named
-
-
-def _of_column(source: Source, name: str, reader: _Reader) -> Gold:
+def _of_column(source: Source, name: str, reader: GoldReader) -> Gold:
     kind = source.schema.field(name).type
     is_list = any(
         check(kind) for check in (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
@@ -169,7 +105,7 @@ def _of_column(source: Source, name: str, reader: _Reader) -> Gold:
 
 
 def _labels(
-    reader: _Reader, values: Iterable[tuple[int, Any]], where: str
+    reader: GoldReader, values: Iterable[tuple[int, Any]], where: str
 ) -> Iterator[tuple[int, frozenset[str]]]:
     for row, cell in values:
         try:
@@ -180,7 +116,7 @@ def _labels(
             yield row, labels
 
 
-def _of_file(job: Job, path: Path, reader: _Reader) -> Gold:
+def _of_file(job: Job, path: Path, reader: GoldReader) -> Gold:
     if not path.is_file():
         raise NoInputError(
             f"{path}: is no file, and the input has no such column; it has {_columns(job.source)}"

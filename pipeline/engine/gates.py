@@ -6,8 +6,7 @@ from pipeline.errors import HeldError
 from pipeline.job.history import load_history
 from pipeline.job.job import Job
 from pipeline.outputs.tally import Tally
-from pipeline.quality.drift import Shift, label_shift
-from pipeline.quality.gates import Figures, Share, closed_gates
+from pipeline.quality.gates import Figures, Share, Shift, closed_gates, label_shift
 from pipeline.records import Status
 
 LOOK_BACK = 7
@@ -28,7 +27,7 @@ def ensure_gates_open(job: Job, tally: Tally, flips: Share | None) -> None:
         invalid=Share(statuses[Status.INVALID.value], rows),
         unsure=Share(tally.unsure, rows),
         shift=_shift(job, tally.labels),
-        gold=Share(tally.gold_right, tally.gold_rows) if job.config.task.gold else None,
+        gold=Share(tally.gold.right, tally.gold.rows) if tally.gold else None,
         canary=flips,
     )
     if closed := closed_gates(job.config.gates, figures):

@@ -119,7 +119,7 @@ class Execution:
         """Wait for requests in flight as long as the config allows, or until the stop is urgent."""
         if self._dispatcher is None:
             return
-        if self._stop.reason is None:
+        if self._stop.reason is None and self._dispatcher.concurrency.sending:
             self._say_stopping()
         seconds = self.job.config.limits.drain
         draining = asyncio.create_task(self._dispatcher.drain(seconds))

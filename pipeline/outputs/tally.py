@@ -11,8 +11,8 @@ import pyarrow.compute as pc
 
 from pipeline.outputs.columns import DUPLICATE, MODEL, SOURCE
 from pipeline.outputs.notable import Floats, Notable
-from pipeline.quality.agreement import count_right
 from pipeline.records import LABELLED, NOT_FAILED, Status
+from pipeline.tasks.gold import Agreement
 
 GOLD = ""
 """The name, no column's of ours, under which the right labels stand beside the new columns."""
@@ -40,8 +40,7 @@ class Tally:
         statuses: Number of rows by status.
         labels: Number of rows by label.
         errors: One error sentence for each status that has some.
-        gold_rows: Rows whose right label is known.
-        gold_right: Those of them that have it, and are sure.
+        gold: Counts the rows that are right; None where no column says so.
         confidences: Number of rows in each bin of the scale of confidence, from 0 up.
         notable: Which rows are worth reading.
         remarks: What readers of the output ought to know of it: sentences, as keys in order.
@@ -58,8 +57,7 @@ class Tally:
     statuses: Counter[str] = field(default_factory=Counter)
     labels: Counter[str] = field(default_factory=Counter)
     errors: dict[str, str] = field(default_factory=dict)
-    gold_rows: int = 0
-    gold_right: int = 0
+    gold: Agreement | None = None
     remarks: dict[str, None] = field(default_factory=dict)
     confidences: list[int] = field(default_factory=lambda: [0] * BINS)
     notable: Notable = field(default_factory=Notable)
@@ -83,8 +81,8 @@ class Tally:
         self.labels.update(_counts(pc.list_flatten(columns[f"{prefix}labels"]) if labels is None else labels))
         self._bill(columns, prefix, source)
         self._keep_errors(columns, prefix)
-        if GOLD in columns:
-            self._judge(columns, prefix)
+        if self.gold is not None:
+            self._judge(self.gold, columns, prefix)
         sureness = self._count_confidences(columns[f"{prefix}label_confidence"])
         sureness = np.where(
             pc.fill_null(repeats, fill_value=False).to_numpy(zero_copy_only=False), np.nan, sureness
@@ -134,17 +132,17 @@ class Tally:
         self._unpriced += costs.null_count
         self._cost_usd += pc.sum(costs).as_py() or 0.0
 
-    def _judge(self, columns: Mapping[str, pa.ChunkedArray], prefix: str) -> None:
-        """Count the rows that are right, where that is known."""
-        status, name = columns[f"{prefix}label_status"], f"{prefix}label"
-        labels = columns[name if name in columns else f"{prefix}labels"]
-        sure = pc.equal(status, Status.OK)
-        if pa.types.is_list(labels.type):
-            labels = pa.chunked_array([pa.array(_where(labels, sure), labels.type)])
-        else:
-            labels = pc.if_else(sure, labels, None)
-        right, known = count_right(labels, columns[GOLD], pc.not_equal(status, Status.SKIPPED))
-        self.gold_right, self.gold_rows = self.gold_right + right, self.gold_rows + known
+    def _judge(self, gold: Agreement, columns: Mapping[str, pa.ChunkedArray], prefix: str) -> None:
+        """Count the rows that are right; unsure ones never are."""
+        name = f"{prefix}label"
+        labels = columns[name if name in columns else f"{prefix}labels"].to_pylist()
+        cells = columns[GOLD] if pa.types.is_nested(columns[GOLD].type) else columns[GOLD].cast(pa.string())
+        rows = zip(columns[f"{prefix}label_status"].to_pylist(), labels, cells.to_pylist(), strict=True)
+        gold.add(
+            (([found] if isinstance(found, str) else found) if status == Status.OK else None, cell)
+            for status, found, cell in rows
+            if status != Status.SKIPPED
+        )
 
     def _keep_errors(self, columns: Mapping[str, pa.ChunkedArray], prefix: str) -> None:
         """Keep the first error sentence of each status that has some."""
@@ -209,13 +207,6 @@ class Tally:
             "confidence": {"mean": self.mean_confidence, "bins": self.confidences},
             "notable": {"failed": self.notable.failed, "least_sure": self.notable.least_sure},
         }
-
-
-def _where(values: pa.ChunkedArray, chosen: pa.ChunkedArray) -> list[Any]:
-    return [
-        value if is_chosen else None
-        for value, is_chosen in zip(values.to_pylist(), chosen.to_pylist(), strict=True)
-    ]
 
 
 def _counts(values: pa.ChunkedArray) -> dict[str, int]:

@@ -57,15 +57,15 @@ def reliability_chart(evaluation: Facts) -> Chart | None:
     diagonal = [{"x": 0, "y": 0}, {"x": 1, "y": 1}]
 
     def spec(size: int) -> Spec:
-        x = quantity("mean_confidence", most=1, title="confidence", grid=False)
-        y = quantity("share_right", most=1, title="share that is right", labelExpr=PERCENT)
+        x = quantity("confidence", most=1, title="confidence", grid=False)
+        y = quantity("right", most=1, title="share that is right", labelExpr=PERCENT)
         y["scale"]["clamp"] = True
         dashed = {"type": "line", "color": MUTED, "strokeDash": [4, 3], "strokeWidth": 1}
         interval = {"type": "rule", "color": ACCENT, "strokeOpacity": 0.45, "strokeWidth": 2}
         point = {"type": "point", "filled": True, "color": ACCENT, "size": 60, "opacity": 1}
         layers = [
             layer(diagonal, dashed, x={**x, "field": "x"}, y={**y, "field": "y"}),
-            layer(found, interval, x=x, y={**y, "field": "share_low"}, y2={"field": "share_high"}),
+            layer(found, interval, x=x, y={**y, "field": "low"}, y2={"field": "high"}),
             layer(found, point, x=x, y=y),
         ]
         return chart(size, 260, layers)

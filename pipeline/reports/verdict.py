@@ -37,6 +37,8 @@ def verdict(facts: Facts) -> Verdict:
     got = f"{number(labelled)} of {count(asked, 'row')} with text {'is' if asked == 1 else 'are'} labelled ({share})"
     if not asked:
         tone, sentence = "fair", "No row has a text, so there was nothing to label."
+    elif facts["status"] == "held":
+        tone, sentence = "bad", f"Held back by a gate, and not published: {got}."
     elif facts["status"] == "failed":
         most = facts["job"]["max_failed"]
         tone, sentence = (

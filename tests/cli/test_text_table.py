@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipeline.cli import tables
+from pipeline.cli import text_table as tables
 from pipeline.cli.text_table import bar, cells, fitted, table
 
 

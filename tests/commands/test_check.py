@@ -275,7 +275,7 @@ def test_a_budget_for_a_model_whose_price_nobody_tells_is_found_before_anything_
 
 
 @pytest.mark.usefixtures("table")
-@pytest.mark.parametrize("version", [1, 4])
+@pytest.mark.parametrize("version", [1, 5])
 def test_a_ledger_of_another_version_of_the_program_is_told(
     job: JobFiles, wrong: Wrong, version: int
 ) -> None:

@@ -15,9 +15,9 @@ from typing import Any
 import polars as pl
 import pytest
 
-from pipeline.commands import report_rows
-from pipeline.commands.report import report
-from pipeline.commands.report_job import shown_config
+from pipeline.commands.report import rows as report_rows
+from pipeline.commands.report.command import report
+from pipeline.commands.report.job_facts import shown_config
 from pipeline.errors import LockedError, NoInputError
 from pipeline.job.job import RunOptions
 from pipeline.job.workspace import Workspace, workspace

@@ -1,7 +1,7 @@
 import random
 from collections import Counter
 
-from pipeline.quality.drift import label_shift
+from pipeline.quality.gates import label_shift
 
 
 def test_nothing_is_compared_with_no_run() -> None:

@@ -4,8 +4,7 @@ from typing import Any
 import pytest
 
 from pipeline.config import GateSettings
-from pipeline.quality.drift import Shift
-from pipeline.quality.gates import Figures, Share, closed_gates
+from pipeline.quality.gates import Figures, Share, Shift, closed_gates
 
 FOUND = Figures(
     failed=Share(2, 100),

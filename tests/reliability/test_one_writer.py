@@ -397,7 +397,7 @@ async def test_neither_output_nor_record_of_another_run_is_written(
 async def test_a_run_that_is_taken_over_after_it_was_recorded_is_done_and_writes_nothing_more(
     taken_over: TakenOver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    take_over_at("days-", 3, taken_over, monkeypatch)
+    take_over_at("days-", 4, taken_over, monkeypatch)
     assert (await run_job(taken_over.job.config())).failed == 0
     ensure_only_others(taken_over.left(), FILES)
 

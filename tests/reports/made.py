@@ -116,12 +116,12 @@ def _evaluation(names: list[str], chance: random.Random, *, hostile: bool) -> di
     steps = [n / 10 for n in range(10)]
     return {
         "rows": 600, "coverage": 0.985, "accuracy": 0.834, "accuracy_low": 0.802, "accuracy_high": 0.862, "macro_f1": 0.801,
-        "micro_f1": 0.834, "kappa": 0.79, "mcc": 0.79, "ece": 0.041, "ece_floor": 0.022, "brier": 0.12,
+        "micro_f1": 0.834, "kappa": 0.79, "mcc": 0.79, "ece": 0.041, "ece_floor": {"mean": 0.022, "high": 0.04}, "brier": 0.12,
         "labels": {name: {"precision": chance.uniform(0.6, 1), "recall": chance.uniform(0.6, 1), "f1": 0.81, "support": sum(row)} for name, row in zip(names, counts, strict=True)},
         "confusion": {"labels": names, "counts": counts},
-        "reliability": [{"low": low, "high": low + 0.1, "mean_confidence": low + 0.05, "share_right": min(1, low + 0.02), "share_low": max(0, low - 0.1), "share_high": min(1, low + 0.14), "rows": 60} for low in steps],
+        "reliability": [{"confidence": low + 0.05, "right": min(1, low + 0.02), "low": max(0, low - 0.1), "high": min(1, low + 0.14), "rows": 60} for low in steps],
         "shares": {name: {"naive": 0.1, "share": 0.11, "low": 0.09, "high": 0.13} for name in names},
-        "mistakes": [{"row": n, "id": f"T-{n}", "text": (HOSTILE if hostile else ("The app crashes when I pay.",))[n % (7 if hostile else 1)], "gold": names[n % len(names)], "label": names[(n + 1) % len(names)], "confidence": 0.97} for n in range(20)],
+        "mistakes": [{"row": n, "id": f"T-{n}", "text": (HOSTILE if hostile else ("The app crashes when I pay.",))[n % (7 if hostile else 1)], "gold": [names[n % len(names)]], "label": [names[(n + 1) % len(names)]], "confidence": 0.97} for n in range(20)],
         "cost_per_1000_right_usd": 0.0161,
     }  # fmt: skip
 

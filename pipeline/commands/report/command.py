@@ -10,8 +10,8 @@ from typing import Any
 
 import orjson
 
-from pipeline.commands.report_job import job_facts, versions
-from pipeline.commands.report_rows import examples
+from pipeline.commands.report.job_facts import job_facts, versions
+from pipeline.commands.report.rows import examples
 from pipeline.config import Config
 from pipeline.errors import DiskError, LockedError, NoInputError, PipelineError
 from pipeline.job.history import load_history

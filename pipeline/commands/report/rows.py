@@ -82,9 +82,12 @@ def _wanted(source: Source, facts: Facts) -> tuple[_Wanted, bool]:
         for file in source.files
         for block in file.blocks
     ]
-    hits = {row for rows in ([*failed], notable["least_sure"][:LEAST_SURE]) for row in rows}
     chance.shuffle(blocks)
-    blocks.sort(key=lambda block: not any(row in block for row in hits))
+    # First those with rows that failed, then those with many of the least sure.
+    unsure = notable["least_sure"][:LEAST_SURE]
+    blocks.sort(
+        key=lambda block: (-sum(row in block for row in failed), -sum(row in block for row in unsure))
+    )
     reached: list[range] = []
     rows = 0
     for block in blocks:

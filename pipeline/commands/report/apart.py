@@ -17,7 +17,7 @@ MOST_SECONDS = 300.0
 
 MOST_WORDS = 300
 
-PACKAGES = Path(__file__).parents[2]
+PACKAGES = Path(__file__).parents[3]
 """Where this package is."""
 
 
@@ -65,7 +65,7 @@ def _problem(job: bytes) -> str | None:
 
 
 def _main() -> int:
-    from pipeline.commands.report import report  # noqa: PLC0415 - for this process only
+    from pipeline.commands.report.command import report  # noqa: PLC0415 - for this process only
     from pipeline.errors import as_pipeline_error  # noqa: PLC0415 - as above
     from pipeline.telemetry.logs import one_line  # noqa: PLC0415 - as above
 
