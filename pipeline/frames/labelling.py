@@ -111,7 +111,7 @@ def classify(  # noqa: PLR0913 - each is a setting that users know by its name
                 "task": task,
                 "model": model,
                 "limits": limits,
-                "output": {"path": files.output, "columns": {"prefix": prefix, "only": []}},
+                "output": {"path": files.output, "report": False, "columns": {"prefix": prefix, "only": []}},
                 "state": {"dir": files.state},
             },
             overrides=settings,

@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.abc import MetaPathFinder
 
 M_ARENA_MAX = -8
 """From glibc's malloc.h."""
@@ -23,12 +24,27 @@ def claim_process() -> None:
     """Make pyarrow use the system allocator; call it before importing pyarrow, in a process that only runs us.
 
     pyarrow's own allocator keeps a heap for each thread that ever read or wrote: a fifth of a run's memory, and no
-    faster. In a process that is not ours, such as a notebook, the choice is not ours either.
+    faster. In a process that is not ours, such as a notebook, the choice is not ours either; nor whether pandas is loaded.
     """
     global _is_own_process  # noqa: PLW0603 - a fact about the process
     if "pyarrow" not in sys.modules:
         os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
         _is_own_process = True
+        if "pandas" not in sys.modules:
+            sys.meta_path.insert(0, _WithoutPandas())
+
+
+class _WithoutPandas(MetaPathFinder):
+    """Lets pandas count as not installed.
+
+    pyarrow imports it, which takes half a second, as soon as it is given a list, only to see that the list is no Series.
+    """
+
+    def find_spec(self, fullname: str, path: object = None, target: object = None) -> None:
+        """Refuse to find pandas."""
+        del path, target
+        if fullname == "pandas":
+            raise ModuleNotFoundError("pandas is not used by this process", name=fullname)
 
 
 def limit_free_memory() -> None:

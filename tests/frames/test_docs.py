@@ -14,6 +14,7 @@ DOCS = Path(__file__).parents[2] / "docs"
 SNIPPETS = re.compile(r"^```python\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
 
+@pytest.mark.slow
 async def test_every_snippet_of_the_page_runs_after_those_above_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -82,7 +82,7 @@ def test_a_run_adds_itself(job: JobFiles) -> None:
     assert job.run().returncode == 0
     assert job.run("--retry", "all").returncode == 0
     first, second = load_history(workspace(job.folder / "state", job.output))
-    assert first.run_id < second.run_id
+    assert first.published_at < second.published_at
     assert (second.rows, second.statuses, second.requests) == (3, {"ok": 2, "empty": 1}, 2)
     assert sum(second.labels.values()) == 1.0
     assert second.latency_p50 is not None
