@@ -5,7 +5,6 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.abc import MetaPathFinder
 
 M_ARENA_MAX = -8
 """From glibc's malloc.h."""
@@ -31,10 +30,10 @@ def claim_process() -> None:
         os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
         _is_own_process = True
         if "pandas" not in sys.modules:
-            sys.meta_path.insert(0, _WithoutPandas())
+            sys.meta_path.insert(0, _WithoutPandas())  # type: ignore[arg-type]  # a finder by its shape
 
 
-class _WithoutPandas(MetaPathFinder):
+class _WithoutPandas:
     """Lets pandas count as not installed.
 
     pyarrow imports it, which takes half a second, as soon as it is given a list, only to see that the list is no Series.

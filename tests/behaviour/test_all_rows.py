@@ -70,6 +70,7 @@ def labels_are_right(job: JobFiles, rows: list[str]) -> bool:
     return job.labelled()["label"].to_list() == [right_label(text) for text in rows]
 
 
+@pytest.mark.slow
 def test_a_gateways_spent_budget_leaves_rows_open_that_are_labelled_once_it_is_raised(
     server: FaultServer, job: JobFiles
 ) -> None:

@@ -43,6 +43,7 @@ def _more(tmp_path_factory: pytest.TempPathFactory) -> tuple[Counts, Counts]:
     )
 
 
+@pytest.mark.slow
 def test_a_file_is_as_much_work_among_many_as_among_few(more: tuple[Counts, Counts]) -> None:
     few, many = more
     for what in ("calls on the loop", "calls in threads"):
