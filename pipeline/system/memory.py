@@ -30,7 +30,7 @@ def claim_process() -> None:
         os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
         _is_own_process = True
         if "pandas" not in sys.modules:
-            sys.meta_path.insert(0, _WithoutPandas())  # type: ignore[arg-type]  # a finder by its shape
+            sys.meta_path.insert(0, _WithoutPandas())
 
 
 class _WithoutPandas:
