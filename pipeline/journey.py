@@ -29,7 +29,7 @@ from pipeline.job.history import append
 from pipeline.job.prepare import Start, ensure_output
 from pipeline.job.result import Course, result_of, save_report
 from pipeline.job.snapshot import Snapshots
-from pipeline.job.workspace import RunRecord
+from pipeline.job.workspace import HELD, RunRecord
 from pipeline.outputs.columns import Answered, failed_rows, part_batch, part_schema
 from pipeline.outputs.parts import DamagedPartError, Parts, gaps
 from pipeline.outputs.publish import publish
@@ -98,7 +98,8 @@ class Journey:
             if self._published is not None:
                 log.warning("after the output was published: %s", failure)
                 return self._published
-            if (kept := self._execution.kept(self._rows_done)) is not None:
+            kept = None if isinstance(failure, HeldError) else self._execution.kept(self._rows_done)
+            if kept is not None:
                 failure.add_note(kept)
             if failure is error:
                 raise
@@ -140,7 +141,8 @@ class Journey:
     async def _label_chunk(self, span: Span, prompts: Prompts) -> None:
         answered = await self._execution.resolver.resolve(prompts)
         if canaries := self._canary.among(prompts):
-            self._execution.resolver.answered -= len(await self._execution.resolver.resolve(canaries))
+            ordered = await self._execution.resolver.resolve(canaries)
+            self._execution.resolver.answered -= len(ordered)
         failed = await self._threads.run(self._write_part, span, prompts, answered)
         self._rows_failed += failed
         self._rows_done += span.rows
@@ -156,7 +158,7 @@ class Journey:
         """Publish the output and record the run as finished. Runs in a thread."""
         execution, job, guard = self._execution, self._job, self._fence.guard
         effort = execution.effort()
-        gold = Agreement(GoldReader(job.config.task)) if job.config.task.gold else None
+        gold = Agreement(GoldReader(job.config.task, job.source.null_words)) if job.config.task.gold else None
         output, tally = publication_of(job, effort.run_id, self._parts), Tally(effort.run_id, gold=gold)
         course = Course(self._series.until(self.progress()), execution.latencies)
         try:
@@ -165,8 +167,10 @@ class Journey:
                 ensure_running=execution.ensure_running, written=execution.remember,
                 before_rename=partial(self._last_check, tally),
             )  # fmt: skip
-        except HeldError:
-            guard(save_report, job, replace(self._result(effort, tally), status="held"), tally, course)
+        except HeldError as error:
+            held = replace(self._result(effort, tally), status=HELD)
+            guard(save_report, job, held, tally, course, error.problems[:-1])
+            execution.record = replace(execution.record, status=HELD)
             raise
         for remark in tally.remarks:
             log.warning("%s: %s", job.output, remark)

@@ -4,10 +4,10 @@ from typing import Annotated
 
 import typer
 
-from pipeline.cli.console import print_lines
-from pipeline.cli.evaluate import GoldFrom, Json, following
+from pipeline.cli.console import print_lines, print_result
+from pipeline.cli.evaluate import GoldFrom, following
 from pipeline.cli.options import ConfigFile, Date, Overrides, ProviderName, load
-from pipeline.cli.tables import Table, percent, print_judgement, print_table
+from pipeline.cli.tables import Table, percent, print_table
 from pipeline.errors import UsageError
 
 Remove = Annotated[
@@ -20,7 +20,6 @@ def calibrate(
     config: ConfigFile,
     gold: GoldFrom = None,
     remove: Remove = False,  # noqa: FBT002 - a command's options are its arguments
-    json: Json = False,  # noqa: FBT002
     overrides: Overrides = None,
     provider: ProviderName = None,
     date: Date = None,
@@ -39,7 +38,7 @@ def calibrate(
             if was_there
             else ["there is no calibration"]
         )
-        print_judgement({"status": "removed" if was_there else "none"}, json=json)
+        print_result({"status": "removed" if was_there else "none"})
         return 0
     found = command.calibrate(loaded, gold)
     before, after = found.fit.before, found.fit.after
@@ -64,5 +63,5 @@ def calibrate(
         f"ECE {before.ece:.3f} before, {after.ece:.3f} after ({floor}); Brier {before.brier:.3f} before, {after.brier:.3f} after",
         f"{again} it as label_confidence, and asks nothing; the labels stay as they are",
     ])  # fmt: skip
-    print_judgement(found.as_dict(), json=json)
+    print_result(found.as_dict())
     return 0

@@ -46,9 +46,13 @@ def report_of(result: RunResult) -> dict[str, Any]:
     """Return what the report of a run counts; nothing if it was removed, or damaged."""
     with suppress(OSError, ValueError):
         found = orjson.loads(Path(result.report).read_bytes())
-        if isinstance(found, dict):
+        if isinstance(found, dict) and all(_are_counts(found.get(name)) for name in ("statuses", "labels")):
             return found
     return {}
+
+
+def _are_counts(found: object) -> bool:
+    return isinstance(found, dict) and all(isinstance(count, int) for count in found.values())
 
 
 def _rows(result: RunResult, counts: Mapping[str, Any], config: Config) -> str:

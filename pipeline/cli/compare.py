@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipeline.cli.console import print_lines
-from pipeline.cli.evaluate import GoldFrom, Json
+from pipeline.cli.console import print_lines, print_result
+from pipeline.cli.evaluate import GoldFrom
 from pipeline.cli.options import ConfigFile, Date, Overrides, ProviderName, load
-from pipeline.cli.tables import Table, figure, percent, print_judgement, print_table, short, usd
+from pipeline.cli.tables import Table, figure, percent, print_table, short, usd
 from pipeline.errors import UsageError
 
 if TYPE_CHECKING:  # `--help` must not wait for what judges
@@ -52,7 +52,6 @@ def compare(  # noqa: PLR0913, PLR0917 - as many as the command has options
     ask: Ask = True,  # noqa: FBT002 - a command's options are its arguments
     gold: GoldFrom = None,
     csv: CsvFile = None,
-    json: Json = False,  # noqa: FBT002
     overrides: Overrides = None,
     provider: ProviderName = None,
     date: Date = None,
@@ -72,7 +71,7 @@ def compare(  # noqa: PLR0913, PLR0917 - as many as the command has options
         command.save(found, csv)
         print_lines([f"{len(found.differences):,} rows on which the two differ are in {csv}"])
     show(found)
-    print_judgement(found.as_dict(), json=json)
+    print_result(found.as_dict())
     return 0
 
 

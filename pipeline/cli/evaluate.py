@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pipeline.cli.console import print_lines
+from pipeline.cli.console import print_lines, print_result
 from pipeline.cli.options import ConfigFile, Date, Overrides, ProviderName, load
-from pipeline.cli.tables import Table, figure, percent, print_judgement, print_table, short, usd
+from pipeline.cli.tables import Table, figure, percent, print_table, short, usd
 from pipeline.errors import UsageError
 
 if TYPE_CHECKING:  # `--help` must not wait for what judges
@@ -27,10 +27,6 @@ GoldFrom = Annotated[
         metavar="COLUMN|FILE",
         help="The right labels: a column of the input, or a file of id,label (CSV, TSV, Parquet, JSON Lines). The default is task.gold.",
     ),
-]
-Json = Annotated[
-    bool,
-    typer.Option("--json", help="Print the JSON line at a terminal, too; elsewhere it is always printed."),
 ]
 MinAccuracy = Annotated[
     float | None,
@@ -71,7 +67,6 @@ def evaluate(  # noqa: PLR0913, PLR0917 - as many as the command has options
     to: To = None,
     show_labels: ShowLabels = False,  # noqa: FBT002 - a command's options are its arguments
     seed: GoldSeed = None,
-    json: Json = False,  # noqa: FBT002
     overrides: Overrides = None,
     provider: ProviderName = None,
     date: Date = None,
@@ -84,7 +79,7 @@ def evaluate(  # noqa: PLR0913, PLR0917 - as many as the command has options
     loaded = load(config, overrides, provider, date)
     if make_gold is not None:
         made = _made(loaded, make_gold, to, provider, show_labels=show_labels, seed=seed or 0)
-        print_judgement(made, json=json)
+        print_result(made)
         return 0
     from pipeline.commands.evaluate import evaluate  # noqa: PLC0415
 
@@ -95,7 +90,7 @@ def evaluate(  # noqa: PLR0913, PLR0917 - as many as the command has options
         print_lines(
             [f"the accuracy, {percent(found.accuracy)}, is below --min-accuracy {min_accuracy:g}"], "error"
         )
-    print_judgement(found.as_dict(), json=json)
+    print_result(found.as_dict())
     return 1 if low else 0
 
 

@@ -5,10 +5,9 @@ from typing import Annotated
 
 import typer
 
-from pipeline.cli.console import print_lines
-from pipeline.cli.evaluate import Json
+from pipeline.cli.console import print_lines, print_result
 from pipeline.cli.options import ConfigFile, Date, Overrides, ProviderName, load
-from pipeline.cli.tables import Table, percent, print_judgement, print_table, short
+from pipeline.cli.tables import Table, percent, print_table, short
 
 Top = Annotated[int, typer.Option("--top", min=1, metavar="N", help="How many rows.")]
 CsvFile = Annotated[
@@ -21,7 +20,6 @@ def review(
     config: ConfigFile,
     top: Top = 100,
     csv: CsvFile = None,
-    json: Json = False,  # noqa: FBT002 - a command's options are its arguments
     overrides: Overrides = None,
     provider: ProviderName = None,
     date: Date = None,
@@ -45,5 +43,5 @@ def review(
     if csv is not None:
         lines.append(f"written to {csv}")
     print_lines(["", *lines])
-    print_judgement(found.as_dict(), json=json)
+    print_result(found.as_dict())
     return 0

@@ -1,11 +1,10 @@
 """Tables and figures for people: with colours at a terminal, as plain lines elsewhere."""
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from pipeline.cli.console import print_lines, print_result
+from pipeline.cli.console import print_lines
 from pipeline.telemetry.logs import one_line
 
 SHOWN = 100
@@ -36,12 +35,6 @@ def print_table(table: Table) -> None:
         _print_rich(table)
     else:
         print_lines(["", table.title, *_plain(table)])
-
-
-def print_judgement(facts: Mapping[str, Any], *, json: bool) -> None:
-    """Print *facts* as the last line of stdout where a program reads it, or if *json* asks for it."""
-    if json or not sys.stdout.isatty():
-        print_result(facts)
 
 
 def _plain(table: Table) -> list[str]:

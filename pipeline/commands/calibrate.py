@@ -15,6 +15,7 @@ from pipeline.quality.extra import library
 from pipeline.quality.fitting import LEAST_ROWS, Fit, fit
 from pipeline.tasks.calibration import Calibration
 from pipeline.tasks.parse import Parser
+from pipeline.tasks.prompt import Task
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +87,7 @@ def calibrate(config: Config, gold: str | None = None) -> Calibrated:
             file = save_calibration(job.config.state.dir, job.task.fingerprint, value)
         except OSError as error:
             raise CannotCreateError(
-                f"{calibration_file(job.config.state.dir)}: {error}; make room"
+                f"{calibration_file(job.config.state.dir, job.task.fingerprint)}: {error}; make room"
             ) from error
     labelled = sum(labels is not None for labels in judged.labels)
     return Calibrated(found, known.origin, str(file), labelled - len(confidences))
@@ -100,7 +101,7 @@ def remove(config: Config) -> bool:
         CannotCreateError: If it cannot be removed.
     """
     config = for_provider(config)
-    file = calibration_file(config.state.dir)
+    file = calibration_file(config.state.dir, Task.from_config(for_provider(config)).fingerprint)
     if not file.exists():
         return False
     with workspace(config.state.dir, config.output.path).locked():

@@ -52,7 +52,7 @@ def read_gold(job: Job, gold: str | None) -> Gold:
         InputDataError: If it cannot be understood.
     """
     name = gold if gold is not None else job.config.task.gold
-    reader = GoldReader(job.config.task, _null_words(job.source))
+    reader = GoldReader(job.config.task, job.source.null_words)
     if name is None:
         raise ConfigError(
             f"{job.config.path}: knows no right labels; set task.gold to a column of the input, give --gold FILE of id,label, "
@@ -76,10 +76,6 @@ def read_gold(job: Job, gold: str | None) -> Gold:
 
 def _columns(source: Source) -> str:
     return ", ".join(source.schema.names)
-
-
-def _null_words(source: Source) -> Sequence[str]:
-    return source.csv.nulls if any(file.format == "csv" for file in source.files) else ()
 
 
 def _of_column(source: Source, name: str, reader: GoldReader) -> Gold:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from pipeline.job.snapshot import load_snapshot
-from pipeline.job.workspace import RUNNING, RunRecord, Workspace
+from pipeline.job.workspace import PUBLISHED, RUNNING, RunRecord, Workspace
 from pipeline.outputs.parts import NAME
 
 INTERRUPTED = "interrupted"
@@ -55,7 +55,7 @@ def run_facts(run: Run) -> dict[str, Any]:
     """Return where *run* stands, as its own files tell; rate, time left and cost come from the process that runs it."""
     place, record = run.place, run.record
     holder, job = place.holder(), record.job
-    is_open = record.status == RUNNING
+    is_open = record.status != PUBLISHED
     now = load_snapshot(place, record.run_id) if is_open else dict(record.summary or {})
     rows = now.get("rows", job.get("rows"))
     done = max(now.get("rows_done", 0), rows_in_parts(place)) if is_open else rows

@@ -9,7 +9,7 @@ from pipeline.config import Config
 from pipeline.errors import InputDataError, NoInputError
 from pipeline.job.job import Job
 from pipeline.job.prepare import prepare
-from pipeline.job.workspace import RUNNING, RunRecord
+from pipeline.job.workspace import PUBLISHED, RunRecord
 from pipeline.ledger import opened
 
 NO_RUN = "no run"
@@ -60,7 +60,7 @@ def _none(job: Job) -> dict[str, Any]:
 
 def _latest(config: Config, job: Job, record: RunRecord) -> dict[str, Any]:
     holder = job.workspace.holder()
-    is_open = record.status == RUNNING
+    is_open = record.status != PUBLISHED
     return {
         "run_id": record.run_id,
         "status": status_of(record, holder),

@@ -25,6 +25,7 @@ from pipeline.config.values import (
     Seconds,
     SecondsOrAuto,
     Usd,
+    all_wrong,
     wrong,
 )
 from pipeline.errors import UsageError
@@ -140,6 +141,20 @@ class Config(Settings):
         if sentence:
             raise wrong(sentence, "path")
         return output
+
+    @field_validator("gates")
+    @classmethod
+    def _gates_can_close(cls, gates: GateSettings, info: ValidationInfo) -> GateSettings:
+        task = info.data.get("task")
+        needs = [("gold_accuracy", "gold"), ("unsure", "unsure_below")]
+        missing = [
+            ((gate,), f"would never close: it needs task.{key}; set it, or leave the gate out")
+            for gate, key in needs
+            if task and getattr(gates, gate) is not None and getattr(task, key) is None
+        ]
+        if missing:
+            raise all_wrong(missing)
+        return gates
 
     @field_validator("state")
     @classmethod

@@ -4,6 +4,7 @@ A hundred prompts are chosen when the job is first published, and stay. Their ke
 are a random choice. What is asked anew has a key of its own in each run: it is no row's answer, and is paid for.
 """
 
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -18,6 +19,8 @@ from pipeline.quality.gates import Share
 from pipeline.records import KEY_BYTES, LABELLED, Answer, Prompts, Span
 from pipeline.summary import Side
 from pipeline.tasks.parse import Parser
+
+log = logging.getLogger(__name__)
 
 ROWS = 100
 """How many prompts are asked anew."""
@@ -45,6 +48,8 @@ class Canary:
         self._parser = Parser(job.config.task)
         found = load_canary(job.config.state.dir, job.task.fingerprint) if self._is_on else None
         self._chosen: Mapping[bytes, Sequence[str]] = found or {}
+        self._found: Mapping[bytes, Sequence[str]] = {}
+        self._asked = 0
 
     def among(self, prompts: Prompts) -> Prompts | None:
         """Return those of *prompts* that are to be asked anew, under their keys of this run; None if there are none."""
@@ -63,20 +68,34 @@ class Canary:
         before = {_key_in(self._run, key): labels for key, labels in self._chosen.items()}
         answers = await ledger.look_up(list(before))
         outcomes = {answer.key: self._parser.outcome(answer) for answer in answers.values()}
-        labelled = {key: found.labels for key, found in outcomes.items() if found.status in LABELLED}
-        flips = sum(set(labels) != set(before[key]) for key, labels in labelled.items())
-        return Finding(
-            Share(flips, len(labelled)) if labelled else None, _bill(answers.values()) if answers else None
-        )
+        self._found = {key: found.labels for key, found in outcomes.items() if found.status in LABELLED}
+        # One that gets no label any more has changed its mind, too.
+        same = sum(set(labels) == set(before[key]) for key, labels in self._found.items())
+        self._asked = len(outcomes)
+        flips = Share(self._asked - same, self._asked) if outcomes else None
+        return Finding(flips, _bill(answers.values()) if answers else None)
 
     def choose(self, parts: Parts, spans: Iterable[Span]) -> None:
-        """Choose the rows for the runs to come, if this is the first: from those that have labels. Runs in a thread.
+        """Choose the rows for the runs to come, if this is the first, from those that have labels. Runs in a thread.
+
+        They are chosen anew once half of them have left the table. What was published although the gate was closed is what
+        the next runs compare with.
 
         Raises:
             OSError: If they cannot be stored.
         """
-        if not self._is_on or self._chosen:
+        if not self._is_on:
             return
+        if self._chosen and 2 * self._asked >= len(self._chosen):
+            if self._job.options.anyway:
+                now = {
+                    key: self._found.get(_key_in(self._run, key), labels)
+                    for key, labels in self._chosen.items()
+                }
+                save_canary(self._job.config.state.dir, self._job.task.fingerprint, now)
+            return
+        if self._chosen:
+            log.warning("the canary's rows have left the table; the next run asks others anew")
         single = self._job.config.task.kind == "single"
         lowest: dict[bytes, Sequence[str]] = {}
         for span in spans:

@@ -34,7 +34,7 @@ def ensure_gates_open(job: Job, tally: Tally, flips: Share | None) -> None:
         raise HeldError(
             *closed,
             f"{job.output}: is held back, and what was there stays; look at {job.workspace.report}, then publish it "
-            f"with `publish {job.config.path.name} --anyway`, which sends nothing",
+            f"with `publish {job.config.path.name} --anyway` and the --date, --provider and --set of this run; it sends nothing",
         )
 
 

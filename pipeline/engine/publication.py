@@ -14,8 +14,8 @@ from pipeline.inputs.read import read_batches
 from pipeline.inputs.source import all_spans
 from pipeline.job.job import Job
 from pipeline.job.prepare import output_path
-from pipeline.job.workspace import workspace
-from pipeline.outputs.destination import RUN_METADATA_KEY, is_ours, output_name
+from pipeline.job.workspace import stamp, workspace
+from pipeline.outputs.destination import RUN_METADATA_KEY, output_name
 from pipeline.outputs.join import OutputFile
 from pipeline.outputs.parts import DamagedPartError, Parts, gaps
 from pipeline.outputs.publish import Publication
@@ -75,7 +75,8 @@ def tidy_after(job: Job) -> None:
     place = workspace(job.config.state.dir, partial_output)
     if (record := place.load()) is None or place.holder() is not None:
         return
-    if storage.exists(partial_output) and is_ours(partial_output, record.digests):
+    # Only as it was written: whoever has worked on it since wants to keep it.
+    if record.output and record.output == stamp(partial_output):
         storage.remove(partial_output)
     shutil.rmtree(place.folder, ignore_errors=True)
 

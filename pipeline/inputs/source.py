@@ -125,6 +125,11 @@ class Source:
     where: "Where | None" = None
 
     @property
+    def null_words(self) -> Sequence[str]:
+        """What a cell says that has no text: words, if there are CSV files."""
+        return self.csv.nulls if any(file.format == "csv" for file in self.files) else ()
+
+    @property
     def stored(self) -> list[str]:
         """The names of the columns that are in the files, rather than in their paths."""
         partitions = self.files[0].partitions

@@ -25,6 +25,12 @@ def has_text(kind: pa.DataType) -> bool:
     return True
 
 
+def names_labels(kind: pa.DataType) -> bool:
+    """Return whether values of an Arrow type may be right labels: they have a text, or are lists of such."""
+    is_list = pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
+    return has_text(kind.value_type if is_list else kind)
+
+
 def as_text(column: pa.Array) -> pa.Array:
     """Cast *column* to strings as Arrow formats its values: the decimal 1.10 stays 1.10.
 

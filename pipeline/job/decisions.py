@@ -1,20 +1,27 @@
 """Decisions about a job that its config does not hold: they lie in the state directory, and the output depends on them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import orjson
 
-from pipeline.errors import DiskError
+from pipeline.errors import CannotCreateError, DiskError
 from pipeline.system.atomic import make_private, sweep, write
 from pipeline.tasks.calibration import Calibration
 
+T = TypeVar("T")
 
-def calibration_file(state: Path) -> Path:
-    """Return where the calibration lies in the state directory *state*."""
-    return state / "decisions" / "calibration.json"
+
+def calibration_file(state: Path, task: bytes) -> Path:
+    """Return where the calibration of the task with the fingerprint *task* lies in the state directory *state*."""
+    return _file(state, "calibration", task)
+
+
+def _file(state: Path, name: str, task: bytes) -> Path:
+    # Each task has its own: several configs, such as two to compare, may share a state directory.
+    return state / "decisions" / f"{name}-{task.hex()[:8]}.json"
 
 
 def load_calibration(state: Path, task: bytes) -> Calibration | None:
@@ -23,8 +30,9 @@ def load_calibration(state: Path, task: bytes) -> Calibration | None:
     Raises:
         DiskError: If it cannot be read.
     """
-    found = _load(calibration_file(state), task, "run `calibrate` again")
-    return Calibration(**found) if found else None
+    return _load(
+        calibration_file(state, task), task, lambda found: Calibration(**found), "run `calibrate` again"
+    )
 
 
 def save_calibration(state: Path, task: bytes, calibration: Calibration) -> Path:
@@ -33,7 +41,7 @@ def save_calibration(state: Path, task: bytes, calibration: Calibration) -> Path
     Raises:
         OSError: If it cannot be written.
     """
-    return _save(calibration_file(state), task, asdict(calibration))
+    return _save(calibration_file(state, task), task, asdict(calibration))
 
 
 def load_canary(state: Path, task: bytes) -> Mapping[bytes, Sequence[str]] | None:
@@ -42,8 +50,12 @@ def load_canary(state: Path, task: bytes) -> Mapping[bytes, Sequence[str]] | Non
     Raises:
         DiskError: If they cannot be read.
     """
-    found = _load(state / "decisions" / "canary.json", task, "the next run chooses rows anew")
-    return {bytes.fromhex(key): labels for key, labels in found.items()} if found else None
+    return _load(
+        _file(state, "canary", task),
+        task,
+        lambda found: {bytes.fromhex(key): list(labels) for key, labels in found.items()},
+        "the next run chooses rows anew",
+    )
 
 
 def save_canary(state: Path, task: bytes, labels: Mapping[bytes, Sequence[str]]) -> Path:
@@ -52,18 +64,18 @@ def save_canary(state: Path, task: bytes, labels: Mapping[bytes, Sequence[str]])
     Raises:
         OSError: If they cannot be written.
     """
-    return _save(
-        state / "decisions" / "canary.json", task, {key.hex(): names for key, names in labels.items()}
-    )
+    return _save(_file(state, "canary", task), task, {key.hex(): names for key, names in labels.items()})
 
 
-def _load(path: Path, task: bytes, remedy: str) -> Any:
+def _load(path: Path, task: bytes, read: Callable[[Any], T], remedy: str) -> T | None:
     try:
         found = orjson.loads(path.read_bytes())
-        return found["decision"] if found["task"] == task.hex() else None
+        return read(found["decision"]) if found["task"] == task.hex() else None
     except (FileNotFoundError, NotADirectoryError):
         return None
-    except (OSError, ValueError, TypeError, KeyError) as error:
+    except PermissionError as error:
+        raise CannotCreateError(f"{path}: cannot be read; check its permissions, or who you are") from error
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise DiskError(f"{path}: cannot be read ({error}); remove it, and {remedy}") from error
 
 

@@ -113,6 +113,7 @@ def _read(path: Path) -> Iterator[PublishedRun]:
         runs = [
             PublishedRun(**{name: value for name, value in each.items() if name in _NAMES}) for each in found
         ]
+        _ = [run.label_counts for run in runs]  # what is no count there is no history
     except (OSError, ValueError, TypeError, AttributeError):
         return
     yield from runs

@@ -12,9 +12,10 @@ from pipeline.errors import CannotCreateError, ConfigError
 from pipeline.inputs.intake.copies import bring_in, drop, tidy
 from pipeline.inputs.source import Source, places
 from pipeline.inputs.survey import survey
+from pipeline.inputs.text import names_labels
 from pipeline.job.decisions import load_calibration
 from pipeline.job.job import Job, RunOptions
-from pipeline.job.result import finished
+from pipeline.job.result import ensure_held, finished
 from pipeline.job.selection import remove_old_copies, select_rows
 from pipeline.job.state import ensure_state
 from pipeline.job.workspace import Workspace, workspace
@@ -56,6 +57,8 @@ def started(config: Config, options: RunOptions) -> Iterator[Start]:
         else:
             tidy(job.workspace.input, job.source)
         result = finished(job)
+        if result is None and options.anyway:
+            ensure_held(job)
         if result is not None:
             drop(job.source)
         yield Start(job if result else brought_in(job), lock, result)
@@ -178,6 +181,11 @@ def _column_problems(config: Config, source: Source) -> Iterator[str]:
             yield f"output.columns.only: {name}: the input has no such column; it has {', '.join(names)}"
     if config.task.gold is not None and config.task.gold not in names:
         yield f"task.gold: {config.task.gold}: the input has no such column; it has {', '.join(names)}"
+    elif config.task.gold is not None and not names_labels(source.schema.field(config.task.gold).type):
+        yield (
+            f"task.gold: {config.task.gold}: is {source.schema.field(config.task.gold).type}; "
+            "right labels are text, or lists of text"
+        )
     is_our_output = RUN_METADATA_KEY in (source.schema.metadata or {})  # its labels may be replaced
     kept = columns.only if columns.only is not None else names
     clashes = [name for name in output_names(config.task.kind, columns.prefix) if name in kept]

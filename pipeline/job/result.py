@@ -1,16 +1,17 @@
 """The result of a run, new or remembered, and its report."""
 
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from pipeline.errors import InterruptedRunError
 from pipeline.job.history import PublishedRun, shares
 from pipeline.job.job import Job
-from pipeline.job.workspace import PUBLISHED, RunRecord, stamp
+from pipeline.job.workspace import HELD, PUBLISHED, RunRecord, stamp
 from pipeline.summary import RunResult, Side
 from pipeline.system.atomic import write
 from pipeline.telemetry.latency import latency_facts
@@ -90,6 +91,20 @@ def finished(job: Job) -> RunResult | None:
     )
 
 
+def ensure_held(job: Job) -> None:
+    """Ensure that a gate holds the output of *job* back.
+
+    Raises:
+        InterruptedRunError: If none does.
+    """
+    record = job.workspace.load()
+    if record is None or record.status != HELD:
+        raise InterruptedRunError(
+            f"{job.output}: no gate holds this output back; `run` labels it. A held one is named by the same --date, "
+            "--provider and --set as its run"
+        )
+
+
 @dataclass(frozen=True, slots=True)
 class Course:
     """How a run went, as its last execution saw it.
@@ -103,7 +118,9 @@ class Course:
     latencies: Mapping[float, int]
 
 
-def save_report(job: Job, result: RunResult, tally: "Tally", course: Course) -> PublishedRun:
+def save_report(
+    job: Job, result: RunResult, tally: "Tally", course: Course, closed: Sequence[str] = ()
+) -> PublishedRun:
     """Write the report: the result and what was counted; return what the run came to, for the history."""
     latency = latency_facts(course.latencies)
     run = PublishedRun(
@@ -113,7 +130,7 @@ def save_report(job: Job, result: RunResult, tally: "Tally", course: Course) -> 
         model=job.config.model.name,
         selection=job.options.selection,
         rows=tally.rows,
-        statuses=tally.statuses,
+        statuses=dict(tally.statuses),
         labels=shares(tally.labels, tally.labelled),
         mean_confidence=tally.mean_confidence,
         cost_usd=tally.cost_usd,
@@ -127,6 +144,8 @@ def save_report(job: Job, result: RunResult, tally: "Tally", course: Course) -> 
         **result.as_dict(),
         **tally.as_dict(),
         "published_at": run.published_at,
+        "closed_gates": list(closed),
+        "this_run": asdict(run),
         "latency": latency,
         "series": course.series,
     }

@@ -19,7 +19,7 @@ from pipeline.system.lock import Lock
 if TYPE_CHECKING:  # imports asyncio, for which a finished job must not wait
     from pipeline.system.clock import Clock
 
-RUNNING, PUBLISHED = "running", "published"
+RUNNING, HELD, PUBLISHED = "running", "held", "published"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class RunRecord:
     Attributes:
         run_id: Its id.
         identity: The identity of its job.
-        status: RUNNING until the output is published, then PUBLISHED.
+        status: RUNNING until the output is published, then PUBLISHED; HELD while a gate holds it back.
         started_at: Unix time of its first start.
         requests: Requests that its earlier executions sent.
         retries: How many of them were repetitions.
@@ -150,12 +150,12 @@ class Workspace:
         """
         record = self.load()
         continued = (
-            record is not None and not anew and (record.status, record.identity) == (RUNNING, identity)
+            record is not None and not anew and record.status != PUBLISHED and record.identity == identity
         )
         if record is None or not continued:
             digests = record.digests if record else []
             record = RunRecord(new_run_id(clock), identity, RUNNING, clock.wall(), digests=digests)
-        record = replace(record, job=about or {})
+        record = replace(record, job=about or {}, status=RUNNING)
         self.save(record)
         return record, continued
 

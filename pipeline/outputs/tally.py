@@ -14,6 +14,9 @@ from pipeline.outputs.notable import Floats, Notable
 from pipeline.records import LABELLED, NOT_FAILED, Status
 from pipeline.tasks.gold import Agreement
 
+_NOT_JUDGED = frozenset({Status.SKIPPED.value, Status.EMPTY.value})
+"""Statuses of rows that nothing was asked about."""
+
 GOLD = ""
 """The name, no column's of ours, under which the right labels stand beside the new columns."""
 
@@ -141,7 +144,7 @@ class Tally:
         gold.add(
             (([found] if isinstance(found, str) else found) if status == Status.OK else None, cell)
             for status, found, cell in rows
-            if status != Status.SKIPPED
+            if status not in _NOT_JUDGED
         )
 
     def _keep_errors(self, columns: Mapping[str, pa.ChunkedArray], prefix: str) -> None:

@@ -102,8 +102,8 @@ def _too_many(gates: GateSettings, found: Figures) -> Iterator[str]:
 def _moved(gates: GateSettings, found: Figures) -> Iterator[str]:
     if gates.label_shift is not None and found.shift and found.shift.beyond_chance > gates.label_shift:
         yield (
-            f"gates.label_shift: {found.shift.share:.1%} of the rows have moved to other labels since the last runs "
-            f"(chance alone: {found.shift.chance:.1%}), more than {gates.label_shift:g}"
+            f"gates.label_shift: the shares of the labels differ by {found.shift.share:.1%} from those of the last runs "
+            f"(by chance alone: {found.shift.chance:.1%}), more than {gates.label_shift:g}"
         )
 
 

@@ -65,6 +65,8 @@ def shift(before: Mapping[str, float], after: Mapping[str, float]) -> float:
 
 
 def _remarks(facts: Facts, asked: int) -> Iterator[str]:
+    for gate in facts.get("closed_gates") or ():
+        yield f"{gate.removeprefix('gates.')}."
     found = facts.get("evaluation")
     if found and found.get("accuracy") is not None:
         low, high = percent(found.get("accuracy_low")), percent(found.get("accuracy_high"))

@@ -1,6 +1,7 @@
 """`report`: the page about the latest published run of a job, and the figures that it shows."""
 
 import time
+from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import asdict
 from importlib import import_module
@@ -68,7 +69,7 @@ def collected(job: Job, folder: Path, *, after_run: bool) -> dict[str, Any]:
         found["job"] = job_facts(job)
     return {
         **found,
-        "history": _history(job, run_id),
+        "history": _history(job, found),
         "continued": found["requests"] > max(found["series"]["requests"], default=0),
         "versions": versions(),
         "drawn_at": round(time.time(), 3),
@@ -87,11 +88,14 @@ def _report_of(job: Job) -> dict[str, Any]:
     return found
 
 
-def _history(job: Job, run_id: str) -> list[dict[str, Any]]:
-    """Return this run and those before it."""
+def _history(job: Job, found: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return this run and those before it; one that is held back is in no history."""
     runs = load_history(job.workspace, job.task.fingerprint.hex(), job.options.selection)
-    last = next((at for at, run in enumerate(runs, 1) if run.run_id == run_id), len(runs))
-    return [asdict(run) for run in runs[max(0, last - SHOWN_RUNS) : last]]
+    known = [asdict(run) for run in runs]
+    if found.get("this_run") and found["run_id"] not in {run["run_id"] for run in known}:
+        known.append(found["this_run"])
+    last = next((at for at, run in enumerate(known, 1) if run["run_id"] == found["run_id"]), len(known))
+    return known[max(0, last - SHOWN_RUNS) : last]
 
 
 def _evaluated(job: Job) -> dict[str, Any]:
