@@ -122,7 +122,13 @@ class Dips:
         now = self._clock.now()
         if self.level < float("inf"):
             self._end_if_enough(noise, now, evidence)
-        elif now >= self._next_at and (level > LEAST_LEVEL or level < ONE_AT_A_TIME) and noise > LEAST_NOISE:
+        elif (
+            now >= self._next_at
+            and (level > LEAST_LEVEL or level < ONE_AT_A_TIME)
+            and noise > LEAST_NOISE
+            # There has to be something to compare with.
+            and evidence.sent - self._sent_before >= _enough(noise)
+        ):
             self._since, self._sent_before, self._noise_before = now, evidence.sent, noise
             served = SERVED_DEPTH * evidence.served(now)
             if level >= ONE_AT_A_TIME:
@@ -134,11 +140,16 @@ class Dips:
 
     def _end_if_enough(self, noise: float, now: float, evidence: Evidence) -> None:
         reply = evidence.reply_seconds or 0.0
-        wanted = max(LEAST_REQUESTS, min(MOST_REQUESTS, REFUSALS / self._noise_before))
+        wanted = _enough(self._noise_before)
         longest = max(reply, MOST_SECONDS if self.level > ONE_AT_A_TIME else MOST_SECONDS_OF_FEW)
         if evidence.sent - self._sent_before < wanted and now - self._since <= longest:
             return
-        self.level = float("inf")
+        self.level, self._sent_before = float("inf"), evidence.sent
         confirmed = noise > CONFIRMED * self._noise_before
         self._interval = min(MOST_INTERVAL, 2 * self._interval) if confirmed else FIRST_INTERVAL
         self._next_at = now + max(self._interval, REPLIES_BETWEEN * reply)
+
+
+def _enough(noise: float) -> float:
+    """Return the requests that show how much *noise* there is."""
+    return max(LEAST_REQUESTS, min(MOST_REQUESTS, REFUSALS / noise))

@@ -95,6 +95,7 @@ class Evidence:
         self._last_refused = -1
         self._late: list[float] = []  # loads of refusals that were counted as not refused
         self._sending, self._replying = _Rate(), _Rate()
+        self._replying_since = float("-inf")  # the first refusal
         self._remembered: dict[int, int] = {}  # by load, while there was no refusal yet
 
     def on_sent(self, now: float, in_flight: int, level: float = float("inf")) -> Departure:
@@ -130,11 +131,16 @@ class Evidence:
         """Return how many requests in flight the replies of the last moment account for, by Little's law."""
         if self.reply_seconds is None:
             return 0.0
-        return self._replying.at(now, max(REPLIES_SECONDS, 2 * self.reply_seconds)) * self.reply_seconds
+        seconds = max(REPLIES_SECONDS, 2 * self.reply_seconds)
+        # Of a moving average that began lately, only that part has been counted.
+        counted = 1 - exp(-max(now - self._replying_since, self.reply_seconds) / seconds)
+        return self._replying.at(now, seconds) / counted * self.reply_seconds
 
     def on_refusal(self, departure: Departure, seconds: float) -> None:
         """Record a refusal, and how long it took."""
         known = self.refusal_seconds
+        if known is None:
+            self._replying_since = departure.at + seconds
         # A call that timed out took far longer than a refusal does; replies are the measure there.
         seconds = min(seconds, self.reply_seconds or seconds)
         self.refusal_seconds = seconds if known is None else known + REFUSAL_WEIGHT * (seconds - known)
