@@ -40,7 +40,7 @@ class Storm:
         self._recent: deque[tuple[int, float]] = deque(
             maxlen=2 * MOST_CLOSE
         )  # refused, and what they were told
-        self._suspected: int | None = None  # the first request that is suspected to have met it
+        self._suspected: range | None = None  # requests that are suspected to have met it, up to the hold
         self._refused = 0  # of those since then
         self._noise = 0.0  # that was known of then
         self._judged_at = self._since = 0.0
@@ -72,14 +72,14 @@ class Storm:
         self._recent.append((number, told))
         if self._suspected is not None:
             self._told = max(self._told, told)
-            self._refused += number >= self._suspected
+            self._refused += number in self._suspected
             return
         close = min(MOST_CLOSE, int((CLOSE if noise < NOISY else CLOSE + 2) / (1 - noise)))
         last = sorted(self._recent)[-close:]
         first = last[0][0]
         if len(last) == close and last[-1][0] - first < close / _share(CLOSE_SHARE, noise):
             # Until it is known what becomes of the others that were sent meanwhile.
-            self._suspected, self._refused, self._noise = first, close, noise
+            self._suspected, self._refused, self._noise = range(first, sent), close, noise
             self._told = max(
                 told for _, told in last
             )  # what others were told, long ago, concerned them alone
@@ -90,9 +90,10 @@ class Storm:
         """Decide whether a suspicion was right, once that is known; return whether a storm has begun."""
         if self._suspected is None or self._clock.now() < self._judged_at:
             return False
-        first, self._suspected = self._suspected, None
+        # Nothing is known yet of what was sent after the hold.
+        suspected, self._suspected = len(self._suspected), None
         self._recent.clear()
-        if self._refused < _share(STORM_SHARE, self._noise) * (sent - first):
+        if self._refused < _share(STORM_SHARE, self._noise) * suspected:
             self._told = 0.0
             return False
         self._since, self._pauses, self.raging = self._clock.now(), 0, True

@@ -143,6 +143,7 @@ class Adaptive:
         return self.concurrency.limit
 
     def departure_time(self) -> float:
+        self.concurrency.level.judge()
         if self._next is None:
             self._next = self.concurrency.departure_time()
         self._next = self.concurrency.sooner(self._next)
