@@ -4,7 +4,7 @@ docs/pacing.md explains the model. In short: a share of all requests is refused 
 limit more are. Which of the two a refusal was shows in whether it gets rarer where less is sent.
 """
 
-from math import log
+from math import asin, log, sin, sqrt
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,15 +15,29 @@ LOWEST = 1 / 1024
 RATIO = 1.07
 """From one limit that is considered to the next."""
 
-NOISE = (
-    0.0003, 0.001, 0.002, 0.004, 0.008, 0.013, 0.02, 0.03, 0.042, 0.056, 0.075, 0.1, 0.13, 0.17, 0.22, 0.28, 0.35, 0.43,
-    0.52, 0.62, 0.72, 0.82,
-)  # fmt: skip
-"""Shares of noise that are considered. They lie close together, or what lies between two of them would look like one of
-them and a limit just below the load, whatever the load."""
+FAINT = 0.0003, 0.001, 0.002, 0.004, 0.008, 0.013, 0.02, 0.03
+"""Shares of noise that are considered, up to where those begin that are equally well told apart."""
 
-NOISE_PRIOR = 0.4, 0.45
-"""The chance of the first, and how that of the others falls with the share: as its inverse to that power."""
+MOST_NOISE, STEPS = 0.82, 31
+"""The highest share of noise that is considered, and the steps that lead there."""
+
+
+def _noise() -> tuple[float, ...]:
+    """Return the shares of noise that are considered.
+
+    What lies between two of them looks like the lower one and a limit just below the load, whatever the load, as soon as so
+    many requests were counted that neither explains them. How many that are depends on the difference of the arcsines of
+    their square roots alone (R. A. Fisher's angular transformation), so these are equal.
+    """
+    first, last = (asin(sqrt(share)) for share in (FAINT[-1], MOST_NOISE))
+    return (*FAINT, *(sin(first + (last - first) * step / STEPS) ** 2 for step in range(1, STEPS + 1)))
+
+
+NOISE = _noise()
+"""Shares of noise that are considered."""
+
+NOISE_PRIOR = 0.4, 0.2
+"""The chance of the first, and how that of the others falls with the share, by octave: as its inverse to that power."""
 
 UNLIMITED_PRIOR = 0.5
 
@@ -77,7 +91,8 @@ class LimitBelief:
         self._maximum = float(maximum)
         self._noise = np.array(NOISE)[:, None]
         none, power = NOISE_PRIOR
-        some = self._noise[1:] ** -power
+        # By octave, however close together the shares lie there.
+        some = (self._noise**-power * np.gradient(np.log(self._noise), axis=0))[1:]
         self._noise_prior = np.concatenate(([[none]], (1 - none) * some / some.sum()))
         self._prior = np.append(np.full(count, (1 - UNLIMITED_PRIOR) / count), UNLIMITED_PRIOR)
         self.weights = self._fresh()

@@ -32,6 +32,16 @@ def test_nothing_is_known_at_first_so_as_much_may_be_sent_as_is_worth_the_risk()
     assert belief.noise < 0.05
 
 
+@pytest.mark.parametrize("percent", range(4, 80, 3))
+def test_noise_between_two_shares_that_are_considered_is_no_limit_however_much_is_sent(percent: int) -> None:
+    belief = seen((48, 100 - percent, percent), (64, 100 - percent, percent))
+    for _ in range(50):  # 3,000 a second
+        belief.pass_time(0.1, 3 * (100 - percent), 0.02)
+        belief.observe(48, 100 - percent, percent)
+        belief.observe(64, 2 * (100 - percent), 2 * percent)
+    assert belief.highest(RISK) > 0.9 * MAXIMUM
+
+
 def test_refusals_that_do_not_get_rarer_at_a_lower_level_become_noise() -> None:
     belief = seen((64, 90, 10), (16, 90, 10), (4, 90, 10), times=3)
     assert belief.noise == pytest.approx(0.1, abs=0.02)

@@ -127,6 +127,18 @@ def test_twice_the_capacity_is_found_within_twenty_seconds(
     assert adaptive(endpoint, 70, seed).seconds_until(0.9 * doubled, 40) <= 20
 
 
+def test_a_first_request_that_is_refused_by_chance_is_soon_made_up_for() -> None:
+    found = adaptive(Endpoint(noise=0.05), 14, seed=25)
+    assert found.replied[0] > 0.1
+    assert found.rate(5, 14) >= 0.75 * 0.95 * AT_64
+
+
+@pytest.mark.parametrize("noise", [0.15, 0.19])
+def test_much_noise_does_not_wear_the_level_away_however_much_is_sent(noise: float) -> None:
+    found = adaptive(Endpoint(reply_seconds=0.02, refusal_seconds=0.015, noise=noise), 10, seed=21)
+    assert found.rate(4, 10) >= 0.9 * (1 - noise) * 3200
+
+
 def test_few_rows_at_a_slow_endpoint_with_noise_take_little_longer_than_with_a_fixed_number() -> None:
     endpoint = Endpoint(reply_seconds=8, noise=0.05)
     ours, best = (ask(endpoint, inf, seed=20, rows=200).replied[-1] for ask in (adaptive, fixed))

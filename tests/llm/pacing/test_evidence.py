@@ -113,6 +113,15 @@ def test_replies_account_for_what_they_kept_in_flight() -> None:
     assert evidence.served(10.0) < 1
 
 
+def test_what_is_served_is_known_within_the_time_of_a_reply() -> None:
+    evidence = Evidence()
+    evidence.on_reply(0.0, REPLY_SECONDS)
+    evidence.on_refusal(*send(evidence, 1, 1), REFUSAL_SECONDS)
+    for number in range(1, 21):
+        evidence.on_reply(REFUSAL_SECONDS + 0.005 * number, REPLY_SECONDS)
+    assert evidence.served(REFUSAL_SECONDS + 0.1) == pytest.approx(200 * REPLY_SECONDS, rel=0.1)
+
+
 def test_what_was_accepted_before_the_first_refusal_is_known_by_its_load() -> None:
     evidence = Evidence()
     evidence.on_reply(0.1, REPLY_SECONDS)

@@ -187,7 +187,7 @@ def test_a_storm_is_no_news_about_the_limit() -> None:
     (probe,) = steps.send(1)
     steps.at += REPLY_SECONDS
     steps.level.on_reply(probe)
-    steps.rounds(20, beyond(16))
+    steps.rounds(40, beyond(16))
     assert 6 <= steps.level.value <= 18
 
 

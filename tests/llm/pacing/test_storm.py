@@ -90,6 +90,12 @@ def test_if_nearly_all_others_were_refused_it_is_a_storm() -> None:
     assert weather.wait > 0
 
 
+def test_what_was_sent_after_the_hold_has_no_outcome_and_speaks_for_nothing() -> None:
+    weather = Weather()
+    weather.refuse(*range(100, 106), sent=106)
+    assert weather.judge(130)
+
+
 def test_during_a_storm_one_request_at_a_time_shows_whether_it_is_over() -> None:
     storm = raging().storm
     assert [storm.try_probe() for _ in range(3)] == [True, False, False]
