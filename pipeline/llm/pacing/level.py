@@ -95,10 +95,11 @@ class Level:
     @property
     def _load(self) -> float:
         """The load that the level allows."""
-        if self._breaks.doubting:
-            return 1.0
-        reply, spacing = self.evidence.reply_seconds, self.spacing
-        return self.value if self.value > 1 or reply is None or not spacing else reply / spacing
+        reply = self.evidence.reply_seconds
+        if self.value > 1 or reply is None or self._belief is None:
+            return self.value
+        # In a surge there are no breaks, whatever the level.
+        return reply / self.spacing if self.spacing else 1.0
 
     def on_sent(self, in_flight: int) -> Departure:
         """Record that a request is sent, with so many *in_flight* including it."""

@@ -197,3 +197,19 @@ def test_while_nothing_is_sent_nothing_changes() -> None:
     level = steps.level.value
     steps.wait(600.0)
     assert steps.level.value == level
+
+
+def test_in_a_surge_one_is_in_flight_all_the_time_whatever_the_level() -> None:
+    steps, surged = Steps(), []
+    for number in range(40):
+        (departure,) = steps.send(1)
+        steps.at += REFUSAL_SECONDS
+        if number % 3:
+            steps.level.on_refusal(departure, 0.0)
+        else:
+            steps.level.on_reply(departure)
+        steps.wait(1.0)
+        if steps.level.value < 0.5 and steps.level.spacing == 0:
+            surged.append(steps.send(1)[0].load)
+    assert surged
+    assert set(surged) == {1.0}
