@@ -1,6 +1,6 @@
 """Trials of another load for a moment, to see whether noise is noise. Noise gets no rarer or more with the load.
 
-A dip is a lower level. Where next to nothing is sent, and much of that refused, a surge is more for once.
+A dip is a lower level. Where little is sent, and much of that refused, a surge is far more for once.
 """
 
 from collections import deque
@@ -40,66 +40,83 @@ FIRST_BREAK_SECONDS, BREAK_REPLIES, BREAK_SHARE, MAX_BREAK_SECONDS = 2.0, 4.0, 0
 the time since the first refusal, up to the last. Else nothing would be learnt where nearly everything is refused."""
 
 JUDGED, MANY = 10, 3
-"""Of so many requests below one in flight, so many refused are many: if a limit were known, they would be few."""
+"""Of so many requests, so many refused are many: if a limit were known, they would be few."""
 
-SURGE = 5
-"""Requests of a surge, one after the other without breaks."""
+SURGE = 8
+"""Requests of a surge, besides those that it takes to have as many in flight."""
 
-FIRST_SURGE_SECONDS = 10.0
-"""From the first refusal to the first surge; the time doubles with each."""
+HEIGHT, LEAST_HEIGHT = 4.0, 2.0
+"""How high a surge is: so many times the level, and so many in flight at least."""
+
+SURGE_REPLIES, LEAST_SURGE_SECONDS, MOST_SURGE_SECONDS = 100.0, 1.0, 10.0
+"""From the first refusal to the first surge: times that a reply takes, and seconds; the time doubles with each."""
+
+FAR = 1000.0
+"""Times the level that are as likely as not to be borne, from which there is a surge, too."""
 
 DOUBT_SECONDS = 5.0
-"""From one surge for a doubt to the next."""
+"""From one such surge to the next."""
 
 
 class Breaks:
-    """The breaks below one request in flight, and surges without any.
-
-    Attributes:
-        doubting: Whether there is a surge because far more may well be borne.
-    """
+    """The breaks below one request in flight."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._began_at = 0.0
-        self._recent: deque[bool] = deque(maxlen=JUDGED)  # whether they were refused
-        self._left = 0  # of a surge
-        self._surges_at, self._interval = 0.0, FIRST_SURGE_SECONDS
-        self.doubting, self._doubted_at = False, float("-inf")
 
     def start(self) -> None:
         """Record the first refusal."""
         self._began_at = self._clock.now()
-        self._surges_at = self._began_at + self._interval
 
     def seconds(self, level: float, reply_seconds: float) -> float:
         """Return the seconds from one request to the next at a *level* below one in flight."""
-        if self._left:
-            return 0.0
         least = max(FIRST_BREAK_SECONDS, BREAK_REPLIES * reply_seconds)
         later = min(MAX_BREAK_SECONDS, BREAK_SHARE * (self._clock.now() - self._began_at))
         return min(reply_seconds / level, max(least, later))
 
-    def on_sent(self, level: float) -> None:
+
+class Surges:
+    """Plans surges, and says how high the level is during one.
+
+    Attributes:
+        level: The lowest level that is allowed now; 0 between surges.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self.level = 0.0
+        self._clock = clock
+        self._recent: deque[bool] = deque(maxlen=JUDGED)  # whether they were refused
+        self._left = self._surges = 0
+        self._since: float | None = None  # the last one, or the first refusal
+        self._doubted_at = float("-inf")
+
+    def on_sent(self) -> None:
         """Record that a request is sent."""
-        self._left = max(0, self._left - 1) if level <= 1 else 0
-        self.doubting = self.doubting and self._left > 0
+        self._left -= 1
+        if self._left <= 0:
+            self.level = 0.0
 
-    def doubt(self) -> None:
-        """Begin a surge, unless the last one for a doubt is not long ago."""
-        if self._clock.now() >= self._doubted_at + DOUBT_SECONDS:
-            self._left, self.doubting, self._doubted_at = SURGE, True, self._clock.now()
-
-    def on_outcome(self, load: float, *, refused: bool) -> None:
-        """Record whether a request that was sent at a *load* was refused; too many begin a surge."""
-        if load >= ONE_AT_A_TIME:
-            return
+    def on_outcome(self, *, refused: bool) -> None:
+        """Record whether a request was refused."""
         self._recent.append(refused)
+
+    def plan(self, level: float, bearable: float, reply_seconds: float) -> None:
+        """Begin a surge from *level* if many are refused there, or far more is *bearable*, as likely as not."""
         now = self._clock.now()
-        if len(self._recent) == JUDGED and sum(self._recent) >= MANY and now >= self._surges_at:
-            self._recent.clear()
-            self._left, self._interval = SURGE, 2 * self._interval
-            self._surges_at = now + self._interval
+        self._since = now if self._since is None else self._since
+        if self.level or level > LEAST_LEVEL:
+            return
+        interval = min(MOST_SURGE_SECONDS, max(LEAST_SURGE_SECONDS, SURGE_REPLIES * reply_seconds))
+        if sum(self._recent) >= MANY and now >= self._since + interval * 2.0**self._surges:
+            self._since, self._surges = now, self._surges + 1
+        elif bearable >= FAR * level and now >= self._doubted_at + DOUBT_SECONDS:
+            self._doubted_at = now
+        else:
+            return
+        self._recent.clear()
+        self.level = max(LEAST_HEIGHT, HEIGHT * level)
+        self._left = SURGE + int(self.level)
 
 
 class Dips:
@@ -126,13 +143,14 @@ class Dips:
             now >= self._next_at
             and (level > LEAST_LEVEL or level < ONE_AT_A_TIME)
             and noise > LEAST_NOISE
-            # There has to be something to compare with.
-            and evidence.sent - self._sent_before >= _enough(noise)
+            # For the first, there has to be something to compare with.
+            and evidence.sent >= _enough(noise)
         ):
             self._since, self._sent_before, self._noise_before = now, evidence.sent, noise
             served = SERVED_DEPTH * evidence.served(now)
             if level >= ONE_AT_A_TIME:
-                self.level = max(1.0, min(DEPTH * level, served))
+                # After a storm, nothing was served lately.
+                self.level = max(1.0, min(DEPTH * level, served if served > 1 else DEPTH * level))
             else:
                 # Where requests are rarer, nothing may have been served lately.
                 dense = (evidence.reply_seconds or 1.0) < DENSE_SECONDS * level
@@ -144,7 +162,7 @@ class Dips:
         longest = max(reply, MOST_SECONDS if self.level > ONE_AT_A_TIME else MOST_SECONDS_OF_FEW)
         if evidence.sent - self._sent_before < wanted and now - self._since <= longest:
             return
-        self.level, self._sent_before = float("inf"), evidence.sent
+        self.level = float("inf")
         confirmed = noise > CONFIRMED * self._noise_before
         self._interval = min(MOST_INTERVAL, 2 * self._interval) if confirmed else FIRST_INTERVAL
         self._next_at = now + max(self._interval, REPLIES_BETWEEN * reply)

@@ -3,7 +3,7 @@
 from math import ceil
 
 from pipeline.llm.pacing.belief import LOWEST, LimitBelief
-from pipeline.llm.pacing.dips import ONE_AT_A_TIME, Breaks, Dips
+from pipeline.llm.pacing.dips import ONE_AT_A_TIME, Breaks, Dips, Surges
 from pipeline.llm.pacing.evidence import Departure, Evidence
 from pipeline.llm.pacing.storm import Storm
 from pipeline.llm.pacing.throughput import Growth, ThroughputTable
@@ -30,10 +30,6 @@ CAUTION = 2.0
 
 LEAST_RISK, MOST_RISK = 0.002, 0.5
 """Bounds of the share that may be refused for a limit, as is expected."""
-
-FAR = 1000.0
-"""Times a level below one in flight that may well be borne, from which one in flight is tried: what was refused in one flight
-and told to wait, and then a few alone before that time, look like a limit of next to nothing."""
 
 RISKED_SECONDLY = 0.01
 """Refusals a second that may be risked in any case: where little is sent, time is what costs."""
@@ -74,7 +70,7 @@ class Level:
         self._ticked_at: float | None = None
         self._sent_at_tick = self._refused_since_tick = 0
         self._allowance = FIRST_REFUSALS
-        self._dips, self._breaks = Dips(clock), Breaks(clock)
+        self._dips, self._breaks, self._surges = Dips(clock), Breaks(clock), Surges(clock)
         self._steady_until = float("-inf")
 
     @property
@@ -95,11 +91,8 @@ class Level:
     @property
     def _load(self) -> float:
         """The load that the level allows."""
-        reply = self.evidence.reply_seconds
-        if self.value > 1 or reply is None or self._belief is None:
-            return self.value
-        # In a surge there are no breaks, whatever the level.
-        return reply / self.spacing if self.spacing else 1.0
+        reply, spacing = self.evidence.reply_seconds, self.spacing
+        return self.value if self.value > 1 or reply is None or not spacing else reply / spacing
 
     def on_sent(self, in_flight: int) -> Departure:
         """Record that a request is sent, with so many *in_flight* including it."""
@@ -108,7 +101,7 @@ class Level:
             self._full_at = now
         self._growth.on_sent(now)
         departure = self.evidence.on_sent(now, in_flight, self._load)
-        self._breaks.on_sent(self.value)
+        self._surges.on_sent()
         return departure
 
     def on_reply(self, departure: Departure) -> None:
@@ -116,7 +109,7 @@ class Level:
         now = self._clock.now()
         self.evidence.on_reply(now, now - departure.at)
         self._growth.on_reply(now - departure.at)
-        self._breaks.on_outcome(departure.load, refused=False)
+        self._surges.on_outcome(refused=False)
         if self.storm.on_reply(departure.number):
             self._resume(now)
         # Growth needs a level that was fully used, or it says nothing about what the endpoint bears. "Was", not "is":
@@ -132,7 +125,7 @@ class Level:
         if not self.storm.raging:
             self._allowance -= self._blame(belief, departure, now)
             evidence.on_refusal(departure, now - departure.at)
-            self._breaks.on_outcome(departure.load, refused=True)
+            self._surges.on_outcome(refused=True)
         seconds = evidence.refusal_seconds or 0.0
         self.storm.on_refusal(departure.number, evidence.sent, seconds, belief.noise, told)
         if not self.storm.raging and now >= self._judged_at + JUDGED_SECONDS:
@@ -222,13 +215,14 @@ class Level:
         served = SERVED_SHARE * self.evidence.served(now)
         if now >= self._held_until:
             self._held_until, self._bearable = now + HELD_SECONDS, HELD_GROWTH * self._bearable
-        far = self.value < ONE_AT_A_TIME and belief.highest(MOST_RISK) >= FAR * self.value
-        if far:
-            self._breaks.doubt()
-        dip = (
-            float("inf") if far else max(LOWEST, self._dips.level)
-        )  # one would last, as next to nothing is sent
-        level = min(max(belief.highest(risk), served), 2 * self.value, self._bearable, dip)
+        borne = belief.highest(risk)
+        # What is far below what is borne is a dip already; and one would last, as next to nothing is sent.
+        rising = self.value < ONE_AT_A_TIME and borne >= 2 * self.value
+        dip = float("inf") if rising else max(LOWEST, self._dips.level)
+        level = min(max(borne, served), 2 * self.value, self._bearable, dip)
+        self._surges.plan(self.value, belief.highest(MOST_RISK), reply)
+        if self._surges.level:
+            level = min(self._surges.level, self._bearable, float(self._maximum))
         # A level that is not used says nothing, so it need not be higher.
         if level <= self.value or (now >= self._steady_until and self._full_at >= now - max(1.0, 2 * reply)):
             self.value = level

@@ -88,6 +88,12 @@ def test_where_half_is_refused_whatever_is_sent_it_is_soon_used_in_full(seed: in
     assert found.rate(50, 60) >= 0.75 * 0.5 * AT_64
 
 
+@pytest.mark.parametrize("seed", [21, 22])
+def test_where_a_quarter_is_refused_whatever_is_sent_the_level_does_not_stay_low(seed: int) -> None:
+    found = adaptive(Endpoint(reply_seconds=0.02, refusal_seconds=0.015, noise=0.25), 9, seed)
+    assert found.rate(6, 9) >= 0.9 * 0.75 * 3200
+
+
 def test_a_storm_costs_few_requests_and_is_over_when_it_is_over() -> None:
     found = adaptive(Endpoint(storm=(10, 70)), 85, seed=20)
     assert found.sent_in(10, 70) <= 60
