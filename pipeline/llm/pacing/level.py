@@ -197,8 +197,9 @@ class Level:
         return belief
 
     def _resume(self, now: float) -> None:
-        """Go on after a storm, which says nothing about what is borne in good times."""
-        if self._belief is not None:
+        """Go on after a storm, which says nothing about what is borne in good times, unless too much was sent."""
+        # An overshoot looks like a storm, too; forgotten, it would be repeated as soon as the level has risen again.
+        if self._belief is not None and not self.storm.brief:
             self._belief.go_back(5.0)
         self.evidence.forget(now)
         self.value = max(1.0, self.value / 2)

@@ -54,6 +54,11 @@ class Storm:
         """Whether there is neither a storm nor a suspicion of one."""
         return not self.raging and self._suspected is None
 
+    @property
+    def brief(self) -> bool:
+        """Whether the last storm was over at its first probe: more was sent than is borne, as likely as not."""
+        return self._pauses <= 1
+
     def on_refusal(self, number: int, sent: int, refusal_seconds: float, noise: float, told: float) -> None:
         """Record that the request *number* of *sent* was refused.
 

@@ -44,6 +44,25 @@ class Steps:
                     self.level.on_reply(departure)
             self.tick()
 
+    def storm(self, count: int, probes_refused: int) -> float:
+        """Have so many refused together, and then so many probes; return the level in the storm."""
+        sent = self.send(count)
+        self.at += REFUSAL_SECONDS
+        for departure in sent:
+            self.level.on_refusal(departure, 0.0)
+        self.wait(1.0)
+        assert self.level.storm.raging
+        level = self.level.value
+        for number in range(probes_refused + 1):
+            self.wait(30.0)
+            (probe,) = self.send(1)
+            if number < probes_refused:
+                self.at += REFUSAL_SECONDS
+                self.level.on_refusal(probe, 0.0)
+        self.at += REPLY_SECONDS
+        self.level.on_reply(probe)
+        return level
+
     def tick(self, in_flight: int = 1) -> None:
         self.level.tick(in_flight)
 
@@ -155,40 +174,39 @@ def test_a_told_limit_lowers_the_level_without_a_refusal() -> None:
     assert steps.level.spreads
 
 
-def test_after_a_storm_it_goes_on_from_half_and_is_soon_back() -> None:
+@pytest.mark.parametrize("probes_refused", [0, 1])
+def test_after_a_storm_it_goes_on_from_half_and_is_soon_back(probes_refused: int) -> None:
     steps = Steps()
     steps.rounds(100)
-    sent = steps.send(64)
-    steps.at += REFUSAL_SECONDS
-    for departure in sent:
-        steps.level.on_refusal(departure, 0.0)
-    steps.wait(1.0)
-    assert steps.level.storm.raging
-    before = steps.level.value
-    steps.wait(30.0)
-    (probe,) = steps.send(1)
-    steps.at += REPLY_SECONDS
-    steps.level.on_reply(probe)
+    before = steps.storm(64, probes_refused)
     assert steps.level.storm.calm
     assert steps.level.value == max(1.0, before / 2)
     steps.rounds(30)
     assert steps.level.value > 0.9 * 64
 
 
-def test_a_storm_is_no_news_about_the_limit() -> None:
+@pytest.mark.parametrize("probes_refused", [0, 1])
+def test_a_storm_is_no_news_about_the_limit(probes_refused: int) -> None:
     steps = Steps()
     steps.rounds(40, beyond(16))
-    sent = steps.send(16)
-    steps.at += REFUSAL_SECONDS
-    for departure in sent:
-        steps.level.on_refusal(departure, 0.0)
-    steps.wait(1.0)
-    steps.wait(30.0)
-    (probe,) = steps.send(1)
-    steps.at += REPLY_SECONDS
-    steps.level.on_reply(probe)
+    steps.storm(16, probes_refused)
     steps.rounds(20, beyond(16))
     assert 6 <= steps.level.value <= 18
+
+
+@pytest.mark.parametrize(("probes_refused", "passed"), [(0, 0), (1, 1)])
+def test_a_limit_that_looked_like_a_storm_is_remembered_if_the_first_probe_is_accepted(
+    probes_refused: int, passed: int
+) -> None:
+    steps = Steps()
+    steps.rounds(6)
+    steps.rounds(1, beyond(16))
+    steps.storm(64, probes_refused)
+    levels = []
+    for _ in range(8):
+        steps.rounds(1, beyond(16))
+        levels.append(steps.level.value)
+    assert sum(level > 16 for level in levels) == passed
 
 
 def test_while_nothing_is_sent_nothing_changes() -> None:
