@@ -46,7 +46,9 @@ def report_of(result: RunResult) -> dict[str, Any]:
     """Return what the report of a run counts; nothing if it was removed, or damaged."""
     with suppress(OSError, ValueError):
         found = orjson.loads(Path(result.report).read_bytes())
-        if isinstance(found, dict) and all(_are_counts(found.get(name)) for name in ("statuses", "labels")):
+        if isinstance(found, dict) and all(
+            _are_counts(found.get(name, {})) for name in ("statuses", "labels")
+        ):
             return found
     return {}
 

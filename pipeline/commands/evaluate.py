@@ -138,7 +138,7 @@ def _counts(job: Job) -> TableCounts | None:
             report = orjson.loads(job.workspace.report.read_bytes())
             rows = sum(report["statuses"].get(status.value, 0) for status in LABELLED)
             return TableCounts(rows, report["labels"])
-        except (OSError, ValueError, KeyError):
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):  # it is damaged
             pass
     if job.source.rows > MOST_COUNTED:
         return None

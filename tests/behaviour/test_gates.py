@@ -193,3 +193,82 @@ def test_a_gold_column_that_is_not_there_is_an_error_that_names_it(job: JobFiles
     done = job.set(task={"gold": "truth"}).run()
     assert done.returncode == 78
     assert "task.gold: truth: the input has no such column" in done.stderr
+
+
+def test_a_held_run_says_so_in_its_status_its_report_and_its_last_line(job: JobFiles, model: Model) -> None:
+    job.set(gates={"failed": 0}, output={"report": True})
+    model.says[texts(1)[0]] = "nothing of the kind"
+    done = job.run()
+    assert done.returncode == 76
+    assert "run the same command to continue" not in done.stderr
+    status = last_line(command("status", str(job.config_file())))
+    assert status["status"] == "held"
+    [page] = (job.folder / "state/runs").glob("*/report.html")
+    assert "Held back by a gate" in page.read_text()
+    assert "failed: 1 of 60 (1.7%) rows failed, more than 0" in page.read_text()
+
+
+def test_nothing_is_published_anyway_that_no_gate_has_held(job: JobFiles, server: FaultServer) -> None:
+    status, result = publish(job, "--anyway")
+    assert status == 75
+    assert "no gate holds this output back" in result["error"]
+    assert not job.output.exists()
+    assert asked(server) == []
+
+
+def test_a_canary_that_gets_no_label_any_more_has_flipped(job: JobFiles, model: Model) -> None:
+    job.set(gates={"canary_flips": "5%"}, limits={"max_failed": "100%"})
+    job.run()
+    night(job, "a new row")
+    model.always = "nothing of the kind"
+    done = job.run()
+    assert done.returncode == 76
+    assert "60 of 60 (100.0%) rows that were asked anew" in done.stderr
+
+
+def test_what_was_published_anyway_is_what_the_canary_compares_with(job: JobFiles, model: Model) -> None:
+    job.set(gates={"canary_flips": "5%"})
+    job.run()
+    model.always = "mail"
+    night(job, "a new row")
+    assert job.run().returncode == 76
+    assert publish(job, "--anyway")[0] == 0
+    night(job, "a new row", "another one")
+    assert job.run().returncode == 0
+
+
+def test_a_canary_whose_rows_have_left_the_table_is_chosen_anew(job: JobFiles) -> None:
+    job.set(gates={"canary_flips": "5%"})
+    job.run()
+    job.table(texts(60, start=500))
+    gone = job.run()
+    assert "have left the table" in gone.stderr
+    job.table([*texts(60, start=500), "a new row"])
+    assert last_line(job.run())["side"]["requests"] == 60
+
+
+def test_a_partial_output_that_somebody_has_worked_on_stays(job: JobFiles) -> None:
+    job.run("--limit", "20")
+    assert publish(job, "--partial")[0] == 0
+    partial = job.folder / "out/labelled.partial.parquet"
+    pl.read_parquet(partial).with_columns(mine=pl.lit(1)).write_parquet(partial)
+    assert job.run().returncode == 0
+    assert "mine" in pl.read_parquet(partial).columns
+
+
+@pytest.mark.parametrize(("gate", "needs"), [("gold_accuracy", "task.gold"), ("unsure", "task.unsure_below")])
+def test_a_gate_that_could_never_close_is_an_error(job: JobFiles, gate: str, needs: str) -> None:
+    done = job.set(gates={gate: 0.5 if gate == "gold_accuracy" else "5%"}).run()
+    assert done.returncode == 78
+    assert f"gates.{gate}" in done.stderr
+    assert needs in done.stderr
+
+
+def test_right_labels_of_a_type_that_cannot_be_are_refused_before_the_first_request(
+    job: JobFiles, server: FaultServer
+) -> None:
+    job.table(pl.DataFrame({"text": texts(3), "gold": [{"a": 1}] * 3}))
+    done = job.set(task={"gold": "gold"}).run()
+    assert done.returncode == 78
+    assert "right labels are text, or lists of text" in done.stderr
+    assert asked(server) == []
