@@ -16,6 +16,8 @@ from tests.faultserver.server import FaultServer
 from tests.faultserver.settings import FaultServerSettings
 from tests.jobs import JobFiles, command, right_label, texts
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def server() -> Iterator[FaultServer]:

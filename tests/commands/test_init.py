@@ -12,6 +12,8 @@ from pipeline.commands.init.templates import TEMPLATES
 from pipeline.config import Config, json_schema, load_config
 from tests.jobs import command, last_line
 
+pytestmark = pytest.mark.slow
+
 SECTIONS = ("games", "mail", "fonts")
 SUBJECTS = ("program", "library", "server", "viewer", "editor", "client", "daemon", "plugin")
 ADJECTIVES = ("small", "fast", "simple", "modern", "graphical", "portable", "secure", "old")

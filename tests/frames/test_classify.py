@@ -180,6 +180,7 @@ def test_the_state_may_be_elsewhere(classify: Any, tmp_path: Path) -> None:
         classify(ROWS[:1], state_dir="file")
 
 
+@pytest.mark.slow
 def test_calls_at_once_share_a_ledger_and_do_not_disturb_each_other(
     classify: Any, server: FaultServer
 ) -> None:
@@ -285,6 +286,7 @@ async def test_a_cancelled_call_ends_gently_and_pays_nothing_twice(slow: Any) ->
     assert (server.billed, server.repeats()) == (200, {})
 
 
+@pytest.mark.slow
 async def test_a_cancelled_run_ends_gently_and_pays_nothing_twice(slow: Any) -> None:
     server, job = slow
     job.table(texts(200))

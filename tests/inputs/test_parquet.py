@@ -125,6 +125,7 @@ TEXTS_THAT_SHRINK = {
 
 
 @pytest.mark.parametrize("case", TEXTS_THAT_SHRINK)
+@pytest.mark.slow
 def test_text_that_shrinks_a_thousand_times_is_read_in_little_memory(put, look, case):
     rows, stored = TEXTS_THAT_SHRINK[case]
     path = put("a.parquet", parquet_bytes(pa.table({"text": rows}), compression="zstd", **stored))
@@ -140,6 +141,7 @@ def test_text_that_shrinks_a_thousand_times_is_read_in_little_memory(put, look, 
     assert peak[0] < 80 << 20  # decoded, they have 140 to 500 MB
 
 
+@pytest.mark.slow
 def test_rows_with_the_one_long_text_of_a_dictionary_of_short_ones_are_read_in_bounded_memory(put, look):
     words = pa.array([*(f"{n:07}" for n in range(50_000)), "a" * 10_000_000])
     text = pa.DictionaryArray.from_arrays(pa.array([*range(50_000), *[50_000] * 200]), words)

@@ -243,6 +243,7 @@ sys.exit(status)
         pytest.param(["--sample", "200"], id="a sample", marks=pytest.mark.slow),
     ],
 )
+@pytest.mark.slow
 def test_nobody_else_may_read_the_state_at_any_instant(
     job: JobFiles, arguments: list[str], tmp_path: Path
 ) -> None:

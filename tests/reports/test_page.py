@@ -96,6 +96,7 @@ def test_links_and_pictures_do_not_get_into_charts() -> None:
     assert not [value for _, value in found.attributes if "example.com" in value]
 
 
+@pytest.mark.slow
 def test_a_million_rows_with_a_thousand_labels_are_less_than_a_mebibyte() -> None:
     content = page(made(rows=1_000_000, labels=1_000, runs=14, hostile=True))
     assert len(content) < MEBIBYTE

@@ -146,6 +146,7 @@ def test_a_health_check_that_fails_is_warned_of_without_its_address(
 
 
 @pytest.mark.parametrize("ends", [0, pytest.param(69, marks=pytest.mark.slow)])
+@pytest.mark.slow
 def test_a_health_check_that_hangs_is_given_up_and_warned_of(
     nightly: JobFiles, pinged: Pinged, ends: int
 ) -> None:

@@ -53,6 +53,7 @@ def wide(put) -> Callable[[int], object]:
     return write
 
 
+@pytest.mark.slow
 def test_a_wide_row_group_is_read_as_it_is_in_memory_for_a_few_columns(wide, look):
     path = wide(40)
     expected = pq.read_table(path)

@@ -50,6 +50,7 @@ def test_we_read_or_refuse_what_the_strict_reader_of_python_does(put, body, widt
     assert by_blocks(put("a.csv", text), block_bytes) == strictly(text, width)
 
 
+@pytest.mark.slow
 def test_a_record_that_never_ends_is_refused_before_it_fills_the_memory(put):
     def scan(content):
         path = put("a.csv", content)

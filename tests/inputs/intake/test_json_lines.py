@@ -45,6 +45,7 @@ def test_nested_values_stay_nested(rows):
     assert rows("\n".join(map(json.dumps, written))) == written
 
 
+@pytest.mark.slow
 def test_the_schema_is_that_of_the_whole_file(put, look, rows):
     many = '{"text": "some words", "n": 1, "later": null}\n' * 400_000
     content = many + '{"text": "y", "n": 0.5, "later": [1], "last": "z"}\n'
@@ -122,6 +123,7 @@ def filled(row, kind):
 
 
 @given(written=st.lists(VALUES, min_size=1, max_size=30), block_bytes=st.integers(1, 200))
+@pytest.mark.slow
 def test_any_rows_come_back_whatever_the_blocks(put, written, block_bytes):
     path = put("a.jsonl", "".join(json.dumps(row) + "\n" for row in written))
     with closing(Unpacked(path)) as raw:
