@@ -1,10 +1,8 @@
 """The result of a run: the JSON line of the command and the return value of `run`."""
 
-import gzip
 import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -131,6 +129,8 @@ class RunResult:
 
 def html_table(title: str, facts: Mapping[str, Any], *, leave_out: Collection[str] = ()) -> str:
     """Return *facts* as a small HTML table; whatever they hold, it is shown as text."""
+    from html import escape  # noqa: PLC0415 - for notebooks only
+
     rows = "".join(
         f'<tr><th style="text-align:left">{escape(name.replace("_", " "))}</th>'
         f'<td style="text-align:left">{escape(_shown(name, value))}</td></tr>'
@@ -168,6 +168,8 @@ def _frame(output: Path) -> "pl.DataFrame":
 
 def _read_text(file: Path) -> "pl.DataFrame":
     """Return the rows of a CSV or JSON Lines file of ours."""
+    import gzip  # noqa: PLC0415 - for frames only
+
     import polars as pl  # noqa: PLC0415 - a finished job must not wait for it
 
     with gzip.open(file) if file.suffix == ".gz" else file.open("rb") as opened:

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from pipeline._version import __version__
-from pipeline.cli import calibrate, compare, evaluate, init, ledger_app, publish, review
+from pipeline.cli import calibrate, compare, evaluate, init, ledger, publish, review
 from pipeline.cli.exit import exit_status
 from pipeline.cli.options import (
     Commands,
@@ -26,7 +26,7 @@ from pipeline.cli.options import (
     run_options,
 )
 from pipeline.cli.report import report
-from pipeline.cli.simulate import simulate
+from pipeline.cli.simulate.command import simulate
 from pipeline.system.interruption import deferred
 from pipeline.system.memory import claim_process
 
@@ -57,7 +57,7 @@ def main_options(
     del version
 
 
-app.add_typer(ledger_app.ledger_app, name="ledger")
+app.add_typer(ledger.ledger_app, name="ledger")
 for command in (
     init.init,
     evaluate.evaluate,
@@ -105,7 +105,7 @@ def run(
     del log_format  # `console.choose_form` has read it
     with deferred():
         # All that takes long comes before the config: from then on the health check is told of a signal.
-        from pipeline.cli.run import run
+        from pipeline.cli.run.command import run
         from pipeline.config import named_provider
         from pipeline.job.job import is_whole
         from pipeline.telemetry.prometheus import MetricsFile

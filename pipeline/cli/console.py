@@ -11,7 +11,6 @@ from typing import Any
 import orjson
 
 from pipeline.errors import DiskError, HeldError, InterruptedRunError, PipelineError
-from pipeline.telemetry.colours import paint
 from pipeline.telemetry.logs import JsonLines, one_line
 
 
@@ -53,6 +52,8 @@ def print_problems(problems: Iterable[str]) -> None:
         print_lines(problems, "error")
     else:
         with suppress(OSError, AttributeError):
+            from pipeline.telemetry.colours import paint  # noqa: PLC0415 - for errors only
+
             for problem in problems:
                 sys.stderr.write(f"{paint('error:', 'bad', sys.stderr)} {one_line(problem)}\n")
 

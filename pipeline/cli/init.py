@@ -1,7 +1,6 @@
 """The command `init`: options, questions at a terminal, and what was decided."""
 
 import os
-import shlex
 import shutil
 import sys
 from collections.abc import Iterator
@@ -185,6 +184,8 @@ def _who(proposal: "Proposal") -> str:
 
 def _next(proposal: "Proposal", where: "Places") -> Iterator[str]:
     """Yield the commands that come next, to be copied."""
+    import shlex  # noqa: PLC0415 - --help must not wait for it
+
     name, config = _how_we_were_called(), shlex.quote(os.path.relpath(where.config))
     yield "Next:"
     yield f"  {name} check {config}              # is everything there? sends nothing"
@@ -210,6 +211,8 @@ def _facts(proposal: "Proposal", where: "Places") -> dict[str, object]:
 
 def _how_we_were_called() -> str:
     """Return the words before `init`, so that the printed lines can be copied as they stand."""
+    import shlex  # noqa: PLC0415 - as above
+
     words = sys.orig_argv
     before = words[: words.index("init")] if "init" in words else []
     if (

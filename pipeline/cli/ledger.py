@@ -1,21 +1,69 @@
-"""`ledger stats`, `ledger export`, `ledger prune`: print what was paid for, exported and deleted."""
+"""`ledger stats`, `ledger export`, `ledger prune`: their options; print what was paid for, exported and deleted."""
 
 import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
 
 from pipeline.cli.console import print_lines, print_result
-from pipeline.commands import ledger as command
-from pipeline.config import Config
+from pipeline.cli.options import Commands, ConfigFile, Date, Overrides, ProviderName, load
 from pipeline.errors import UsageError
-from pipeline.ledger.prune import Prunable
+
+if TYPE_CHECKING:
+    from pipeline.config import Config
+    from pipeline.ledger.prune import Prunable
 
 SECONDS_PER_DAY = 86_400
 
+ledger_app = Commands(help="Look after the ledger of paid answers.")
 
-def stats(config: Config) -> int:
+
+@ledger_app.command("stats")
+def ledger_stats(
+    config: ConfigFile, overrides: Overrides = None, provider: ProviderName = None, date: Date = None
+) -> int:
     """Print what each run has paid for."""
-    found = command.stats(config)
+    return _stats(load(config, overrides, provider, date))
+
+
+@ledger_app.command("export")
+def ledger_export(
+    config: ConfigFile,
+    to: Annotated[Path, typer.Argument(metavar="FILE", help="The Parquet file to write.")],
+    overwrite: Annotated[bool, typer.Option(help="Replace FILE even if it is no earlier export.")] = False,  # noqa: FBT002
+    overrides: Overrides = None,
+    provider: ProviderName = None,
+    date: Date = None,
+) -> int:
+    """Write the newest answer of every key to a Parquet file."""
+    return _export(load(config, overrides, provider, date), to, overwrite=overwrite)
+
+
+@ledger_app.command("prune")
+def ledger_prune(
+    config: ConfigFile,
+    older_than_days: Annotated[
+        float, typer.Option(min=0, help="Delete answers that are older than so many days.")
+    ],
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask first.")] = False,  # noqa: FBT002
+    dry_run: Annotated[  # noqa: FBT002
+        bool, typer.Option("--dry-run", help="Delete nothing; print how many there are, and what they cost.")
+    ] = False,
+    overrides: Overrides = None,
+    provider: ProviderName = None,
+    date: Date = None,
+) -> int:
+    """Delete old answers for good, after a question. Rows that need them again are asked, and paid for, again."""
+    return _prune(load(config, overrides, provider, date), older_than_days, yes=yes, dry_run=dry_run)
+
+
+def _stats(config: "Config") -> int:
+    """Print what each run has paid for."""
+    from pipeline.commands.ledger import stats  # noqa: PLC0415 - --help must not wait for it
+
+    found = stats(config)
     for run in found.runs:
         cost = "no price known" if run.cost_usd is None else f"${run.cost_usd:.4f}"
         tokens = f"{run.prompt_tokens:,} prompt and {run.completion_tokens:,} completion tokens"
@@ -24,18 +72,22 @@ def stats(config: Config) -> int:
     return 0
 
 
-def export(config: Config, to: Path, *, overwrite: bool) -> int:
+def _export(config: "Config", to: Path, *, overwrite: bool) -> int:
     """Export the ledger's answers to a Parquet file, and print how many there are."""
-    print_result({"answers": command.export(config, to, overwrite=overwrite), "file": str(to)})
+    from pipeline.commands.ledger import export  # noqa: PLC0415 - as above
+
+    print_result({"answers": export(config, to, overwrite=overwrite), "file": str(to)})
     return 0
 
 
-def prune(config: Config, days: float, *, yes: bool, dry_run: bool) -> int:
+def _prune(config: "Config", days: float, *, yes: bool, dry_run: bool) -> int:
     """Delete answers that are older than *days*, if the user agrees, and print how many there were.
 
     Raises:
         UsageError: If there is nobody to ask.
     """
+    from pipeline.commands import ledger as command  # noqa: PLC0415 - as above
+
     before = time.time() - days * SECONDS_PER_DAY
     old = command.prunable(config, before)
     what = f"{old.answers:,} answers that are older than {days:g} days, {_worth(old)}"
@@ -48,7 +100,7 @@ def prune(config: Config, days: float, *, yes: bool, dry_run: bool) -> int:
     return 0
 
 
-def _worth(old: Prunable) -> str:
+def _worth(old: "Prunable") -> str:
     if old.cost_usd is None:
         return "for which no price is known"
     if old.unpriced:

@@ -22,7 +22,7 @@ def publish(
     date: Date = None,
 ) -> int:
     """Publish what a gate holds back (--anyway), or what a stopped run has so far (--partial). Sends nothing."""
-    from pipeline.cli.run import run  # noqa: PLC0415
+    from pipeline.cli.run.command import run  # noqa: PLC0415
     from pipeline.job.job import RunOptions  # noqa: PLC0415
     from pipeline.telemetry.prometheus import MetricsFile  # noqa: PLC0415
 

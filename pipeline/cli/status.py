@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pipeline.cli.console import fact_lines, print_lines, print_result
-from pipeline.cli.text_table import table, width
+from pipeline.cli.tables import table_lines, width
 from pipeline.commands import status as command
 from pipeline.config import Config
 from pipeline.telemetry.pace import cost_text, rate_text, time_text
@@ -38,7 +38,7 @@ def run_lines(runs: Sequence[Mapping[str, Any]]) -> list[str]:
             break
         kept = [name for name in kept if name != head]
     right = [at for at, name in enumerate(kept) if HEADS.index(name) >= HEADS.index("rows")]
-    return table(kept, [[row[name] for name in kept] for row in cells], wide=0, right=right)
+    return table_lines(kept, [[row[name] for name in kept] for row in cells], wide=0, right=right)
 
 
 def _cells(run: Mapping[str, Any]) -> list[str]:

@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from pipeline.errors import InterruptedRunError
-from pipeline.job.history import PublishedRun, shares
 from pipeline.job.job import Job
 from pipeline.job.workspace import HELD, PUBLISHED, RunRecord, stamp
 from pipeline.summary import RunResult, Side
 from pipeline.system.atomic import write
-from pipeline.telemetry.latency import latency_facts
 
 if TYPE_CHECKING:  # imports pyarrow.compute, for which a finished job must not wait
+    from pipeline.job.history import PublishedRun
     from pipeline.outputs.tally import Tally
 
 
@@ -87,6 +86,7 @@ def finished(job: Job) -> RunResult | None:
         seconds=0.0,
         side=None,
         report=str(job.workspace.report),  # the state may have been moved since
+        evaluation=evaluation_in(str(job.workspace.report)) if job.config.task.gold else None,
         again=True,
     )
 
@@ -120,8 +120,12 @@ class Course:
 
 def save_report(
     job: Job, result: RunResult, tally: "Tally", course: Course, closed: Sequence[str] = ()
-) -> PublishedRun:
+) -> "PublishedRun":
     """Write the report: the result and what was counted; return what the run came to, for the history."""
+    # A finished job must not wait for them.
+    from pipeline.job.history import PublishedRun, shares  # noqa: PLC0415
+    from pipeline.telemetry.latency import latency_facts  # noqa: PLC0415
+
     latency = latency_facts(course.latencies)
     run = PublishedRun(
         run_id=result.run_id,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.cli.closing import closing_lines, evaluation_lines, label_lines
+from pipeline.cli.run.closing import closing_lines, evaluation_lines, label_lines
 from pipeline.summary import RunResult
 from tests.jobs import JobFiles
 
@@ -58,8 +58,8 @@ def test_a_label_cannot_move_the_cursor() -> None:
 
 def test_the_bars_give_way_on_a_narrow_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     for columns in (20, 40, 80):
-        monkeypatch.setattr("pipeline.cli.closing.width", lambda columns=columns: columns)
-        monkeypatch.setattr("pipeline.cli.text_table.width", lambda columns=columns: columns)
+        monkeypatch.setattr("pipeline.cli.run.closing.width", lambda columns=columns: columns)
+        monkeypatch.setattr("pipeline.cli.tables.width", lambda columns=columns: columns)
         assert max(
             map(len, label_lines({"a label of some length": 1000, "games": 20}, 1020))
         ) < columns + 10 * (columns < 40)

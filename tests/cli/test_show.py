@@ -3,7 +3,7 @@
 import polars as pl
 import pytest
 
-from pipeline.cli.show import _label
+from pipeline.cli.run.show import _label
 from tests.jobs import JobFiles, right_label, texts
 
 HOSTILE = "\x1b[2J\x1b[31mred\r\n{not json}"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipeline.cli.simulate_words import (
+from pipeline.cli.simulate.words import (
     parse_faults,
     parse_in_flight,
     parse_outage,

@@ -19,7 +19,7 @@ def test_a_narrow_terminal_shows_what_matters_most(
     monkeypatch: pytest.MonkeyPatch, columns: int, heads: list[str]
 ) -> None:
     monkeypatch.setattr("pipeline.cli.status.width", lambda: columns)
-    monkeypatch.setattr("pipeline.cli.text_table.width", lambda: columns)
+    monkeypatch.setattr("pipeline.cli.tables.width", lambda: columns)
     lines = run_lines([RUN, DONE])
     assert lines[0].split() == heads
     assert max(map(len, lines)) < columns

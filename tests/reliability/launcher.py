@@ -140,7 +140,7 @@ def _obey(order: dict[str, Any]) -> dict[str, Any]:
 
 def _serve() -> None:
     # All that a run imports on its way; none of it may start a thread before the fork.
-    import pipeline.cli.run  # noqa: PLC0415
+    import pipeline.cli.run.command  # noqa: PLC0415
     import pipeline.journey  # noqa: PLC0415
     import pipeline.outputs.duplicates  # noqa: F401, PLC0415
     import tests.reliability.steps  # noqa: F401, PLC0415

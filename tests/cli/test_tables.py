@@ -2,8 +2,9 @@
 
 import pytest
 
-from pipeline.cli import text_table as tables
-from pipeline.cli.text_table import bar, cells, fitted, table
+from pipeline.cli import tables
+from pipeline.cli.tables import bar, cells, fitted
+from pipeline.cli.tables import table_lines as table
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ import sys
 from pathlib import Path
 
 from pipeline import api
-from pipeline.cli.closing import TOO_MANY, closing_lines
 from pipeline.cli.console import is_json_lines, print_lines, print_result
+from pipeline.cli.run.closing import TOO_MANY, closing_lines
 from pipeline.config import Config
 from pipeline.errors import as_pipeline_error
 from pipeline.job.job import RunOptions
@@ -50,7 +50,7 @@ def run(
             history.info("ends: %s", result.status, extra={"facts": facts})
     metrics.write(result.exit_status, result)
     if show:
-        from pipeline.cli.show import row_lines  # noqa: PLC0415 - imports polars
+        from pipeline.cli.run.show import row_lines  # noqa: PLC0415 - imports polars
 
         print_lines(row_lines(Path(result.output), config))
     if not quiet or result.exit_status:

@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 
-from pipeline.cli.text_table import bar, table, width
+from pipeline.cli.tables import bar, table_lines, width
 from pipeline.config import Config
 from pipeline.summary import RunResult
 from pipeline.telemetry.pace import rate_text
@@ -89,7 +89,7 @@ def label_lines(labels: Mapping[str, int], rows: int) -> list[str]:
     room = min(BAR, width() - 30)
     bars = [bar(count / top, room) for _, count in ordered[:MOST_LABELS]] if room >= LEAST_BAR else []
     cells = [[*row, *bars[n : n + 1]] for n, row in enumerate(shown)]
-    lines = table([""] * len(cells[0]), cells, wide=0, right=(1, 2))
+    lines = table_lines([""] * len(cells[0]), cells, wide=0, right=(1, 2))
     rest = ordered[MOST_LABELS:]
     return [*lines, f"  and {len(rest):,} more, {sum(n for _, n in rest):,} rows"] if rest else lines
 
@@ -113,7 +113,7 @@ def _beside(result: RunResult) -> Iterator[str]:
 
 
 def _cost(result: RunResult) -> str:
-    if not result.requests and not result.cost_usd:
+    if result.cost_usd == 0:
         return "nothing to pay"
     if result.cost_usd is None:
         return "no price known"

@@ -170,13 +170,12 @@ def simulate(  # noqa: PLR0913, PLR0917 - as many as the command has options
 ) -> int:
     """Serve an OpenAI-compatible endpoint on 127.0.0.1 that only pretends, with chosen latency, limits and faults, until Ctrl-C or SIGTERM. Rehearses jobs for free."""
     # What only the running command needs is imported here: --help must not wait for it.
-    from pipeline.cli import simulate_output  # noqa: PLC0415
-    from pipeline.cli import simulate_words as words  # noqa: PLC0415
+    from pipeline.cli.simulate import output, words  # noqa: PLC0415
     from pipeline.config.simulate.latency import parse_latency  # noqa: PLC0415
     from pipeline.servers.simulator import settings as chosen  # noqa: PLC0415
 
     if list_faults:
-        return simulate_output.list_faults()
+        return output.list_faults()
     settings = chosen.SimulatorSettings(
         seed=seed,
         port=port,
@@ -197,4 +196,4 @@ def simulate(  # noqa: PLR0913, PLR0917 - as many as the command has options
         prices=None if price is None else words.parse_prices(price),
         log_path=log,
     )
-    return simulate_output.serve_until_stopped(settings)
+    return output.serve_until_stopped(settings)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import polars as pl
 
-from pipeline.cli.text_table import table
+from pipeline.cli.tables import table_lines
 from pipeline.config import Config
 from pipeline.config.paths import format_of
 
@@ -28,7 +28,7 @@ def row_lines(output: Path, config: Config) -> list[str]:
         ]
         for index, row in enumerate(frame.iter_rows(named=True))
     ]
-    return table(heads, rows, wide=1 if texts else 0, right=(len(heads) - 1,)) if rows else []
+    return table_lines(heads, rows, wide=1 if texts else 0, right=(len(heads) - 1,)) if rows else []
 
 
 def _head(output: Path, form: str) -> pl.DataFrame:
