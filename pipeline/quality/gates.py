@@ -30,6 +30,11 @@ class Shift:
         return max(0.0, self.share - self.chance)
 
 
+def distance(one: Mapping[str, float], other: Mapping[str, float]) -> float:
+    """Return how far two distributions of labels are apart, 0 to 1: half the sum of the differences of their shares."""
+    return sum(abs(one.get(label, 0) - other.get(label, 0)) for label in one.keys() | other.keys()) / 2
+
+
 def label_shift(now: Counts, earlier: Iterable[Counts]) -> Shift | None:
     """Return how far the shares of the labels have moved since *earlier* runs taken together; None without labels.
 
@@ -42,9 +47,12 @@ def label_shift(now: Counts, earlier: Iterable[Counts]) -> Shift | None:
     rows, rows_before = sum(now.values()), sum(before.values())
     if not rows or not rows_before:
         return None
-    share = chance = 0.0
+    share = distance(
+        {label: count / rows for label, count in now.items()},
+        {label: count / rows_before for label, count in before.items()},
+    )
+    chance = 0.0
     for label in now.keys() | before.keys():
-        share += abs(now.get(label, 0) / rows - before[label] / rows_before) / 2
         together = (now.get(label, 0) + before[label]) / (rows + rows_before)
         chance += sqrt(2 / pi * together * (1 - together) * (1 / rows + 1 / rows_before)) / 2
     return Shift(share, chance)

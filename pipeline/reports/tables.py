@@ -3,7 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pipeline.reports.verdict import labelled_rows, shift
+from pipeline.quality.gates import distance
+from pipeline.reports.verdict import labelled_rows
 from pipeline.reports.words import duration, number, percent, points, usd
 
 MOST_LABELS = 30
@@ -113,7 +114,9 @@ def run_rows(history: Sequence[Facts]) -> list[dict[str, Any]]:
     for run, before in zip(history, [None, *history], strict=False):
         asked = run["rows"] - run["statuses"].get("empty", 0)
         moved = (
-            shift(before["labels"], run["labels"]) if before and before["labels"] and run["labels"] else None
+            distance(before["labels"], run["labels"])
+            if before and before["labels"] and run["labels"]
+            else None
         )
         rows.append(
             {

@@ -4,6 +4,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from pipeline.quality.gates import distance
+from pipeline.records import LABELLED
 from pipeline.reports.words import NONE, count, number, percent, usd
 
 SHIFT = 0.1
@@ -56,12 +58,7 @@ def verdict(facts: Facts) -> Verdict:
 
 def labelled_rows(facts: Facts) -> int:
     """Return the number of rows with labels, unsure ones among them."""
-    return int(facts["statuses"].get("ok", 0) + facts["statuses"].get("unsure", 0))
-
-
-def shift(before: Mapping[str, float], after: Mapping[str, float]) -> float:
-    """Return how far two distributions of labels are apart: the share of rows that would have to move, 0 to 1."""
-    return sum(abs(before.get(name, 0) - after.get(name, 0)) for name in {*before, *after}) / 2
+    return sum(facts["statuses"].get(status, 0) for status in LABELLED)
 
 
 def _remarks(facts: Facts, asked: int) -> Iterator[str]:
@@ -82,7 +79,7 @@ def _remarks(facts: Facts, asked: int) -> Iterator[str]:
         yield f"{count(facts['truncated'], 'text')} ({percent(facts['truncated'] / asked)}) had to be cut to fit."
     if len(facts["history"]) > 1:
         before, now = facts["history"][-2]["labels"], facts["history"][-1]["labels"]
-        if before and now and (moved := shift(before, now)) >= SHIFT:
+        if before and now and (moved := distance(before, now)) >= SHIFT:
             yield f"The labels have shifted: against the run before, {percent(moved)} of the rows would have another one."
     if facts["cost_usd"]:
         right = labelled_rows(facts)

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from pipeline.reports.verdict import shift, verdict
+from pipeline.quality.gates import distance
+from pipeline.reports.verdict import verdict
 from tests.reports.made import made
 
 
@@ -69,6 +70,6 @@ def test_labels_that_have_shifted_are_news_and_others_are_not() -> None:
 
 
 def test_a_shift_is_the_share_of_rows_that_have_moved() -> None:
-    assert shift({"a": 1.0}, {"b": 1.0}) == 1.0
-    assert shift({"a": 0.5, "b": 0.5}, {"a": 0.5, "b": 0.5}) == 0.0
-    assert shift({"a": 0.6, "b": 0.4}, {"a": 0.5, "b": 0.4, "c": 0.1}) == pytest.approx(0.1)
+    assert distance({"a": 1.0}, {"b": 1.0}) == 1.0
+    assert distance({"a": 0.5, "b": 0.5}, {"a": 0.5, "b": 0.5}) == 0.0
+    assert distance({"a": 0.6, "b": 0.4}, {"a": 0.5, "b": 0.4, "c": 0.1}) == pytest.approx(0.1)
