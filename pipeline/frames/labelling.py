@@ -16,7 +16,7 @@ from pipeline.config import Config
 from pipeline.config.given import Overrides
 from pipeline.errors import ConfigError, InputDataError, PipelineError, UsageError
 from pipeline.frames.given import Given, given
-from pipeline.frames.scratch import scratch
+from pipeline.frames.scratch import Scratch, scratch
 from pipeline.frames.texts import TEXT
 from pipeline.frames.told import in_our_words, warn_of_failures
 from pipeline.job.job import RunOptions
@@ -90,41 +90,47 @@ def classify(  # noqa: PLR0913 - each is a setting that users know by its name
     """
     options = RunOptions(retry=retry)
     table = given(frame)
-    task = {
-        "kind": kind,
-        "instructions": INSTRUCTIONS.get(kind, INSTRUCTIONS["single"])
-        if instructions is None
-        else instructions,
-        "text": _template(table) if text is None else text,
-        "labels": _labels(labels),
-        "examples": _examples(examples, kind),
-        "gold": gold,
-    }
-    model = {
-        **({"name": model} if isinstance(model, str) else model or {}),
-        **({"provider": provider} if provider else {}),
+    usual = INSTRUCTIONS.get(kind, INSTRUCTIONS["single"])
+    sections = {
+        "task": {
+            "kind": kind,
+            "instructions": usual if instructions is None else instructions,
+            "text": _template(table) if text is None else text,
+            "labels": _labels(labels),
+            "examples": _examples(examples, kind),
+            "gold": gold,
+        },
+        "model": _model(model, provider),
+        "limits": limits,
     }
     with scratch(Path(STATE if state_dir is None else state_dir).absolute()) as files, in_our_words(files):
-        config = load_config(
-            {
-                "input": {"path": files.input},
-                "task": task,
-                "model": model,
-                "limits": limits,
-                "output": {"path": files.output, "report": False, "columns": {"prefix": prefix, "only": []}},
-                "state": {"dir": files.state},
-            },
-            overrides=settings,
-        )
+        config = load_config({**sections, **_places(files, prefix)}, overrides=settings)
         _write(table, config, files.input)
         result = run(config, options, progress=progress, stop=stop)
-        new = pq.read_table(result.output)
+        new = _new_columns(result)
         if on_result is not None:
             on_result(result)
-    new = pa.Table.from_arrays(new.columns, names=new.column_names)  # without a run's metadata
     warn_of_failures(new)
     labelled: Frame = table.labelled(new)
     return labelled
+
+
+def _model(model: str | Mapping[str, Any] | None, provider: str | None) -> dict[str, Any]:
+    """Return the section `model` of a config."""
+    named = {"name": model} if isinstance(model, str) else model or {}
+    return {**named, **({"provider": provider} if provider else {})}
+
+
+def _places(files: Scratch, prefix: str) -> dict[str, Any]:
+    """Return the sections of a config that say where what is; nobody looks at the report of a call."""
+    output = {"path": files.output, "report": False, "columns": {"prefix": prefix, "only": []}}
+    return {"input": {"path": files.input}, "output": output, "state": {"dir": files.state}}
+
+
+def _new_columns(result: RunResult) -> pa.Table:
+    """Return the columns of a run's output, without its metadata."""
+    found = pq.read_table(result.output)
+    return pa.Table.from_arrays(found.columns, names=found.column_names)
 
 
 def _awaitable(function: Callable[P, T]) -> Callable[P, Coroutine[Any, Any, T]]:
