@@ -8,6 +8,7 @@ from unicodedata import combining, east_asian_width
 
 from pipeline.cli.console import print_lines
 from pipeline.telemetry.logs import one_line
+from pipeline.telemetry.pace import cost_text
 
 SHOWN = 100
 """Characters of a text."""
@@ -122,4 +123,4 @@ def usd(cost: float | None) -> str:
     """Return an amount of US dollars; what is said where it is not known."""
     if cost is None:
         return "no price known"
-    return f"${cost:.4f}" if cost else "free"
+    return cost_text(cost) if cost else "free"

@@ -1,5 +1,6 @@
 """The new columns of the output, built from prompts, answers and outcomes."""
 
+from collections import Counter
 from collections.abc import Mapping
 from functools import cache
 from itertools import chain
@@ -128,13 +129,11 @@ def part_batch(kind: str, prompts: Prompts, answered: Answered) -> pa.RecordBatc
         "label_run": found["run"],
         **{name: found[name] for name in BILLED},
     }
-    positions = {key: position for position, key in enumerate(found[KEY])}
-    pending = positions.pop(_PENDING[KEY])
-    places = [positions.get(key, pending) for key in prompts.keys]
-    rows = pa.array(places, pa.int32())
+    positions = _Positions({key: position for position, key in enumerate(found[KEY])})
+    rows = pa.array(map(positions.__getitem__, prompts.keys), pa.int32(), size=len(prompts))
     keys = prompts.keys
-    if pending in places:  # they are no duplicates of anything
-        keys = [None if place == pending else key for key, place in zip(keys, places, strict=True)]
+    if positions.missed:  # rows that are pending are no duplicates of anything
+        keys = [key if key in positions else None for key in keys]
     by_row = {KEY: keys, "label_truncated": prompts.truncated}
     arrays = [
         pa.array(by_row[field.name], field.type)
@@ -145,7 +144,17 @@ def part_batch(kind: str, prompts: Prompts, answered: Answered) -> pa.RecordBatc
     return pa.RecordBatch.from_arrays(arrays, schema=schema)
 
 
-_EMPTY = {
+class _Positions(dict[bytes | None, int]):
+    """Where the answer to each key is; for a key without one that of `_PENDING`, which costs the others nothing."""
+
+    missed = False
+
+    def __missing__(self, key: bytes | None) -> int:
+        self.missed = True
+        return self[_PENDING[KEY]]
+
+
+_EMPTY: dict[str, Any] = {
     KEY: None, "run": None, "model": None, "prompt_tokens": 0, "cached_tokens": 0, "completion_tokens": 0,
     "cost_usd": 0.0, "status": Status.EMPTY, "labels": (), "confidence": None, "error": "the row has no text",
 }  # fmt: skip
@@ -167,7 +176,8 @@ def skipped_row(schema: pa.Schema) -> pa.RecordBatch:
 
 def failed_rows(part: pa.RecordBatch) -> int:
     """Count the rows of a part that have text but no labels."""
-    return sum(status not in NOT_FAILED for status in part.column("label_status").to_pylist())
+    counts = Counter(part.column("label_status").to_pylist())
+    return sum(count for status, count in counts.items() if status not in NOT_FAILED)
 
 
 def published(part: pa.Table, duplicates: pa.ChunkedArray, prefix: str) -> dict[str, pa.ChunkedArray]:

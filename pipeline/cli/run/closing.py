@@ -10,7 +10,7 @@ import orjson
 from pipeline.cli.tables import bar, table_lines, width
 from pipeline.config import Config
 from pipeline.summary import RunResult
-from pipeline.telemetry.pace import rate_text
+from pipeline.telemetry.pace import cost_text, rate_text
 
 TOO_MANY = "more rows failed than limits.max_failed allows ({}); see label_error"
 
@@ -108,7 +108,7 @@ def evaluation_lines(counts: Mapping[str, Any]) -> Iterator[str]:
 def _beside(result: RunResult) -> Iterator[str]:
     """Yield what was paid for that is in no row."""
     if result.side:
-        cost = "" if result.side.cost_usd is None else f", ${result.side.cost_usd:.4f}"
+        cost = "" if result.side.cost_usd is None else f", {cost_text(result.side.cost_usd)}"
         yield f"beside the rows: {result.side.requests:,} requests of the canary{cost}"
 
 
@@ -118,7 +118,7 @@ def _cost(result: RunResult) -> str:
     if result.cost_usd is None:
         return "no price known"
     source = f" by the {result.cost_source}'s price" if result.cost_source else ""
-    return f"${result.cost_usd:.4f}{source}"
+    return f"{cost_text(result.cost_usd)}{source}"
 
 
 def _time(result: RunResult) -> str:
