@@ -94,7 +94,7 @@ def gemini_endpoint(name: str, script: Any, wasted: int) -> Endpoint:
         about=lambda model: answer(200, {"id": f"models/{model}", "object": "model", "owned_by": "google"}),
         script=script,
         wasted=wasted,
-        refusals=80,  # a flight of 64 meets a window that is full
+        refusals=124,  # a flight of 64 meets a window that is full; then no more than a storm may cost
     )
 
 
