@@ -49,7 +49,11 @@ HEIGHT, LEAST_HEIGHT = 4.0, 2.0
 """How high a surge is: so many times the level, and so many in flight at least."""
 
 SURGE_REPLIES, LEAST_SURGE_SECONDS, MOST_SURGE_SECONDS = 100.0, 1.0, 10.0
-"""From the first refusal to the first surge: times that a reply takes, and seconds; the time doubles with each."""
+"""From the first refusal to the first surge: times that a reply takes, and seconds; the time doubles with each that
+brought nothing."""
+
+FRUITFUL = 2.0
+"""A surge has brought something if the level stands so many times as high when the next might come."""
 
 FAR = 1000.0
 """Times the level that are as likely as not to be borne, from which there is a surge, too."""
@@ -89,6 +93,7 @@ class Surges:
         self._recent: deque[bool] = deque(maxlen=JUDGED)  # whether they were refused
         self._left = self._surges = 0
         self._since: float | None = None  # the last one, or the first refusal
+        self._from = float("inf")  # the level before the last one
         self._doubted_at = float("-inf")
 
     def on_sent(self) -> None:
@@ -108,8 +113,10 @@ class Surges:
         if self.level or level > LEAST_LEVEL:
             return
         interval = min(MOST_SURGE_SECONDS, max(LEAST_SURGE_SECONDS, SURGE_REPLIES * reply_seconds))
+        if level >= FRUITFUL * self._from and now >= self._since + interval:
+            self._surges = 0
         if sum(self._recent) >= MANY and now >= self._since + interval * 2.0**self._surges:
-            self._since, self._surges = now, self._surges + 1
+            self._since, self._surges, self._from = now, self._surges + 1, level
         elif bearable >= FAR * level and now >= self._doubted_at + DOUBT_SECONDS:
             self._doubted_at = now
         else:

@@ -5,11 +5,11 @@ each level looks like too much.
 """
 
 from collections import deque
-from dataclasses import dataclass, field
-from math import exp
+from dataclasses import dataclass
+from math import exp, log
 from typing import NamedTuple
 
-from pipeline.llm.pacing.belief import LimitBelief
+from pipeline.llm.pacing.belief import RATIO, LimitBelief
 
 RATE_SECONDS = 0.3
 """Seconds over which the rate of sending is averaged, at least; twice as long as a reply takes, if that is longer."""
@@ -20,8 +20,8 @@ REPLIES_SECONDS = 1.0
 UNKNOWN_SECONDS = 0.5
 """Seconds after which a request counts as not refused, until it is known how long a refusal takes."""
 
-SIMILAR = 1.15
-"""Loads up to so many times another are counted together."""
+SIMILAR = log(RATIO)
+"""Loads whose logarithms are that close together are counted together; the belief does not tell them apart."""
 
 MOST_REMEMBERED = 500
 """Requests at one load that are remembered from before the first refusal."""
@@ -29,8 +29,8 @@ MOST_REMEMBERED = 500
 LEAST_SECONDS = 1e-4
 """That a reply counts as having taken; there are clocks on which one takes none."""
 
-REPLY_WEIGHT, REFUSAL_WEIGHT = 0.01, 0.05
-"""Of a call in the moving averages of how long replies and refusals take. A rate is told from the former."""
+REPLY_WEIGHT, LATE_REPLY_WEIGHT, REFUSAL_WEIGHT = 0.01, 0.05, 0.05
+"""Of a call in the moving averages of how long replies took, take of late, and refusals take. A rate is told from the first."""
 
 
 class Departure(NamedTuple):
@@ -50,14 +50,12 @@ class Departure(NamedTuple):
 
 
 @dataclass(slots=True)
-class _Tally:
-    """The requests of a short time."""
+class _Count:
+    """Requests at much the same load."""
 
-    first: int
-    at: float
-    count: int = 0
+    sent: int = 0
+    refused: int = 0
     load: float = 0.0
-    refused: set[int] = field(default_factory=set)
 
 
 class _Rate:
@@ -83,15 +81,19 @@ class Evidence:
     Attributes:
         sent: Requests sent so far.
         reply_seconds: How long a reply takes, on average; None before the first.
+        late_seconds: The same of late, which varies more.
         refusal_seconds: How long a refusal takes; None before the first.
     """
 
     def __init__(self) -> None:
         self.sent = self._replies = 0
         self.reply_seconds: float | None = None
+        self.late_seconds = 0.0
         self.refusal_seconds: float | None = None
-        self._tallies = deque([_Tally(0, float("-inf"))])
         self._counted = 0  # requests before this number were counted
+        self._loads: deque[float] = deque()  # of those from there on
+        self._refused: set[int] = set()  # of those
+        self._marks: deque[tuple[float, int]] = deque()  # what was sent before a moment, now and then
         self._last_refused = -1
         self._late: list[float] = []  # loads of refusals that were counted as not refused
         self._sending, self._replying = _Rate(), _Rate()
@@ -109,12 +111,7 @@ class Evidence:
                 # Just before it counted, the average was as much too low as it is too high now.
                 rate = self._sending.value - 0.5 / seconds
                 load = min(4.0 * in_flight, max(load, rate * self.reply_seconds))
-        tally = self._tallies[-1]
-        if tally.count and load > SIMILAR * tally.load / tally.count + 1:
-            tally = _Tally(self.sent, now)
-            self._tallies.append(tally)
-        tally.count += 1
-        tally.load += load
+        self._loads.append(load)
         departure = Departure(now, self.sent, in_flight, load)
         self.sent += 1
         return departure
@@ -124,6 +121,7 @@ class Evidence:
         self._replies += 1
         known, seconds = self.reply_seconds or 0.0, max(seconds, LEAST_SECONDS)
         self.reply_seconds = known + max(REPLY_WEIGHT, 1 / self._replies) * (seconds - known)
+        self.late_seconds += max(LATE_REPLY_WEIGHT, 1 / self._replies) * (seconds - self.late_seconds)
         if self.refusal_seconds is not None:
             self._replying.count(now, max(REPLIES_SECONDS, 2 * self.reply_seconds))
 
@@ -147,7 +145,7 @@ class Evidence:
         if departure.number < self._counted:  # it was counted as not refused
             self._late.append(departure.load)
             return
-        next(t for t in reversed(self._tallies) if t.first <= departure.number).refused.add(departure.number)
+        self._refused.add(departure.number)
         self._last_refused = max(self._last_refused, departure.number)
 
     def count_refusals(self, belief: LimitBelief) -> None:
@@ -170,17 +168,18 @@ class Evidence:
 
     def pass_time(self, now: float, belief: LimitBelief | None) -> None:
         """Count what was sent so long ago that a refusal would have come by now."""
+        self._marks.append((now, self.sent))
         long_ago = now - self._patience()
-        numbers = [following.first for following in list(self._tallies)[1:] if following.at <= long_ago]
-        if numbers:
-            self._count(numbers[-1], belief)
-        self._tallies.append(_Tally(self.sent, now))
+        stop = self._counted
+        while self._marks and self._marks[0][0] <= long_ago:
+            stop = self._marks.popleft()[1]
+        self._count(stop, belief)
 
-    def forget(self, now: float) -> None:
+    def forget(self) -> None:
         """Leave out everything that was sent up to now."""
-        self._tallies = deque([_Tally(self.sent, now)])
         self._counted = self.sent
-        self._late.clear()
+        for kept in (self._loads, self._refused, self._marks, self._late):
+            kept.clear()
 
     def _patience(self) -> float:
         reply = self.reply_seconds if self.reply_seconds is not None else float("inf")
@@ -188,20 +187,20 @@ class Evidence:
         return min(refusal, reply)
 
     def _count(self, stop: int, belief: LimitBelief | None) -> None:
-        """Count the requests before number *stop*."""
-        while self._tallies:
-            tally = self._tallies[0]
-            end = tally.first + tally.count
-            start, upto = max(tally.first, self._counted), min(end, stop)
-            if upto > start:
-                refused = sum(start <= number < upto for number in tally.refused)
-                load = tally.load / tally.count
-                if belief is None:
-                    known = self._remembered.get(int(load), 0)
-                    self._remembered[int(load)] = min(MOST_REMEMBERED, known + upto - start)
-                else:
-                    belief.observe(load, upto - start - refused, refused)
-                self._counted = upto
-            if end > stop or len(self._tallies) == 1:
-                return
-            self._tallies.popleft()
+        """Count the requests before number *stop*, those at much the same load together."""
+        counts: dict[int, _Count] = {}
+        for number in range(self._counted, stop):
+            load = self._loads.popleft()
+            count = counts.setdefault(round(log(load) / SIMILAR), _Count())
+            count.sent += 1
+            count.load += load
+            count.refused += number in self._refused
+        self._counted = max(self._counted, stop)
+        self._refused = {number for number in self._refused if number >= stop}
+        for count in counts.values():
+            load = count.load / count.sent
+            if belief is None:
+                known = self._remembered.get(int(load), 0)
+                self._remembered[int(load)] = min(MOST_REMEMBERED, known + count.sent)
+            else:
+                belief.observe(load, count.sent - count.refused, count.refused)

@@ -34,8 +34,14 @@ LEAST_RISK, MOST_RISK = 0.002, 0.5
 RISKED_SECONDLY = 0.01
 """Refusals a second that may be risked in any case: where little is sent, time is what costs."""
 
+NOISE_RISK = 0.05
+"""The part of the noise that may be risked in any case: where half is refused anyway, a little more costs nothing."""
+
 REPLY_SHARE = 0.8
 """Of the time that a reply takes, over which requests are spread; over all of it, they would never fill the level."""
+
+LAG = 1.25
+"""The time that a reply takes on average may be that many times what it took of late."""
 
 HELD_SECONDS, HELD_GROWTH = 4.0, 1.35
 """Without growth, after more in flight brought nothing; and how much more is tried then."""
@@ -85,7 +91,8 @@ class Level:
         if self._belief is None or reply is None:
             return 0.0
         if self.value > 1:
-            return min(REPLY_SHARE * reply, 1.0) / self.value
+            # After a queue has emptied, the average is behind for a hundred replies.
+            return min(REPLY_SHARE * min(reply, LAG * self.evidence.late_seconds), 1.0) / self.value
         return self._breaks.seconds(self.value, reply)
 
     @property
@@ -155,7 +162,7 @@ class Level:
     def judge(self) -> None:
         """Find out whether what was suspected to be a storm is one, before anything more is sent."""
         if self.storm.judge(self.evidence.sent):
-            self.evidence.forget(self._clock.now())
+            self.evidence.forget()
 
     def tick(self, in_flight: int) -> None:
         """Count what was sent a while ago, and decide anew; to be called often, with the requests *in_flight* now."""
@@ -201,7 +208,7 @@ class Level:
         # An overshoot looks like a storm, too; forgotten, it would be repeated as soon as the level has risen again.
         if self._belief is not None and not self.storm.brief:
             self._belief.go_back(5.0)
-        self.evidence.forget(now)
+        self.evidence.forget()
         self.value = max(1.0, self.value / 2)
         self._steady_until = now + 3 * TICK_SECONDS
         self._allowance = max(self._allowance, 2.0)
@@ -211,7 +218,7 @@ class Level:
         reply = self.evidence.reply_seconds or 0.5
         # What would be refused before that is known.
         requests = max(1.0, self.value / reply * (2 * (self.evidence.refusal_seconds or 0.05) + TICK_SECONDS))
-        least = max(LEAST_RISK, RISKED_SECONDLY * reply / self.value)
+        least = max(LEAST_RISK, RISKED_SECONDLY * reply / self.value, NOISE_RISK * belief.noise)
         risk = min(MOST_RISK, max(least, self._allowance / (CAUTION * requests)))
         served = SERVED_SHARE * self.evidence.served(now)
         if now >= self._held_until:

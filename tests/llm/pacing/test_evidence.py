@@ -82,6 +82,17 @@ def test_each_load_is_counted_by_itself() -> None:
     assert belief.lessons == [(4, 10, 0), (32, 5, 1)]
 
 
+def test_a_refusal_that_comes_late_is_counted_at_a_load_at_which_others_were_accepted() -> None:
+    evidence, belief = Evidence(), Recorder()
+    sent = [*send(evidence, 10, 32), *send(evidence, 10, 35), *send(evidence, 10, 32)]
+    evidence.on_refusal(sent[29], REFUSAL_SECONDS)
+    evidence.count_refusals(belief)
+    for number in (3, 13, 23):
+        evidence.on_refusal(sent[number], REFUSAL_SECONDS)
+    evidence.count_refusals(belief)
+    assert belief.lessons == [(32, 19, 1), (35, 10, 0), (32, 0, 1), (35, 0, 1), (32, 0, 1)]
+
+
 def test_before_any_refusal_the_load_is_what_is_in_flight() -> None:
     evidence = Evidence()
     assert [departure.load for departure in send(evidence, 3, 7)] == [7, 7, 7]
@@ -145,7 +156,7 @@ def test_before_the_first_refusal_a_bursts_replies_are_no_capacity() -> None:
 def test_what_is_forgotten_is_never_counted() -> None:
     evidence, belief = Evidence(), Recorder()
     send(evidence, 10, 8)
-    evidence.forget(1.0)
+    evidence.forget()
     evidence.pass_time(5.0, belief)
     evidence.pass_time(10.0, belief)
     assert belief.counts == (0, 0)

@@ -194,19 +194,14 @@ def test_a_storm_is_no_news_about_the_limit(probes_refused: int) -> None:
     assert 6 <= steps.level.value <= 18
 
 
-@pytest.mark.parametrize(("probes_refused", "passed"), [(0, 0), (1, 1)])
-def test_a_limit_that_looked_like_a_storm_is_remembered_if_the_first_probe_is_accepted(
-    probes_refused: int, passed: int
-) -> None:
+def test_a_limit_that_looked_like_a_storm_is_remembered_if_the_first_probe_is_accepted() -> None:
     steps = Steps()
     steps.rounds(6)
     steps.rounds(1, beyond(16))
-    steps.storm(64, probes_refused)
-    levels = []
+    steps.storm(64, 0)
     for _ in range(8):
         steps.rounds(1, beyond(16))
-        levels.append(steps.level.value)
-    assert sum(level > 16 for level in levels) == passed
+        assert steps.level.value <= 16
 
 
 def test_while_nothing_is_sent_nothing_changes() -> None:

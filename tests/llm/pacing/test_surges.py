@@ -41,6 +41,13 @@ def test_many_refused_begin_a_surge_which_comes_half_as_often_each_time() -> Non
         assert following - here == pytest.approx(2 * (here - last), rel=0.35)
 
 
+def test_after_a_surge_that_raised_the_level_the_next_comes_as_soon_as_the_first() -> None:
+    steps = Steps()
+    for _ in range(4):
+        assert steps.went(14, "x.")
+        steps.level *= 2
+
+
 @pytest.mark.parametrize("level", [0.001, 0.5, 1.0, 4.0])
 def test_a_surge_is_far_more_than_the_level_and_takes_few_requests(level: float) -> None:
     (_, height, sent), *_ = Steps(level).went(60, "x.")
