@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import NoInputError
+from pipeline.figures import usd
 
 if TYPE_CHECKING:
     import polars as pl
@@ -144,7 +145,7 @@ def _shown(name: str, value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if name == "cost_usd" and isinstance(value, float):
-        return f"${value:.4f}"
+        return usd(value)
     return f"{value:,}" if isinstance(value, int | float) else str(value)
 
 

@@ -16,7 +16,7 @@ from tests.jobs import JobFiles, environment
 ROOT = Path(__file__).parent.parent / "pipeline"
 
 FLOORS = {
-    0: {"records", "errors", "_version"},
+    0: {"records", "errors", "figures", "_version"},
     1: {"system", "summary"},
     2: {"config", "telemetry", "storage"},
     3: {"tasks", "quality"},

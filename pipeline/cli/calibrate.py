@@ -7,8 +7,9 @@ import typer
 from pipeline.cli.console import print_lines, print_result
 from pipeline.cli.evaluate import GoldFrom, following
 from pipeline.cli.options import ConfigFile, Date, Overrides, ProviderName, load
-from pipeline.cli.tables import Table, percent, print_table
+from pipeline.cli.tables import Table, print_table
 from pipeline.errors import UsageError
+from pipeline.figures import interval, percent
 
 Remove = Annotated[
     bool,
@@ -46,7 +47,7 @@ def calibrate(
         [
             percent(each.confidence),
             percent(each.right),
-            f"{100 * each.low:.1f} to {percent(each.high)}",
+            interval(each.low, each.high),
             f"{each.rows:,}",
         ]
         for each in after.table

@@ -9,8 +9,9 @@ import typer
 from pipeline.cli.console import print_lines, print_result
 from pipeline.cli.evaluate import GoldFrom
 from pipeline.cli.options import ConfigFile, Date, Overrides, ProviderName, load
-from pipeline.cli.tables import Table, figure, percent, print_table, short, usd
+from pipeline.cli.tables import Table, figure, print_table, short
 from pipeline.errors import UsageError
+from pipeline.figures import duration, interval, percent, usd
 
 if TYPE_CHECKING:  # `--help` must not wait for what judges
     from pipeline.config import Config
@@ -94,7 +95,7 @@ def _ask(pair: "list[Config]", sample: int, seed: int) -> None:
         if result.requests:
             print_lines(
                 [
-                    f"{config.path.name}: {result.requests:,} requests, {usd(result.cost_usd)}, {result.seconds:.1f} s"
+                    f"{config.path.name}: {result.requests:,} requests, {usd(result.cost_usd)}, {duration(result.seconds)}"
                 ]
             )
 
@@ -103,7 +104,7 @@ def show(found: "Comparison") -> None:
     """Print a comparison for people, to stderr; the verdict stands last."""
     sides = (found.a, found.b)
     rows = [
-        [Path(each.config).name, short(each.model, 30), f"{each.labelled:,}", percent(each.accuracy), _interval(each.low, each.high), usd(each.cost_usd)]
+        [Path(each.config).name, short(each.model, 30), f"{each.labelled:,}", percent(each.accuracy), interval(each.low, each.high), usd(each.cost_usd)]
         for each in sides
     ]  # fmt: skip
     columns = ["config", "model", ">labelled", ">right", ">with 95 % confidence", ">cost"]
@@ -116,7 +117,7 @@ def show(found: "Comparison") -> None:
         names = [Path(each.config).name for each in sides]
         print_table(Table("Rows on which they differ", ["row", "right", *names, "text"], rows))
     lines = [
-        f"the same labels for {percent(found.agreement)} ({_interval(found.agreement_low, found.agreement_high)}), kappa {figure(found.kappa)}"
+        f"the same labels for {percent(found.agreement)} ({interval(found.agreement_low, found.agreement_high)}), kappa {figure(found.kappa)}"
     ]
     if found.unanswered:
         lines.append(f"{found.unanswered:,} rows have no answer of one of them, and are not compared")
@@ -129,7 +130,3 @@ def show(found: "Comparison") -> None:
             f"of {found.paired.rows:,} rows with a right label {only}; difference {100 * found.paired.difference:+.1f} points ({ends}), McNemar p = {found.paired.p:.3f}"
         )
     print_lines(["", *lines, found.words])
-
-
-def _interval(low: float | None, high: float | None) -> str:
-    return "-" if low is None or high is None else f"{100 * low:.1f} to {100 * high:.1f} %"

@@ -7,8 +7,9 @@ import typer
 
 from pipeline.cli.console import print_lines, print_result
 from pipeline.cli.options import ConfigFile, Date, Overrides, ProviderName, load
-from pipeline.cli.tables import Table, figure, percent, print_table, short, usd
+from pipeline.cli.tables import Table, figure, print_table, short
 from pipeline.errors import UsageError
+from pipeline.figures import NONE, interval, percent, usd
 
 if TYPE_CHECKING:  # `--help` must not wait for what judges
     from pipeline.config import Config
@@ -132,8 +133,8 @@ def verdict(found: "Evaluation") -> str:
     what = "exactly the right labels" if found.kind == "multi" else "the right label"
     missing = found.rows - round(found.coverage * found.rows)
     apart = f"; {missing:,} of them failed or are unsure, and count as wrong" if missing else ""
-    interval = f"{100 * found.accuracy_low:.1f} to {percent(found.accuracy_high)} with 95 % confidence"
-    return f"{percent(found.accuracy)} of {found.rows:,} rows have {what} ({interval}){apart}"
+    between = f"{interval(found.accuracy_low, found.accuracy_high)} with 95 % confidence"
+    return f"{percent(found.accuracy)} of {found.rows:,} rows have {what} ({between}){apart}"
 
 
 def _labels(found: "Evaluation") -> Table:
@@ -143,10 +144,8 @@ def _labels(found: "Evaluation") -> Table:
         if name not in most:
             continue
         share = found.shares.get(name)
-        counted = percent(share.naive) if share else "-"
-        between = (
-            f"{100 * share.low:.1f} to {percent(share.high)}" if share and share.low is not None else "-"
-        )
+        counted = percent(share.naive if share else None)
+        between = interval(share.low, share.high) if share else NONE
         rows.append([
             short(name, 30), f"{score.precision:.2f}", f"{score.recall:.2f}", f"{score.f1:.2f}", f"{score.support:,}", counted, between,
         ])  # fmt: skip
@@ -178,7 +177,7 @@ def _reliability(found: "Evaluation") -> Table:
         [
             percent(each.confidence),
             percent(each.right),
-            f"{100 * each.low:.1f} to {percent(each.high)}",
+            interval(each.low, each.high),
             f"{each.rows:,}",
         ]
         for each in found.reliability
@@ -208,7 +207,7 @@ def _measures(found: "Evaluation") -> list[str]:
         )
     table = found.accuracy_table
     if table is not None and table.share is not None:
-        ends = f"{100 * (table.low or 0):.1f} to {percent(table.high)}"
+        ends = interval(table.low, table.high)
         lines.append(
             f"over the whole table, each label as often as it was given: about {percent(table.share)} right ({ends})"
         )

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pipeline.errors import InterruptedRunError
+from pipeline.figures import usd
 
 if TYPE_CHECKING:  # `--help` must wait neither for pyarrow nor for pydantic
     from pipeline.commands.init.looking import Looked
@@ -166,7 +167,7 @@ def _decisions(looked: "Looked", proposal: "Proposal", where: "Places") -> Itera
         f"about {round(measures.cut * looked.rows):,} would be cut (task.max_text_tokens)"
     )
     yield f"  asked     {_who(proposal)} (--provider NAME)"
-    cost = "unknown" if measures.cost_usd is None else f"about ${measures.cost_usd:.2f} by the list price"
+    cost = "unknown" if measures.cost_usd is None else f"about {usd(measures.cost_usd)} by the list price"
     cost = "nothing" if proposal.model.provider == "local" else cost
     yield f"  cost      {cost}; limits.max_cost_usd is {measures.cap_usd:g}"
     yield f"  output    {where.of(where.output)}, state {where.of(where.state)}"

@@ -10,6 +10,7 @@ import typer
 from pipeline.cli.console import print_lines, print_result
 from pipeline.cli.options import Commands, ConfigFile, Date, Overrides, ProviderName, load
 from pipeline.errors import UsageError
+from pipeline.figures import usd
 
 if TYPE_CHECKING:
     from pipeline.config import Config
@@ -65,7 +66,7 @@ def _stats(config: "Config") -> int:
 
     found = stats(config)
     for run in found.runs:
-        cost = "no price known" if run.cost_usd is None else f"${run.cost_usd:.4f}"
+        cost = usd(run.cost_usd, "no price known")
         tokens = f"{run.prompt_tokens:,} prompt and {run.completion_tokens:,} completion tokens"
         print_lines([f"{run.run}: {run.answers:,} answers, {tokens}, {cost}"])
     print_result(found.as_dict())
@@ -104,8 +105,8 @@ def _worth(old: "Prunable") -> str:
     if old.cost_usd is None:
         return "for which no price is known"
     if old.unpriced:
-        return f"worth ${old.cost_usd:.4f} and the price of {old.unpriced:,} of them, which is not known"
-    return f"worth ${old.cost_usd:.4f}"
+        return f"worth {usd(old.cost_usd)} and the price of {old.unpriced:,} of them, which is not known"
+    return f"worth {usd(old.cost_usd)}"
 
 
 def _agrees(what: str) -> bool:

@@ -6,6 +6,7 @@ from pipeline import api
 from pipeline.cli.console import is_json_lines, print_lines, print_result
 from pipeline.commands.plan import Plan
 from pipeline.config import Config
+from pipeline.figures import duration, usd
 from pipeline.job.job import RunOptions
 from pipeline.telemetry.logs import configure
 
@@ -26,7 +27,7 @@ def plan_text(found: Plan, config: Config) -> list[str]:
     elif found.cost_source == "free":
         cost = "free"
     else:
-        cost = f"about ${found.cost_usd:.4f} (price from {found.cost_source})"
+        cost = f"about {usd(found.cost_usd)} (price from {found.cost_source})"
     limit = getattr(config.limits, found.bound, None)
     bound = "on two cores" if limit is None else f"at limits.{found.bound} = {limit:,}"
     texts = f"{found.truncated:,} texts" if found.truncated != 1 else "1 text"
@@ -53,11 +54,3 @@ def _notes(found: Plan) -> list[str]:
         case _:
             what = "if this model reasons, its thoughts are billed as completion tokens, and not among these"
     return [f"{what}: `run --limit 20`, and `plan` knows how many"]
-
-
-def duration(seconds: float) -> str:
-    """Return *seconds* in the unit that people would choose."""
-    if seconds < 120:  # noqa: PLR2004
-        return f"{seconds:.0f} s"
-    minutes = seconds / 60
-    return f"{minutes:.0f} min" if minutes < 120 else f"{minutes / 60:.1f} h"  # noqa: PLR2004

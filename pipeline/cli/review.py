@@ -7,7 +7,8 @@ import typer
 
 from pipeline.cli.console import print_lines, print_result
 from pipeline.cli.options import ConfigFile, Date, Overrides, ProviderName, load
-from pipeline.cli.tables import Table, percent, print_table, short
+from pipeline.cli.tables import Table, print_table, short
+from pipeline.figures import percent
 
 Top = Annotated[int, typer.Option("--top", min=1, metavar="N", help="How many rows.")]
 CsvFile = Annotated[

@@ -3,11 +3,11 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from pipeline import figures as write
 from pipeline.cli.console import fact_lines, print_lines, print_result
 from pipeline.cli.tables import table_lines, width
 from pipeline.commands import status as command
 from pipeline.config import Config
-from pipeline.telemetry.pace import cost_text, rate_text, time_text
 
 HEADS = ("output", "asked", "status", "rows", "done", "failed", "cost", "rows/s", "left")
 
@@ -49,9 +49,9 @@ def _cells(run: Mapping[str, Any]) -> list[str]:
         run["provider"] or "",
         "endpoint away" if run["waiting"] else run["status"],
         "" if rows is None else f"{rows:,}",
-        "" if percent is None else f"{percent:.0f} %",
+        "" if percent is None else write.reached(percent / 100),
         "" if failed is None else f"{failed:,}",
-        "" if cost is None else cost_text(cost),
-        rate_text(run["rate"]) if on else "",
-        time_text(run["seconds_left"]) if on else "",
+        "" if cost is None else write.usd(cost),
+        write.rate(run["rate"]) if on else "",
+        write.clock(run["seconds_left"]) if on else "",
     ]

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from unicodedata import combining, east_asian_width
 
 from pipeline.cli.console import print_lines
+from pipeline.figures import NONE
 from pipeline.telemetry.logs import one_line
-from pipeline.telemetry.pace import cost_text
 
 SHOWN = 100
 """Characters of a text."""
@@ -109,18 +109,6 @@ def short(text: str, most: int = SHOWN) -> str:
     return words if len(words) <= most else words[: most - 1] + "…"
 
 
-def percent(share: float | None) -> str:
-    """Return a share as people write it; a dash for None."""
-    return "-" if share is None else f"{100 * share:.1f} %"
-
-
 def figure(value: float | None, digits: int = 3) -> str:
     """Return *value* with a few digits; a dash for None."""
-    return "-" if value is None else f"{value:.{digits}f}"
-
-
-def usd(cost: float | None) -> str:
-    """Return an amount of US dollars; what is said where it is not known."""
-    if cost is None:
-        return "no price known"
-    return cost_text(cost) if cost else "free"
+    return NONE if value is None else f"{value:.{digits}f}"

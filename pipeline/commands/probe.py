@@ -8,6 +8,7 @@ from typing import Any
 from pipeline.commands.asking import Asked, Asking, any_reply, deciding, outcome_of
 from pipeline.config import Config
 from pipeline.errors import ConfigError, KeyRefusedError, PipelineError, ProviderUnavailableError
+from pipeline.figures import usd
 from pipeline.job.prepare import for_provider
 from pipeline.job.readiness import ensure_ready
 from pipeline.llm.billing import Billing
@@ -162,7 +163,7 @@ def _price(billing: Billing, asked: Sequence[Asked]) -> Finding:
     if billing.source is None:
         return Finding("price", works=None, detail="none is known; set model.price, or cost_usd stays null")
     total = sum(cost or 0.0 for cost in costs)
-    return Finding("price", works=True, detail=f"from {billing.source}; this probe cost ${total:.6f}")
+    return Finding("price", works=True, detail=f"from {billing.source}; this probe cost {usd(total)}")
 
 
 def _lines(asked: Sequence[Asked], config: Config) -> Finding:

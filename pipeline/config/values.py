@@ -14,6 +14,8 @@ from typing import Annotated, Literal, TypeAlias
 from pydantic import AfterValidator, BeforeValidator, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
+from pipeline.figures import limit
+
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 """Line breaks, control characters and lone surrogates, but not the joiners that some scripts need inside words."""
 
@@ -131,7 +133,7 @@ class FailureAllowance:
         return failed * 100 <= self.limit * rows if self.is_percent else failed <= self.limit
 
     def __str__(self) -> str:
-        return f"{float(self.limit):g}%" if self.is_percent else str(self.limit)
+        return limit(float(self.limit) / 100) if self.is_percent else str(self.limit)
 
 
 def _allowance(value: object) -> FailureAllowance:

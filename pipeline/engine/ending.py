@@ -1,5 +1,6 @@
 """What is said of a run that ends early: what it waits for, and what stays."""
 
+from pipeline.figures import usd
 from pipeline.telemetry.pace import Progress
 
 
@@ -16,6 +17,6 @@ def kept(progress: Progress, spent_usd: float | None, *, signalled: bool) -> str
     """Return what of a run that ends early stays, and how to go on; None if there is nothing to say."""
     if not progress.done:
         return "run the same command to continue" if signalled else None
-    paid = "" if spent_usd is None else f" (${spent_usd:.4f})"
+    paid = "" if spent_usd is None else f" ({usd(spent_usd)})"
     done = f"{progress.done:,} of {progress.rows:,} rows are answered and kept{paid}"
     return f"{done}; run the same command to continue"

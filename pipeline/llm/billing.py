@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from pipeline.config import ModelSettings
 from pipeline.errors import ConfigError
+from pipeline.figures import usd as in_usd
 from pipeline.llm.catalog import NO_PRICE, catalog_price, ensure_payable
 from pipeline.llm.pacing.tokens import TokenEstimate
 from pipeline.llm.pricing import Price, endpoint_price, per_million
@@ -153,9 +154,9 @@ class Billing:
         if not self._warned_free and self._price is not None:
             self._warned_free = True
             log.warning(
-                "a reply tells a cost of 0, but its tokens cost $%.6f by the price from %s, which is counted; "
+                "a reply tells a cost of 0, but its tokens cost %s by the price from %s, which is counted; "
                 "if the endpoint is free for you, set model.price: {input: 0, output: 0}",
-                usd,
+                in_usd(usd),
                 self._price.source,
             )
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from math import pi, sqrt
 
 from pipeline.config import FailureAllowance, GateSettings
+from pipeline.figures import limit, percent
 
 Counts = Mapping[str, int]
 """How many rows have each label."""
@@ -66,7 +67,9 @@ class Share:
     rows: int
 
     def __str__(self) -> str:
-        return f"{self.count:,} of {self.rows:,}" + (f" ({self.count / self.rows:.1%})" if self.rows else "")
+        return f"{self.count:,} of {self.rows:,}" + (
+            f" ({percent(self.count / self.rows)})" if self.rows else ""
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,8 +113,8 @@ def _too_many(gates: GateSettings, found: Figures) -> Iterator[str]:
 def _moved(gates: GateSettings, found: Figures) -> Iterator[str]:
     if gates.label_shift is not None and found.shift and found.shift.beyond_chance > gates.label_shift:
         yield (
-            f"gates.label_shift: the shares of the labels differ by {found.shift.share:.1%} from those of the last runs "
-            f"(by chance alone: {found.shift.chance:.1%}), more than {gates.label_shift:g}"
+            f"gates.label_shift: the shares of the labels differ by {percent(found.shift.share)} from those of the last runs "
+            f"(by chance alone: {percent(found.shift.chance)}), more than {limit(gates.label_shift)}"
         )
 
 
@@ -122,4 +125,4 @@ def _wrong(gates: GateSettings, found: Figures) -> Iterator[str]:
     if not gold.rows:
         yield "gates.gold_accuracy: no row has a label in task.gold, so that nothing tells how many are right"
     elif gold.count < wanted * gold.rows:
-        yield f"gates.gold_accuracy: {gold} rows with a label in task.gold are right, less than {wanted:g}"
+        yield f"gates.gold_accuracy: {gold} rows with a label in task.gold are right, less than {limit(wanted)}"

@@ -3,9 +3,10 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from pipeline.figures import number, percent
 from pipeline.reports.courses import Chart
 from pipeline.reports.specs import ACCENT, INK, MUTED, PERCENT, Spec, bars, chart, layer, quantity, rule
-from pipeline.reports.words import clean, number, percent
+from pipeline.reports.words import clean
 
 HEIGHT = 190
 

@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pipeline.figures import DAY, HOUR, MINUTE, number, usd
 from pipeline.reports.specs import ACCENT, BAD, DOLLARS, PLAIN, Spec, bars, chart, layer, quantity, rule
-from pipeline.reports.words import DAY, HOUR, MINUTE, number, usd
 
 HEIGHT = 170
 

@@ -5,12 +5,13 @@ from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
-from pipeline.reports import words
+from pipeline import figures
 from pipeline.reports.charts import confidence_chart, confusion_chart, history_charts, reliability_chart
 from pipeline.reports.courses import Chart, course_charts, latency_chart
 from pipeline.reports.drawing import draw
 from pipeline.reports.tables import label_rows, per_label, run_rows, segments, tiles
 from pipeline.reports.verdict import verdict
+from pipeline.reports.words import clean
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -65,8 +66,8 @@ def _environment() -> "Environment":
     environment = Environment(
         loader=Package(), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    names = ("clean", "number", "percent", "points", "usd", "duration", "moment", "count")
-    environment.filters.update({name: getattr(words, name) for name in names})
+    names = ("number", "percent", "points", "usd", "duration", "moment", "count")
+    environment.filters.update({name: getattr(figures, name) for name in names}, clean=clean)
     return environment
 
 

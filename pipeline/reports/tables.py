@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from pipeline.figures import duration, number, percent, points, usd
 from pipeline.quality.gates import distance
 from pipeline.reports.verdict import labelled_rows
-from pipeline.reports.words import duration, number, percent, points, usd
 
 MOST_LABELS = 30
 """Labels with a bar of their own; the others are listed."""

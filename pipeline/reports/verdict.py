@@ -4,9 +4,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from pipeline.figures import NONE, count, number, percent, usd
 from pipeline.quality.gates import distance
 from pipeline.records import LABELLED
-from pipeline.reports.words import NONE, count, number, percent, usd
 
 SHIFT = 0.1
 """Label shares that differ by so much in all from those of the run before are worth a word."""

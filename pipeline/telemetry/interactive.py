@@ -6,7 +6,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
-from pipeline.telemetry.progress import Look
+from pipeline.figures import usd
+from pipeline.telemetry.progress import BAR_FORM, Look
 
 SECONDS = 0.2
 
@@ -34,7 +35,7 @@ def _new_bar(rows: int) -> Any:
         warnings.simplefilter("ignore")  # it would tell to install widgets, which are no must
         from tqdm.auto import tqdm  # noqa: PLC0415 - only who looks at it needs it
 
-        return tqdm(total=rows, unit=" rows", dynamic_ncols=True, smoothing=0.1)
+        return tqdm(total=rows, unit=" rows", bar_format=BAR_FORM, dynamic_ncols=True, smoothing=0.1)
 
 
 async def _draw_repeatedly(bar: Any, look: Look) -> None:
@@ -47,7 +48,7 @@ def _draw(bar: Any, look: Look) -> None:
     progress = look()
     facts = {"failed": f"{progress.failed:,}"}
     if progress.cost_usd is not None:
-        facts["cost"] = f"${progress.cost_usd:.4f}"
+        facts["cost"] = usd(progress.cost_usd)
     if progress.waiting:
         facts["endpoint"] = "away"
     with suppress(OSError):  # the terminal may be gone, which is no reason to stop

@@ -6,13 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from pipeline.figures import usd
+
 WINDOW_SECONDS = 20.0
 """The pace is that of the last so many seconds: a slower endpoint shows soon, and a single slow row does not."""
 
 SAMPLE_SECONDS = 0.5
 """The least time between two samples of the window."""
-
-MINUTE, HOUR, DAY = 60, 3600, 86_400
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ class Progress:
         """Return what this execution has done."""
         facts = {"reused": f"{self.reused:,}", "in flight": str(self.in_flight), "tokens": f"{self.tokens:,}"}
         if self.cost_usd is not None:
-            facts["cost"] = f"${self.cost_usd:.4f}"
+            facts["cost"] = usd(self.cost_usd)
         if self.waiting:
             facts["endpoint"] = "away"
         return facts
@@ -110,29 +110,3 @@ class Pace:
         if now - began < SAMPLE_SECONDS or self._done == done == 0:
             return None
         return (self._done - done) / (now - began)
-
-
-def rate_text(rate: float | None) -> str:
-    """Return rows a second with as many digits as say something."""
-    if rate is None:
-        return "-"
-    return f"{rate:,.0f}" if rate >= 100 else f"{rate:.1f}" if rate >= 1 else f"{rate:.2f}"  # noqa: PLR2004
-
-
-def time_text(seconds: float | None) -> str:
-    """Return *seconds* as a clock shows them, `1:02:33`; from two days on as days and hours."""
-    if seconds is None:
-        return "-:--"
-    whole = round(seconds)
-    if whole >= 2 * DAY:
-        return f"{whole // DAY} d {whole % DAY // HOUR} h"
-    minutes = f"{whole % HOUR // MINUTE}"
-    hours = f"{whole // HOUR}:{minutes:>02}" if whole >= HOUR else minutes
-    return f"{hours}:{whole % MINUTE:02}"
-
-
-def cost_text(cost_usd: float | None) -> str:
-    """Return US dollars, to the hundredth of a cent below ten dollars."""
-    if cost_usd is None:
-        return "no price"
-    return f"${cost_usd:,.2f}" if cost_usd >= 10 else f"${cost_usd:.4f}"  # noqa: PLR2004

@@ -6,7 +6,8 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any, Protocol
 
-from pipeline.telemetry.pace import Look, Pace, Progress, rate_text, time_text
+from pipeline import figures as write
+from pipeline.telemetry.pace import Look, Pace, Progress
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -17,6 +18,9 @@ log = logging.getLogger(__name__)
 
 BAR_SECONDS = 0.2
 LOG_SECONDS = 30.0
+
+BAR_FORM = "{desc}{percentage:3.0f} %|{bar}{r_bar}"
+"""The form of tqdm's bars: its own but for the blank before the sign, as everywhere."""
 
 
 class Watcher(Protocol):
@@ -58,7 +62,12 @@ class Bar:
         from tqdm.auto import tqdm  # noqa: PLC0415 - only who asks for it needs it; a notebook gets a widget
 
         bar: tqdm[Any] = tqdm(
-            total=look().rows, unit=" rows", file=sys.stderr, dynamic_ncols=True, smoothing=0.1
+            total=look().rows,
+            unit=" rows",
+            bar_format=BAR_FORM,
+            file=sys.stderr,
+            dynamic_ncols=True,
+            smoothing=0.1,
         )
         try:
             async with _every(BAR_SECONDS, lambda: _draw(bar, look())):
@@ -106,15 +115,15 @@ def _log(pace: Pace) -> None:
     progress = standing.progress
     facts = ", ".join(f"{value} {name}" for name, value in progress.facts().items())
     speed = (
-        f"{rate_text(standing.rate)} rows/s, {time_text(standing.left)} left"
+        f"{write.rate(standing.rate)} rows/s, {write.clock(standing.left)} left"
         if standing.rate
         else "no pace yet"
     )
     log.info(
-        "%s of %s rows done (%d %%), %s failed, %s; since this start: %s",
+        "%s of %s rows done (%s), %s failed, %s; since this start: %s",
         f"{standing.done:,}",
         f"{progress.rows:,}",
-        100 * standing.share,
+        write.reached(standing.share),
         f"{progress.failed:,}",
         speed,
         facts,

@@ -13,13 +13,14 @@ from rich.live import Live
 from rich.segment import ControlType
 from rich.text import Text
 
+from pipeline import figures as write
 from pipeline.telemetry.logs import lines_above
-from pipeline.telemetry.pace import Pace, Standing, cost_text, rate_text, time_text
+from pipeline.telemetry.pace import Pace, Standing
 
 MARGIN = 3
 """Columns at the right that stay free: a terminal shows `^C` at the cursor."""
 
-HEAD, GAP = 5, "  "
+HEAD, GAP = 6, "  "
 LEAST_BAR, GOOD_BAR, MOST_BAR = 8, 20, 60
 """Columns of a bar: what it has on a narrow terminal, what it has on any other, and what is enough."""
 
@@ -51,9 +52,9 @@ def figures(standing: Standing) -> list[Figure]:
     done, rows = f"{standing.done:,}", f"{run.rows:,}"
     found = [
         Figure("rows", f"{done:>{len(rows)}}/{rows} rows"),
-        Figure("rate", f"{rate_text(standing.rate)} rows/s"),
-        Figure("left", f"{time_text(standing.left)} left", "bold"),
-        Figure("cost", cost_text(run.cost_usd if run.requests else run.cost_usd or 0.0), "green"),
+        Figure("rate", f"{write.rate(standing.rate)} rows/s"),
+        Figure("left", f"{write.clock(standing.left)} left", "bold"),
+        Figure("cost", write.usd(run.cost_usd if run.requests else run.cost_usd or 0.0, "no price"), "green"),
         Figure("failed", f"{run.failed:,} failed", "red" if run.failed else ""),
         Figure("in flight", f"{run.in_flight:,} in flight"),
     ]
@@ -87,8 +88,7 @@ class Layout:
         first, rest = _take(shown, width - HEAD - least - len(GAP))
         taken = sum(len(GAP) + len(figure.text) for figure in first)
         bar = self._bar(standing.share, min(MOST_BAR, width - HEAD - taken))
-        # Rounded down: 100 % is said when all is done.
-        head = Text(f"{int(100 * standing.share):3}% ", "bold")
+        head = Text(f"{write.reached(standing.share):>5} ", "bold")
         lines = [
             Text.assemble(
                 head, bar, *(part for figure in first for part in (GAP, (figure.text, figure.style)))

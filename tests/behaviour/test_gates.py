@@ -63,7 +63,7 @@ def test_a_closed_gate_publishes_nothing_and_asks_nothing_again_until_it_is_publ
     again = job.run()
     for done in (first, again):
         assert (done.returncode, last_line(done)["status"]) == (76, "held")
-        assert "gates.failed: 1 of 61 (1.6%) rows failed, more than 0" in done.stderr
+        assert "gates.failed: 1 of 61 (1.6 %) rows failed, more than 0" in done.stderr
         assert "publish job.yaml --anyway" in done.stderr
     assert job.output.read_bytes() == before
     assert publish(job)[0] == 76
@@ -115,7 +115,7 @@ def test_a_model_that_changes_its_mind_closes_the_canarys_gate(
     model.always = "mail"
     third = job.run()
     assert third.returncode == 76
-    assert "rows that were asked anew got another label, more than 5%" in third.stderr
+    assert "rows that were asked anew got another label, more than 5 %" in third.stderr
     sent = len(server.entries)
     status, result = publish(job, "--anyway")
     assert status == 0
@@ -205,7 +205,7 @@ def test_a_held_run_says_so_in_its_status_its_report_and_its_last_line(job: JobF
     assert status["status"] == "held"
     [page] = (job.folder / "state/runs").glob("*/report.html")
     assert "Held back by a gate" in page.read_text()
-    assert "failed: 1 of 60 (1.7%) rows failed, more than 0" in page.read_text()
+    assert "failed: 1 of 60 (1.7 %) rows failed, more than 0" in page.read_text()
 
 
 def test_nothing_is_published_anyway_that_no_gate_has_held(job: JobFiles, server: FaultServer) -> None:
@@ -223,7 +223,7 @@ def test_a_canary_that_gets_no_label_any_more_has_flipped(job: JobFiles, model: 
     model.always = "nothing of the kind"
     done = job.run()
     assert done.returncode == 76
-    assert "60 of 60 (100.0%) rows that were asked anew" in done.stderr
+    assert "60 of 60 (100 %) rows that were asked anew" in done.stderr
 
 
 def test_what_was_published_anyway_is_what_the_canary_compares_with(job: JobFiles, model: Model) -> None:

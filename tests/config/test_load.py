@@ -31,7 +31,7 @@ def test_a_short_config_gets_the_documented_defaults(job):
         1800.0,
         25.0,
     )
-    assert str(config.limits.max_failed) == "1%"
+    assert str(config.limits.max_failed) == "1 %"
     assert config.limits.request_timeout == "auto"
 
 

@@ -80,7 +80,7 @@ def test_none_may_be_allowed_to_fail():
     assert ALLOWANCE.validate_python(0).allows(0, 0)
 
 
-@pytest.mark.parametrize("text", ["1%", "0.5%", "100%", "0", "25"])
+@pytest.mark.parametrize("text", ["1 %", "0.5 %", "100 %", "0", "25"])
 def test_an_allowance_is_shown_as_it_is_written(text):
     assert str(ALLOWANCE.validate_python(text)) == text
 

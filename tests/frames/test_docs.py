@@ -34,7 +34,7 @@ def test_the_notebook_runs_in_jupyter_and_shows_its_tables(tmp_path: Path) -> No
     subprocess.run([sys.executable, *convert], cwd=tmp_path, check=True, capture_output=True)
     cells = json.loads((tmp_path / "done.ipynb").read_text())["cells"]
     shown = [output for cell in cells for output in cell.get("outputs", [])]
-    assert any("100%" in "".join(output.get("text", "")) for output in shown), "a progress bar"
+    assert any("100 %" in "".join(output.get("text", "")) for output in shown), "a progress bar"
     tables = ["".join(output["data"].get("text/html", "")) for output in shown if "data" in output]
     assert any("<caption>Run " in table for table in tables)
     assert not [output for output in shown if output["output_type"] == "error"]

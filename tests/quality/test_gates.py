@@ -42,7 +42,7 @@ def test_each_gate_closes_one_beyond_its_bound_and_names_itself_and_the_figure(g
     assert sentence.startswith(f"gates.{gate}: ")
     assert any(
         figure in sentence
-        for figure in ("3 of 100", "2 of 100", "21 of 100", "16.0%", "79 of 100", "6 of 100")
+        for figure in ("3 of 100", "2 of 100", "21 of 100", "16.0 %", "79 of 100", "6 of 100")
     )
 
 

@@ -129,6 +129,6 @@ def _evaluation(names: list[str], chance: random.Random, *, hostile: bool) -> di
 def _job(names: list[str]) -> dict[str, Any]:
     return {
         "name": "tickets", "model": "mini", "simulated": False, "kind": "single", "labels": names, "unsure_below": 0.55,
-        "max_failed": "5%", "command": "pipeline run tickets.yaml", "config": "input:\n  path: tickets.parquet\n",
+        "max_failed": "5 %", "command": "pipeline run tickets.yaml", "config": "input:\n  path: tickets.parquet\n",
         "limits": {"requests_per_minute": 300, "tokens_per_minute": 60_000, "max_concurrency": 64, "max_cost_usd": None},
     }  # fmt: skip

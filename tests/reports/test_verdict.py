@@ -35,7 +35,7 @@ def test_a_whole_table_is_good_news() -> None:
 def test_too_many_failed_rows_are_bad_news_with_the_limit() -> None:
     found = verdict(facts(status="failed", **counted({"ok": 80, "error": 20})))
     assert found.tone == "bad"
-    assert found.sentence.startswith("20 % of the rows failed, more than the 5% that may")
+    assert found.sentence.startswith("20.0 % of the rows failed, more than the 5 % that may")
 
 
 def test_a_rehearsal_says_that_it_is_one() -> None:
@@ -53,7 +53,7 @@ def test_a_table_without_texts_has_nothing_to_label() -> None:
 @pytest.mark.parametrize(
     ("changes", "remark"),
     [
-        ({"evaluation": {"rows": 200, "accuracy": 0.8, "accuracy_low": 0.74, "accuracy_high": 0.85}}, "80 % are right"),
+        ({"evaluation": {"rows": 200, "accuracy": 0.8, "accuracy_low": 0.74, "accuracy_high": 0.85}}, "80.0 % are right"),
         ({"cost_usd": 0.0143}, "It cost $0.0143"),
         ({"truncated": 3_000}, "3,000 texts"),
         ({"statuses": {"ok": 50, "unsure": 50}}, "50 rows"),

@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipeline.telemetry.pace import Pace, Progress, cost_text, rate_text, time_text
+from pipeline.telemetry.pace import Pace, Progress
 
 
 class Run:
@@ -56,22 +56,3 @@ def test_no_time_is_said_to_be_left_while_the_endpoint_is_away_and_none_is_at_th
 
 def test_a_run_without_rows_is_done() -> None:
     assert Pace(Progress).look().share == 1.0
-
-
-def test_figures_have_as_many_digits_as_say_something() -> None:
-    assert [rate_text(rate) for rate in (None, 0.034, 5.678, 48.84, 1234.5)] == [
-        "-",
-        "0.03",
-        "5.7",
-        "48.8",
-        "1,234",
-    ]
-    assert [time_text(seconds) for seconds in (None, 0, 43.2, 725, 3753)] == [
-        "-:--",
-        "0:00",
-        "0:43",
-        "12:05",
-        "1:02:33",
-    ]
-    assert time_text(200_000) == "2 d 7 h"
-    assert [cost_text(cost) for cost in (None, 0.0143, 1234.5)] == ["no price", "$0.0143", "$1,234.50"]

@@ -47,7 +47,7 @@ async def test_the_log_has_a_line_at_the_end(look: Look, caplog: pytest.LogCaptu
 async def test_a_bar_ends_with_all_rows(look: Look, capsys: pytest.CaptureFixture[str]) -> None:
     async with Bar().watching(look):
         pass
-    assert re.search(r"100%.* 2000/2000 ", capsys.readouterr().err)
+    assert re.search(r"100 %.* 2000/2000 ", capsys.readouterr().err)
 
 
 async def test_a_bar_never_runs_backwards(capsys: pytest.CaptureFixture[str]) -> None:

@@ -21,7 +21,7 @@ RUN = Progress(
 )
 STANDING = Standing(RUN, 1482, 48.8, 43.0)
 
-NEEDED = ("41%", "1,482/3,591 rows", "48.8 rows/s", "0:43 left", "$0.0143", "12 failed", "26 in flight")
+NEEDED = ("41 %", "1,482/3,591 rows", "48.8 rows/s", "0:43 left", "$0.0143", "12 failed", "26 in flight")
 
 
 def drawn(width: int, standing: Standing = STANDING, **settings: bool) -> list[str]:
@@ -54,16 +54,16 @@ def test_a_terminal_narrower_than_any_figure_is_no_reason_to_fail() -> None:
 
 def test_the_bar_is_as_long_as_what_is_done() -> None:
     empty, full = (drawn(200, STANDING._replace(done=done))[0] for done in (0, 3591))
-    assert full.startswith("100% " + "━" * 60)
-    assert drawn(200, STANDING._replace(done=0), colours=False)[0].startswith("  0% " + " " * 60)
-    assert empty.startswith("  0% ")
+    assert full.startswith("100 % " + "━" * 60)
+    assert drawn(200, STANDING._replace(done=0), colours=False)[0].startswith("  0 % " + " " * 60)
+    assert empty.startswith("  0 % ")
     assert drawn(200, STANDING._replace(done=1796), ascii_only=True)[0].startswith(
-        " 50% " + "#" * 30 + "-" * 30
+        " 50 % " + "#" * 30 + "-" * 30
     )
 
 
 def test_a_hundred_per_cent_are_said_only_when_all_rows_are_done() -> None:
-    assert drawn(200, STANDING._replace(done=3590))[0].startswith(" 99%")
+    assert drawn(200, STANDING._replace(done=3590))[0].startswith(" 99 %")
 
 
 def test_an_endpoint_that_is_away_and_a_stop_are_said_first() -> None:
@@ -79,4 +79,4 @@ def test_figures_stay_in_their_columns_when_a_number_gets_shorter() -> None:
 
 def test_a_cost_that_is_not_known_is_not_said_to_be_nothing() -> None:
     assert "no price" in "".join(drawn(80, but(cost_usd=None)))
-    assert "$0.0000" in "".join(drawn(80, but(cost_usd=None, requests=0)))
+    assert "$0" in "".join(drawn(80, but(cost_usd=None, requests=0)))

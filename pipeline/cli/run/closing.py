@@ -7,10 +7,10 @@ from typing import Any
 
 import orjson
 
+from pipeline import figures as write
 from pipeline.cli.tables import bar, table_lines, width
 from pipeline.config import Config
 from pipeline.summary import RunResult
-from pipeline.telemetry.pace import cost_text, rate_text
 
 TOO_MANY = "more rows failed than limits.max_failed allows ({}); see label_error"
 
@@ -85,7 +85,7 @@ def label_lines(labels: Mapping[str, int], rows: int) -> list[str]:
         return []
     ordered = sorted(labels.items(), key=lambda item: -item[1])
     top = ordered[0][1]
-    shown = [(name, f"{count:,}", f"{100 * count / rows:.1f} %") for name, count in ordered[:MOST_LABELS]]
+    shown = [(name, f"{count:,}", write.percent(count / rows)) for name, count in ordered[:MOST_LABELS]]
     room = min(BAR, width() - 30)
     bars = [bar(count / top, room) for _, count in ordered[:MOST_LABELS]] if room >= LEAST_BAR else []
     cells = [[*row, *bars[n : n + 1]] for n, row in enumerate(shown)]
@@ -98,17 +98,15 @@ def evaluation_lines(counts: Mapping[str, Any]) -> Iterator[str]:
     """Yield what is known of how right the labels are."""
     found = counts.get("evaluation") or {}
     with suppress(KeyError, TypeError, ValueError):
-        accuracy, low, high = (
-            100 * float(found[name]) for name in ("accuracy", "accuracy_low", "accuracy_high")
-        )
+        accuracy, low, high = (float(found[name]) for name in ("accuracy", "accuracy_low", "accuracy_high"))
         rows = int(found["rows"])
-        yield f"accuracy: {accuracy:.1f} % ({low:.1f} to {high:.1f} %) on {rows:,} rows with gold labels"
+        yield f"accuracy: {write.percent(accuracy)} ({write.interval(low, high)}) on {rows:,} rows with gold labels"
 
 
 def _beside(result: RunResult) -> Iterator[str]:
     """Yield what was paid for that is in no row."""
     if result.side:
-        cost = "" if result.side.cost_usd is None else f", {cost_text(result.side.cost_usd)}"
+        cost = "" if result.side.cost_usd is None else f", {write.usd(result.side.cost_usd)}"
         yield f"beside the rows: {result.side.requests:,} requests of the canary{cost}"
 
 
@@ -118,12 +116,12 @@ def _cost(result: RunResult) -> str:
     if result.cost_usd is None:
         return "no price known"
     source = f" by the {result.cost_source}'s price" if result.cost_source else ""
-    return f"{cost_text(result.cost_usd)}{source}"
+    return f"{write.usd(result.cost_usd)}{source}"
 
 
 def _time(result: RunResult) -> str:
-    seconds = f"{result.seconds:.1f} s"
-    return f"{seconds}, {rate_text(result.rows / result.seconds)} rows/s" if result.seconds else seconds
+    seconds = write.duration(result.seconds)
+    return f"{seconds}, {write.rate(result.rows / result.seconds)} rows/s" if result.seconds else seconds
 
 
 def _readable(report: str) -> str:

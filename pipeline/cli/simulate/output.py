@@ -13,6 +13,7 @@ from pipeline.cli.console import print_lines, print_result
 from pipeline.cli.exit import NO_ROOM
 from pipeline.config.simulate.faults import Fault
 from pipeline.errors import CannotCreateError, DiskError, PipelineError
+from pipeline.figures import limit
 from pipeline.servers.simulator.process import Sums, serve
 from pipeline.servers.simulator.settings import RetryAfter, SimulatorSettings
 
@@ -69,9 +70,9 @@ def _greeting(settings: SimulatorSettings, url: str) -> Iterator[str]:
         f", longer in proportion with more than {settings.capacity} in flight" if settings.capacity else ""
     )
     yield f"  limits    {_limits(settings)}"
-    faults = [f"{name} in {100 * share:g} % of the requests" for name, share in settings.faults.items()]
+    faults = [f"{name} in {limit(share)} of the requests" for name, share in settings.faults.items()]
     faults += [
-        f"{refusal.status} to {100 * refusal.share:g} % whatever the load" for refusal in settings.refusals
+        f"{refusal.status} to {limit(refusal.share)} whatever the load" for refusal in settings.refusals
     ]
     faults += [
         f"away ({away.kind}) for {away.seconds:g} s after {away.start:g} s" for away in settings.outages

@@ -15,6 +15,7 @@ from pipeline.config.document import Scalar
 from pipeline.config.paths import output_clash, state_clash
 from pipeline.config.providers import PROVIDERS
 from pipeline.errors import CannotCreateError, DiskError
+from pipeline.figures import percent, usd
 from pipeline.system.atomic import make_private, replacing
 
 _PLAIN = re.compile(r"(?:\.{1,2}/)*[./]?[A-Za-z][A-Za-z0-9_./ -]*(?<! )")
@@ -145,7 +146,7 @@ def _task(proposal: Proposal) -> Iterator[str]:
     yield "  # What the model reads: {column} stands for the row's cell in that column."
     yield f"  text: {json_text(proposal.template)}"
     yield f"  # 95 of 100 texts have at most {measures.percentile:,} tokens (four bytes each), the longest {measures.longest:,};"
-    yield f"  # longer ones are cut: {f'about {100 * measures.cut:.1f} % of them' if measures.cut else 'none so far'}."
+    yield f"  # longer ones are cut: {f'about {percent(measures.cut)} of them' if measures.cut else 'none so far'}."
     yield f"  max_text_tokens: {measures.cut_at}"
     if proposal.chosen.gold is not None:
         yield "  # The right labels, where they are known: `evaluate` compares with them. The model does not read them."
@@ -183,7 +184,7 @@ def _limits(proposal: Proposal) -> Iterator[str]:
     capped = proposal.model.base_url is None
     yield "limits:"
     if measures.cost_usd is not None:
-        yield f"  # The whole table costs about ${measures.cost_usd:.2f} by the list price; `plan` says it more exactly."
+        yield f"  # The whole table costs about {usd(measures.cost_usd)} by the list price; `plan` says it more exactly."
     yield f"  {'' if capped else '# '}max_cost_usd: {measures.cap_usd:g}   # the run stops before it costs more; the same command continues it"
     yield "  max_failed: 1%   # more failed rows than this give exit status 1"
 

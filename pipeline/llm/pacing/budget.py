@@ -3,6 +3,7 @@
 import asyncio
 
 from pipeline.errors import BudgetSpentError
+from pipeline.figures import budget, usd
 
 UNPROVEN = 20.0
 """What a request may cost as a multiple of its bound, until the first reply: some endpoints add a prompt of their own."""
@@ -54,7 +55,7 @@ class Budget:
         while not self.try_reserve(bound_usd):
             if not self._in_flight:
                 raise BudgetSpentError(
-                    f"limits.max_cost_usd: {self.spent_usd:.4f} of {self._max:g} USD are spent and the next request "
+                    f"limits.max_cost_usd: {usd(self.spent_usd)} of {budget(self._max or 0)} are spent and the next request "
                     "might exceed it; raise it and run again to continue"
                 )
             self._settled.clear()

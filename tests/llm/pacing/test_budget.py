@@ -91,7 +91,7 @@ async def test_a_request_that_may_not_fit_waits_for_the_bills_of_those_in_flight
 async def test_an_exhausted_budget_says_what_was_spent_and_how_to_go_on() -> None:
     budget = Budget(1, spent_usd=0.9)
     with pytest.raises(
-        LimitReachedError, match=r"limits\.max_cost_usd: 0\.9000 of 1 USD .* raise it"
+        LimitReachedError, match=r"limits\.max_cost_usd: \$0\.9000 of \$1 are .* raise it"
     ) as caught:
         await budget.reserve(0.6)
     assert caught.value.exit_status == 75
