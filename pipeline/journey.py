@@ -113,14 +113,24 @@ class Journey:
             self._rows_done = sum(span.rows for span in done)
             await self._label(list(gaps(all_spans(source), done)))
             ensure_unchanged(source)
-            self._finding = await self._canary.finding(self._execution.resolver.ledger)
             try:
+                self._finding = await self._asked_anew(done)
                 return await self._threads.run(self._fence.guard, self._publish)
             except DamagedPartError as error:  # and removed, so that the next round finds a gap there
                 log.warning("%s: is damaged; its rows are made again from the ledger", error)
         raise DiskError(
             f"{self._parts.folder}: parts are damaged again and again; repair the disk, then run again"
         )
+
+    async def _asked_anew(self, done: Sequence[Span]) -> Finding:
+        """Ask the canary's rows anew, also those in *done* spans, whose prompts this execution has not made; return what it finds."""
+        canary, resolver = self._canary, self._execution.resolver
+        unmet = await self._threads.run(canary.unmet, self._parts, done)
+        async with aclosing(prefetch(self._read(unmet))) as stream:
+            async for _, prompts in stream:
+                canary.meet(prompts)
+        await canary.ask(resolver)
+        return await canary.finding(resolver.ledger)
 
     async def _label(self, spans: Sequence[Span]) -> None:
         """Take the rows of *spans* from the input to their parts, so many rows at a time."""
@@ -140,9 +150,7 @@ class Journey:
 
     async def _label_chunk(self, span: Span, prompts: Prompts) -> None:
         answered = await self._execution.resolver.resolve(prompts)
-        if canaries := self._canary.among(prompts):
-            ordered = await self._execution.resolver.resolve(canaries)
-            self._execution.resolver.answered -= len(ordered)
+        self._canary.meet(prompts)
         failed = await self._threads.run(self._write_part, span, prompts, answered)
         self._rows_failed += failed
         self._rows_done += span.rows

@@ -1,12 +1,13 @@
 """`plan`: print what a run would send and cost."""
 
 import logging
+from collections.abc import Iterator
 
 from pipeline import api
 from pipeline.cli.console import is_json_lines, print_lines, print_result
 from pipeline.commands.plan import Plan
 from pipeline.config import Config
-from pipeline.figures import duration, usd
+from pipeline.figures import count, duration, usd
 from pipeline.job.job import RunOptions
 from pipeline.telemetry.logs import configure
 
@@ -38,8 +39,19 @@ def plan_text(found: Plan, config: Config) -> list[str]:
         f"{found.answered:,} are answered already; {found.requests:,} requests would be sent",
         f"about {found.prompt_tokens:,} prompt and {found.completion_tokens:,} completion tokens, {cost}",
         *_notes(found),
+        *_canary(found),
         f"about {duration(found.seconds)} {bound}",
     ]
+
+
+def _canary(found: Plan) -> Iterator[str]:
+    """Yield what is asked and paid for beside the rows."""
+    if found.canary:
+        cost = usd(found.canary_cost_usd, "no price known")
+        yield (
+            f"besides, the canary asks {count(found.canary, 'row')} anew (gates.canary_flips): about {cost}, "
+            "from what limits.max_cost_usd leaves"
+        )
 
 
 def _notes(found: Plan) -> list[str]:

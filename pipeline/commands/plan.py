@@ -12,8 +12,10 @@ from pipeline.commands.reply_tokens import ReplyTokens, reasons
 from pipeline.config import Config
 from pipeline.inputs.read import read_chunks
 from pipeline.inputs.source import all_spans
+from pipeline.job.decisions import asked_anew
 from pipeline.job.job import Job, RunOptions
 from pipeline.job.prepare import brought_in, prepare
+from pipeline.job.result import finished
 from pipeline.ledger import opened
 from pipeline.ledger.store import Store
 from pipeline.llm.billing import Billing
@@ -58,6 +60,8 @@ class Plan:
         cost_usd: Estimated cost in US dollars; None if no price is known.
         cost_source: Where the price is from, `config` or `catalog`, or `free`; None if no price is known.
         seconds: Estimated duration within the configured limits.
+        canary: Rows that are asked anew beside these, for `gates.canary_flips`, as far as `limits.max_cost_usd` goes.
+        canary_cost_usd: What that costs besides, estimated; None if no price is known.
         bound: The limit that determines it: `requests_per_minute`, `tokens_per_minute` or `max_concurrency`; or
             `processor` for the embedded model.
     """
@@ -74,6 +78,8 @@ class Plan:
     reasons: bool | None
     cost_usd: float | None
     cost_source: str | None
+    canary: int
+    canary_cost_usd: float | None
     seconds: float
     bound: str
 
@@ -105,12 +111,14 @@ class _Counts:
     answered: int = 0
     missing: int = 0
     missing_tokens: int = 0
+    canary: int = 0
+    canary_tokens: int = 0
     reply_tokens: ReplyTokens = field(default_factory=ReplyTokens)
 
 
 def _count(job: Job, folder: Path) -> _Counts:
     """Count the distinct prompts and those that the ledger has an answer to."""
-    counts = _Counts()
+    counts, anew = _Counts(), asked_anew(job) if finished(job) is None else ()
     with Duplicates(folder, job.source.rows) as duplicates:
         # Two passes over the input: which prompts repeat is known only at the end of the first.
         for first_row, prompts in _prompts(job):
@@ -123,7 +131,11 @@ def _count(job: Job, folder: Path) -> _Counts:
                 repeated = duplicates.among(first_row, len(prompts)).to_pylist()
                 first = [p for p, again in zip(prompts, repeated, strict=True) if p is not None and not again]
                 _count_missing(job, counts, store, first)
-            if store and counts.missing:
+                for prompt in first:
+                    if prompt.key in anew:
+                        counts.canary += 1
+                        counts.canary_tokens += estimate_tokens(prompt.text) + CHAT_TOKENS
+            if store and (counts.missing or counts.canary):
                 counts.reply_tokens.ask(store, job.config.model)
     return counts
 
@@ -156,8 +168,10 @@ def _count_missing(job: Job, counts: _Counts, store: Store | None, prompts: list
 
 def _estimate(job: Job, counts: _Counts) -> Plan:
     limits, model, requests = job.config.limits, job.config.model, counts.missing
-    prompt_tokens = counts.missing_tokens + requests * estimate_tokens(job.task.system)
-    completion_tokens = counts.reply_tokens.of(requests, model.max_tokens)
+    system_tokens, replies = estimate_tokens(job.task.system), counts.reply_tokens
+    prompt_tokens = counts.missing_tokens + requests * system_tokens
+    completion_tokens = replies.of(requests, model.max_tokens)
+    canary = counts.canary_tokens + counts.canary * system_tokens, replies.of(counts.canary, model.max_tokens)
     is_embedded = model.provider == "local"
     price = Billing(model, capped=False).price or (FREE if is_embedded else None)
     quota_tokens = max(prompt_tokens, requests * model.max_tokens)  # as the run counts them, too
@@ -183,6 +197,8 @@ def _estimate(job: Job, counts: _Counts) -> Plan:
         reasons=reasons(job.config, job.task),
         cost_usd=price.cost(prompt_tokens, 0, completion_tokens) if price else None,
         cost_source=price.source if price else None,
+        canary=counts.canary,
+        canary_cost_usd=price.cost(canary[0], 0, canary[1]) if price else None,
         seconds=round(minutes[bound] * 60, 1),
         bound=bound,
     )

@@ -2,6 +2,7 @@
 
 A hundred prompts are chosen when the job is first published, and stay. Their keys are hashes, so that the lowest ones
 are a random choice. What is asked anew has a key of its own in each run: it is no row's answer, and is paid for.
+The rows come first: once all of them have their answers, as many are asked anew as `limits.max_cost_usd` has money left for.
 """
 
 import logging
@@ -10,7 +11,8 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from heapq import nsmallest
 
-from pipeline.job.decisions import load_canary, save_canary
+from pipeline.engine.resolver import Resolver
+from pipeline.job.decisions import asked_anew, has_canary, save_canary
 from pipeline.job.job import Job
 from pipeline.ledger import Ledger
 from pipeline.outputs.columns import KEY
@@ -44,22 +46,46 @@ class Canary:
 
     def __init__(self, job: Job, run: str) -> None:
         self._job, self._run = job, run
-        self._is_on = job.config.gates.canary_flips is not None and job.options.is_whole
         self._parser = Parser(job.config.task)
-        found = load_canary(job.config.state.dir, job.task.fingerprint) if self._is_on else None
-        self._chosen: Mapping[bytes, Sequence[str]] = found or {}
+        self._chosen = asked_anew(job)
+        self._met: dict[bytes, tuple[str | None, bool]] = {}
         self._found: Mapping[bytes, Sequence[str]] = {}
-        self._asked = 0
 
-    def among(self, prompts: Prompts) -> Prompts | None:
-        """Return those of *prompts* that are to be asked anew, under their keys of this run; None if there are none."""
-        if not self._chosen or self._job.options.offline:
-            return None
-        rows = [row for row, key in enumerate(prompts.keys) if key in self._chosen]
-        if not rows:
-            return None
-        keys = [_key_in(self._run, prompts.keys[row] or b"") for row in rows]
-        return Prompts(keys, [prompts.texts[row] for row in rows], [prompts.truncated[row] for row in rows])
+    def meet(self, prompts: Prompts) -> None:
+        """Remember those of *prompts* that are to be asked anew."""
+        for row, key in enumerate(prompts.keys if self._chosen else ()):
+            if key is not None and key in self._chosen:
+                self._met[key] = prompts.texts[row], prompts.truncated[row]
+
+    def unmet(self, parts: Parts, spans: Iterable[Span]) -> list[Span]:
+        """Return those of *spans*, which an earlier execution has done, that hold prompts to ask anew. Runs in a thread."""
+        if not self._chosen:
+            return []
+        wanted = self._chosen.keys() - self._met.keys()
+        return [
+            span for span in spans if not wanted.isdisjoint(parts.read(span, [KEY]).column(0).to_pylist())
+        ]
+
+    async def ask(self, resolver: Resolver) -> None:
+        """Ask anew about the prompts that were met, as far as the run's budget goes."""
+        if not self._met or self._job.options.offline:
+            return
+        of_run = {_key_in(self._run, key): prompt for key, prompt in self._met.items()}
+        known = await resolver.ledger.look_up(list(of_run))
+        left = [key for key in of_run if key not in known]
+        while left:
+            texts, truncated = zip(*(of_run[key] for key in left), strict=True)
+            # What the first ones cost tells how many more there is money for.
+            some = await resolver.affordable(Prompts(left, list(texts), list(truncated)))
+            if not len(some):
+                break
+            resolver.answered -= len(await resolver.resolve(some))
+            left = left[len(some) :]
+        if left:
+            log.warning(
+                "gates.canary_flips: %s of %s rows are asked anew; limits.max_cost_usd has nothing left for more",
+                f"{len(of_run) - len(left):,}", f"{len(of_run):,}",
+            )  # fmt: skip
 
     async def finding(self, ledger: Ledger) -> Finding:
         """Return what the rows that were asked anew have got, whichever execution of the run has asked them."""
@@ -71,8 +97,7 @@ class Canary:
         self._found = {key: found.labels for key, found in outcomes.items() if found.status in LABELLED}
         # One that gets no label any more has changed its mind, too.
         same = sum(set(labels) == set(before[key]) for key, labels in self._found.items())
-        self._asked = len(outcomes)
-        flips = Share(self._asked - same, self._asked) if outcomes else None
+        flips = Share(len(outcomes) - same, len(outcomes)) if outcomes else None
         return Finding(flips, _bill(answers.values()) if answers else None)
 
     def choose(self, parts: Parts, spans: Iterable[Span]) -> None:
@@ -84,9 +109,9 @@ class Canary:
         Raises:
             OSError: If they cannot be stored.
         """
-        if not self._is_on:
+        if not has_canary(self._job):
             return
-        if self._chosen and 2 * self._asked >= len(self._chosen):
+        if self._chosen and 2 * len(self._met) >= len(self._chosen):
             if self._job.options.anyway:
                 now = {
                     key: self._found.get(_key_in(self._run, key), labels)

@@ -112,6 +112,12 @@ class Resolver:
             await chunk.done
         return chunk.answered
 
+    async def affordable(self, prompts: Prompts) -> Prompts:
+        """Return the first of *prompts*, as many as the run's budget is enough for; opens the endpoint, which tells prices."""
+        dispatcher = self._dispatcher = self._dispatcher or await self._open_dispatcher()
+        count = dispatcher.affords(filter(None, prompts))
+        return Prompts(prompts.keys[:count], prompts.texts[:count], prompts.truncated[:count])
+
     def on_durable(self, answers: Sequence[Answer]) -> None:
         """Deliver answers that have become durable, or ask once more where an answer is not final."""
         for answer in answers:

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import orjson
 
 from pipeline.errors import CannotCreateError, DiskError
+from pipeline.job.job import Job
 from pipeline.system.atomic import make_private, sweep, write
 from pipeline.tasks.calibration import Calibration
 
@@ -56,6 +57,20 @@ def load_canary(state: Path, task: bytes) -> Mapping[bytes, Sequence[str]] | Non
         lambda found: {bytes.fromhex(key): list(labels) for key, labels in found.items()},
         "the next run chooses rows anew",
     )
+
+
+def has_canary(job: Job) -> bool:
+    """Return whether runs of *job* ask rows anew, to see whether the model still says the same."""
+    return job.config.gates.canary_flips is not None and job.options.is_whole
+
+
+def asked_anew(job: Job) -> Mapping[bytes, Sequence[str]]:
+    """Return the labels so far of the prompts that the next run of *job* asks anew, by key.
+
+    Raises:
+        DiskError: If they cannot be read.
+    """
+    return (load_canary(job.config.state.dir, job.task.fingerprint) or {}) if has_canary(job) else {}
 
 
 def save_canary(state: Path, task: bytes, labels: Mapping[bytes, Sequence[str]]) -> Path:

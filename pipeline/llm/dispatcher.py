@@ -1,7 +1,7 @@
 """The dispatcher: its workers send requests and deliver the answers, or retry."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import cast
 
 from pipeline.config import Config
@@ -99,6 +99,11 @@ class Dispatcher:
         self._held.unanswered += 1
         attempts = UNTRIED if owed is None else Attempts(paid=billed(owed))
         self._queue.push(Request(prompt, previous, attempts), first=previous is not None)
+
+    def affords(self, prompts: Iterable[Prompt]) -> int:
+        """Return how many of *prompts*, the first ones, there is money for while nothing else is asked."""
+        bound, ceiling = self.billing.bound_usd, self._negotiator.form.ceiling
+        return self.budget.affords(bound(self._estimate, Request(each), ceiling) for each in prompts)
 
     async def drain(self, seconds: float) -> None:
         """Send nothing more; wait up to *seconds* for what is in flight, and give up the rest."""
@@ -219,18 +224,14 @@ class Dispatcher:
             case Action.TAKE_FOR_REPLY:
                 await self._held.on_reply(request, self._clock.now())
             case Action.THROTTLE:
-                self._throttle(again, failure)
+                self.counters.throttled += 1  # whether the others wait, too, is the pacer's business
+                self._retry(again, self._retries.delay(failure, again.attempts.calls, self._clock))
             case Action.CONFIRM:
                 # The worker sleeps and keeps its slot, where another request would probably be refused too.
                 await self._clock.sleep(decision.after)
                 self._retry(again, 0.0)
             case _:
                 self._retry(again, decision.after)
-
-    def _throttle(self, again: Request, failure: Failure) -> None:
-        """Send *again* after its own wait; whether the others wait, too, is the pacer's business."""
-        self.counters.throttled += 1
-        self._retry(again, self._retries.delay(failure, again.attempts.calls, self._clock))
 
     async def _give_up(self, request: Request, failure: Failure) -> None:
         await self._delivery.failure(request, failure)

@@ -272,3 +272,58 @@ def test_right_labels_of_a_type_that_cannot_be_are_refused_before_the_first_requ
     assert done.returncode == 78
     assert "right labels are text, or lists of text" in done.stderr
     assert asked(server) == []
+
+
+def test_the_canary_spends_only_what_the_rows_leave_of_the_budget(job: JobFiles, server: FaultServer) -> None:
+    job.set(gates={"canary_flips": "5%"}, model={"price": {"input": 10_000, "output": 0}})
+    cost_usd = last_line(job.run())["cost_usd"] / 60
+    night(job, *texts(20, start=500))
+    # Enough for the 20 new rows, and for some of the 60 that are to be asked anew.
+    done = job.run("--set", f"limits.max_cost_usd={35 * cost_usd}", "--set", "limits.max_concurrency=2")
+    result = last_line(done)
+    assert (done.returncode, result["rows"], result["failed"]) == (0, 80, 0)
+    assert 0 < result["side"]["requests"] < 20
+    assert result["cost_usd"] + result["side"]["cost_usd"] <= 35 * cost_usd
+    assert f"gates.canary_flips: {result['side']['requests']} of 60 rows are asked anew" in done.stderr
+    assert set(asked(server)[60:80]) == set(texts(20, start=500)), "the rows come first"
+    night(job, *texts(21, start=500))
+    assert last_line(job.run())["side"]["requests"] == 60, "the same rows are asked anew once there is money"
+
+
+def test_a_run_that_the_canary_finds_without_money_publishes_without_it(job: JobFiles) -> None:
+    job.set(gates={"canary_flips": "5%"}, model={"price": {"input": 10_000, "output": 0}})
+    job.run()
+    night(job)
+    done = job.run("--set", "limits.max_cost_usd=0.000001", "--set", "task.max_text_tokens=1999")
+    assert (done.returncode, last_line(done)["side"]) == (0, None)
+    assert (
+        "gates.canary_flips: 0 of 60 rows are asked anew; limits.max_cost_usd has nothing left" in done.stderr
+    )
+
+
+def test_the_canary_of_a_run_that_was_stopped_asks_about_the_rows_that_were_done_before_too(
+    job: JobFiles, server: FaultServer
+) -> None:
+    job.set(gates={"canary_flips": "5%"}, model={"price": {"input": 10_000, "output": 0}})
+    cost_usd = last_line(job.run())["cost_usd"] / 60
+    night(job, *texts(20, start=500))
+    assert job.run("--set", f"limits.max_cost_usd={5 * cost_usd}").returncode == 75
+    before = len(asked(server))
+    done = job.run()
+    assert (done.returncode, last_line(done)["side"]["requests"]) == (0, 60)
+    assert len(asked(server)) - before <= 60 + 20
+
+
+def test_a_plan_names_the_rows_that_are_asked_anew_and_what_they_cost(job: JobFiles) -> None:
+    job.set(gates={"canary_flips": "5%"}, model={"price": {"input": 1_000, "output": 0}})
+    config = str(job.config_file())
+    assert last_line(command("plan", config))["canary"] == 0  # the first run chooses them
+    job.run()
+    assert last_line(command("plan", config))["canary"] == 0  # a finished job sends nothing
+    night(job, "a new row")
+    planned = command("plan", config)
+    told = last_line(planned)
+    assert (told["requests"], told["canary"]) == (1, 60)
+    assert told["canary_cost_usd"] == pytest.approx(60 * told["cost_usd"], rel=0.5)
+    assert "besides, the canary asks 60 rows anew (gates.canary_flips): about $" in planned.stderr
+    assert last_line(job.run())["side"]["cost_usd"] == pytest.approx(told["canary_cost_usd"], rel=0.5)

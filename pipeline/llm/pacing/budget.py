@@ -1,6 +1,7 @@
 """The money that a run may spend."""
 
 import asyncio
+from collections.abc import Iterable
 
 from pipeline.errors import BudgetSpentError
 from pipeline.figures import budget, usd
@@ -45,6 +46,17 @@ class Budget:
         self._in_flight += 1
         self._bounds += bound_usd
         return True
+
+    def affords(self, bounds_usd: Iterable[float]) -> int:
+        """Return for how many of the requests with *bounds_usd*, the first ones, there is enough while nothing is in flight."""
+        count, total = 0, 0.0
+        for bound_usd in bounds_usd:
+            total += bound_usd
+            share = self._caution() if count else self._share
+            if self._max is not None and share * total > self._max - self.spent_usd:
+                break
+            count += 1
+        return count
 
     async def reserve(self, bound_usd: float) -> None:
         """Set money aside, waiting for the bills of requests in flight where it may not be enough.
