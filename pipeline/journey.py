@@ -20,13 +20,13 @@ from functools import partial
 from pipeline.engine.canary import Canary, Finding
 from pipeline.engine.gates import ensure_gates_open
 from pipeline.engine.lifecycle import Execution
-from pipeline.engine.publication import publication_of, tidy_after
+from pipeline.engine.publication import publication_of
 from pipeline.errors import DiskError, HeldError, PipelineError, as_pipeline_error
 from pipeline.inputs.read import CHUNK_BYTES, CHUNK_ROWS, read_chunks
 from pipeline.inputs.source import all_spans, ensure_unchanged
 from pipeline.job.fence import fenced
 from pipeline.job.history import append
-from pipeline.job.prepare import Start, ensure_output
+from pipeline.job.prepare import Start, ensure_output, tidy_after
 from pipeline.job.result import Course, result_of, save_report
 from pipeline.job.snapshot import Snapshots
 from pipeline.job.workspace import HELD, RunRecord

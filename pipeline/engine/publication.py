@@ -1,20 +1,15 @@
 """The publication of a job: its output files, what each is joined from, and their metadata."""
 
 import json
-import shutil
 from dataclasses import asdict, replace
 from functools import partial
 from itertools import groupby
 from operator import attrgetter
 
-from pipeline import storage
 from pipeline._version import __version__
-from pipeline.inputs.intake.copies import drop
 from pipeline.inputs.read import read_batches
 from pipeline.inputs.source import all_spans
 from pipeline.job.job import Job
-from pipeline.job.prepare import output_path
-from pipeline.job.workspace import stamp, workspace
 from pipeline.outputs.destination import RUN_METADATA_KEY, output_name
 from pipeline.outputs.join import OutputFile
 from pipeline.outputs.parts import DamagedPartError, Parts, gaps
@@ -64,21 +59,6 @@ def publication_of(job: Job, run_id: str, parts: Parts) -> Publication:
         form=job.form,
         gold=gold,
     )
-
-
-def tidy_after(job: Job) -> None:
-    """Remove what is not needed any more once the output of *job* is published: copies, and its partial output."""
-    if job.options.is_partial:  # the run that it is a part of still needs the copies
-        return
-    drop(job.source)
-    partial_output = output_path(job.config, replace(job.options, offline=True, partial=True))
-    place = workspace(job.config.state.dir, partial_output)
-    if (record := place.load()) is None or place.holder() is not None:
-        return
-    # Only as it was written: whoever has worked on it since wants to keep it.
-    if record.output and record.output == stamp(partial_output):
-        storage.remove(partial_output)
-    shutil.rmtree(place.folder, ignore_errors=True)
 
 
 def _metadata(job: Job, run_id: str) -> dict[bytes, bytes]:

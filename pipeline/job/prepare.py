@@ -1,10 +1,12 @@
 """Prepare a job: check config and input, find the output, lock its state. Every command starts here."""
 
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from pipeline import storage
 from pipeline.config import Config, OutputSettings
 from pipeline.config.paths import format_of, marked
 from pipeline.config.providers import PROVIDERS
@@ -18,7 +20,7 @@ from pipeline.job.job import Job, RunOptions
 from pipeline.job.result import ensure_held, finished
 from pipeline.job.selection import remove_old_copies, select_rows
 from pipeline.job.state import ensure_state
-from pipeline.job.workspace import Workspace, workspace
+from pipeline.job.workspace import Workspace, stamp, workspace
 from pipeline.job.writable import ensure_writable
 from pipeline.outputs.columns import output_names
 from pipeline.outputs.destination import RUN_METADATA_KEY, ensure_creatable, output_name
@@ -50,6 +52,8 @@ def started(config: Config, options: RunOptions) -> Iterator[Start]:
         PipelineError: If it cannot run.
     """
     job = prepare(config, options)
+    if options.is_partial and finished(whole := _whole_of(job)):
+        job = whole  # nothing is pending any more
     with job.workspace.locked() as lock:
         job.workspace.tidy()
         if options.selection is not None:
@@ -60,8 +64,33 @@ def started(config: Config, options: RunOptions) -> Iterator[Start]:
         if result is None and options.anyway:
             ensure_held(job)
         if result is not None:
-            drop(job.source)
+            tidy_after(job)
         yield Start(job if result else brought_in(job), lock, result)
+
+
+def tidy_after(job: Job) -> None:
+    """Remove what is not needed any more once the output of *job* is there: copies, and its partial output.
+
+    Called whenever that is published, and whenever it is found to be: the process that published it may have been killed.
+    """
+    if job.options.is_partial:  # the run that it is a part of still needs the copies
+        return
+    drop(job.source)
+    partial = output_path(job.config, replace(job.options, offline=True, partial=True))
+    place = workspace(job.config.state.dir, partial)
+    if (record := place.load()) is None or place.holder() is not None:
+        return
+    # Only as it was written: whoever has worked on it since wants to keep it.
+    if record.output and record.output == stamp(partial):
+        storage.remove(partial)
+    shutil.rmtree(place.folder, ignore_errors=True)
+
+
+def _whole_of(job: Job) -> Job:
+    """Return the job of which *job* publishes what is answered so far."""
+    options = replace(job.options, offline=False, partial=False)
+    output = output_path(job.config, options)
+    return replace(job, options=options, output=output, workspace=workspace(job.config.state.dir, output))
 
 
 def prepare(config: Config, options: RunOptions = RunOptions(), *, copies: Path | None = None) -> Job:  # noqa: B008 - frozen

@@ -327,3 +327,29 @@ def test_a_plan_names_the_rows_that_are_asked_anew_and_what_they_cost(job: JobFi
     assert told["canary_cost_usd"] == pytest.approx(60 * told["cost_usd"], rel=0.5)
     assert "besides, the canary asks 60 rows anew (gates.canary_flips): about $" in planned.stderr
     assert last_line(job.run())["side"]["cost_usd"] == pytest.approx(told["canary_cost_usd"], rel=0.5)
+
+
+def test_a_partial_output_does_not_stay_beside_a_whole_one_that_was_there_already(
+    job: JobFiles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    partial = job.folder / "out/labelled.partial.parquet"
+    job.run("--limit", "20")
+    assert publish(job, "--partial")[0] == 0
+    with monkeypatch.context() as killed:  # as if it had been, once its output was there
+        killed.setattr("pipeline.journey.tidy_after", lambda _: None)
+        assert job.run().returncode == 0
+    assert partial.exists()
+    assert last_line(job.run())["requests"] == 0
+    assert not partial.exists()
+
+
+def test_there_is_no_partial_output_of_a_finished_job(job: JobFiles, server: FaultServer) -> None:
+    job.run()
+    sent = len(server.entries)
+    status, result = publish(job, "--partial")
+    assert (status, result["status"], result["output"]) == (0, "done", str(job.output))
+    assert [path.name for path in job.output.parent.iterdir()] == [job.output.name]
+    assert len(server.entries) == sent
+    night(job, "a new row")
+    status, result = publish(job, "--partial")
+    assert (status, result["status"], result["pending"]) == (0, "partial", 1)
