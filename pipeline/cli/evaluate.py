@@ -26,7 +26,7 @@ GoldFrom = Annotated[
     typer.Option(
         "--gold",
         metavar="COLUMN|FILE",
-        help="The right labels: a column of the input, or a file of id,label (CSV, TSV, Parquet, JSON Lines). The default is task.gold.",
+        help="The right labels: a column of the input, or a table of id,label (CSV, Parquet, JSON Lines, ...). The default is task.gold.",
     ),
 ]
 MinAccuracy = Annotated[

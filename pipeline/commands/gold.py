@@ -6,14 +6,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.compute as pc
-
-from pipeline.commands.gold_file import read_gold_file
+from pipeline.commands.gold_file import label_cells, read_gold_file
 from pipeline.errors import ConfigError, InputDataError, NoInputError
-from pipeline.inputs.read import read_batches, read_chunks
+from pipeline.inputs.read import read_chunks
 from pipeline.inputs.source import Source, all_spans
-from pipeline.inputs.text import as_text, cells, has_text
 from pipeline.job.job import Job
 from pipeline.tasks.gold import GoldReader
 
@@ -59,7 +55,8 @@ def read_gold(job: Job, gold: str | None) -> Gold:
             f"or draw rows to label: evaluate {job.config.path} --make-gold 200"
         )
     if name in job.source.schema.names:
-        found = _of_column(job.source, name, reader)
+        cells = label_cells(job.source, name, "gold")
+        found = Gold(dict(_labels(reader, cells, name)), f"column {name}")
     elif gold is None:
         raise ConfigError(f"task.gold: {name}: the input has no such column; it has {_columns(job.source)}")
     else:
@@ -76,28 +73,6 @@ def read_gold(job: Job, gold: str | None) -> Gold:
 
 def _columns(source: Source) -> str:
     return ", ".join(source.schema.names)
-
-
-def _of_column(source: Source, name: str, reader: GoldReader) -> Gold:
-    kind = source.schema.field(name).type
-    is_list = any(
-        check(kind) for check in (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
-    )
-    if not is_list and not has_text(kind):
-        raise ConfigError(f"gold: column {name!r} is {kind}; right labels are text, or lists of text")
-    found: dict[int, frozenset[str]] = {}
-    for file in source.files:
-        row = file.first_row
-        for batch in read_batches(source, file, [name]):
-            column = batch.column(0)
-            places = pc.indices_nonzero(column.is_valid())
-            known = column.take(places)
-            values = known.to_pylist() if is_list else cells(as_text(known))
-            found.update(
-                _labels(reader, zip((row + place for place in places.to_pylist()), values, strict=True), name)
-            )
-            row += batch.num_rows
-    return Gold(found, f"column {name}")
 
 
 def _labels(

@@ -4,61 +4,71 @@ import csv
 import io
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipeline.commands.init.looking import surveyed
 from pipeline.errors import CannotCreateError, InputDataError
+from pipeline.inputs.read import read_batches, read_chunks
+from pipeline.inputs.source import Source, all_spans
+from pipeline.inputs.text import as_text, has_text, names_labels
+from pipeline.inputs.text import cells as texts
 from pipeline.system.atomic import write
 
 LABEL_NAMES = ("label", "labels", "gold")
 ID_NAMES = ("id", "row")
-DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab"}
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 """How a cell begins that spreadsheet programs take for a formula; texts are other people's."""
 
 
 def read_gold_file(path: Path, id_column: str | None, labels: Collection[str]) -> Iterator[tuple[str, Any]]:
-    """Yield the id and the label cell, or None, of each line of a CSV, TSV, Parquet or JSON Lines file.
+    """Yield the id and the label cell, or None, of each row of a table of any kind that `input.path` may be.
 
     Args:
-        path: The file.
+        path: The table's file.
         id_column: What the config calls the ids.
         labels: The task's labels: a first line with one of them is no header.
 
     Raises:
-        InputDataError: If it cannot be read as such a file.
+        PipelineError: If it cannot be read as such a table.
     """
-    import polars as pl  # noqa: PLC0415 - takes a fifth of a second to import
+    # The ids must have the very text that they have in the input, so that both are read in the same way.
+    with TemporaryDirectory(prefix="pipeline-gold-") as folder:
+        _, source = surveyed(str(path), Path(folder), header=True)
+        key, label = _columns(path, source.schema.names, id_column, labels)
+        if not has_text(source.schema.field(key).type):
+            raise InputDataError(
+                f"{path}: the ids in column {key} are of type {source.schema.field(key).type}, which has no text; "
+                "save them as text or numbers"
+            )
+        cells = dict(label_cells(source, label, str(path)))
+        for chunk in read_chunks(source, [key], all_spans(source)):
+            for row, name in enumerate(chunk.columns[key], chunk.span.first_row):
+                if name is not None:
+                    yield name, cells.get(row)
 
-    try:
-        frame = _frame(path)
-    except (pl.exceptions.PolarsError, OSError, ValueError) as error:
-        raise InputDataError(
-            f"{path}: cannot be read ({' '.join(str(error).split())}); save it as CSV in UTF-8"
-        ) from error
-    key, label = _columns(path, frame.columns, id_column, labels)
-    keys = frame.get_column(key).cast(pl.String).to_list()
-    values = frame.get_column(label)
-    if not values.dtype.is_nested():
-        values = values.cast(pl.String)
-    yield from ((key, cell) for key, cell in zip(keys, values.to_list(), strict=True) if key is not None)
 
+def label_cells(source: Source, column: str, where: str) -> Iterator[tuple[int, Any]]:
+    """Yield the rows with a cell in *column*, and what it says: a text, or a list.
 
-def _frame(path: Path) -> Any:
-    import polars as pl  # noqa: PLC0415 - as above
-
-    suffix = path.suffix.lower()
-    if suffix == ".parquet":
-        return pl.read_parquet(path)
-    if suffix in {".jsonl", ".ndjson"}:
-        return pl.read_ndjson(path)
-    text = path.read_bytes().decode("utf-8-sig")  # spreadsheet programs put a byte order mark before it
-    if not text.strip():
-        raise ValueError("it is empty")
-    first = text.split("\n", 1)[0]
-    # Where a comma is in numbers, spreadsheet programs write semicolons.
-    delimiter = "\t" if suffix == ".tsv" else max(DELIMITERS, key=first.count)
-    return pl.read_csv(text.encode(), separator=delimiter, infer_schema=False, truncate_ragged_lines=False)
+    Raises:
+        InputDataError: If cells of its type are no labels; says *where*.
+    """
+    kind = source.schema.field(column).type
+    if not names_labels(kind):
+        raise InputDataError(f"{where}: column {column} is {kind}; right labels are text, or lists of text")
+    for file in source.files:
+        row = file.first_row
+        for batch in read_batches(source, file, [column]):
+            places = pc.indices_nonzero(batch.column(0).is_valid())
+            known = batch.column(0).take(places)
+            values = known.to_pylist() if pa.types.is_nested(kind) else texts(as_text(known))
+            yield from zip((row + place for place in places.to_pylist()), values, strict=True)
+            row += batch.num_rows
 
 
 def _columns(
@@ -67,6 +77,8 @@ def _columns(
     """Return which of the columns *names* has the ids, and which the labels."""
     if set(names) & set(labels):
         raise InputDataError(f"{path}: the first line is a row of data; let it name the columns: id,label")
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise InputDataError(f"{path}: has two columns that are called {twice}; rename one")
     by_name = {name.strip().casefold(): name for name in names}
     keys = (
         [id_column]

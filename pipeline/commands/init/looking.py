@@ -57,7 +57,7 @@ def looked_at(table: str, *, header: bool | None = None) -> Iterator[Looked]:
         PipelineError: If it cannot be read, or has no rows.
     """
     with tempfile.TemporaryDirectory(prefix="pipeline-init-") as folder:
-        settings, source = _surveyed(table, Path(folder), header=header)
+        settings, source = surveyed(table, Path(folder), header=header)
         if not source.rows:
             raise InputDataError(
                 f"{table}: has no rows; init finds out from the rows what the columns are for"
@@ -65,8 +65,12 @@ def looked_at(table: str, *, header: bool | None = None) -> Iterator[Looked]:
         yield Looked(settings, source, source.files[0].format, columns_of(source))
 
 
-def _surveyed(table: str, copies: Path, *, header: bool | None) -> tuple[InputSettings, Source]:
-    """Return the first settings with which the whole table can be read, and the table."""
+def surveyed(table: str, copies: Path, *, header: bool | None) -> tuple[InputSettings, Source]:
+    """Return the first settings with which the whole table can be read, and the table; copies of what is not Parquet go to *copies*.
+
+    Raises:
+        PipelineError: If it cannot be read.
+    """
     path = _settings(table, CsvSettings()).path
     first = discover(path)[0][0]
     tries = readings(first.path, header=header) if first.format == "csv" else [CsvSettings()]

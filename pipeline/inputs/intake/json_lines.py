@@ -74,6 +74,8 @@ def _with(schema: pa.Schema, path: Path, line: int, block: bytes) -> pa.Schema:
     except UnicodeDecodeError as error:
         at = line + block[: error.start].count(b"\n")
         _refuse(path, at, f"byte 0x{block[error.start]:02X} is no UTF-8; write the file again as UTF-8")
+    except RecursionError:
+        _refuse(path, line, f"{_TOO_DEEP} (this line or one of the next)")
     except pa.ArrowTypeError as error:  # of this block's types and those before
         wide = pa.schema([(field.name, _mapped(field.type, _widest)) for field in schema])
         _refuse_line(path, line, lines, error, wide)
@@ -160,7 +162,7 @@ def _refuse_line(
             what = f"is no JSON ({bad.msg} at column {bad.colno}); write one object a line"
             _refuse(path, first + number, what)
         except RecursionError:
-            _refuse(path, first + number, "is nested too deep; write it flatter")
+            _refuse(path, first + number, _TOO_DEEP)
         if not isinstance(found, dict):
             _refuse(path, first + number, f"is {_NAMES[type(found)]}; write one object a line")
     good, bad_count = 0, len(lines)
@@ -193,6 +195,8 @@ def _worded(error: pa.ArrowException) -> str:
 def _refuse(path: Path, line: int, what: str) -> NoReturn:
     raise InputDataError(f"{path}:{line}: {what}")
 
+
+_TOO_DEEP = "is nested too deep; write it flatter"
 
 _NAMES = {
     list: "a list",
