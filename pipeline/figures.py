@@ -46,7 +46,7 @@ def limit(share: float) -> str:
 
 def reached(share: float) -> str:
     """Return how far something is that ends at 1, rounded down: 100 % is said when all is done."""
-    return f"{floor(100 * share)} %"
+    return f"{floor(round(100 * share, 9))} %"
 
 
 def _percentage(share: float, digits: int = 1) -> str:

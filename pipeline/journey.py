@@ -30,7 +30,7 @@ from pipeline.job.prepare import Start, ensure_output, tidy_after
 from pipeline.job.result import Course, result_of, save_report
 from pipeline.job.snapshot import Snapshots
 from pipeline.job.workspace import HELD, RunRecord
-from pipeline.outputs.columns import Answered, failed_rows, part_batch, part_schema
+from pipeline.outputs.columns import Answered, failed_rows, part_batch, part_schema, pending_rows
 from pipeline.outputs.parts import DamagedPartError, Parts, gaps
 from pipeline.outputs.publish import publish
 from pipeline.outputs.tally import Tally
@@ -151,16 +151,16 @@ class Journey:
     async def _label_chunk(self, span: Span, prompts: Prompts) -> None:
         answered = await self._execution.resolver.resolve(prompts)
         self._canary.meet(prompts)
-        failed = await self._threads.run(self._write_part, span, prompts, answered)
+        failed, pending = await self._threads.run(self._write_part, span, prompts, answered)
         self._rows_failed += failed
-        self._rows_done += span.rows
+        self._rows_done += span.rows - pending
         self._execution.resolver.answered -= len(answered)
 
-    def _write_part(self, span: Span, prompts: Prompts, answered: Answered) -> int:
-        """Write the part of a chunk and return how many of its rows failed. Runs in a thread."""
+    def _write_part(self, span: Span, prompts: Prompts, answered: Answered) -> tuple[int, int]:
+        """Write the part of a chunk and return how many of its rows failed, and how many are pending. Runs in a thread."""
         batch = part_batch(self._job.config.task.kind, prompts, answered)
         self._fence.guard(self._parts.write, span, batch)
-        return failed_rows(batch)
+        return failed_rows(batch), pending_rows(batch)
 
     def _publish(self) -> RunResult:
         """Publish the output and record the run as finished. Runs in a thread."""

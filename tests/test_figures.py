@@ -80,7 +80,7 @@ def test_a_budget_is_written_as_it_was_set(usd: float, text: str) -> None:
 
 
 def test_all_is_done_only_when_it_is() -> None:
-    assert [reached(share) for share in (0, 0.999, 1)] == ["0 %", "99 %", "100 %"]
+    assert [reached(share) for share in (0, 0.29, 0.999, 1)] == ["0 %", "29 %", "99 %", "100 %"]
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,10 @@ INTERRUPTED = "interrupted"
 """Status of a run that is neither published nor running; the same command continues it."""
 
 
+PARTIAL = "partial"
+"""Status of what is published of a run that is not finished."""
+
+
 class Run(NamedTuple):
     """The latest run of an output.
 
@@ -42,6 +46,8 @@ def runs_below(state: Path) -> list[Run]:
 
 def status_of(record: RunRecord, holder: str | None) -> str:
     """Return the status of a run whose workspace the process *holder* holds."""
+    if record.status == PUBLISHED and (record.summary or {}).get("pending"):
+        return PARTIAL
     return INTERRUPTED if record.status == RUNNING and holder is None else record.status
 
 
@@ -58,7 +64,7 @@ def run_facts(run: Run) -> dict[str, Any]:
     is_open = record.status != PUBLISHED
     now = load_snapshot(place, record.run_id) if is_open else dict(record.summary or {})
     rows = now.get("rows", job.get("rows"))
-    done = max(now.get("rows_done", 0), rows_in_parts(place)) if is_open else rows
+    done = max(now.get("rows_done", 0), rows_in_parts(place)) if is_open else rows - now.get("pending", 0)
     on = is_open and holder is not None
     return {
         "run_id": record.run_id,
@@ -69,7 +75,8 @@ def run_facts(run: Run) -> dict[str, Any]:
         "model": job.get("model"),
         "rows": rows,
         "rows_done": done,
-        "percent": round(100 * done / rows, 1) if rows and done is not None else None,
+        # Rounded down: all of them are done when they are.
+        "percent": 1000 * done // rows / 10 if rows and done is not None else None,
         "failed": now.get("failed"),
         "rate": _rounded(now.get("rate")) if on else None,
         "seconds_left": _rounded(now.get("seconds_left")) if on else None,

@@ -180,6 +180,11 @@ def failed_rows(part: pa.RecordBatch) -> int:
     return sum(count for status, count in counts.items() if status not in NOT_FAILED)
 
 
+def pending_rows(part: pa.RecordBatch) -> int:
+    """Count the rows of a part that wait for their answer."""
+    return Counter(part.column("label_status").to_pylist())[Status.PENDING]
+
+
 def published(part: pa.Table, duplicates: pa.ChunkedArray, prefix: str) -> dict[str, pa.ChunkedArray]:
     """Return the new columns by name, as they are published.
 

@@ -143,3 +143,21 @@ def test_records_and_snapshots_that_are_damaged_are_passed_over(job: JobFiles) -
     (other / "run.json").write_text("garbage")
     (record.parent / "progress.json").write_text("[]")
     assert len(status(job)["runs"]) == 1
+
+
+def test_a_partial_output_says_how_much_of_it_is_there(job: JobFiles) -> None:
+    job.table(texts(40))
+    assert job.run("--limit", "10").returncode == 0
+    published = command("publish", str(job.config_file()), "--partial")
+    assert "10 of 40 rows done (25 %)" in published.stderr
+    runs = status(job)["runs"]
+    [partial] = [run for run in runs if run["output"].endswith("labelled.partial.parquet")]
+    assert (partial["status"], partial["rows"], partial["rows_done"], partial["percent"]) == (
+        "partial",
+        40,
+        10,
+        25.0,
+    )
+    assert re.search(
+        r"labelled\.partial\.parquet.* partial +40 +25 %", command("status", str(job.config_file())).stderr
+    )
