@@ -22,6 +22,7 @@ from pipeline.config.values import (
     Allowance,
     Count,
     FailureAllowance,
+    Line,
     Seconds,
     SecondsOrAuto,
     Usd,
@@ -40,6 +41,10 @@ class LimitSettings(Settings):
 
     requests_per_minute: Count | None = Field(default=None, description="The account's RPM; null knows none.")
     tokens_per_minute: Count | None = Field(default=None, description="The account's TPM; null knows none.")
+    shared: Line | None = Field(
+        default=None,
+        description="A name: all runs on this machine that give it share the two limits above.",
+    )
     max_concurrency: Count = Field(default=64, description="At most so many requests at once.")
     max_cost_usd: Usd | None = Field(default=None, description="Stop before the run costs more US dollars.")
     max_runtime: Seconds | None = Field(default=None, description="Stop after so long: 90s, 30m, 6h, 1d.")

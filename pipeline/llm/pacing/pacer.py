@@ -6,6 +6,14 @@ from pipeline.config import LimitSettings
 from pipeline.llm.pacing.concurrency import Concurrency
 from pipeline.llm.pacing.evidence import Departure
 from pipeline.llm.pacing.quota import TOKENS_CATCH_UP_SECONDS, Pause, Quota
+from pipeline.llm.pacing.shared import (
+    REQUESTS,
+    TOKENS,
+    SharedPause,
+    SharedQuota,
+    SharedState,
+    shared_file,
+)
 from pipeline.llm.replies import Failure, Reply, Window
 from pipeline.system.clock import Clock
 
@@ -23,17 +31,35 @@ class Pacer:
     """
 
     def __init__(self, limits: LimitSettings, concurrency: Concurrency, clock: Clock) -> None:
-        self._requests = Quota(limits.requests_per_minute) if limits.requests_per_minute else None
-        tokens = limits.tokens_per_minute
-        self._tokens = Quota(tokens, TOKENS_CATCH_UP_SECONDS) if tokens else None
+        self._clock = clock
+        self._rates: tuple[float | None, float | None] = limits.requests_per_minute, limits.tokens_per_minute
+        self._requests: Quota | SharedQuota | None = None
+        self._tokens: Quota | SharedQuota | None = None
+        self._pause = Pause(clock)
+        if limits.shared is None:
+            requests, tokens = self._rates
+            self._requests = Quota(requests) if requests else None
+            self._tokens = Quota(tokens, TOKENS_CATCH_UP_SECONDS) if tokens else None
+        else:
+            self._share(limits.shared)
         self.counts_tokens = self._tokens is not None
-        self._rates = limits.requests_per_minute, limits.tokens_per_minute
         self._longest = limits.max_outage
         self._concurrency = concurrency
-        self._pause = Pause(clock)
-        self._clock = clock
         self._warned_until = float("-inf")
         self._in_storm, self._words = False, ""
+
+    def _share(self, name: str) -> None:
+        """Take both quotas from what all processes with the same `limits.shared` may use together."""
+        state = SharedState(shared_file(name))
+        agreed = state.agree(self._rates)
+        if agreed != self._rates:
+            log.warning(
+                "limits.shared: another process has told lower limits, which hold for all: %s", agreed
+            )
+        requests, tokens = self._rates = agreed
+        self._requests = SharedQuota(state, REQUESTS, requests) if requests else None
+        self._tokens = SharedQuota(state, TOKENS, tokens) if tokens else None
+        self._pause = SharedPause(state, self._clock)
 
     def try_admit(self, tokens: float) -> bool:
         """Admit a request of *tokens* if nothing makes it wait; takes its quota."""
