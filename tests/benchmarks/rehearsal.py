@@ -49,7 +49,14 @@ def rehearse(
         pl.DataFrame({"text": texts}).write_parquet(folder / "in.parquet")
         with endpoint(serve, simulator) as base_url:
             process = subprocess.Popen(
-                [sys.executable, "-m", "pipeline", "run", str(_config(folder, limits, base_url)), "--quiet"],
+                [
+                    sys.executable,
+                    "-m",
+                    "pipeline",
+                    "run",
+                    str(config_file(folder, limits, base_url)),
+                    "--quiet",
+                ],
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL if seconds else None,
             )
@@ -63,7 +70,7 @@ def rehearse(
         return sorted((entry for entry in read_log(log) if entry.text), key=lambda entry: entry.at)
 
 
-def _config(folder: Path, limits: Mapping[str, object], base_url: str) -> Path:
+def config_file(folder: Path, limits: Mapping[str, object], base_url: str) -> Path:
     path = folder / "job.yaml"
     settings = {
         "input": {"path": "in.parquet"},

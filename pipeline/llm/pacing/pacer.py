@@ -50,15 +50,9 @@ class Pacer:
 
     def _share(self, name: str) -> None:
         """Take both quotas from what all processes with the same `limits.shared` may use together."""
-        state = SharedState(shared_file(name))
-        agreed = state.agree(self._rates)
-        if agreed != self._rates:
-            log.warning(
-                "limits.shared: another process has told lower limits, which hold for all: %s", agreed
-            )
-        requests, tokens = self._rates = agreed
-        self._requests = SharedQuota(state, REQUESTS, requests) if requests else None
-        self._tokens = SharedQuota(state, TOKENS, tokens) if tokens else None
+        state, (requests, tokens) = SharedState(shared_file(name)), self._rates
+        self._requests = SharedQuota(state, REQUESTS, requests)
+        self._tokens = SharedQuota(state, TOKENS, tokens)
         self._pause = SharedPause(state, self._clock)
 
     def try_admit(self, tokens: float) -> bool:

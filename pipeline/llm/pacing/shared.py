@@ -8,6 +8,7 @@ beats, and a process that dies holds nothing but the rest of its last lease.
 import asyncio
 import fcntl
 import logging
+import math
 import os
 import struct
 import time
@@ -15,6 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from hashlib import blake2b
 from pathlib import Path
+from typing import NamedTuple
 
 from pipeline.errors import CannotCreateError
 from pipeline.llm.pacing.quota import MARGIN, Pause
@@ -30,15 +32,34 @@ LATE_SECONDS = 0.01
 """How long after its time a lease may still be used, as timers are late; later, others may have used the rate."""
 
 FORGOTTEN_SECONDS = 60.0
-"""How long after the last lease what others have said about the rates counts."""
+"""How long a lower rate than one's own counts after somebody has last used it."""
 
 LOCK_SECONDS = 1.0
 """How long the lock is waited for before the file is used without: whoever holds it has been stopped."""
 
-_FIELDS = struct.Struct("=8s16sddddd")
+_FIELDS = struct.Struct("=8s16s7d")
 _MAGIC = b"pipeline"
 REQUESTS, TOKENS, PAUSE = range(3)
-"""Fields of the file: until when each rate is granted, and until when all pause; after them come the two rates."""
+"""Fields of the file: until when each rate is granted, and until when all pause."""
+
+RATE, SAID = 3, 5
+"""Added to REQUESTS or TOKENS: the lowest rate that somebody uses, in units a second, and when it was last used."""
+
+
+class Lease(NamedTuple):
+    """Units of a rate that may be used in their time.
+
+    Attributes:
+        wait: In how many seconds their time begins; 0 or less is now.
+        seconds: How long it takes.
+        units: How many they are.
+        rate: The rate, units a second.
+    """
+
+    wait: float
+    seconds: float
+    units: float
+    rate: float
 
 
 def shared_file(name: str) -> Path:
@@ -62,36 +83,33 @@ class SharedState:
         """
         self._now = now or (lambda: time.clock_gettime(time.CLOCK_BOOTTIME))
         self._boot = _boot_id()
+        self._path = path
+        self._patient = True
         try:
-            make_private(path.parent)
-            self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            self._file = self._open()
         except OSError as error:
             raise CannotCreateError(f"limits.shared: {path}: cannot be written: {error}") from error
-        self._path = path
 
-    def lease(self, field: int, units: float, per_second: float) -> float:
-        """Lease *units* of a rate, and return in how many seconds their time begins; 0 or less is at once."""
+    def _open(self) -> int:
+        make_private(self._path.parent)
+        return os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+
+    def lease(self, field: int, amount: float, rate: float) -> Lease:
+        """Lease *amount* units, or more, of a *rate* a second; where others use a lower one, of that."""
         with self._locked():
-            values = self._read()
-            now = self._now()
+            values, now = self._read(), self._now()
+            lowest, said = values[field + RATE], values[field + SAID]
+            if not 0 < lowest < rate or said < now - FORGOTTEN_SECONDS:
+                lowest = rate
+            if lowest == rate:  # somebody with a higher one must not keep it in force for ever
+                values[field + RATE], values[field + SAID] = rate, now
+            units = max(amount, float(int(lowest * LEASE_SECONDS))) if lowest < math.inf else math.inf
+            seconds = units / lowest if lowest < math.inf else LEASE_SECONDS
             start = max(now, values[field])
-            values[field] = start + units / per_second
+            if lowest < math.inf:
+                values[field] = start + seconds
             self._write(values)
-        return start - now
-
-    def agree(self, rates: tuple[float | None, float | None]) -> tuple[float | None, float | None]:
-        """Return the lower of *rates*, requests and tokens a minute, and of what others that still run have said."""
-        with self._locked():
-            values = self._read()
-            if max(values[:2]) < self._now() - FORGOTTEN_SECONDS:
-                values[3:5] = [0.0, 0.0]
-            agreed = [
-                min(filter(None, (mine, theirs or None)), default=None)
-                for mine, theirs in zip(rates, values[3:5], strict=True)
-            ]
-            values[3:5] = [rate or 0.0 for rate in agreed]
-            self._write(values)
-        return agreed[0], agreed[1]
+        return Lease(start - now, seconds, units, lowest)
 
     def pause(self, seconds: float) -> None:
         """Pause all processes for at least *seconds* from now."""
@@ -110,30 +128,51 @@ class SharedState:
             magic, boot, *values = _FIELDS.unpack(content)
             if (magic, boot) == (_MAGIC, self._boot):
                 return values
-        return [0.0] * 5  # new, or of before the machine's last start
+        return [0.0] * 7  # new, or of before the machine's last start
 
     def _write(self, values: list[float]) -> None:
         os.pwrite(self._file, _FIELDS.pack(_MAGIC, self._boot, *values), 0)
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        deadline = time.monotonic() + LOCK_SECONDS
-        while True:
-            try:
-                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() > deadline:
-                    log.warning(
-                        "%s: is locked by a process that does not go on; used without the lock", self._path
-                    )
-                    break
-                time.sleep(0.0002)
+        """Hold the lock while the block runs, on the file that is at the path: it may have been removed."""
+        self._lock()
+        with suppress(OSError):
+            while not self._is_there():
+                file = self._open()
+                os.close(self._file)
+                self._file = file
+                self._lock()
         try:
             yield
         finally:
             with suppress(OSError):
                 fcntl.flock(self._file, fcntl.LOCK_UN)
+
+    def _is_there(self) -> bool:
+        try:
+            return os.path.samestat(os.lstat(self._path), os.fstat(self._file))
+        except FileNotFoundError:
+            return False
+
+    def _lock(self) -> None:
+        # Once it was waited for in vain, this is only tried: the event loop waits along.
+        deadline = time.monotonic() + (LOCK_SECONDS if self._patient else 0.0)
+        while True:
+            try:
+                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if time.monotonic() < deadline:
+                    time.sleep(0.0002)
+                    continue
+                if self._patient:
+                    log.warning(
+                        "%s: is locked by a process that does not go on; used without the lock", self._path
+                    )
+                self._patient = False
+                return
+            self._patient = True
+            return
 
     def close(self) -> None:
         """Close the file."""
@@ -141,13 +180,17 @@ class SharedState:
 
 
 class SharedQuota:
-    """A rate of *per_minute* units that this process shares with others; it is used like a `Quota`."""
+    """A rate of *per_minute* units that this process shares with others; it is used like a `Quota`.
 
-    def __init__(self, state: SharedState, field: int, per_minute: float) -> None:
+    Without a rate of its own it keeps to the one that others have.
+    """
+
+    def __init__(self, state: SharedState, field: int, per_minute: float | None) -> None:
         self._state, self._field = state, field
-        self._rate = per_minute / 60 * (1 - MARGIN)
+        self._rate = per_minute / 60 * (1 - MARGIN) if per_minute else math.inf
         self._lock = asyncio.Lock()
         self._in_hand, self._until = 0.0, 0.0
+        self._warned = False
 
     def holds(self, amount: float) -> bool:
         """Return whether *amount* units may be used at once."""
@@ -163,13 +206,23 @@ class SharedQuota:
             if self._in_hand >= amount and time.monotonic() <= self._until:
                 self._in_hand -= amount
                 return
-            units = max(amount, float(int(self._rate * LEASE_SECONDS)))
-            wait = self._state.lease(self._field, units, self._rate)
-            self._until = time.monotonic() + wait + units / self._rate + LATE_SECONDS
-            if wait > 0:
-                await asyncio.sleep(wait)
+            lease = self._state.lease(self._field, amount, self._rate)
+            self._until = time.monotonic() + lease.wait + lease.seconds + LATE_SECONDS
+            self._warn(lease.rate)
+            if lease.wait > 0:
+                await asyncio.sleep(lease.wait)
             # However late the timer was, what was asked for is used: else a busy process would never get any.
-            self._in_hand = units - amount
+            self._in_hand = lease.units - amount
+
+    def _warn(self, rate: float) -> None:
+        if rate < self._rate < math.inf and not self._warned:
+            self._warned = True
+            unit = ("requests", "tokens")[self._field]
+            log.warning(
+                "limits.shared: another run has a lower limit, which holds for all: %.0f %s a minute",
+                rate * 60 / (1 - MARGIN),
+                unit,
+            )
 
 
 class SharedPause(Pause):

@@ -1,6 +1,7 @@
 """Several processes use one quota: all of it, and no more, whichever of them dies or stops."""
 
 import asyncio
+import math
 import os
 import signal
 import subprocess
@@ -11,7 +12,14 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.llm.pacing.shared import REQUESTS, SharedPause, SharedQuota, SharedState
+from pipeline.llm.pacing.shared import (
+    LOCK_SECONDS,
+    REQUESTS,
+    TOKENS,
+    SharedPause,
+    SharedQuota,
+    SharedState,
+)
 from pipeline.system.clock import Clock
 
 RATE = 400
@@ -89,8 +97,8 @@ async def test_what_is_not_used_in_its_time_is_gone(tmp_path: Path) -> None:
 async def test_a_large_amount_gets_through_in_its_time(tmp_path: Path) -> None:
     now = 100.0
     state = SharedState(tmp_path / "quota", now=lambda: now)
-    assert state.lease(REQUESTS, 5_000, 1_000) == 0
-    assert state.lease(REQUESTS, 1, 1_000) == 5
+    assert state.lease(REQUESTS, 5_000, 1_000).wait == 0
+    assert state.lease(REQUESTS, 1, 1_000).wait == 5
 
 
 def test_a_pause_is_every_process_s_and_is_never_shortened(tmp_path: Path) -> None:
@@ -101,20 +109,39 @@ def test_a_pause_is_every_process_s_and_is_never_shortened(tmp_path: Path) -> No
     assert 59 < other.seconds_left <= 60
 
 
-def test_the_lowest_rates_that_somebody_still_uses_hold(tmp_path: Path) -> None:
+def test_the_lowest_rate_that_somebody_still_uses_holds_for_all(tmp_path: Path) -> None:
     now = 1_000.0
-    state = SharedState(tmp_path / "quota", now=lambda: now)
-    assert state.agree((600, None)) == (600, None)
-    state.lease(REQUESTS, 1, 10)
-    assert state.agree((900, 5_000)) == (600, 5_000)
-    now += 120
-    assert state.agree((900, None)) == (900, None)
+    one, other = (SharedState(tmp_path / "quota", now=lambda: now) for _ in range(2))
+    assert one.lease(REQUESTS, 1, 20).rate == 20
+    assert other.lease(REQUESTS, 1, 10).rate == 10
+    now += 50
+    assert one.lease(REQUESTS, 1, 20).rate == 10  # and this does not keep it in force
+    assert one.lease(REQUESTS, 1, math.inf).rate == 10
+    now += 20
+    assert one.lease(REQUESTS, 1, 20).rate == 20
+
+
+async def test_who_has_no_rate_keeps_to_that_of_others_and_else_to_none(tmp_path: Path) -> None:
+    state = SharedState(tmp_path / "quota")
+    free = SharedQuota(state, TOKENS, None)
+    await free.take(1e9)
+    assert free.holds(1e9)
+    state.lease(TOKENS, 10, 100)
+    assert state.lease(TOKENS, 5, math.inf).wait > 0
+
+
+def test_a_file_that_was_removed_is_made_again_and_shared(tmp_path: Path) -> None:
+    now = 1_000.0
+    one, other = (SharedState(tmp_path / "quota", now=lambda: now) for _ in range(2))
+    (tmp_path / "quota").unlink()
+    assert one.lease(REQUESTS, 10, 10).wait == 0
+    assert other.lease(REQUESTS, 10, 10).wait == 1
 
 
 @pytest.mark.parametrize("content", [b"", b"x" * 64, b"pipeline" + bytes(56)])
 def test_a_file_that_says_nothing_is_a_new_one(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "quota").write_bytes(content)
-    assert SharedState(tmp_path / "quota").lease(REQUESTS, 1, 10) == 0
+    assert SharedState(tmp_path / "quota").lease(REQUESTS, 1, 10).wait == 0
 
 
 def test_a_lock_that_nobody_gives_back_is_passed_over(
@@ -127,6 +154,10 @@ def test_a_lock_that_nobody_gives_back_is_passed_over(
     ) as holder:
         assert holder.stdout
         holder.stdout.readline()
-        assert state.lease(REQUESTS, 1, 10) == 0
+        assert state.lease(REQUESTS, 1, 10).wait == 0
+        begun = time.monotonic()
+        for _ in range(100):  # it is not waited for again
+            state.lease(REQUESTS, 1, 1_000)
+        assert time.monotonic() - begun < LOCK_SECONDS
         holder.kill()
     assert "is locked by a process that does not go on" in caplog.text
