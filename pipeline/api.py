@@ -172,7 +172,7 @@ def _labelled(
 
 
 def _draw_report(config: Config, options: RunOptions) -> None:
-    if config.output.report and not options.is_partial:
+    if config.output.report:
         from pipeline.commands.report.apart import draw_apart  # noqa: PLC0415 - a finished job must not wait for it
 
         draw_apart(config, options)
@@ -185,6 +185,7 @@ def _partial(config: Config, options: RunOptions) -> str:
             result = start.result or _label(start, None, None, handle_signals=False)
     except PipelineError as error:
         return f"there is no partial output: {'; '.join(error.problems)}"
+    _draw_report(config, replace(options, offline=True))
     return f"{result.rows - result.pending:,} of {result.rows:,} rows are in {result.output}"
 
 

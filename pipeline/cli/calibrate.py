@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from pipeline.cli.console import print_lines, print_result
-from pipeline.cli.evaluate import GoldFrom, following
+from pipeline.cli.evaluate import GoldFrom
 from pipeline.cli.options import ConfigFile, Date, Overrides, ProviderName, load
 from pipeline.cli.tables import Table, print_table
 from pipeline.errors import UsageError
@@ -31,7 +31,7 @@ def calibrate(
     loaded = load(config, overrides, provider, date)
     from pipeline.commands import calibrate as command  # noqa: PLC0415
 
-    again = f"`{following('run', loaded, provider)}` publishes"
+    again = f"`{loaded.command('run')}` publishes"
     if remove:
         was_there = command.remove(loaded)
         print_lines(

@@ -79,7 +79,7 @@ def evaluate(  # noqa: PLR0913, PLR0917 - as many as the command has options
         raise UsageError("--make-gold: draws rows to label; evaluate them, once they are, with --gold FILE")
     loaded = load(config, overrides, provider, date)
     if make_gold is not None:
-        made = _made(loaded, make_gold, to, provider, show_labels=show_labels, seed=seed or 0)
+        made = _made(loaded, make_gold, to, show_labels=show_labels, seed=seed or 0)
         print_result(made)
         return 0
     from pipeline.commands.evaluate import evaluate  # noqa: PLC0415
@@ -95,9 +95,7 @@ def evaluate(  # noqa: PLR0913, PLR0917 - as many as the command has options
     return 1 if low else 0
 
 
-def _made(
-    config: "Config", rows: int, to: Path | None, provider: str | None, *, show_labels: bool, seed: int
-) -> dict[str, Any]:
+def _made(config: "Config", rows: int, to: Path | None, *, show_labels: bool, seed: int) -> dict[str, Any]:
     """Draw rows to label, say what to do with the file, and return the facts about it."""
     from pipeline.commands.make_gold import make_gold  # noqa: PLC0415
 
@@ -106,14 +104,9 @@ def _made(
     print_lines([
         f"{found.rows:,} of {found.of:,} labelled rows are in {found.file}",
         f"fill in the column label{several}; rows left blank are not judged. Then:",
-        f"  {following('evaluate', config, provider)} --gold {found.file}",
+        f"  {config.command('evaluate', '--gold', found.file)}",
     ])  # fmt: skip
     return found.as_dict()
-
-
-def following(name: str, config: "Config", provider: str | None) -> str:
-    """Return the command *name* as it is to be typed next."""
-    return f"pipeline {name} {config.path}" + (f" --provider {provider}" if provider else "")
 
 
 def show(found: "Evaluation") -> None:

@@ -52,7 +52,7 @@ def read_gold(job: Job, gold: str | None) -> Gold:
     if name is None:
         raise ConfigError(
             f"{job.config.path}: knows no right labels; set task.gold to a column of the input, give --gold FILE of id,label, "
-            f"or draw rows to label: evaluate {job.config.path} --make-gold 200"
+            f"or draw rows to label: {job.config.command('evaluate', '--make-gold', '200')}"
         )
     if name in job.source.schema.names:
         cells = label_cells(job.source, name, "gold")

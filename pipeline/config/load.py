@@ -1,7 +1,8 @@
 """Load a YAML file into a checked Config, or report everything that is wrong with it at once."""
 
+import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
@@ -52,14 +53,40 @@ def load_config(
         path, overrides, provider, partial(fill, env=os.environ if env is None else env, now=moment)
     )
     place = GIVEN if isinstance(path, Mapping) else path
-    return _loaded(draft, Path(os.path.normpath(Path(place).absolute())), env, moment)
+    full = Path(os.path.normpath(Path(place).absolute()))
+    return _loaded(
+        draft,
+        full,
+        env,
+        moment,
+        ("CONFIG" if isinstance(path, Mapping) else str(full), *_typed(overrides, provider)),
+    )
 
 
-def _loaded(draft: "Draft", path: Path, env: Mapping[str, str] | None, now: datetime) -> Config:
+def _loaded(
+    draft: "Draft", path: Path, env: Mapping[str, str] | None, now: datetime, words: tuple[str, ...]
+) -> Config:
     known = os.environ if env is None else env
-    config = _separate_rehearsal(draft.checked(path, partial(fill, env=known, now=now), known))
-    config.remember(_Origin(draft.root, path, env, now))
+    dates: list[str] = []
+
+    def filler(text: str) -> str:
+        if "${now:" in text:
+            dates[:] = ["--date", now.isoformat(timespec="seconds")]
+        return fill(text, known, now)
+
+    config = _separate_rehearsal(draft.checked(path, filler, known))
+    config.remember(_Origin(draft.root, path, env, now, words), (*words, *dates))
     return config
+
+
+def _typed(overrides: Overrides, provider: str | None) -> Iterator[str]:
+    """Yield the options by which the command line makes the same changes."""
+    if provider is not None:
+        yield from ("--provider", provider)
+    if isinstance(overrides, Mapping):
+        overrides = [f"{name}={json.dumps(value, default=str)}" for name, value in overrides.items()]
+    for override in [overrides] if isinstance(overrides, str) else overrides:
+        yield from ("--set", override)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,13 +97,13 @@ class _Origin:
     path: Path = field(compare=False)
     env: Mapping[str, str] | None = field(compare=False)
     now: datetime = field(compare=False)
+    words: tuple[str, ...] = field(compare=False)
 
     def changed(self, overrides: Overrides, provider: str | None) -> Config:
         """Return the config with other settings, checked anew; see `Config.with_`."""
         filler = partial(fill, env=os.environ if self.env is None else self.env, now=self.now)
-        return _loaded(
-            _changed(Draft(self.root, []), overrides, provider, filler), self.path, self.env, self.now
-        )
+        draft = _changed(Draft(self.root, []), overrides, provider, filler)
+        return _loaded(draft, self.path, self.env, self.now, (*self.words, *_typed(overrides, provider)))
 
 
 def named_provider(path: str | Path, overrides: Overrides = (), provider: str | None = None) -> str | None:

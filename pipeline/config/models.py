@@ -1,6 +1,9 @@
 """The whole config and its smaller sections; these models define what a config may contain."""
 
-from collections.abc import Mapping
+import shlex
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, Protocol
@@ -85,6 +88,13 @@ class Origin(Protocol):
         """Make another config of it, with other settings."""
 
 
+@dataclass(frozen=True, slots=True)
+class Call:
+    """How the command line names a config: its file, and the options that change it. No part of what the config says."""
+
+    words: tuple[str, ...] = field(default=("CONFIG",), compare=False)
+
+
 class Config(Settings):
     """A whole job, checked; every path in it is absolute.
 
@@ -112,10 +122,19 @@ class Config(Settings):
     )
 
     _origin: "Origin | None" = PrivateAttr(default=None)
+    _call: Call = PrivateAttr(default=Call())
 
-    def remember(self, origin: "Origin | None") -> None:
-        """Take note of what this config was made of, for `with_`."""
+    def remember(self, origin: "Origin | None", words: Sequence[str] = ()) -> None:
+        """Take note of what this config was made of, for `with_`; and of the *words* that name it, for `command`."""
         self._origin = origin
+        self._call = Call(tuple(words)) if words else self._call
+
+    def command(self, verb: str, *options: str) -> str:
+        """Return the command line that does *verb* with this very config, as it is to be typed in this folder."""
+        first, *others = self._call.words
+        with suppress(ValueError, OSError):  # it is elsewhere, or this folder is gone
+            first = str(Path(first).relative_to(Path.cwd()))
+        return shlex.join(["pipeline", verb, first, *others, *options])
 
     def with_(self, overrides: Overrides = (), *, provider: str | None = None) -> "Config":
         """Return a config with other settings, checked as a whole; this one stays as it is.

@@ -33,8 +33,8 @@ def ensure_gates_open(job: Job, tally: Tally, flips: Share | None) -> None:
     if closed := closed_gates(job.config.gates, figures):
         raise HeldError(
             *closed,
-            f"{job.output}: is held back, and what was there stays; look at {job.workspace.report}, then publish it "
-            f"with `publish {job.config.path.name} --anyway` and the --date, --provider and --set of this run; it sends nothing",
+            f"{job.output}: is held back, and what was there stays; look at {job.workspace.report}, then publish it, "
+            f"which sends nothing: {job.config.command('publish', '--anyway')}",
         )
 
 

@@ -132,6 +132,7 @@ class Job:
         """What the record of a run keeps of its job: for people, and to find its answers again."""
         return {
             "output": str(self.output),
+            "publish": self.config.command("publish", "--anyway"),
             "rows": self.source.rows,
             "provider": self.config.model.provider,
             "model": self.config.model.name,

@@ -1,7 +1,7 @@
 """The result of a run, new or remembered, and its report."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,7 +10,7 @@ import orjson
 
 from pipeline.errors import InterruptedRunError
 from pipeline.job.job import Job
-from pipeline.job.workspace import HELD, PUBLISHED, RunRecord, stamp
+from pipeline.job.workspace import HELD, PUBLISHED, RunRecord, Workspace, stamp
 from pipeline.summary import RunResult, Side
 from pipeline.system.atomic import write
 
@@ -98,11 +98,22 @@ def ensure_held(job: Job) -> None:
         InterruptedRunError: If none does.
     """
     record = job.workspace.load()
-    if record is None or record.status != HELD:
-        raise InterruptedRunError(
-            f"{job.output}: no gate holds this output back; `run` labels it. A held one is named by the same --date, "
-            "--provider and --set as its run"
-        )
+    if record is not None and record.status == HELD:
+        return
+    held = [
+        f"what is held back is published with: {told}" for told in _held_below(job.workspace.folder.parent)
+    ]
+    raise InterruptedRunError(
+        f"{job.output}: no gate holds this output back; label it with: {job.config.command('run')}", *held
+    )
+
+
+def _held_below(folder: Path) -> Iterator[str]:
+    """Yield the commands that publish the outputs which are held back, and whose workspaces are in *folder*."""
+    for each in sorted(folder.iterdir()):
+        record = Workspace(each, each).load()
+        if record is not None and record.status == HELD and "publish" in record.job:
+            yield record.job["publish"]
 
 
 @dataclass(frozen=True, slots=True)

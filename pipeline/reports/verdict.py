@@ -41,6 +41,9 @@ def verdict(facts: Facts) -> Verdict:
         tone, sentence = "fair", "No row has a text, so there was nothing to label."
     elif facts["status"] == "held":
         tone, sentence = "bad", f"Held back by a gate, and not published: {got}."
+    elif facts["status"] == "partial":
+        waiting = count(facts["pending"], "row has", "rows have")
+        tone, sentence = "fair", f"Not finished: {got}, and {waiting} no answer yet."
     elif facts["status"] == "failed":
         most = facts["job"]["max_failed"]
         tone, sentence = (

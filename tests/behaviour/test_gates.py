@@ -1,5 +1,6 @@
 """What a gate holds back stays unpublished until a person says so; what a stopped run has can be looked at."""
 
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -64,7 +65,7 @@ def test_a_closed_gate_publishes_nothing_and_asks_nothing_again_until_it_is_publ
     for done in (first, again):
         assert (done.returncode, last_line(done)["status"]) == (76, "held")
         assert "gates.failed: 1 of 61 (1.6 %) rows failed, more than 0" in done.stderr
-        assert "publish job.yaml --anyway" in done.stderr
+        assert "job.yaml --anyway" in done.stderr
     assert job.output.read_bytes() == before
     assert publish(job)[0] == 76
     status, result = publish(job, "--anyway")
@@ -353,3 +354,59 @@ def test_there_is_no_partial_output_of_a_finished_job(job: JobFiles, server: Fau
     night(job, "a new row")
     status, result = publish(job, "--partial")
     assert (status, result["status"], result["pending"]) == (0, "partial", 1)
+
+
+def typed_again(told: str) -> tuple[int, dict[str, Any]]:
+    """What comes of the command line that *told* ends with."""
+    words = shlex.split(told[told.index("pipeline publish ") :].splitlines()[0])
+    done = command(*words[1:])
+    return done.returncode, last_line(done)
+
+
+@pytest.mark.parametrize("dated", [[], ["--date", "2026-01-31"]], ids=["tonight", "a night that was missed"])
+@pytest.mark.parametrize("folder", ["out", "out ${now:%Y-%m-%d}"])
+def test_a_held_run_names_the_command_that_publishes_it(
+    job: JobFiles,
+    model: Model,
+    server: FaultServer,
+    monkeypatch: pytest.MonkeyPatch,
+    dated: list[str],
+    folder: str,
+) -> None:
+    monkeypatch.chdir(job.folder)
+    model.says[texts(1)[0]] = "nothing of the kind"
+    job.set(output={"path": f"{folder}/labelled.parquet"})
+    done = job.run(*dated, "--set", "gates={failed: 0}", "--set", "limits.max_failed=5%")
+    assert done.returncode == 76
+    sent = len(server.entries)
+    status, result = typed_again(done.stderr)
+    assert (status, result["status"], result["failed"]) == (0, "done", 1)
+    assert list(job.folder.glob("out*/labelled.parquet")) == [Path(result["output"])]
+    assert len(server.entries) == sent
+
+
+def test_whoever_publishes_another_night_than_the_held_one_is_told_how_that_is_done(
+    job: JobFiles, model: Model
+) -> None:
+    model.says[texts(1)[0]] = "nothing of the kind"
+    job.set(output={"path": "out/${now:%Y-%m-%d}.parquet"}, gates={"failed": 0}, limits={"max_failed": "5%"})
+    assert job.run("--date", "2026-01-31").returncode == 76
+    other = command("publish", str(job.config_file()), "--anyway")
+    assert other.returncode == 75
+    assert "no gate holds this output back" in other.stderr
+    assert typed_again(other.stderr)[0] == 0
+    assert (job.folder / "out/2026-01-31.parquet").exists()
+
+
+def test_a_partial_output_has_a_report_that_says_so_until_the_whole_one_is_there(job: JobFiles) -> None:
+    job.set(output={"report": True})
+    job.run("--limit", "20")
+    status, result = publish(job, "--partial")
+    page = Path(result["report"]).with_suffix(".html")
+    assert status == 0
+    assert (
+        "Not finished: 20 of 60 rows with text are labelled (33.3\N{NO-BREAK SPACE}%), and 40 rows have no answer yet."
+        in page.read_text()
+    )
+    assert job.run().returncode == 0
+    assert not page.exists()

@@ -26,7 +26,9 @@ def draw_apart(config: Config, options: RunOptions) -> None:
     problem = _problem(pickle.dumps((config, options)))
     if problem is not None:
         log.warning(
-            "the output is published, but its report is not drawn: %s; `report CONFIG` tries again", problem
+            "the output is published, but its report is not drawn: %s; `%s` tries again",
+            problem,
+            config.command("report"),
         )
 
 

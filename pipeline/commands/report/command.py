@@ -102,12 +102,12 @@ def _evaluated(job: Job) -> dict[str, Any]:
     """Return the evaluation against the right labels, or how to get one."""
     if job.config.task.gold is None:
         return _unknown(
-            "Not known: no right labels are given. task.gold names a column with them; "
-            "`evaluate CONFIG --make-gold 200` draws 200 rows to label by hand."
+            "Not known: no right labels are given. task.gold names a column with them; 200 rows to label by hand are drawn by "
+            f"`{job.config.command('evaluate', '--make-gold', '200')}`."
         )
     if job.options.selection is not None:
         return _unknown(
-            "Only runs of the whole table are evaluated here; `evaluate CONFIG` does it at any time."
+            f"Only runs of the whole table are evaluated here; `{job.config.command('evaluate')}` does it at any time."
         )
     try:
         # Needs scikit-learn, which is an extra.
@@ -115,7 +115,7 @@ def _evaluated(job: Job) -> dict[str, Any]:
     except ImportError:
         return _unknown(
             "Not known: the evaluation needs scikit-learn; install it with pip install 'nano-pipeline[judge]', "
-            "then run `report CONFIG`."
+            f"then run `{job.config.command('report')}`."
         )
     except PipelineError as error:
         return _unknown(f"Not known: {error}")

@@ -2,7 +2,6 @@
 
 import io
 import platform
-import shlex
 from collections.abc import Iterator, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -41,14 +40,12 @@ def job_facts(job: Job) -> dict[str, Any]:
 
 def command(config: Config, options: RunOptions) -> str:
     """Return the command that repeats the run."""
-    words = ["pipeline", "run", str(config.path)]
+    words: list[str] = []
     if options.limit is not None:
         words += ["--limit", str(options.limit)]
     if options.sample is not None:
         words += ["--sample", str(options.sample), "--seed", str(options.seed)]
-    if config.model.provider in {"simulate", "local"}:
-        words += ["--provider", config.model.provider]
-    return shlex.join(words)
+    return config.command("run", *words)
 
 
 def versions() -> dict[str, str]:

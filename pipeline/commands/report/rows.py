@@ -52,7 +52,9 @@ def examples(job: Job, facts: Facts, folder: Path, *, is_current: bool, thorough
         return _none("The input or the task has changed since this run, so its rows are not shown.")
     size = sum(file.stamp.size for file in job.source.files if file.is_copy and not file.path.exists())
     if size > MOST_BYTES and not thorough:
-        return _none("The input is large and no Parquet, so no rows were looked up; `report CONFIG` does it.")
+        return _none(
+            f"The input is large and no Parquet, so no rows were looked up; `{job.config.command('report')}` does it."
+        )
     try:
         job = brought_in(job, folder)
         wanted, all_read = _wanted(job.source, facts)
