@@ -1,7 +1,7 @@
 """`review`: print the rows that a person should look at."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -9,6 +9,9 @@ from pipeline.cli.console import print_lines, print_result
 from pipeline.cli.options import ConfigFile, Date, Overrides, ProviderName, load
 from pipeline.cli.tables import Table, print_table, short
 from pipeline.figures import percent
+
+if TYPE_CHECKING:  # `--help` must not wait for what judges
+    from pipeline.commands.review import Review
 
 Top = Annotated[int, typer.Option("--top", min=1, metavar="N", help="How many rows.")]
 CsvFile = Annotated[
@@ -32,12 +35,8 @@ def review(
     found = command.review(loaded, top)
     if csv is not None:
         command.save(found, csv)
-    rows = [
-        [short(each.id or str(each.row), 28), each.status, percent(each.confidence), short(", ".join(each.label), 30), short(each.text, 60), short(each.why, 60)]
-        for each in found.rows
-    ]  # fmt: skip
-    if rows:
-        print_table(Table("To look at", ["row", "status", ">sure", "label", "text", "why"], rows))
+    if found.rows:
+        print_table(_table(found))
     lines = [f"{found.answered:,} rows have an answer: {found.failed:,} failed, {found.unsure:,} are unsure"]
     if not found.sure:
         lines.append("no row has a confidence: the endpoint tells no log-probabilities")
@@ -46,3 +45,25 @@ def review(
     print_lines(["", *lines])
     print_result(found.as_dict())
     return 0
+
+
+def _table(found: "Review") -> Table:
+    """Return the rows as a table, without the columns that say the same of all of them."""
+    rows = [
+        [short(each.id or str(each.row), 28), each.status, percent(each.confidence), short(", ".join(each.label), 30), short(each.text, 60), short(each.why, 60)]
+        for each in found.rows
+    ]  # fmt: skip
+    names = ["row", "status", ">sure", "label", "text", "why"]
+    kept = [
+        place
+        for place, name in enumerate(names)
+        if name in {"row", "text"} or len({row[place] for row in rows}) > 1
+    ]
+    alike = [
+        f"{names[place].removeprefix('>')} {rows[0][place]}"
+        for place in range(len(names))
+        if place not in kept and rows[0][place]
+    ]
+    title = f"To look at, all with {', '.join(alike)}" if alike and len(rows) > 1 else "To look at"
+    kept = kept if len(rows) > 1 else list(range(len(names)))
+    return Table(title, [names[place] for place in kept], [[row[place] for place in kept] for row in rows])

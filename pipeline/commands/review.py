@@ -1,7 +1,9 @@
 """`review`: the rows that a person should look at: those that failed, and the least sure ones. Sends nothing."""
 
 import heapq
-from dataclasses import asdict, dataclass
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,7 @@ from pipeline.commands.answered import AnsweredRows, answered_rows, readable
 from pipeline.commands.gold_file import write_csv
 from pipeline.config import Config
 from pipeline.errors import NoInputError
+from pipeline.figures import percent
 from pipeline.records import LABELLED, Status
 
 
@@ -23,6 +26,7 @@ class Doubt:
         label: Its labels.
         confidence: How sure they are; None if the row failed.
         status: Its status.
+        cut: Whether its text was cut.
         why: Why to look at it.
     """
 
@@ -32,6 +36,7 @@ class Doubt:
     label: list[str]
     confidence: float | None
     status: str
+    cut: bool
     why: str
 
 
@@ -93,9 +98,12 @@ class _Doubts:
         self._top, self._unsure_below = top, unsure_below
         # The surest of the kept ones is on top, to be replaced; rows are numbers that break ties.
         self._kept: list[tuple[float, int, Doubt]] = []
+        self._usual = Usual()
 
     def rows(self) -> list[Doubt]:
-        return [doubt for *_, doubt in sorted(self._kept, key=lambda each: (-each[0], -each[1]))]
+        """Return the kept rows, the most doubtful first, each with why to look at it."""
+        kept = [doubt for *_, doubt in sorted(self._kept, key=lambda each: (-each[0], -each[1]))]
+        return [replace(each, why="; ".join([*filter(None, [each.why]), *self._why(each)])) for each in kept]
 
     def add(self, part: AnsweredRows, column: str | None) -> None:
         names = part.cells[column] if column else [None] * len(part.rows)
@@ -106,26 +114,63 @@ class _Doubts:
             failed = outcome.status not in LABELLED
             self.failed += failed
             self.unsure += outcome.status is Status.UNSURE
-            self.sure += outcome.confidence is not None
+            if outcome.confidence is not None:
+                self.sure += 1
+                self._usual.add(outcome.labels, outcome.confidence)
             # How doubtful: failed rows are above all others, and rows whose confidence is unknown say nothing.
             doubt = 1.0 if failed else None if outcome.confidence is None else -outcome.confidence
             row = part.rows[place]
             if doubt is None or (len(self._kept) >= self._top and (doubt, -row) <= self._kept[0][:2]):
                 continue
-            why = outcome.error or self._why(outcome.confidence)
             found = Doubt(
-                row,
-                names[place],
-                part.prompts.texts[place] or "",
-                [*outcome.labels],
-                outcome.confidence,
-                outcome.status.value,
-                why,
+                row=row,
+                id=names[place],
+                text=part.prompts.texts[place] or "",
+                label=[*outcome.labels],
+                confidence=outcome.confidence,
+                status=outcome.status.value,
+                why=outcome.error or "",
+                cut=part.prompts.truncated[place],
             )
             push = heapq.heappush if len(self._kept) < self._top else heapq.heapreplace
             push(self._kept, (doubt, -row, found))
 
-    def _why(self, confidence: float | None) -> str:
-        if self._unsure_below is not None and confidence is not None and confidence < self._unsure_below:
-            return f"less sure than task.unsure_below, {self._unsure_below:g}"
-        return "among the least sure"
+    def _why(self, doubt: Doubt) -> Iterator[str]:
+        """Yield what is out of the ordinary about a row."""
+        if doubt.confidence is not None and doubt.status in LABELLED:
+            usual = self._usual.of(doubt.label)
+            several = "a row with several labels" if doubt.label else "a row that fits no label"
+            whose = doubt.label[0] if len(doubt.label) == 1 else several
+            if doubt.confidence < usual:
+                yield f"{whose} usually has {percent(usual, 0)}"
+            elif doubt.status == Status.UNSURE:
+                yield f"{whose} is often unsure"
+            else:
+                yield f"as sure as {whose} usually is"
+        if doubt.cut:
+            yield "the text was cut"
+
+
+class Usual:
+    """The usual confidence of each label: the median, to a hundredth, whatever the number of rows."""
+
+    def __init__(self) -> None:
+        self._counts: defaultdict[str | int, Counter[int]] = defaultdict(Counter)
+
+    def add(self, labels: Sequence[str], confidence: float) -> None:
+        """Take a row with *labels* into account."""
+        self._counts[_key(labels)][round(100 * confidence)] += 1
+
+    def of(self, labels: Sequence[str]) -> float:
+        """Return the usual confidence of *labels*; several are as sure as others of several."""
+        counts = self._counts[_key(labels)]
+        middle, below = counts.total() / 2, 0
+        for hundredths, count in sorted(counts.items()):
+            below += count
+            if below >= middle:
+                return hundredths / 100
+        return 0.0
+
+
+def _key(labels: Sequence[str]) -> str | int:
+    return labels[0] if len(labels) == 1 else len(labels[:2])
