@@ -1,6 +1,7 @@
 """`compare`: label a sample with two configs, as far as it is not yet, and print which does better."""
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,7 +12,7 @@ from pipeline.cli.evaluate import GoldFrom
 from pipeline.cli.options import ConfigFile, Date, Overrides, ProviderName, load
 from pipeline.cli.tables import Table, figure, print_table, short
 from pipeline.errors import UsageError
-from pipeline.figures import duration, interval, percent, usd
+from pipeline.figures import NONE, count, duration, interval, number, percent, points, usd
 
 if TYPE_CHECKING:  # `--help` must not wait for what judges
     from pipeline.config import Config
@@ -110,12 +111,9 @@ def show(found: "Comparison") -> None:
     columns = ["config", "model", ">labelled", ">right", ">with 95 % confidence", ">cost"]
     print_table(Table(f"{found.rows:,} rows", columns, rows))
     if found.differences:
-        rows = [
-            [short(each.id or str(each.row), 28), short(", ".join(each.gold or ["-"]), 20), short(", ".join(each.a) or "-", 20), short(", ".join(each.b) or "-", 20), short(each.text, 60)]
-            for each in found.differences[:20]
-        ]  # fmt: skip
         names = [Path(each.config).name for each in sides]
-        print_table(Table("Rows on which they differ", ["row", "right", *names, "text"], rows))
+        print_table(_changes(found, names))
+        print_table(_differences(found, names))
     lines = [
         f"the same labels for {percent(found.agreement)} ({interval(found.agreement_low, found.agreement_high)}), kappa {figure(found.kappa)}"
     ]
@@ -125,8 +123,45 @@ def show(found: "Comparison") -> None:
         only = (
             f"{found.paired.only_a:,} rows only the first has right, {found.paired.only_b:,} only the second"
         )
-        ends = f"{100 * found.paired.low:+.1f} to {100 * found.paired.high:+.1f} points"
+        ends = f"{points(found.paired.low)} to {points(found.paired.high)} points"
         lines.append(
-            f"of {found.paired.rows:,} rows with a right label {only}; difference {100 * found.paired.difference:+.1f} points ({ends}), McNemar p = {found.paired.p:.3f}"
+            f"of {found.paired.rows:,} rows with a right label {only}; difference {points(found.paired.difference)} points ({ends}), McNemar p = {found.paired.p:.3f}"
         )
     print_lines(["", *lines, found.words])
+
+
+def _changes(found: "Comparison", names: Sequence[str]) -> Table:
+    """Return how often which labels became which others, and who is right then."""
+    from pipeline.quality.changes import TOP, changes  # noqa: PLC0415 - --help must not wait for it
+
+    kinds = changes(found.differences)
+    rows = [
+        [short(", ".join(each.a) or NONE, 30), short(", ".join(each.b) or NONE, 30), number(each.rows), number(each.right_a), number(each.right_b)]
+        for each in kinds[:TOP]
+    ]  # fmt: skip
+    heads = [*names, ">rows", f">{names[0]} is right", f">{names[1]} is right"]
+    kept = len(heads) if found.paired else 3
+    more = f", the {TOP} most frequent of {count(len(kinds), 'kind')}" if len(kinds) > TOP else ""
+    return Table(
+        f"What changes in {count(len(found.differences), 'row')}{more}",
+        heads[:kept],
+        [row[:kept] for row in rows],
+    )
+
+
+def _differences(found: "Comparison", names: Sequence[str]) -> Table:
+    """Return the rows that changed most surprisingly."""
+    from pipeline.quality.changes import TOP  # noqa: PLC0415 - as above
+
+    rows = [
+        [
+            short(each.id or str(each.row), 28),
+            *([short(", ".join(each.gold or [NONE]), 20)] if found.paired else []),
+            short(", ".join(each.a) or NONE, 20), percent(each.confidence_a, 0),
+            short(", ".join(each.b) or NONE, 20), percent(each.confidence_b, 0),
+            short(each.text, 60),
+        ]
+        for each in found.differences[:TOP]
+    ]  # fmt: skip
+    heads = ["row", *(["right"] if found.paired else []), names[0], ">sure", names[1], ">sure", "text"]
+    return Table("Rows that change, the most surprising first: where both are sure", heads, rows)

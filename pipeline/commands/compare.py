@@ -11,10 +11,11 @@ from pipeline.config import Config
 from pipeline.errors import ConfigError, NoInputError
 from pipeline.inputs.subset import sample_rows
 from pipeline.job.job import Job
+from pipeline.quality.changes import Difference
 from pipeline.quality.extra import library
 from pipeline.quality.intervals import wilson
 from pipeline.quality.metrics import kappa
-from pipeline.quality.paired import Comparison, Difference, Side, paired
+from pipeline.quality.paired import Comparison, Side, paired
 from pipeline.records import LABELLED, Answer, Outcome, Status
 
 
@@ -167,7 +168,7 @@ class _Pairs:
             words=found.words
             if found
             else "which is right more often only right labels can tell: set task.gold, or give --gold",
-            differences=self.differences,
+            differences=sorted(self.differences, key=lambda each: (-each.surprise, each.row)),
         )
 
     def _side(self, config: Config, place: int) -> Side:

@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.quality.changes import TOP, Difference, changes
 from pipeline.quality.extra import library
-
-TOP = 20
-"""Rows on which two configs differ that a comparison shows."""
 
 RESAMPLES = 2_000
 SIGNIFICANT = 0.05
+
+
 SHOWN = 0.02
 """The difference in accuracy that is worth knowing about."""
 
@@ -57,20 +57,6 @@ class Paired:
 
 
 @dataclass(frozen=True, slots=True)
-class Difference:
-    """A row that got other labels from the second config than from the first; [] for none."""
-
-    row: int
-    id: str | None
-    text: str
-    gold: list[str] | None
-    a: list[str]
-    b: list[str]
-    confidence_a: float | None
-    confidence_b: float | None
-
-
-@dataclass(frozen=True, slots=True)
 class Side:
     """What one config does on the compared rows.
 
@@ -109,7 +95,7 @@ class Comparison:
         b: The second config.
         paired: Which is right more often; None without right labels.
         words: A sentence about it.
-        differences: The rows on which they differ.
+        differences: The rows on which they differ, the most surprising first.
     """
 
     rows: int
@@ -126,9 +112,10 @@ class Comparison:
     differences: list[Difference]
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the facts, as JSON has them, with the first 20 differences."""
+        """Return the facts, as JSON has them, with the first 20 differences and the 20 most frequent kinds of them."""
         return {
             **asdict(self),
+            "changes": [asdict(each) for each in changes(self.differences)[:TOP]],
             "differences": [asdict(each) for each in self.differences[:TOP]],
             "differing": len(self.differences),
         }

@@ -1,6 +1,7 @@
 """What `compare` says about two configs on the same rows."""
 
 import csv
+import re
 from pathlib import Path
 
 import polars as pl
@@ -9,6 +10,9 @@ import pytest
 from pipeline.commands.compare import compare, save
 from pipeline.config import Config, load_config
 from pipeline.errors import ConfigError, NoInputError
+from pipeline.quality.changes import changes
+from pipeline.records import Status
+from tests.jobs import command
 from tests.judged import NO_REPLY, Reply, answer_rows, jobs_without_server, tickets
 
 
@@ -93,3 +97,24 @@ def test_before_both_have_answers_there_is_nothing_to_compare(tmp_path: Path) ->
     frame, replies = tickets(10)
     with pytest.raises(NoInputError, match="no row has an answer of both"):
         compare(*two(tmp_path, frame, [*replies], [NO_REPLY] * 10))
+
+
+def test_rows_that_change_are_counted_by_kind_and_the_most_surprising_come_first(tmp_path: Path) -> None:
+    gold = ["games", "games", "games", "sound", "sound", None]
+    frame = pl.DataFrame({"id": list("abcdef"), "text": list("123456"), "gold": gold})
+    first = [Reply("games", 0.6), Reply("games", 0.9), Reply("games"), Reply("sound", 0.9), Reply("sound", 0.9), Reply("games", 0.5)]  # fmt: skip
+    second = [Reply("sound", 0.9), Reply("sound", 0.8), Reply("sound", 0.9), Reply(status=Status.ERROR), Reply("sound", 0.9), Reply("sound", 0.4)]  # fmt: skip
+    pair = two(tmp_path, frame, [*first], [*second])
+    found = compare(*pair)
+    assert [each.id for each in found.differences] == ["b", "a", "c", "d", "f"]
+    assert [
+        (each.a, each.b, each.rows, each.right_a, each.right_b) for each in changes(found.differences)
+    ] == [
+        (["games"], ["sound"], 4, 3, 0),
+        (["sound"], [], 1, 1, 0),
+    ]
+    assert found.as_dict()["changes"][0]["rows"] == 4
+    shown = command("compare", *(str(each.path) for each in pair), "--no-ask").stderr
+    assert "What changes in 5 rows" in shown
+    assert re.search(r"games +sound +4 +3 +0\n", shown)
+    assert re.search(r"\n  b +games +games +90 % +sound +80 % +2\n", shown)
