@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipeline.errors import InterruptedRunError
+from pipeline.errors import InterruptedRunError, PipelineError
 from pipeline.figures import usd
 
 if TYPE_CHECKING:  # `--help` must wait neither for pyarrow nor for pydantic
+    from collections.abc import Callable
+
     from pipeline.commands.init.looking import Looked
     from pipeline.commands.init.proposal import Proposal
     from pipeline.commands.init.wishes import Wishes
@@ -120,31 +122,53 @@ def init(  # noqa: PLR0913, PLR0917 - as many as the command has options
 
 def _asked(looked: "Looked", wishes: "Wishes") -> "Wishes":
     """Ask what no flag says, each with the answer that is proposed."""
-    from pipeline.cli.console import print_lines  # noqa: PLC0415
+    from pipeline.cli.console import print_lines, print_problems  # noqa: PLC0415
     from pipeline.commands.init.proposal import propose  # noqa: PLC0415
     from pipeline.commands.init.templates import TEMPLATES  # noqa: PLC0415
-    from pipeline.commands.init.wishes import split_list  # noqa: PLC0415
+    from pipeline.commands.init.wishes import split_list, with_labels  # noqa: PLC0415
 
     names = [each.name for each in looked.columns]
     print_lines([f"{looked.rows:,} rows; columns: {', '.join(names)}"])
+
+    def answered(question: str, proposed: str | None, apply: "Callable[[str], Wishes]") -> "Wishes":
+        """Ask until the answer fits the table."""
+        while True:
+            try:
+                found = apply(typer.prompt(question, proposed, err=True))
+                found.ensure_consistent()
+                propose(looked, found)
+            except PipelineError as error:
+                print_problems(error.problems)
+            else:
+                return found
+
     if not wishes.text:
-        proposed = propose(looked, wishes).text
-        said = typer.prompt("Which columns should the model read?", ",".join(proposed), err=True)
-        wishes = replace(wishes, text=proposed if said == ",".join(proposed) else split_list(said, names))
+        text = propose(looked, wishes).text
+        listed = ",".join(text)
+        wishes = answered(
+            "Which columns should the model read?",
+            listed,
+            lambda said: replace(wishes, text=text if said == listed else split_list(said, names)),
+        )
     if not (wishes.labels or wishes.labels_from or wishes.template):
         chosen = propose(looked, wishes).chosen
-        question = f"Labels: a column, a template ({', '.join(TEMPLATES)}), or the labels themselves (a,b,c)"
-        said = typer.prompt(question, chosen.gold or chosen.template, err=True)
-        if said in names:
-            wishes = replace(wishes, labels_from=said)
-        elif said in TEMPLATES:
-            wishes = replace(wishes, template=said)
-        else:
-            wishes = replace(wishes, labels=split_list(said))
+        wishes = answered(
+            f"Labels: a column, a template ({', '.join(TEMPLATES)}), or the labels themselves (a,b,c)",
+            chosen.gold or chosen.template,
+            lambda said: with_labels(wishes, said, names),
+        )
     if not wishes.provider:
-        proposed_provider = propose(looked, wishes).model.provider
-        wishes = replace(wishes, provider=typer.prompt("Who is asked?", proposed_provider, err=True))
+        provider = propose(looked, wishes).model.provider
+        wishes = answered("Who is asked?", provider, lambda said: _asking(wishes, said.strip()))
     return wishes
+
+
+def _asking(wishes: "Wishes", provider: str) -> "Wishes":
+    """Return the wishes with *provider*, and where it is if only the user knows."""
+    url = wishes.base_url
+    if provider == "openai-compatible" and not url:
+        url = typer.prompt("Where is it? Its URL, such as http://127.0.0.1:8080/v1", err=True)
+    return replace(wishes, provider=provider, base_url=url)
 
 
 def _decisions(looked: "Looked", proposal: "Proposal", where: "Places") -> Iterator[str]:

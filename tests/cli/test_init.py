@@ -29,7 +29,7 @@ def at_a_terminal(folder: Path, answers: Sequence[str], *arguments: str) -> int:
             said += os.read(terminal, 4096)
         except OSError:  # the terminal's other end has gone
             break
-        if said.rstrip().endswith(b"]:") and waiting:
+        if said.rstrip().endswith((b"]:", b"8080/v1:")) and waiting:
             os.write(terminal, waiting.pop(0).encode())
             said = b""
     os.close(terminal)
@@ -58,3 +58,20 @@ def test_ctrl_c_at_a_question_writes_nothing(tmp_path: Path, table: str) -> None
 def test_nothing_is_asked_with_yes(tmp_path: Path, table: str) -> None:
     assert at_a_terminal(tmp_path, [], table, "--yes") == 0
     assert load_config(tmp_path / "t.yaml").task.gold == "section"
+
+
+def test_a_slip_at_a_question_is_asked_again(tmp_path: Path, table: str) -> None:
+    answers = [
+        "sumary\n",
+        "summary\n",
+        "secton\n",
+        "section\n",
+        "opnai\n",
+        "openai-compatible\n",
+        "nowhere\n",
+    ]
+    again = ["openai-compatible\n", "http://127.0.0.1:8080/v1\n"]
+    assert at_a_terminal(tmp_path, [*answers, *again], table, "--model", "mine") == 0
+    config = load_config(tmp_path / "t.yaml")
+    assert (config.task.text, config.task.gold) == ("{summary}", "section")
+    assert (config.model.provider, config.model.base_url) == ("openai-compatible", "http://127.0.0.1:8080/v1")

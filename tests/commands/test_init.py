@@ -361,3 +361,37 @@ def test_the_next_commands_are_printed() -> None:
     assert [verb for verb in ("check", "plan", "run", "evaluate") if f"pipeline {verb} t.yaml" in said] == [
         "check", "plan", "run", "evaluate",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "different"), [("subject", 12), ("first", 80)])
+def test_a_title_is_read_with_the_body_although_titles_repeat(
+    here: Path, made: Made, name: str, different: int
+) -> None:
+    subjects = [f"{ADJECTIVES[n % different % 8]} printer {n % different} is broken" for n in range(600)]
+    bodies = [f"My printer number {n} makes noise since yesterday, please help." for n in range(600)]
+    queues = [("print shop", "front desk")[n % 2] for n in range(600)]
+    pl.DataFrame({name: subjects, "queue": queues, "body": bodies}).write_csv(here / "tickets.csv")
+    config, facts, _ = made("tickets.csv")
+    assert config.task.text == f"{{{name}}}\n{{body}}"
+    assert facts["gold"] == "queue"
+
+
+def test_two_configs_for_one_table_have_an_output_and_a_state_each(here: Path, made: Made) -> None:
+    packages().write_csv(here / "t.csv")
+    first, second, third = (
+        made("t.csv", *to)[0] for to in ([], ["--to", "short.yaml"], ["--to", "v.2.yaml"])
+    )
+    assert [each.output.path.name for each in (first, second, third)] == [
+        "t-labelled.csv",
+        "short-labelled.csv",
+        "v-2-labelled.csv",
+    ]
+    assert len({each.state.dir for each in (first, second, third)}) == 3
+
+
+@pytest.mark.usefixtures("here")
+def test_an_endpoint_that_cannot_be_is_a_slip_and_no_bug() -> None:
+    packages().write_parquet("t.parquet")
+    status, words = refused("t.parquet", "--provider", "openai-compatible", "--base-url", "nowhere")
+    assert status == 2
+    assert "--base-url: is not an http or https URL" in words

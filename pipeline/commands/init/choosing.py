@@ -12,11 +12,13 @@ MOST_GOLD_LABELS = 60
 _ID_LENGTH = 64
 _FEWEST_WORDS = 3
 _LEAST_VARIETY = 0.3
+_TITLE_WORDS = 2
 _GOLD_WORDS, _GOLD_LENGTH = 4, 60
 _ROWS_A_LABEL = 3
 _LEAST_REPEATED = 0.8
 
 _ID_NAMES = re.compile(r"(?:.*[_\W])?(?:id|key|uuid|guid|number|no)|.*(?:Id|ID)", re.DOTALL)
+_TITLE_NAMES = re.compile(r"(?:.*[_\W])?(?:title|subject|headline|heading|summary)", re.IGNORECASE)
 _GOLD_NAMES = re.compile(
     r"label|class|categor|section|topic|intent|sentiment|queue|target|gold|tag|theme", re.IGNORECASE
 )
@@ -32,7 +34,7 @@ def id_column(columns: Sequence[Column]) -> str | None:
 
 
 def text_columns(columns: Sequence[Column], taken: Iterable[str] = ()) -> list[str]:
-    """Return the columns that the model should read: of several words, and nearly different in each row.
+    """Return the columns that the model should read: of several words, and nearly different in each row; titles may repeat.
 
     Where there is none, the one of the most words that is no number.
     """
@@ -45,9 +47,10 @@ def text_columns(columns: Sequence[Column], taken: Iterable[str] = ()) -> list[s
         for each in texts
         if each.words >= _FEWEST_WORDS and each.variety >= _LEAST_VARIETY and not each.is_enumeration
     ]
-    longest = sorted(prose, key=lambda each: -each.words)[:MOST_TEXTS]
+    titles = [each for each in texts if each not in prose and _is_title(each)]
     if prose:
-        return [each.name for each in texts if each in longest]
+        longest = sorted(prose, key=lambda each: -each.words)[: MOST_TEXTS - len(titles[:1])]
+        return [each.name for each in texts if each in longest or each in titles[:1]]
     return [max(texts, key=lambda each: (each.words * each.variety, each.longest)).name] if texts else []
 
 
@@ -65,6 +68,14 @@ def gold_columns(columns: Sequence[Column], taken: Iterable[str] = ()) -> list[s
 def can_be_read(name: str) -> bool:
     """Return whether a column can stand in a template, which knows names without braces only."""
     return "{" not in name and "}" not in name
+
+
+def _is_title(column: Column) -> bool:
+    """Return whether texts that are short, or repeat, say what a row is about: there are more of them than labels, or they are called so."""
+    if column.is_enumeration:
+        return False
+    is_varied = column.words >= _FEWEST_WORDS and len(column.counts) > MOST_GOLD_LABELS
+    return is_varied or (column.words >= _TITLE_WORDS and _TITLE_NAMES.fullmatch(column.name) is not None)
 
 
 _NONE = Column("", "other", ())

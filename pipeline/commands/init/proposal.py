@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
 
+from pydantic import ValidationError
+
 from pipeline.commands.init.choosing import can_be_read, id_column, text_columns
 from pipeline.commands.init.columns import Column
 from pipeline.commands.init.looking import Looked
@@ -13,10 +15,11 @@ from pipeline.commands.init.tasks import Chosen, chosen_task, gold_column
 from pipeline.commands.init.wishes import Wishes
 from pipeline.config import ModelSettings
 from pipeline.config.providers import PROVIDERS
-from pipeline.errors import ConfigError, InputDataError
+from pipeline.errors import ConfigError, InputDataError, UsageError
 from pipeline.inputs.schema import nearest
 
 _MODELS = {"openai": "gpt-5-nano"}
+_FLAGS = {"name": "--model", "base_url": "--base-url", "provider": "--provider"}
 _NAMES_SHOWN = 20
 
 
@@ -128,7 +131,12 @@ def _model(wishes: Wishes, max_tokens: int) -> ModelSettings:
     provider = wishes.provider or _provider(wishes)
     name = wishes.model or _MODELS.get(provider)
     given = {"provider": provider, "name": name, "base_url": wishes.base_url, "max_tokens": max_tokens}
-    return ModelSettings.model_validate({key: value for key, value in given.items() if value is not None})
+    try:
+        return ModelSettings.model_validate({key: value for key, value in given.items() if value is not None})
+    except ValidationError as error:
+        raise UsageError(
+            *(f"{_FLAGS.get(str(each['loc'][0]), each['loc'][0])}: {each['msg']}" for each in error.errors())
+        ) from None
 
 
 def _provider(wishes: Wishes) -> str:

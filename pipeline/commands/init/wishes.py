@@ -1,12 +1,13 @@
 """What the user has said about the job, by flags or at the terminal."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pipeline.commands.init.labels import FEWEST, folded
 from pipeline.commands.init.templates import TEMPLATES
 from pipeline.config.providers import PROVIDERS
 from pipeline.errors import UsageError
+from pipeline.inputs.schema import nearest
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,3 +68,21 @@ def split_list(text: str | None, known: Sequence[str] = ()) -> tuple[str, ...]:
     if not text or text in known:
         return (text,) if text else ()
     return tuple(part for each in text.split(",") if (part := each.strip()))
+
+
+def with_labels(wishes: Wishes, said: str, columns: Sequence[str]) -> Wishes:
+    """Return *wishes* with what a user has *said* of the labels: one of the *columns*, a template, or the labels themselves.
+
+    Raises:
+        UsageError: If it is a single word, and neither column nor template.
+    """
+    if said in columns:
+        return replace(wishes, labels_from=said)
+    if said in TEMPLATES:
+        return replace(wishes, template=said)
+    labels = split_list(said)
+    if len(labels) > 1:
+        return replace(wishes, labels=labels)
+    near = nearest(said, [*columns, *TEMPLATES])
+    hint = f"did you mean {near!r}?" if near else "write the labels with commas between them: a,b,c"
+    raise UsageError(f"{said!r} is no column and no template, and one label is no choice; {hint}")

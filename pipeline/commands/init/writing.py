@@ -55,9 +55,11 @@ def places(looked: Looked, to: Path | None) -> Places:
     stem = _stem(Path(table) if single or Path(table).is_dir() else _fixed_part(Path(table)))
     config = Path(os.path.normpath(Path.cwd() / (to or f"{stem}.yaml")))
     suffix = _SUFFIXES.get(looked.format, ".parquet") if single else ""
+    # Named after the config: another one for the same table has an output of its own.
+    name = re.sub(r"[^\w-]+", "-", config.stem).strip("-") or stem
     base = config.parent
     while True:
-        output, state = base / "out" / f"{stem}-labelled{suffix}", base / ".pipeline" / config.stem
+        output, state = base / "out" / f"{name}-labelled{suffix}", base / ".pipeline" / config.stem
         if base == base.parent or not (output_clash(table, output) or state_clash(table, output, state)):
             return Places(config, table, output, state, state.parent / "config.schema.json")
         base = base.parent
