@@ -22,8 +22,8 @@ from pipeline.engine.gates import ensure_gates_open
 from pipeline.engine.lifecycle import Execution
 from pipeline.engine.publication import publication_of
 from pipeline.errors import DiskError, HeldError, PipelineError, as_pipeline_error
-from pipeline.inputs.read import CHUNK_BYTES, CHUNK_ROWS, read_chunks
-from pipeline.inputs.source import all_spans, ensure_unchanged
+from pipeline.inputs.read import read_chunks
+from pipeline.inputs.source import ensure_unchanged
 from pipeline.job.fence import fenced
 from pipeline.job.history import append
 from pipeline.job.prepare import Start, ensure_output, tidy_after
@@ -39,7 +39,6 @@ from pipeline.summary import RunResult
 from pipeline.system.clock import Clock
 from pipeline.system.memory import relaxed_gc
 from pipeline.system.prefetch import prefetch
-from pipeline.system.room import Room
 from pipeline.system.shutdown import Stop
 from pipeline.tasks.gold import Agreement, GoldReader
 from pipeline.telemetry.pace import Progress
@@ -49,10 +48,7 @@ from pipeline.telemetry.series import Series
 log = logging.getLogger(__name__)
 
 OPEN_CHUNKS = 6
-"""Full chunks in progress at once: enough that a slow row at a chunk's end does not idle the workers."""
-
-OPEN_SMALL_CHUNKS = 1_536
-"""Most chunks in progress at once, however small they are, as those of a folder of small files."""
+"""Chunks in progress at once: enough that a slow row at a chunk's end does not idle the workers."""
 
 ROUNDS = 10
 """How often damaged parts are made again before the disk is blamed."""
@@ -109,9 +105,9 @@ class Journey:
         source = self._job.source
         for _ in range(ROUNDS):
             # Parts of earlier executions count, and so do those that another round has found sound.
-            done = await self._threads.run(self._fence.guard, self._parts.spans, all_spans(source))
+            done = await self._threads.run(self._fence.guard, self._parts.spans, source.rows)
             self._rows_done = sum(span.rows for span in done)
-            await self._label(list(gaps(all_spans(source), done)))
+            await self._label(list(gaps(source.rows, done)))
             ensure_unchanged(source)
             try:
                 self._finding = await self._asked_anew(done)
@@ -133,15 +129,14 @@ class Journey:
         return await canary.finding(resolver.ledger)
 
     async def _label(self, spans: Sequence[Span]) -> None:
-        """Take the rows of *spans* from the input to their parts, so many rows at a time."""
-        room = Room()
+        """Take the rows of *spans* from the input to their parts, a few chunks at a time."""
+        room = asyncio.Semaphore(OPEN_CHUNKS)
         async with asyncio.TaskGroup() as open_chunks, aclosing(prefetch(self._read(spans))) as stream:
             async for span, prompts in stream:
-                # Waits here and not in the task, so that reading stops, too: memory holds a few full chunks only.
-                share = _share(prompts)
-                await room.enter(share)
+                # Waits here and not in the task, so that reading stops, too: memory holds a few chunks only.
+                await room.acquire()
                 task = open_chunks.create_task(self._label_chunk(span, prompts))
-                task.add_done_callback(lambda _, share=share: room.leave(share))  # type: ignore[misc]  # a default binds it now
+                task.add_done_callback(lambda _: room.release())
 
     def _read(self, spans: Iterable[Span]) -> Iterator[tuple[Span, Prompts]]:
         """Yield the prompts of each chunk. Runs in the prefetching thread, as the event loop has requests to send."""
@@ -186,7 +181,7 @@ class Journey:
         run = guard(save_report, job, result, tally, course)
         if not job.options.is_partial:  # which is nothing to compare a run with
             guard(append, job.workspace, run)
-        guard(self._canary.choose, self._parts, [span for file in output.files for span in file.spans])
+        guard(self._canary.choose, self._parts, output.parts)
         execution.finish(effort, result)
         self._published = result  # from here on nothing makes the run fail
         # Last: if the run is killed before this, the next one finds the job finished and removes parts and copies.
@@ -207,10 +202,3 @@ class Journey:
     def progress(self) -> Progress:
         """Return where the run stands, for its watcher."""
         return self._execution.progress(self._rows_done, self._rows_failed)
-
-
-def _share(prompts: Prompts) -> float:
-    """Return which share of all that may be in progress at once a chunk is: by its rows or by the size of its text."""
-    size = sum(map(len, filter(None, prompts.texts)))
-    fullness = max(len(prompts) / CHUNK_ROWS, size / CHUNK_BYTES)
-    return max(fullness / OPEN_CHUNKS, 1 / OPEN_SMALL_CHUNKS)

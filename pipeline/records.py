@@ -39,19 +39,15 @@ NOT_FAILED = LABELLED | {Status.EMPTY, Status.SKIPPED, Status.PENDING}
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """A contiguous range of rows of one input file.
+    """A contiguous range of rows, whichever files they are in.
 
     Attributes:
-        file: Index of the file in the source.
-        start: First row, counted within the file from 0.
-        stop: One past the last row, within the file.
-        first_row: `row_index` of the first row, counted over the whole input.
+        start: First row, counted over the whole input from 0.
+        stop: One past the last row.
     """
 
-    file: int
     start: int
     stop: int
-    first_row: int
 
     @property
     def rows(self) -> int:

@@ -16,6 +16,7 @@ import polars as pl
 
 from pipeline.cli import app
 from pipeline.config import Config, load_config
+from pipeline.inputs.read import CHUNK_ROWS
 from pipeline.job.job import RunOptions
 from pipeline.job.prepare import started
 from pipeline.journey import run_started
@@ -118,6 +119,11 @@ class JobFiles:
             text=True,
             env=environment(),
         )
+
+
+def chunk_of(rows: Sequence[str | None]) -> list[str | None]:
+    """Return *rows* and after them rows without text, as many as make up a chunk: nothing is asked for those."""
+    return [*rows, *[None] * (CHUNK_ROWS - len(rows))]
 
 
 async def run_job(

@@ -104,9 +104,9 @@ def _chosen(
     only: Sequence[int] | None,
 ) -> Iterator[tuple[Sequence[int], Cells]]:
     """Yield the needed rows of each chunk, with the cells of *columns*."""
-    spans = all_spans(source) if only is None else spans_of(source, only)
+    spans = all_spans(source) if only is None else spans_of(only)
     for chunk in read_chunks(source, columns, spans):
-        rows: Sequence[int] = range(chunk.span.first_row, chunk.span.first_row + chunk.span.rows)
+        rows: Sequence[int] = range(chunk.span.start, chunk.span.stop)
         cells: Cells = chunk.columns
         if only is not None:
             first, last = bisect_left(only, rows[0]), bisect_left(only, rows[-1] + 1)
@@ -142,16 +142,12 @@ def _gathered(parts: Iterator[tuple[Sequence[int], Cells]]) -> Iterator[tuple[Se
         yield waiting, held
 
 
-def spans_of(source: Source, rows: Sequence[int]) -> list[Span]:
-    """Return spans of *source* that hold the rows at the rising indexes *rows*, and few others."""
-    spans = []
-    for number, file in enumerate(source.files):
-        inside = rows[bisect_left(rows, file.first_row) : bisect_left(rows, file.first_row + file.rows)]
-        start = None
-        for row, after in zip(inside, [*inside[1:], None], strict=True):
-            start = row if start is None else start
-            if after is None or after - row > NEAR:
-                first = start - file.first_row
-                spans.append(Span(number, first, row + 1 - file.first_row, start))
-                start = None
+def spans_of(rows: Sequence[int]) -> list[Span]:
+    """Return spans that hold the rows at the rising indexes *rows*, and few others."""
+    spans: list[Span] = []
+    for row in rows:
+        if spans and row - spans[-1].stop < NEAR:
+            spans[-1] = Span(spans[-1].start, row + 1)
+        else:
+            spans.append(Span(row, row + 1))
     return spans

@@ -9,7 +9,7 @@ from pipeline.commands.runs import Run, runs_below
 from pipeline.config import Config
 from pipeline.errors import UsageError
 from pipeline.inputs.read import read_chunks
-from pipeline.inputs.source import Source, all_spans
+from pipeline.inputs.source import all_spans
 from pipeline.job.job import Job
 from pipeline.job.prepare import brought_in, prepare
 from pipeline.ledger import opened
@@ -134,7 +134,7 @@ def _row_index(job: Job, row: str) -> int:
         for chunk in read_chunks(job.source, [column], all_spans(job.source)):
             cells = list(chunk.columns[column])
             if row in cells:
-                return chunk.span.first_row + cells.index(row)
+                return chunk.span.start + cells.index(row)
     if not row.isdecimal():
         hint = f"no row has {column} = {row!r}" if column else "set input.id to find rows by a column's value"
         raise UsageError(f"{row!r} is not a row index; {hint}")
@@ -144,18 +144,8 @@ def _row_index(job: Job, row: str) -> int:
 
 
 def _prompt(job: Job, task: Task, index: int) -> Prompt | None:
-    span = _span(job.source, index)
-    chunk = next(iter(read_chunks(job.source, task.settings.columns, [span])))
+    chunk = next(iter(read_chunks(job.source, task.settings.columns, [Span(index, index + 1)])))
     return task.prompts(chunk.columns)[0]
-
-
-def _span(source: Source, index: int) -> Span:
-    number, file = max(
-        ((n, file) for n, file in enumerate(source.files) if file.rows and file.first_row <= index),
-        key=lambda item: item[1].first_row,
-    )
-    start = index - file.first_row
-    return Span(number, start, start + 1, index)
 
 
 def _stored(job: Job, prompt: Prompt) -> tuple[Answer | None, Answer | None]:

@@ -125,6 +125,6 @@ def _rows_of(
     for chunk in read_chunks(source, [column], all_spans(source)):
         for place, cell in enumerate(chunk.columns[column]):
             if cell in ids and cell is not None:
-                found.append((chunk.span.first_row + place, cell))
+                found.append((chunk.span.start + place, cell))
                 rows[cell] += 1
     return found, [key for key in ids if key not in rows], sum(count > 1 for count in rows.values())

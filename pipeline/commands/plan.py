@@ -142,7 +142,7 @@ def _count(job: Job, folder: Path) -> _Counts:
 
 def _prompts(job: Job) -> Iterator[tuple[int, Prompts]]:
     for chunk in read_chunks(job.source, job.config.task.columns, all_spans(job.source)):
-        yield chunk.span.first_row, job.task.prompts(chunk.columns)
+        yield chunk.span.start, job.task.prompts(chunk.columns)
 
 
 def _count_missing(job: Job, counts: _Counts, store: Store | None, prompts: list[Prompt]) -> None:

@@ -1,20 +1,21 @@
 """The publication of a job: its output files, what each is joined from, and their metadata."""
 
 import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from functools import partial
-from itertools import groupby
-from operator import attrgetter
 
 from pipeline._version import __version__
-from pipeline.inputs.read import read_batches
-from pipeline.inputs.source import all_spans
+from pipeline.inputs.read import open_batches
+from pipeline.inputs.source import InputFile, Source
 from pipeline.job.job import Job
 from pipeline.outputs.destination import RUN_METADATA_KEY, output_name
-from pipeline.outputs.join import OutputFile
+from pipeline.outputs.join import InputRows, OutputFile
 from pipeline.outputs.parts import DamagedPartError, Parts, gaps
 from pipeline.outputs.publish import Publication
 from pipeline.outputs.writers.formats import PARQUET
+from pipeline.outputs.writers.original import Original
 
 
 def publication_of(job: Job, run_id: str, parts: Parts) -> Publication:
@@ -23,10 +24,9 @@ def publication_of(job: Job, run_id: str, parts: Parts) -> Publication:
     Raises:
         DamagedPartError: If a part is missing; its rows must be labelled again.
     """
-    spans = parts.spans(all_spans(job.source))
-    for gap in gaps(all_spans(job.source), spans):
-        raise DamagedPartError(f"the part of rows {gap.first_row} to {gap.first_row + gap.rows - 1}")
-    of_file = {number: list(some) for number, some in groupby(spans, key=attrgetter("file"))}
+    spans = parts.spans(job.source.rows)
+    for gap in gaps(job.source.rows, spans):
+        raise DamagedPartError(f"the part of rows {gap.start} to {gap.stop - 1}")
     # Once, as there may be 100,000 files.
     source, schema, columns = job.source, job.kept_schema(), job.kept_columns()
     gold = job.config.task.gold
@@ -40,17 +40,17 @@ def publication_of(job: Job, run_id: str, parts: Parts) -> Publication:
         OutputFile(
             name=output_name(file.name, job.form),
             schema=schema,
-            batches=partial(read_batches, source, file, columns),
-            spans=of_file.get(number, []),
+            opened=partial(_opened, source, file, columns, job.form),
+            span=matched.span,
             size=sum(block.size for block in file.blocks),
-            original=file.path if file.format == job.form == PARQUET else None,
             matching=None if where is None else where.matches,
         )
-        for number, file in enumerate(source.files)
+        for file, matched in zip(source.files, job.source.files, strict=True)
     ]
     return Publication(
         path=job.output,
         files=files,
+        parts=spans,
         rows=job.source.rows,
         kind=job.config.task.kind,
         prefix=job.config.output.columns.prefix,
@@ -59,6 +59,17 @@ def publication_of(job: Job, run_id: str, parts: Parts) -> Publication:
         form=job.form,
         gold=gold,
     )
+
+
+@contextmanager
+def _opened(source: Source, file: InputFile, columns: Sequence[str], form: str) -> Iterator[InputRows]:
+    """Open *file* of *source* once, for its rows and for how they are stored."""
+    keeps = file.format == form == PARQUET
+    if not (file.rows or keeps):  # it may be no Parquet file at all
+        yield InputRows(iter(()))
+        return
+    with open_batches(source, file, columns) as (parquet, batches):
+        yield InputRows(batches, Original.of(parquet) if keeps else None)
 
 
 def _metadata(job: Job, run_id: str) -> dict[bytes, bytes]:

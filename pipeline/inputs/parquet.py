@@ -14,7 +14,7 @@ from pipeline.inputs.columnar.pages import oversized_page
 from pipeline.inputs.columnar.shape import Shape, columns_of, first_group
 from pipeline.inputs.columnar.strips import gathered, side_by_side, strips_of
 from pipeline.inputs.columnar.types import enum_columns, know_geometry, schema_of, typed
-from pipeline.inputs.source import Block, Contents, Table
+from pipeline.inputs.source import Block, Contents
 
 _TAIL_BYTES = 8  # the footer's length (4 bytes, little endian), then its magic number
 _READ_BYTES = 1 << 16
@@ -29,10 +29,14 @@ _ROWS_PER_BYTE = 1_000_000
 
 
 class ParquetTable:
-    """An open Parquet file."""
+    """An open Parquet file.
+
+    Attributes:
+        file: The file as pyarrow has it.
+    """
 
     def __init__(self, path: Path, file: pq.ParquetFile) -> None:
-        self._file, self._enums, self._shape = file, enum_columns(file), Shape(path, file)
+        self.file, self._enums, self._shape = file, enum_columns(file), Shape(path, file)
 
     def batches(
         self, block: Block, columns: Sequence[str] | None, *, max_rows: int, max_bytes: int
@@ -50,14 +54,14 @@ class ParquetTable:
         return typed(gathered(found, max_rows, max_bytes) if rows < max_rows else found, self._enums)
 
     def _read(self, block: Block, names: list[str] | None, rows: int) -> Iterator[pa.RecordBatch]:
-        found: Iterator[pa.RecordBatch] = self._file.iter_batches(
+        found: Iterator[pa.RecordBatch] = self.file.iter_batches(
             rows, [block.offset], columns=names, use_threads=False
         )
         return found
 
 
 @contextmanager
-def open_table(path: Path) -> Iterator[Table]:
+def open_table(path: Path) -> Iterator[ParquetTable]:
     """Open a file.
 
     Raises:

@@ -2,12 +2,13 @@
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from itertools import groupby
+from operator import attrgetter
 
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from pipeline.errors import InputDataError
 from pipeline.inputs.folders import with_partitions
@@ -38,8 +39,9 @@ def read_chunks(
 ) -> Iterator[Chunk]:
     """Yield the rows of *spans* as chunks, in order, decoding only *columns*.
 
-    A chunk lies within one span. Chunk boundaries depend only on the rows and the arguments, not on how the
-    files are stored.
+    A chunk lies within one span, and may have rows of many files: what a chunk costs later is then the same for small
+    files and for large ones. Chunk boundaries depend only on the rows and the arguments, not on how the files are
+    stored.
 
     Args:
         source: The surveyed input.
@@ -51,15 +53,17 @@ def read_chunks(
     Raises:
         InputDataError: If a file can no longer be read as the survey found it; names the file and the rows.
     """
-    names = tuple(dict.fromkeys(columns))
-    for number, of_file in groupby(spans, key=lambda span: span.file):
-        file, wanted = source.files[number], list(of_file)
-        packer = _Packer(names, max_rows, max_bytes, source.csv.nulls if file.format == "csv" else ())
-        with _open(source, file) as table:
-            for row, batch in _needed(table, file, names, wanted, _TEXT):
+    names, wanted = tuple(dict.fromkeys(columns)), list(spans)
+    packer = _Packer(names, max_rows, max_bytes, source.null_words)
+    for file in source.files:
+        inside = _overlapping(wanted, file.span)
+        if not (inside and file.rows):
+            continue
+        with _blamed(file), open_table(file.path) as table:
+            for row, batch in _needed(_rows_of(table, source, file), file, names, inside, _TEXT):
                 # The text of a value is that of the type in the file: it must not depend on which files lie beside it.
-                yield from packer.add(row, with_partitions(batch, file.partitions, names), wanted)
-        yield from packer.flush()
+                yield from packer.add(row, with_partitions(batch, file.partitions, names), inside)
+    yield from packer.flush()
 
 
 def read_batches(
@@ -72,26 +76,44 @@ def read_batches(
     Raises:
         InputDataError: If the file can no longer be read as the survey found it; names the file and the rows.
     """
-    if not file.rows:
-        return
-    everything = [Span(0, 0, file.rows, file.first_row)]
-    with _open(source, file) as table:
-        for row, batch in _needed(table, file, columns, everything, _PUBLISH):
-            try:
-                found = conformed(batch, source.schema, columns, file.partitions)
-            except pa.ArrowException as error:
-                raise _unreadable(file, row, row + batch.num_rows, error) from error
-            yield found
+    if file.rows:  # others may be no Parquet file at all
+        with open_batches(source, file, columns) as (_, batches):
+            yield from batches
 
 
 @contextmanager
-def _open(source: Source, file: InputFile) -> Iterator[Table]:
+def open_batches(
+    source: Source, file: InputFile, columns: Sequence[str] | None = None
+) -> Iterator[tuple[pq.ParquetFile, Iterator[pa.RecordBatch]]]:
+    """Open *file*, and yield it with what `read_batches` yields of it; its metadata need not be read again."""
+    with ExitStack() as opened:
+        with _blamed(file):  # and not for what the caller does with it
+            table = opened.enter_context(open_table(file.path))
+        yield table.file, _conformed(_rows_of(table, source, file), source, file, columns)
+
+
+def _conformed(
+    table: Table, source: Source, file: InputFile, columns: Sequence[str] | None
+) -> Iterator[pa.RecordBatch]:
+    for row, batch in _needed(table, file, columns, [file.span], _PUBLISH):
+        try:
+            found = conformed(batch, source.schema, columns, file.partitions)
+        except pa.ArrowException as error:
+            start = row - file.first_row
+            raise _unreadable(file, start, start + batch.num_rows, error) from error
+        yield found
+
+
+def _rows_of(table: Table, source: Source, file: InputFile) -> Table:
+    """Return *table*, the open *file*, without the rows that are not in *source*."""
+    return table if source.where is None else MatchingTable.of(table, source, source.where, file.whole)
+
+
+@contextmanager
+def _blamed(file: InputFile) -> Iterator[None]:
+    """Raise InputDataError instead of an error of the disk or of pyarrow."""
     try:
-        with open_table(file.path) as table:
-            if source.where is None:
-                yield table
-            else:
-                yield MatchingTable.of(table, source, source.where, file.whole)
+        yield
     except (OSError, pa.ArrowException) as error:
         raise _unreadable(file, 0, file.rows, error) from error
 
@@ -103,21 +125,21 @@ def _needed(
     wanted: Sequence[Span],
     at_once: dict[str, int],
 ) -> Iterator[tuple[int, pa.RecordBatch]]:
-    """Yield the batches that contain wanted rows, each after the number of its first row in the file.
+    """Yield the batches that contain wanted rows, each after its first row, counted over the whole input.
 
     They have those of *columns* that are in the file.
     """
     if columns is not None:
         columns = [name for name in columns if name not in file.partitions]
     for block in file.blocks:
-        inside = _overlapping(wanted, block.first, block.stop)
+        inside = _overlapping(wanted, Span(file.first_row + block.first, file.first_row + block.stop))
         if not inside:
             continue
-        row, last = block.first, min(block.stop, inside[-1].stop)
+        row, last = block.first, min(block.stop, inside[-1].stop - file.first_row)
         batches = table.batches(block, columns, **at_once)
         while row < last:
             batch = _next(batches, file, block, row)
-            yield row, batch
+            yield file.first_row + row, batch
             row += batch.num_rows
 
 
@@ -140,9 +162,9 @@ def _unreadable(file: InputFile, start: int, stop: int, why: object) -> InputDat
     return InputDataError(f"{file.origin}: rows {start} to {stop - 1} cannot be read ({reason}); {remedy}")
 
 
-def _overlapping(spans: Sequence[Span], start: int, stop: int) -> Sequence[Span]:
-    first = bisect_right(spans, start, key=lambda span: span.stop)
-    return spans[first : bisect_left(spans, stop, key=lambda span: span.start)]
+def _overlapping(spans: Sequence[Span], other: Span) -> Sequence[Span]:
+    first = bisect_right(spans, other.start, key=attrgetter("stop"))
+    return spans[first : bisect_left(spans, other.stop, key=attrgetter("start"))]
 
 
 @dataclass(slots=True)
@@ -154,7 +176,7 @@ class _Packer:
     max_bytes: int
     null_words: Sequence[str]
     _span: Span | None = None
-    _start: int = 0  # row within the file
+    _start: int = 0
     _rows: int = 0
     _bytes: int = 0
     _texts: list[list[pa.Array]] = field(default_factory=list)
@@ -163,7 +185,7 @@ class _Packer:
         """Add the rows of *batch*, whose first row is *row*, that are in *spans*; yield the chunks that are full."""
         texts = [without(as_text(batch.column(name)), self.null_words) for name in self.columns]
         lengths = _row_lengths(texts, batch.num_rows)
-        for span in _overlapping(spans, row, row + batch.num_rows):
+        for span in _overlapping(spans, Span(row, row + batch.num_rows)):
             if span is not self._span:
                 yield from self.flush()
                 self._span = span
@@ -172,12 +194,10 @@ class _Packer:
 
     def flush(self) -> Iterator[Chunk]:
         """Yield the collected rows, if any, as a chunk."""
-        if self._rows and self._span:
-            stop = self._start + self._rows
-            first_row = self._span.first_row + self._start - self._span.start
+        if self._rows:
             columns = zip(self.columns, zip(*self._texts, strict=True), strict=True)
             yield Chunk(
-                Span(self._span.file, self._start, stop, first_row),
+                Span(self._start, self._start + self._rows),
                 {name: [cell for part in parts for cell in cells(part)] for name, parts in columns},
             )
         self._rows, self._bytes, self._texts = 0, 0, []

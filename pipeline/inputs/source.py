@@ -66,7 +66,7 @@ class InputFile:
         format: Format of the user's file.
         rows: Number of rows.
         fingerprint: Identifies its bytes, whatever its name; changes when they change.
-        first_row: `row_index` of its first row, counted over the whole input.
+        first_row: Its first row, counted over the whole input.
         blocks: The blocks that hold its rows, in row order.
         stamp: The stamp of the user's file at the time of the survey.
         schema: Its own columns, as they are in it, with its own metadata.
@@ -86,6 +86,11 @@ class InputFile:
     schema: pa.Schema
     partitions: Partitions
     all_blocks: tuple[Block, ...] | None = None
+
+    @property
+    def span(self) -> Span:
+        """Its rows, counted over the whole input."""
+        return Span(self.first_row, self.first_row + self.rows)
 
     @property
     def whole(self) -> "InputFile":
@@ -160,8 +165,8 @@ def places(names: Sequence[str], name: str) -> str:
 
 
 def all_spans(source: Source) -> list[Span]:
-    """Return one span for each file that has rows: together all rows of *source*."""
-    return [Span(n, 0, file.rows, file.first_row) for n, file in enumerate(source.files) if file.rows]
+    """Return the spans that are all rows of *source*: one, or none if it has no rows."""
+    return [Span(0, source.rows)] if source.rows else []
 
 
 def ensure_unchanged(source: Source) -> None:

@@ -27,7 +27,7 @@ def ensure_writable(job: "Job") -> list[str]:
             raise InputDataError(*problems)
         return []
     first = job.source.files[0]
-    original = Original.of(first.path) if first.format == "parquet" else None
+    original = Original.at(first.path) if first.format == "parquet" else None
     try:
         written = written_leaves(output_schema(kept, job.config.task.kind, columns.prefix), original)
     except (pa.ArrowException, ValueError) as error:

@@ -185,28 +185,27 @@ def pending_rows(part: pa.RecordBatch) -> int:
     return Counter(part.column("label_status").to_pylist())[Status.PENDING]
 
 
-def published(part: pa.Table, duplicates: pa.ChunkedArray, prefix: str) -> dict[str, pa.ChunkedArray]:
-    """Return the new columns by name, as they are published.
+def published(part: pa.RecordBatch, duplicates: pa.BooleanArray) -> pa.RecordBatch:
+    """Return the new columns as they are published, but for the prefix of their names.
 
     Args:
         part: Rows of a part.
         duplicates: One boolean for each row: whether an earlier row of the input has the same key.
-        prefix: Prefix of each name.
     """
     import pyarrow.compute as pc  # noqa: PLC0415 - slow to import, and `check` does not need it
 
-    columns: dict[str, pa.ChunkedArray] = {}
+    columns: dict[str, pa.Array] = {}
     for field in part.schema:
         if field.name == KEY:
             continue
         values = part.column(field.name)
         if field.name in BILLED:
             values = pc.if_else(duplicates, pa.scalar(0, field.type), values)
-        columns[prefix + field.name] = values
+        columns[field.name] = values
         if field.name == "label_status":
             asked = pc.if_else(duplicates, _word(DUPLICATE), _word(MODEL))
-            columns[prefix + SOURCE] = pc.if_else(pc.is_null(part.column(KEY)), _word(NONE), asked)
-    return columns
+            columns[SOURCE] = pc.if_else(pc.is_null(part.column(KEY)), _word(NONE), asked)
+    return pa.RecordBatch.from_pydict(columns)
 
 
 @cache

@@ -1,22 +1,41 @@
 """Join input rows with the same rows of the parts, whose boundaries differ, into row groups."""
 
+from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from pathlib import Path
+from functools import lru_cache, partial
+from operator import attrgetter
 from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.outputs.columns import skipped_row
+from pipeline.outputs.columns import published, skipped_row
 from pipeline.outputs.duplicates import Duplicates
 from pipeline.outputs.parts import Parts
 from pipeline.outputs.writers import ROW_GROUP_BYTES, ROW_GROUP_ROWS
+from pipeline.outputs.writers.original import Original
 from pipeline.records import Span
 from pipeline.system.prefetch import prefetch_sync
 
 FEW_ROWS, FEW_BYTES = 4_096, 1 << 20
 """A file of so few is read in less time than it takes to start a thread for it, and several are held at once."""
+
+PARTS_KEPT = 2
+"""Parts that stay in memory: one may have the rows of hundreds of small files, and where it ends, two are in use."""
+
+
+class InputRows(NamedTuple):
+    """An input file that is open to be joined.
+
+    Attributes:
+        batches: The columns that the output keeps, in row order.
+        original: The Parquet file whose metadata and way of storing the output keeps; None for none.
+    """
+
+    batches: Iterator[pa.RecordBatch]
+    original: Original | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,118 +45,106 @@ class OutputFile:
     Attributes:
         name: Its path within the output folder; unused if the output is a single file.
         schema: The input columns that it keeps.
-        batches: Reads those columns, in row order.
-        spans: The spans of its parts, in row order and without gaps.
+        opened: Opens its input.
+        span: Its rows that are in the parts.
         size: Bytes of its input, decoded.
-        original: The Parquet file whose metadata and way of storing it keeps; None for none.
         matching: Returns which rows of a batch have a row in the parts; None if all have. The others are skipped.
     """
 
     name: str
     schema: pa.Schema
-    batches: Callable[[], Iterator[pa.RecordBatch]]
-    spans: Sequence[Span]
+    opened: Callable[[], AbstractContextManager[InputRows]]
+    span: Span
     size: int = 0
-    original: Path | None = None
     matching: Callable[[pa.RecordBatch], pa.BooleanArray] | None = None
 
     @property
     def is_small(self) -> bool:
         """Whether it takes little time and memory."""
-        return self.size <= FEW_BYTES and sum(span.rows for span in self.spans) <= FEW_ROWS
+        return self.size <= FEW_BYTES and self.span.rows <= FEW_ROWS
 
 
-class AlignedRows(NamedTuple):
-    """Input rows, the same rows of a part, and for each of them whether it is a duplicate."""
+class NewColumns:
+    """The new columns of all rows, as they are published; any of them can be read, from several threads."""
 
-    rows: pa.RecordBatch
-    part: pa.RecordBatch
-    duplicates: pa.BooleanArray
+    def __init__(self, parts: Parts, spans: Sequence[Span], duplicates: Duplicates) -> None:
+        """Take them from *parts* that have the rows of *spans*, which are in order and without gaps."""
+        self._spans = spans
+        self._read = lru_cache(PARTS_KEPT)(partial(_published, parts, duplicates))
+        self._skipped = published(skipped_row(parts.schema), pa.array([False]))
+
+    def of(self, span: Span) -> Iterator[pa.RecordBatch]:
+        """Yield those of the rows of *span*, in order, each time those of one part."""
+        row, index = span.start, bisect_right(self._spans, span.start, key=attrgetter("stop"))
+        while row < span.stop:
+            part = self._spans[index]
+            some = self._read(part).slice(row - part.start, span.stop - row)
+            yield some
+            row, index = row + some.num_rows, index + 1
+
+    def spread(self, span: Span, matching: pa.BooleanArray) -> pa.RecordBatch:
+        """Return as many as *matching* is long: those of the rows of *span* where it is true, of skipped rows elsewhere."""
+        table = pa.Table.from_batches([*self.of(span), self._skipped])
+        places = pc.subtract(pc.cumulative_sum(matching.cast(pa.int64())), 1)
+        places = pc.if_else(matching, places, span.rows)  # the skipped row is the last one
+        return table.combine_chunks().take(places).to_batches()[0]
+
+
+def _published(parts: Parts, duplicates: Duplicates, span: Span) -> pa.RecordBatch:
+    return published(parts.read(span), duplicates.among(span.start, span.rows))
 
 
 class RowGroup(NamedTuple):
-    """Rows that are written as one row group."""
+    """Rows of the input that are written as one row group, and their new columns."""
 
     rows: pa.Table
-    part: pa.Table
-    duplicates: pa.ChunkedArray
-
-    @classmethod
-    def of(cls, aligned: Sequence[AlignedRows]) -> "RowGroup":
-        """Concatenate *aligned* without copying."""
-        rows, parts, duplicates = zip(*aligned, strict=True)
-        return cls(pa.Table.from_batches(rows), pa.Table.from_batches(parts), pa.chunked_array(duplicates))
+    new: pa.Table
 
 
 @dataclass(frozen=True, slots=True)
 class Joiner:
-    """Joins the rows of an output file with those of its parts.
+    """Joins the rows of an output file with their new columns.
 
     Attributes:
-        parts: The new columns.
-        duplicates: Knows which rows are duplicates.
+        new: The new columns.
         ensure_running: Called for every batch; raises to stop.
         row_group_rows: Number of rows at which a row group is complete, unless it has `ROW_GROUP_BYTES` before.
     """
 
-    parts: Parts
-    duplicates: Duplicates
+    new: NewColumns
     ensure_running: Callable[[], None]
     row_group_rows: int = ROW_GROUP_ROWS
 
-    def row_groups(self, output_file: OutputFile) -> Iterator[RowGroup]:
-        """Yield all rows of *output_file*, in order."""
-        waiting: list[AlignedRows] = []
+    def row_groups(self, output_file: OutputFile, batches: Iterator[pa.RecordBatch]) -> Iterator[RowGroup]:
+        """Yield all rows of *output_file*, whose input's rows are *batches*, in order."""
+        waiting: list[tuple[pa.RecordBatch, pa.RecordBatch]] = []
         rows = size = 0
-        found = self._aligned(output_file)
-        for aligned in found if output_file.is_small else prefetch_sync(found):
-            waiting.append(aligned)
-            rows += aligned.rows.num_rows
-            size += aligned.rows.nbytes + aligned.part.nbytes
+        found = self._aligned(output_file, batches)
+        for batch, new in found if output_file.is_small else prefetch_sync(found):
+            waiting.append((batch, new))
+            rows += batch.num_rows
+            size += batch.nbytes + new.nbytes
             if rows >= self.row_group_rows or size >= ROW_GROUP_BYTES:
-                yield RowGroup.of(waiting)
+                yield RowGroup(*map(pa.Table.from_batches, zip(*waiting, strict=True)))
                 waiting, rows, size = [], 0, 0
         if waiting:
-            yield RowGroup.of(waiting)
+            yield RowGroup(*map(pa.Table.from_batches, zip(*waiting, strict=True)))
 
-    def _aligned(self, output_file: OutputFile) -> Iterator[AlignedRows]:
-        """Yield all rows, split at the boundaries of both input batches and parts."""
-        rows = _PartRows(self.parts, self.duplicates, iter(output_file.spans))
-        for batch in output_file.batches():
+    def _aligned(
+        self, output_file: OutputFile, batches: Iterator[pa.RecordBatch]
+    ) -> Iterator[tuple[pa.RecordBatch, pa.RecordBatch]]:
+        """Yield all rows and their new columns, split at the boundaries of both input batches and parts."""
+        row = output_file.span.start
+        for batch in batches:
             self.ensure_running()
             if output_file.matching is not None:
-                yield rows.spread(batch, output_file.matching(batch))
+                matching = output_file.matching(batch)
+                matched = Span(row, row + matching.true_count)
+                yield batch, self.new.spread(matched, matching)
+                row = matched.stop
                 continue
             taken = 0
-            for part, flags in rows.take(batch.num_rows):
-                yield AlignedRows(batch.slice(taken, part.num_rows), part, flags)
-                taken += part.num_rows
-
-
-class _PartRows:
-    """The rows of a file's parts, taken in order."""
-
-    def __init__(self, parts: Parts, duplicates: Duplicates, spans: Iterator[Span]) -> None:
-        self._parts, self._duplicates, self._spans = parts, duplicates, spans
-        self._part, self._first_row = skipped_row(parts.schema).slice(1), 0
-
-    def take(self, count: int) -> Iterator[tuple[pa.RecordBatch, pa.BooleanArray]]:
-        """Yield the next *count* rows, each time those of one part, and which of them are duplicates."""
-        while count:
-            if self._part.num_rows == 0:
-                span = next(self._spans)
-                self._part, self._first_row = self._parts.read(span), span.first_row
-            some = self._part.slice(0, count)
-            yield some, self._duplicates.among(self._first_row, some.num_rows)
-            self._part, self._first_row = self._part.slice(some.num_rows), self._first_row + some.num_rows
-            count -= some.num_rows
-
-    def spread(self, batch: pa.RecordBatch, matching: pa.BooleanArray) -> AlignedRows:
-        """Return all rows of *batch* with the next rows of the parts beside those that are *matching*."""
-        count = matching.true_count
-        taken = [*self.take(count), (skipped_row(self._parts.schema), pa.array([False]))]
-        parts, flags = zip(*taken, strict=True)
-        places = pc.subtract(pc.cumulative_sum(matching.cast(pa.int64())), 1)
-        places = pc.if_else(matching, places, count)  # the skipped row is the last one
-        part = pa.Table.from_batches(parts).combine_chunks().take(places).to_batches()
-        return AlignedRows(batch, part[0], pa.concat_arrays(flags).take(places))
+            for new in self.new.of(Span(row, row + batch.num_rows)):
+                yield batch.slice(taken, new.num_rows), new
+                taken += new.num_rows
+            row += taken

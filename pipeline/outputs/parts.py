@@ -11,7 +11,6 @@ the bytes.
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import groupby
 from operator import attrgetter
 from pathlib import Path
 from zlib import crc32
@@ -21,7 +20,7 @@ import pyarrow as pa
 from pipeline.records import Span
 from pipeline.system.atomic import write
 
-NAME = re.compile(r"f(\d{6})-r(\d{12})-(\d{12})\.arrow")
+NAME = re.compile(r"r(\d{15})-(\d{15})\.arrow")
 IDENTITY = b"pipeline.part"
 SEAL = b"crc32:"
 """Precedes the checksum, eight hexadecimal digits."""
@@ -50,8 +49,7 @@ class Parts:
     def write(self, span: Span, batch: pa.RecordBatch) -> None:
         """Write *batch*, the part of the chunk at *span*, atomically.
 
-        It is not synced: if a power cut damages it, the ledger still has its answers. A folder of small files has as many
-        parts, and each sync takes milliseconds.
+        It is not synced: if a power cut damages it, the ledger still has its answers, and each sync takes milliseconds.
         """
         schema = self.schema.with_metadata({IDENTITY: self.identity.encode(), b"pipeline.seal": UNSEALED})
         file = pa.BufferOutputStream()
@@ -61,17 +59,17 @@ class Parts:
             writer.write(batch)
         write(self._path(span), seal(file.getvalue().to_pybytes()), durable=False)
 
-    def spans(self, whole: Iterable[Span]) -> list[Span]:
-        """Return the spans of the usable parts, in the order of the input, and remove every other file.
-
-        Args:
-            whole: The span of each input file, in order.
-        """
-        files = {span.file: span for span in whole}
+    def spans(self, rows: int) -> list[Span]:
+        """Return the spans of the usable parts of an input of *rows* rows, in order, and remove every other file."""
         found: list[Span] = []
         for path in sorted(self.folder.iterdir(), key=attrgetter("name")):
-            span = _span(path.name, files)
-            if span is None or not self._is_usable(path, span) or (found and _overlap(found[-1], span)):
+            span = _span(path.name)
+            reached = found[-1].stop if found else 0
+            if (
+                span is None
+                or not reached <= span.start < span.stop <= rows
+                or not self._is_usable(path, span)
+            ):
                 path.unlink()
             else:
                 found.append(span)
@@ -99,7 +97,7 @@ class Parts:
             path.unlink()
 
     def _path(self, span: Span) -> Path:
-        return self.folder / f"f{span.file:06}-r{span.start:012}-{span.stop:012}.arrow"
+        return self.folder / f"r{span.start:015}-{span.stop:015}.arrow"
 
     def _is_usable(self, path: Path, span: Span) -> bool:
         content = _content(path)
@@ -110,17 +108,13 @@ class Parts:
             return is_same_run and bool(file.get_batch(0).num_rows == span.rows)
 
 
-def gaps(whole: Iterable[Span], done: Iterable[Span]) -> Iterator[Span]:
-    """Yield the spans of *whole* that *done* does not cover; both are in the order of the input."""
-    finished = {number: list(spans) for number, spans in groupby(done, key=attrgetter("file"))}
-    for file in whole:
-        start = file.start
-        for span in finished.get(file.file, ()):
-            if span.start > start:
-                yield Span(file.file, start, span.start, file.first_row + start)
-            start = span.stop
-        if start < file.stop:
-            yield Span(file.file, start, file.stop, file.first_row + start)
+def gaps(rows: int, done: Iterable[Span]) -> Iterator[Span]:
+    """Yield the spans of *rows* rows that *done*, which is in order, does not cover."""
+    start = 0
+    for span in [*done, Span(rows, rows)]:
+        if start < span.start:
+            yield Span(start, span.start)
+        start = span.stop
 
 
 def seal(content: bytes) -> bytes:
@@ -152,16 +146,6 @@ def _opened(content: bytes) -> pa.ipc.RecordBatchFileReader:
     return pa.ipc.open_file(pa.BufferReader(content), options=pa.ipc.IpcReadOptions(use_threads=False))
 
 
-def _span(name: str, files: dict[int, Span]) -> Span | None:
+def _span(name: str) -> Span | None:
     match = NAME.fullmatch(name)
-    if match is None:
-        return None
-    file, start, stop = map(int, match.groups())
-    whole = files.get(file)
-    if whole is None or not whole.start <= start < stop <= whole.stop:
-        return None
-    return Span(file, start, stop, whole.first_row + start)
-
-
-def _overlap(earlier: Span, later: Span) -> bool:
-    return earlier.file == later.file and later.start < earlier.stop
+    return Span(*map(int, match.groups())) if match else None

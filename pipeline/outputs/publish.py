@@ -6,7 +6,6 @@ At any instant a reader of the output path finds nothing, the complete old outpu
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
-from functools import partial
 from itertools import groupby
 from operator import attrgetter
 from pathlib import Path
@@ -14,22 +13,20 @@ from pathlib import Path
 import pyarrow as pa
 
 from pipeline import storage
-from pipeline.outputs.columns import KEY, output_names, output_schema, published
+from pipeline.outputs.columns import KEY, output_names, output_schema
 from pipeline.outputs.duplicates import Duplicates
-from pipeline.outputs.join import Joiner, OutputFile
+from pipeline.outputs.join import Joiner, NewColumns, OutputFile
 from pipeline.outputs.parts import Parts
 from pipeline.outputs.tally import GOLD, Tally
 from pipeline.outputs.writers import ROW_GROUP_ROWS
 from pipeline.outputs.writers.formats import PARQUET, open_writer
-from pipeline.outputs.writers.original import Original
 from pipeline.outputs.writers.readers import with_true_columns
+from pipeline.records import Span
 from pipeline.system.memory import trim_heap
 from pipeline.system.prefetch import map_in_threads, prefetch_sync
 
 SMALL_AT_ONCE = 3
 """Small files that are written at once: pyarrow, which most of it takes, leaves the interpreter to the others."""
-
-NewColumns = Mapping[str, pa.ChunkedArray]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +36,7 @@ class Publication:
     Attributes:
         path: The destination: a file, or a folder.
         files: Its files, in the order of the input.
+        parts: The spans of its parts, in order and without gaps.
         rows: Number of rows in all of them.
         kind: The task's kind, `single` or `multi`.
         prefix: Prefix of the new columns' names.
@@ -51,6 +49,7 @@ class Publication:
 
     path: Path
     files: Sequence[OutputFile]
+    parts: Sequence[Span]
     rows: int
     kind: str
     prefix: str
@@ -89,17 +88,16 @@ def publish(
     storage.sweep(publication.path)
     keys = parts.folder.parent / "keys"
     with storage.temporary_folder(keys, 0o700) as folder, Duplicates(folder, publication.rows) as duplicates:
-        spans = [span for output_file in publication.files for span in output_file.spans]
-        with closing(prefetch_sync(parts.read(span, [KEY]) for span in spans)) as keys_only:
+        with closing(prefetch_sync(parts.read(span, [KEY]) for span in publication.parts)) as keys_only:
             duplicates.add_all(part.column(KEY) for part in keys_only)
         duplicates.finish()
         trim_heap()
-        joiner = Joiner(parts, duplicates, ensure_running, publication.row_group_rows)
+        new = NewColumns(parts, publication.parts, duplicates)
+        joiner = Joiner(new, ensure_running, publication.row_group_rows)
         if publication.single:
             with storage.replacing(publication.path, before_rename=before_rename) as temporary:
-                count = partial(tally.add_soon, prefix=publication.prefix)
-                tally.remark(_write(temporary, publication, publication.files[0], joiner, count))
-                tally.settle(publication.prefix)
+                tally.remark(_write(temporary, publication, publication.files[0], joiner, tally.add_soon))
+                tally.settle()
                 written(temporary)
         else:
             _publish_folder(publication, joiner, tally, written, before_rename)
@@ -110,24 +108,23 @@ def _write(
     publication: Publication,
     output_file: OutputFile,
     joiner: Joiner,
-    count: Callable[[NewColumns], None],
+    count: Callable[[pa.Table], None],
 ) -> Collection[str]:
     """Write a file, *count* the new columns of each row group, and return what its readers ought to know."""
-    original = Original.of(output_file.original) if output_file.original else None
-    described = original.described(output_file.schema) if original else output_file.schema
-    schema = with_true_columns(
-        output_schema(described, publication.kind, publication.prefix, publication.metadata)
-    )
-    names = output_names(publication.kind, publication.prefix)
-    kept = [name for name in output_file.schema.names if name not in names]
-    with open_writer(publication.form, path, schema, original) as writer:
-        for group in joiner.row_groups(output_file):
-            new = published(group.part, group.duplicates, publication.prefix)
-            gold = {GOLD: group.rows.column(publication.gold)} if publication.gold else {}
-            count({**new, **gold})
-            columns = [group.rows.column(name) for name in kept] + [new[name] for name in names]
-            writer.write(pa.Table.from_arrays(columns, schema=schema))
-            del group, new, columns  # frees them before the next group is read
+    new = output_names(publication.kind, publication.prefix)
+    kept = [name for name in output_file.schema.names if name not in new]
+    with output_file.opened() as (batches, original):
+        described = original.described(output_file.schema) if original else output_file.schema
+        schema = with_true_columns(
+            output_schema(described, publication.kind, publication.prefix, publication.metadata)
+        )
+        with open_writer(publication.form, path, schema, original) as writer:
+            for group in joiner.row_groups(output_file, batches):
+                gold = publication.gold
+                count(group.new.append_column(GOLD, group.rows.column(gold)) if gold else group.new)
+                columns = [*map(group.rows.column, kept), *group.new.columns]
+                writer.write(pa.Table.from_arrays(columns, schema=schema))
+                del group, columns  # frees them before the next group is read
     return writer.remarks
 
 
@@ -141,15 +138,16 @@ def _publish_folder(
     with storage.replacing_folder(
         publication.path, ensure_running=joiner.ensure_running, before_rename=before_rename
     ) as temporary:
-        count = partial(tally.add_soon, prefix=publication.prefix)
 
-        def write(output_file: OutputFile, count: Callable[[NewColumns], None] = count) -> Collection[str]:
+        def write(
+            output_file: OutputFile, count: Callable[[pa.Table], None] = tally.add_soon
+        ) -> Collection[str]:
             file = temporary / output_file.name
             storage.make_folder(file.parent)
             return _write(file, publication, output_file, joiner, count)
 
-        def write_small(output_file: OutputFile) -> tuple[list[NewColumns], Collection[str]]:
-            counted: list[NewColumns] = []
+        def write_small(output_file: OutputFile) -> tuple[list[pa.Table], Collection[str]]:
+            counted: list[pa.Table] = []
             return counted, write(output_file, counted.append)
 
         for is_small, files in groupby(publication.files, key=attrgetter("is_small")):
@@ -157,10 +155,10 @@ def _publish_folder(
                 # Counted here and in order, whichever file is ready first: sums of costs depend on it.
                 for counted, remarks in map_in_threads(write_small, files, SMALL_AT_ONCE):
                     for new in counted:
-                        count(new)
+                        tally.add_soon(new)
                     tally.remark(remarks)
             else:
                 for remarks in map(write, files):
                     tally.remark(remarks)
-        tally.settle(publication.prefix)
+        tally.settle()
         written(temporary)

@@ -1,7 +1,7 @@
 """Counts over the rows of the output, for the summary and the report."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -64,29 +64,29 @@ class Tally:
     remarks: dict[str, None] = field(default_factory=dict)
     confidences: list[int] = field(default_factory=lambda: [0] * BINS)
     notable: Notable = field(default_factory=Notable)
-    _waiting: list[Mapping[str, pa.ChunkedArray]] = field(default_factory=list)
+    _waiting: list[pa.Table] = field(default_factory=list)
     _rows_waiting: int = 0
     _priced: int = 0
     _unpriced: int = 0
     _cost_usd: float = 0.0
     _confidence: float = 0.0
 
-    def add(self, columns: Mapping[str, pa.ChunkedArray], prefix: str) -> None:
-        """Count rows, given their new *columns*, whose names begin with *prefix*."""
-        status, source = columns[f"{prefix}label_status"], columns[prefix + SOURCE]
+    def add(self, columns: pa.Table) -> None:
+        """Count rows, given their new *columns*, whose names have no prefix, and that of the right labels."""
+        status, source = columns["label_status"], columns[SOURCE]
         repeats = pc.equal(source, DUPLICATE)
         self.duplicates += pc.sum(repeats).as_py() or 0
-        self.truncated += pc.sum(columns[f"{prefix}label_truncated"]).as_py() or 0
+        self.truncated += pc.sum(columns["label_truncated"]).as_py() or 0
         counts = _counts(status)
         self.rows += len(status) - counts.get(Status.SKIPPED.value, 0)
         self.statuses.update(counts)
-        labels = columns.get(f"{prefix}label")
-        self.labels.update(_counts(pc.list_flatten(columns[f"{prefix}labels"]) if labels is None else labels))
-        self._bill(columns, prefix, source)
-        self._keep_errors(columns, prefix)
+        is_single = "label" in columns.column_names
+        self.labels.update(_counts(columns["label"] if is_single else pc.list_flatten(columns["labels"])))
+        self._bill(columns, source)
+        self._keep_errors(columns)
         if self.gold is not None:
-            self._judge(self.gold, columns, prefix)
-        sureness = self._count_confidences(columns[f"{prefix}label_confidence"])
+            self._judge(self.gold, columns)
+        sureness = self._count_confidences(columns["label_confidence"])
         sureness = np.where(
             pc.fill_null(repeats, fill_value=False).to_numpy(zero_copy_only=False), np.nan, sureness
         )
@@ -102,55 +102,53 @@ class Tally:
         self._confidence += float(known.sum())
         return sureness
 
-    def add_soon(self, columns: Mapping[str, pa.ChunkedArray], prefix: str) -> None:
+    def add_soon(self, columns: pa.Table) -> None:
         """Count rows by and by, many at once: each of them costs little, and each call much. `settle` counts the rest."""
         self._waiting.append(columns)
-        self._rows_waiting += len(columns[prefix + SOURCE])
+        self._rows_waiting += len(columns)
         if self._rows_waiting >= ROWS_AT_ONCE:
-            self.settle(prefix)
+            self.settle()
 
-    def settle(self, prefix: str) -> None:
+    def settle(self) -> None:
         """Count the rows that wait."""
         waiting, self._waiting, self._rows_waiting = self._waiting, [], 0
-        if waiting:
-            chunks = {name: [chunk for each in waiting for chunk in each[name].chunks] for name in waiting[0]}
-            self.add(
-                {name: pa.chunked_array(some, waiting[0][name].type) for name, some in chunks.items()}, prefix
-            )
+        if len(waiting) > 1:  # copied, since a column in many pieces costs each look at it much
+            self.add(pa.concat_tables(waiting).combine_chunks())
+        elif waiting:
+            self.add(waiting[0])
 
     def remark(self, sentences: Iterable[str]) -> None:
         """Keep *sentences* for the readers of the output, each once."""
         self.remarks |= dict.fromkeys(sentences)
 
-    def _bill(self, columns: Mapping[str, pa.ChunkedArray], prefix: str, source: pa.ChunkedArray) -> None:
+    def _bill(self, columns: pa.Table, source: pa.ChunkedArray) -> None:
         asked = pc.equal(source, MODEL)
-        mine = pc.and_(asked, pc.equal(columns[f"{prefix}label_run"], self.run))
+        mine = pc.and_(asked, pc.equal(columns["label_run"], self.run))
         mine = pc.fill_null(mine, fill_value=False)
         self.reused += (pc.sum(asked).as_py() or 0) - (pc.sum(mine).as_py() or 0)
         for name in ("prompt_tokens", "cached_tokens", "completion_tokens"):
-            total = pc.sum(columns[prefix + name].filter(mine)).as_py() or 0
+            total = pc.sum(columns[name].filter(mine)).as_py() or 0
             setattr(self, name, getattr(self, name) + total)
-        costs = columns[f"{prefix}cost_usd"].filter(mine)
+        costs = columns["cost_usd"].filter(mine)
         self._priced += len(costs) - costs.null_count
         self._unpriced += costs.null_count
         self._cost_usd += pc.sum(costs).as_py() or 0.0
 
-    def _judge(self, gold: Agreement, columns: Mapping[str, pa.ChunkedArray], prefix: str) -> None:
+    def _judge(self, gold: Agreement, columns: pa.Table) -> None:
         """Count the rows that are right; unsure ones never are."""
-        name = f"{prefix}label"
-        labels = columns[name if name in columns else f"{prefix}labels"].to_pylist()
+        labels = columns["label" if "label" in columns.column_names else "labels"].to_pylist()
         cells = columns[GOLD] if pa.types.is_nested(columns[GOLD].type) else columns[GOLD].cast(pa.string())
-        rows = zip(columns[f"{prefix}label_status"].to_pylist(), labels, cells.to_pylist(), strict=True)
+        rows = zip(columns["label_status"].to_pylist(), labels, cells.to_pylist(), strict=True)
         gold.add(
             (([found] if isinstance(found, str) else found) if status == Status.OK else None, cell)
             for status, found, cell in rows
             if status not in _NOT_JUDGED
         )
 
-    def _keep_errors(self, columns: Mapping[str, pa.ChunkedArray], prefix: str) -> None:
+    def _keep_errors(self, columns: pa.Table) -> None:
         """Keep the first error sentence of each status that has some."""
         for status in set(self.statuses) - set(self.errors) - NOT_FAILED:
-            found = columns[f"{prefix}label_error"].filter(pc.equal(columns[f"{prefix}label_status"], status))
+            found = columns["label_error"].filter(pc.equal(columns["label_status"], status))
             if len(found):
                 self.errors[status] = found[0].as_py()
 

@@ -21,10 +21,11 @@ from hypothesis import strategies as st
 from pipeline.config import Config
 from pipeline.config.simulate.latency import Uniform
 from pipeline.errors import PipelineError
+from pipeline.inputs.read import CHUNK_ROWS
 from pipeline.ledger import FILE, open_store
 from tests.faultserver.server import FaultServer
 from tests.faultserver.settings import FaultServerSettings
-from tests.jobs import JobFiles, asked, right_label, run_job, some_rows
+from tests.jobs import JobFiles, asked, chunk_of, right_label, run_job, some_rows
 
 ROWS, FILE_ROWS = 120, 20
 IN_FLIGHT = 8
@@ -63,18 +64,19 @@ BLOWS = st.lists(
 
 
 def make_job(folder: Path, server: FaultServer, rows: list[str | None]) -> JobFiles:
-    """A folder of small files gives a few chunks, and parts to damage."""
+    """Each file is a chunk, so that there are parts to damage."""
     job = JobFiles(folder, server.base_url)
     (folder / "in").mkdir(parents=True, exist_ok=True)
     for number in range(0, len(rows), FILE_ROWS):
-        table = pa.table({"text": pa.array(rows[number : number + FILE_ROWS], pa.string())})
+        table = pa.table({"text": pa.array(chunk_of(rows[number : number + FILE_ROWS]), pa.string())})
         pq.write_table(table, folder / "in" / f"{number:04}.parquet")
     job.set(input={"path": "in"}, output={"path": "out"}, limits={"max_concurrency": IN_FLIGHT})
     return job
 
 
 def output(job: JobFiles) -> pl.DataFrame:
-    return pl.concat([pl.read_parquet(path) for path in sorted(job.output.iterdir())])
+    """The rows that were given, without those that fill the chunks."""
+    return pl.concat([pl.read_parquet(path).head(FILE_ROWS) for path in sorted(job.output.iterdir())])
 
 
 def durable_answers(folder: Path) -> int:
@@ -87,7 +89,7 @@ def durable_answers(folder: Path) -> int:
 
 def damage(job: JobFiles, folder: Path, kind: str, where: float) -> None:
     """Do what a disk or a person may do to anything but the ledger."""
-    parts = sorted((folder / "state" / "runs").rglob("f*.arrow"))
+    parts = sorted((folder / "state" / "runs").rglob("r*.arrow"))
     part = parts[int(where * len(parts))] if parts else None
     if kind == "delete output":
         shutil.rmtree(job.output, ignore_errors=True)
@@ -150,7 +152,7 @@ def survives(folder: Path, blows: list[Blow]) -> None:
         asyncio.run(run_job(fresh.config()))
     assert labelled["label"].to_list() == [right_label(row) if row else None for row in rows]
     assert labelled.drop(BOOKKEEPING).equals(output(fresh).drop(BOOKKEEPING))
-    assert (result.rows, result.failed) == (len(rows), 0)
+    assert (result.rows, result.failed) == (len(rows) // FILE_ROWS * CHUNK_ROWS, 0)
 
 
 @pytest.mark.slow
@@ -223,7 +225,7 @@ async def test_damaged_parts_that_are_found_while_publishing_are_made_again(tmp_
         running = asyncio.create_task(run_job(job.config()))
         flipped = 0
         while not running.done():
-            for part in (tmp_path / "state").glob("runs/*/parts/f*.arrow"):
+            for part in (tmp_path / "state").glob("runs/*/parts/r*.arrow"):
                 if flipped < 3:
                     with suppress(OSError):
                         content = bytearray(part.read_bytes())

@@ -23,7 +23,7 @@ from pipeline.system.shutdown import Stop
 from pipeline.telemetry.progress import Look, Progress
 from tests.faultserver.server import FaultServer
 from tests.faultserver.settings import FaultServerSettings
-from tests.jobs import JobFiles, asked, command, environment, last_line, right_label, run_job, texts
+from tests.jobs import JobFiles, asked, chunk_of, command, environment, last_line, right_label, run_job, texts
 
 IN_FLIGHT = 16
 LATENCY = 0.02
@@ -155,7 +155,7 @@ async def test_once_there_is_a_reason_to_stop_nothing_more_is_sent_however_slow_
     monkeypatch.setattr(os, "replace", replace)
     (slow_job.folder / "in").mkdir()
     for number in range(2):
-        slow_job.table(texts(200, number * 200), f"in/{number}.parquet")
+        slow_job.table(chunk_of(texts(200, number * 200)), f"in/{number}.parquet")
     slow_job.set(input={"path": "in"}, output={"path": "out/days"}, limits={"max_concurrency": in_flight})
     with started(slow_job.config(), RunOptions()) as start:
         run = asyncio.create_task(run_started(start, stop=stop))

@@ -107,9 +107,7 @@ class Builder:
         open_from = (-(-self._rows // CHUNK_ROWS) - OPEN_CHUNKS) * CHUNK_ROWS
         last = open_from - LAST_CHUNKS * CHUNK_ROWS
         led = 0
-        for chunk in read_chunks(
-            self._job.source, self._job.config.task.columns, [Span(0, 0, self._rows, 0)]
-        ):
+        for chunk in read_chunks(self._job.source, self._job.config.task.columns, [Span(0, self._rows)]):
             start = chunk.span.start
             if start - led >= INDEX_ROWS or last <= start <= open_from:
                 self._store.index()  # what the open chunks got is not led to

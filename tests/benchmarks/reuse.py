@@ -58,7 +58,7 @@ def build(folder: Path, rows: int, answers: int) -> None:
 
 def fill(store: Store, job: Job, answers: int) -> None:
     """Answer all rows but every hundredth."""
-    chunks = read_chunks(job.source, job.config.task.columns, [Span(0, 0, answers, 0)])
+    chunks = read_chunks(job.source, job.config.task.columns, [Span(0, answers)])
     for chunk in chunks:
         prompts = job.task.prompts(chunk.columns)
         known = [prompt for row, prompt in enumerate(prompts, chunk.span.start) if row % MISSING_EVERY]

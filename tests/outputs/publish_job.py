@@ -1,6 +1,7 @@
 """A job whose output can be published, with its input in memory and its parts on disk."""
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -9,7 +10,7 @@ import pyarrow as pa
 
 from pipeline.outputs.columns import part_schema
 from pipeline.outputs.destination import RUN_METADATA_KEY
-from pipeline.outputs.join import OutputFile
+from pipeline.outputs.join import InputRows, OutputFile
 from pipeline.outputs.parts import Parts
 from pipeline.outputs.publish import Publication, publish
 from pipeline.outputs.tally import Tally
@@ -17,13 +18,15 @@ from pipeline.records import Span
 from tests.answers import part
 
 
-def spans_of(cuts: Sequence[int], rows: int, file: int = 0, first_row: int = 0) -> list[Span]:
+def spans_of(cuts: Sequence[int], rows: int) -> list[Span]:
     edges = sorted({0, rows, *(cut for cut in cuts if cut < rows)})
-    return [Span(file, start, stop, first_row + start) for start, stop in pairwise(edges)]
+    return [Span(start, stop) for start, stop in pairwise(edges)]
 
 
 class PublishJob:
-    """Publishes one file from an input in memory and parts in *folder*."""
+    """Publishes files of the same rows from an input in memory and parts in *folder*."""
+
+    files = 1
 
     def __init__(
         self,
@@ -38,22 +41,24 @@ class PublishJob:
         self.batch_rows, self.kind = batch_rows, kind
         self.parts = Parts(folder / "state" / "parts", "run-1", part_schema(kind))
         self.parts.folder.mkdir(parents=True)
-        self.spans = spans_of(cuts, rows)
+        self.spans = spans_of(cuts, self.files * rows)
         for span in self.spans:
-            self.parts.write(span, part(range(span.start, span.stop), kind))
+            self.parts.write(span, part([row % rows for row in range(span.start, span.stop)], kind))
 
-    def batches(self) -> Iterator[pa.RecordBatch]:
-        yield from self.table.to_batches(max_chunksize=self.batch_rows)
+    @contextmanager
+    def opened(self) -> Iterator[InputRows]:
+        yield InputRows(iter(self.table.to_batches(max_chunksize=self.batch_rows)))
 
-    def output_file(self, name: str = "") -> OutputFile:
-        return OutputFile(
-            name, self.table.schema.with_metadata({"owner": "a team"}), self.batches, self.spans
-        )
+    def output_file(self, name: str = "", number: int = 0) -> OutputFile:
+        schema = self.table.schema.with_metadata({"owner": "a team"})
+        rows = len(self.table)
+        return OutputFile(name, schema, self.opened, Span(number * rows, (number + 1) * rows))
 
     def publication(self, prefix: str = "") -> Publication:
         return Publication(
             self.path,
             [self.output_file()],
+            self.spans,
             len(self.table),
             self.kind,
             prefix,
@@ -70,11 +75,14 @@ class PublishJob:
 class FolderPublishJob(PublishJob):
     """Publishes a folder of two files."""
 
+    files = 2
+
     def publication(self, prefix: str = "") -> Publication:
-        files = [self.output_file("a.parquet"), self.output_file("deep/er/b.parquet")]
+        files = [self.output_file("a.parquet"), self.output_file("deep/er/b.parquet", 1)]
         return Publication(
             self.path,
             files,
+            self.spans,
             2 * len(self.table),
             self.kind,
             prefix,

@@ -78,17 +78,16 @@ def test_failed_rows_have_text_and_no_labels() -> None:
 
 
 def test_a_duplicate_says_so_and_costs_nothing_but_keeps_its_label() -> None:
-    columns = published(part([1, 1, None]), pa.array([False, True, False]), "tag_")
-    plain = {name: values.to_pylist() for name, values in columns.items()}
-    assert plain["tag_label_source"] == ["model", "duplicate", "none"]
-    assert plain["tag_prompt_tokens"] == [100, 0, 0]
-    assert plain["tag_cost_usd"] == [0.25, 0.0, 0.0]
-    assert plain["tag_label"] == ["games", "games", None]
-    assert plain["tag_label_run"] == ["run-1", "run-1", None]
+    plain = published(part([1, 1, None]), pa.array([False, True, False])).to_pydict()
+    assert plain["label_source"] == ["model", "duplicate", "none"]
+    assert plain["prompt_tokens"] == [100, 0, 0]
+    assert plain["cost_usd"] == [0.25, 0.0, 0.0]
+    assert plain["label"] == ["games", "games", None]
+    assert plain["label_run"] == ["run-1", "run-1", None]
 
 
 @pytest.mark.parametrize("kind", ["single", "multi"])
 def test_what_is_published_is_named_and_ordered_as_announced(kind: str) -> None:
-    columns = published(part([1], kind), pa.array([False]), "x_")
-    assert list(columns) == output_names(kind, "x_")
-    assert "x_key" not in columns
+    names = published(part([1], kind), pa.array([False])).schema.names
+    assert [f"x_{name}" for name in names] == output_names(kind, "x_")
+    assert "key" not in names

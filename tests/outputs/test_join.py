@@ -1,6 +1,10 @@
 """The join: every row of the input meets its own labels, however input and parts are cut."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
+from itertools import accumulate, pairwise
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -8,8 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipeline.outputs.join import InputRows
 from pipeline.outputs.publish import publish
 from pipeline.outputs.tally import Tally
+from pipeline.records import Span
 from tests.answers import part
 from tests.outputs.publish_job import PublishJob
 
@@ -72,6 +78,43 @@ def test_every_row_of_every_row_group_has_its_labels_and_is_counted(
 
 
 @given(
+    sizes=st.lists(st.integers(0, 20), min_size=1, max_size=8),
+    cuts=st.lists(st.integers(1, 100), max_size=5),
+    batch_rows=st.integers(1, 30),
+)
+@settings(max_examples=25)
+def test_every_file_has_its_own_rows_however_many_share_a_part_or_have_several(
+    tmp_path_factory: pytest.TempPathFactory, sizes: list[int], cuts: list[int], batch_rows: int
+) -> None:
+    edges = [0, *accumulate(sizes)]
+    job = PublishJob(tmp_path_factory.mktemp("job"), edges[-1], cuts)
+    for span in job.spans:
+        job.parts.write(span, part([n if n % 3 else None for n in range(span.start, span.stop)]))
+    files = [
+        replace(
+            job.output_file(f"{number:02}.parquet"),
+            opened=partial(opened, job.table.slice(start, stop - start), batch_rows),
+            span=Span(start, stop),
+        )
+        for number, (start, stop) in enumerate(pairwise(edges))
+    ]
+    tally = Tally("run-1")
+    publication = replace(job.publication(), files=files, single=False)
+    publish(publication, job.parts, tally, ensure_running=lambda: None)
+    for file, path in zip(files, sorted(job.path.iterdir()), strict=True):
+        read = pq.read_table(path).to_pydict()
+        rows = range(file.span.start, file.span.stop)
+        assert read["n"] == list(rows)
+        assert read["label_status"] == ["ok" if n % 3 else "empty" for n in rows]
+    assert tally.rows == edges[-1]
+
+
+@contextmanager
+def opened(table: pa.Table, batch_rows: int) -> Iterator[InputRows]:
+    yield InputRows(iter(table.to_batches(max_chunksize=batch_rows)))
+
+
+@given(
     matches=st.lists(st.booleans(), min_size=1, max_size=60),
     numbers=st.lists(st.none() | st.integers(0, 9), min_size=60, max_size=60),
     cuts=st.lists(st.integers(1, 60), max_size=5),
@@ -96,10 +139,13 @@ def test_rows_that_have_none_in_the_parts_are_skipped_and_move_no_other_one(
     file = replace(
         job.output_file(),
         matching=lambda batch: wanted.take(batch.column("n")),
-        spans=job.spans if numbers else [],
+        span=Span(0, len(numbers)),
     )
     tally = Tally("run-1")
-    publication = replace(job.publication(), files=[file], rows=len(numbers), row_group_rows=group_rows)
+    parts = job.spans if numbers else []
+    publication = replace(
+        job.publication(), files=[file], parts=parts, rows=len(numbers), row_group_rows=group_rows
+    )
     publish(publication, job.parts, tally, ensure_running=lambda: None)
     read = pq.read_table(job.path)
     assert read.select(["n", "text"]).equals(job.table)

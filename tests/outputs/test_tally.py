@@ -13,13 +13,15 @@ from tests.answers import answer, key, made_part, prompt
 OK = Outcome(Status.OK, ("games",))
 
 
-def tally(
-    *portions: tuple[list[tuple[object, Outcome]], list[bool]], prefix: str = "", kind: str = "single"
-) -> Tally:
+def new_columns(batch: pa.RecordBatch, duplicates: list[bool]) -> pa.Table:
+    return pa.Table.from_batches([published(batch, pa.array(duplicates))])
+
+
+def tally(*portions: tuple[list[tuple[object, Outcome]], list[bool]], kind: str = "single") -> Tally:
     found = Tally("run-1")
     for rows, duplicates in portions:
         prompts = [prompt(number) for number, _ in enumerate(rows)]
-        found.add(published(made_part(kind, prompts, rows), pa.array(duplicates), prefix), prefix)
+        found.add(new_columns(made_part(kind, prompts, rows), duplicates))
     return found
 
 
@@ -33,7 +35,7 @@ def test_only_what_this_run_paid_for_is_on_its_bill() -> None:
 
 def test_counts_of_several_batches_add_up() -> None:
     one = ([(answer(0), OK)], [False])
-    found = tally(one, one, one, prefix="tag_")
+    found = tally(one, one, one)
     assert (found.rows, found.ok, found.prompt_tokens, found.cost_usd) == (3, 3, 300, 0.75)
     assert found.labels == {"games": 3}
 
@@ -71,5 +73,5 @@ def test_a_report_of_nothing_is_json_too() -> None:
 def test_cut_texts_are_counted() -> None:
     batch = made_part("single", [Prompt(key(0), "a", truncated=True)], [(answer(0), OK)])
     found = Tally("run-1")
-    found.add(published(batch, pa.array([False]), ""), "")
+    found.add(new_columns(batch, [False]))
     assert found.truncated == 1

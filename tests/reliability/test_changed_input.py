@@ -13,9 +13,10 @@ from pipeline.api import load_config
 from pipeline.commands.plan import plan
 from pipeline.config.simulate.latency import Fixed
 from pipeline.errors import InputDataError
+from pipeline.inputs.read import CHUNK_ROWS
 from tests.faultserver.server import FaultServer
 from tests.faultserver.settings import FaultServerSettings
-from tests.jobs import LABELS, JobFiles, asked, right_label, run_job, texts
+from tests.jobs import LABELS, JobFiles, asked, chunk_of, right_label, run_job, texts
 from tests.reliability.checker import Witness
 from tests.reliability.launcher import Execution, Launcher
 
@@ -148,7 +149,7 @@ def test_during_a_run_nothing_is_published_and_the_next_run_is_right(
 
 
 def parts_of(job: JobFiles) -> list[Path]:
-    return sorted((job.folder / "state" / "runs").glob("*/parts/f*.arrow"))
+    return sorted((job.folder / "state" / "runs").glob("*/parts/r*.arrow"))
 
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
@@ -159,7 +160,7 @@ def test_parts_of_a_former_input_never_get_into_the_output(
     witness = Witness(slow_job, lambda: slow_server.entries)
     (slow_job.folder / "in").mkdir()
     for number in range(3):
-        slow_job.table(texts(20, number * 20), f"in/{number}.parquet")
+        slow_job.table(chunk_of(texts(20, number * 20)), f"in/{number}.parquet")
     slow_job.set(input={"path": "in"}, output={"path": "out/days"})
     execution = start()
     until(lambda: parts_of(slow_job))
@@ -167,9 +168,9 @@ def test_parts_of_a_former_input_never_get_into_the_output(
     assert execution.wait().status == (75 if how is signal.SIGTERM else -9)
     until(lambda: not slow_server.in_flight)
     witness.execution_ended(killed=how is signal.SIGKILL)
-    assert parts_of(slow_job)[0].name == "f000000-r000000000000-000000000020.arrow"
+    assert parts_of(slow_job)[0].name == f"r{0:015}-{CHUNK_ROWS:015}.arrow"
 
-    slow_job.table(texts(20)[::-1], "in/0.parquet")
+    slow_job.table(chunk_of(texts(20)[::-1]), "in/0.parquet")
     slow_job.set(input={"path": "in"})
     assert start().wait().status == 0
     witness.execution_ended()

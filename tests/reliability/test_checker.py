@@ -197,7 +197,7 @@ def test_a_kill_that_costs_more_than_the_disk_can_hold_up_is_found(
         assert [line[:12] for line in witness.broken] == promises
 
 
-LITTER = ("out/.labelled.parquet.77.tmp", "state/runs/x/.run.json.77.tmp", "state/runs/x/parts/f1.arrow")
+LITTER = ("out/.labelled.parquet.77.tmp", "state/runs/x/.run.json.77.tmp", "state/runs/x/parts/r1.arrow")
 
 
 @pytest.mark.parametrize("name", LITTER)

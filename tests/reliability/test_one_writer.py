@@ -16,9 +16,10 @@ import pytest
 
 from pipeline.config.simulate.latency import Fixed
 from pipeline.errors import LockedError
+from pipeline.inputs.read import CHUNK_ROWS
 from tests.faultserver.server import FaultServer
 from tests.faultserver.settings import FaultServerSettings
-from tests.jobs import JobFiles, asked, right_label, run_job, texts
+from tests.jobs import JobFiles, asked, chunk_of, right_label, run_job, texts
 from tests.reliability.checker import Witness
 from tests.reliability.evidence import litter, read_ledger
 from tests.reliability.launcher import Ended, Execution, Launcher
@@ -297,7 +298,7 @@ def test_a_run_that_waits_for_a_server_that_hangs_notices_within_seconds(
 
 # What a run that was passed over may meet at any instant, in one process, where the instant can be chosen.
 
-PART = "f000001-r000000000000-000000000010.arrow"
+PART = f"r{CHUNK_ROWS:015}-{2 * CHUNK_ROWS:015}.arrow"
 OTHERS = b"written by the run that has taken over"
 
 
@@ -315,7 +316,7 @@ class TakenOver:
         self.job = JobFiles(self.folder, self._server.base_url).set(limits={"max_concurrency": 1})
         (self.folder / "in").mkdir()
         for number in range(3):
-            self.job.table(texts(10, number * 10), f"in/{number}.parquet")
+            self.job.table(chunk_of(texts(10, number * 10)), f"in/{number}.parquet")
         self.job.set(input={"path": "in"}, output={"path": "out/days"})
         return self
 
@@ -337,7 +338,7 @@ class TakenOver:
             "run.json",
             "report.json",
             f"parts/{PART}",
-            "parts/f000002-r000000000000-000000000010.arrow",
+            f"parts/r{2 * CHUNK_ROWS:015}-{3 * CHUNK_ROWS:015}.arrow",
         ]
         for name in files:
             (folder / name).parent.mkdir(parents=True, exist_ok=True)

@@ -27,7 +27,7 @@ from pipeline.system.atomic import write
 from pipeline.tasks.parse import Parser
 from tests.answers import answer, answers, key, prompt, prompts
 from tests.faultserver.server import FaultServer
-from tests.jobs import JobFiles, asked, right_label, run_job, texts
+from tests.jobs import JobFiles, asked, chunk_of, right_label, run_job, texts
 from tests.llm.scripted import Call, Case, Sent, failed, limits, said
 from tests.llm.scripted import prompt as scripted_prompt
 from tests.llm.virtual_time import in_virtual_time, now
@@ -112,13 +112,14 @@ async def test_an_input_that_changes_while_it_is_labelled_is_noticed(tmp_path: P
     assert not job.output.exists()
 
 
-async def opened_chunks(job: JobFiles, server: FaultServer, expected: int) -> set[int]:
+async def opened_files(job: JobFiles, server: FaultServer, expected: int, *, fills_chunk: bool) -> set[int]:
     """Which of 12 files are asked about if of each one row is never answered, so that its chunk stays open."""
-    chunks, size = 12, SMALL_FILE
-    rows = texts(chunks * size)
+    files, size = 12, 20
+    rows = texts(files * size)
     (job.folder / "in").mkdir()
-    for number in range(chunks):
-        job.table(rows[number * size : (number + 1) * size], f"in/{number:02}.parquet")
+    for number in range(files):
+        some = rows[number * size : (number + 1) * size]
+        job.table(chunk_of(some) if fills_chunk else some, f"in/{number:02}.parquet")
     job.set(input={"path": "in"}, output={"path": "out"}, limits={"drain": "0.1s"})
     last = set(rows[size - 1 :: size])
     server.when(last.__contains__, "hang")
@@ -132,21 +133,12 @@ async def opened_chunks(job: JobFiles, server: FaultServer, expected: int) -> se
     return seen
 
 
-SMALL_FILE = 20
+async def test_only_so_many_chunks_are_open_at_once(job: JobFiles, server: FaultServer) -> None:
+    assert await opened_files(job, server, OPEN_CHUNKS, fills_chunk=True) == set(range(OPEN_CHUNKS))
 
 
-@pytest.mark.parametrize(("bound", "value"), [("CHUNK_ROWS", SMALL_FILE), ("CHUNK_BYTES", SMALL_FILE * 30)])
-async def test_only_so_many_chunks_are_open_at_once(
-    job: JobFiles, server: FaultServer, monkeypatch: pytest.MonkeyPatch, bound: str, value: int
-) -> None:
-    """A chunk of 20 rows counts as a full one, by its rows or by its text."""
-    monkeypatch.setattr(f"pipeline.journey.{bound}", value)
-    seen = await opened_chunks(job, server, OPEN_CHUNKS - 1)
-    assert seen <= set(range(OPEN_CHUNKS))
-
-
-async def test_small_chunks_are_open_together(job: JobFiles, server: FaultServer) -> None:
-    assert await opened_chunks(job, server, 12) == set(range(12))
+async def test_small_files_are_open_together(job: JobFiles, server: FaultServer) -> None:
+    assert await opened_files(job, server, 12, fills_chunk=False) == set(range(12))
 
 
 def test_when_the_run_must_end_nobody_sends_again_however_late_it_is_told(tmp_path: Path) -> None:

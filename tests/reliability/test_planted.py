@@ -56,8 +56,8 @@ def planted(job: JobFiles, name: str) -> Path:
         "record being written": place.folder / temporary.format("run.json"),
         "report": place.report,
         "keys": place.folder / temporary.format("keys"),
-        "part": place.parts / f"f000000-r{0:012}-{20:012}.arrow",
-        "part being written": place.parts / temporary.format(f"f000000-r{0:012}-{20:012}.arrow"),
+        "part": place.parts / f"r{0:015}-{20:015}.arrow",
+        "part being written": place.parts / temporary.format(f"r{0:015}-{20:015}.arrow"),
     }[name]
 
 

@@ -50,22 +50,26 @@ class Original:
     has_page_index: bool
 
     @classmethod
-    def of(cls, path: Path) -> "Original":
-        """Read the footer of the file at *path*, of which the survey has read a row."""
+    def at(cls, path: Path) -> "Original":
+        """Read the footer of the file at *path*; see `of`."""
         with storage.open_arrow(path) as opened:
-            file = pq.ParquetFile(opened)
-            arrow, footer = file.schema_arrow, file.metadata
-            groups = [footer.row_group(number) for number in range(footer.num_row_groups)]
-            entries = {key: value for key, value in (footer.metadata or {}).items() if key != ARROW_SCHEMA}
-            return cls(
-                {**entries, **(arrow.metadata or {})},
-                {field.name: field.metadata for field in arrow},
-                leaves_by_column(file),
-                tuple(_VARIANT.findall(str(file.schema))),
-                max((group.num_rows for group in groups), default=0),
-                max((group.total_byte_size for group in groups), default=0),
-                any(group.num_rows and group.column(0).has_offset_index for group in groups[:1]),
-            )
+            return cls.of(pq.ParquetFile(opened))
+
+    @classmethod
+    def of(cls, file: pq.ParquetFile) -> "Original":
+        """Take what the footer of *file* tells, of which the survey has read a row."""
+        arrow, footer = file.schema_arrow, file.metadata
+        groups = [footer.row_group(number) for number in range(footer.num_row_groups)]
+        entries = {key: value for key, value in (footer.metadata or {}).items() if key != ARROW_SCHEMA}
+        return cls(
+            {**entries, **(arrow.metadata or {})},
+            {field.name: field.metadata for field in arrow},
+            leaves_by_column(file),
+            tuple(_VARIANT.findall(str(file.schema))),
+            max((group.num_rows for group in groups), default=0),
+            max((group.total_byte_size for group in groups), default=0),
+            any(group.num_rows and group.column(0).has_offset_index for group in groups[:1]),
+        )
 
     def described(self, schema: pa.Schema) -> pa.Schema:
         """Return *schema* with the metadata of this file and of its columns."""

@@ -1,6 +1,7 @@
 """Write a Parquet file of the output."""
 
 from collections.abc import Collection
+from contextlib import ExitStack
 from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
@@ -15,6 +16,9 @@ from pipeline.outputs.writers.original import Original
 _STORAGE = {"compression": "zstd"}
 """How a file is stored that was made from no other."""
 
+_BUFFER_BYTES = 1 << 16
+"""Written at once: a column takes pyarrow a dozen small writes, and most files of a large folder are small."""
+
 
 class ParquetFileWriter:
     """Writes the rows of one Parquet file; see `Writer`."""
@@ -28,7 +32,12 @@ class ParquetFileWriter:
         storage: dict[str, Any] = (
             original.storage(_leaves(schema.remove_metadata())) if original else _STORAGE
         )
-        self._file = pq.ParquetWriter(sink, schema, write_page_checksum=True, **storage)
+        with ExitStack() as opened:
+            stream = opened.enter_context(pa.output_stream(sink, compression=None, buffer_size=_BUFFER_BYTES))
+            self._file = opened.enter_context(
+                pq.ParquetWriter(stream, schema, write_page_checksum=True, **storage)
+            )
+            self._opened = opened.pop_all()
 
     def __enter__(self) -> Self:
         return self
@@ -36,7 +45,7 @@ class ParquetFileWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._file.close()
+        self._opened.__exit__(kind, error, trace)
 
     @property
     def remarks(self) -> Collection[str]:

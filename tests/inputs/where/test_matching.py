@@ -57,7 +57,7 @@ def test_the_rows_that_match_are_read_in_order_under_numbers_of_their_own(
     )
     chunks = list(read_chunks(source, ["text"], all_spans(source), max_rows=max_rows))
     assert [cell for chunk in chunks for cell in chunk.columns["text"]] == [f"row {n}" for n in wanted]
-    firsts = [chunk.span.first_row for chunk in chunks]
+    firsts = [chunk.span.start for chunk in chunks]
     assert firsts == [sum(chunk.span.rows for chunk in chunks[:index]) for index in range(len(chunks))]
     batches = [batch for file in source.files for batch in read_batches(source, file)]
     assert [n for batch in batches for n in batch.column("n").to_pylist()] == wanted
@@ -71,9 +71,7 @@ def test_any_of_the_rows_that_match_can_be_read_alone(put, tmp_path):
         put([n % 3 == 0 for n in range(30)]), "take", tmp_path / "matching.json", tmp_path / "copies"
     )
     for row in range(source.rows):
-        number = int(row >= source.files[0].rows)
-        start = row - source.files[number].first_row
-        (chunk,) = read_chunks(source, ["n"], [Span(number, start, start + 1, row)])
+        (chunk,) = read_chunks(source, ["n"], [Span(row, row + 1)])
         assert chunk.columns["n"] == [str(3 * row)]
 
 

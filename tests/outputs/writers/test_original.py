@@ -27,7 +27,7 @@ TABLE = pa.table(
 def rewritten(folder: Path, table: pa.Table, **stored: Any) -> tuple[pq.ParquetFile, pq.ParquetFile]:
     """Write *table*, stored as told, and once more as the output of the first file with a new column."""
     pq.write_table(table, folder / "in.parquet", **stored)
-    original = Original.of(folder / "in.parquet")
+    original = Original.at(folder / "in.parquet")
     output = table.append_column("label", pa.repeat("x", table.num_rows))
     with ParquetFileWriter(folder / "out.parquet", original.described(output.schema), original) as writer:
         writer.write(output.cast(original.described(output.schema)))
@@ -75,7 +75,7 @@ def test_a_file_that_polars_wrote_does_not_grow(tmp_path: Path) -> None:
     words = [f"{RANDOM.randrange(5000):07}" for _ in range(50_000)]
     table = pa.table({"text": [" ".join(RANDOM.choices(words, k=20)) for _ in range(ROWS)]})
     pl.DataFrame(table).write_parquet(tmp_path / "in.parquet")
-    original = Original.of(tmp_path / "in.parquet")
+    original = Original.at(tmp_path / "in.parquet")
     with ParquetFileWriter(tmp_path / "out.parquet", table.schema, original) as writer:
         writer.write(table)
     before, after = ((tmp_path / name).stat().st_size for name in ("in.parquet", "out.parquet"))
@@ -98,6 +98,6 @@ def test_metadata_of_the_file_and_of_its_columns_are_its_own(tmp_path: Path) -> 
     of_another = pa.schema(
         [("text", pa.string()), pa.field("n", pa.int64(), metadata={"b": "b"})], {"other": "3"}
     )
-    described = Original.of(tmp_path / "a.parquet").described(of_another)
+    described = Original.at(tmp_path / "a.parquet").described(of_another)
     assert described.metadata == {b"whole": b"1", b"footer only": b"2"}
     assert [field.metadata or {} for field in described] == [{b"unit": b"words"}, {}]
