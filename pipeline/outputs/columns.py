@@ -91,20 +91,25 @@ def part_schema(kind: str) -> pa.Schema:
 
 def output_names(kind: str, prefix: str) -> list[str]:
     """Return the names of the new columns, in the order in which they are published."""
-    names = [name for name in part_schema(kind).names if name != KEY]
-    names.insert(names.index("label_status") + 1, SOURCE)
-    return [prefix + name for name in names]
+    return [field.name for field in _new_fields(kind, prefix)]
+
+
+@cache
+def _new_fields(kind: str, prefix: str) -> list[pa.Field]:
+    """Return the new columns; the thousands of files of a folder have the same."""
+    fields = [field for field in part_schema(kind) if field.name != KEY]
+    places = {field.name: place for place, field in enumerate(fields, start=1)}
+    fields.insert(places["label_status"], pa.field(SOURCE, pa.string()))
+    return [field.with_name(prefix + field.name) for field in fields]
 
 
 def output_schema(
     kept: pa.Schema, kind: str, prefix: str, metadata: Mapping[bytes, bytes] = MappingProxyType({})
 ) -> pa.Schema:
     """Return the schema of an output file: the columns *kept* of the input, then the new ones."""
-    names, types = output_names(kind, prefix), part_schema(kind)
-    fields = [field for field in kept if field.name not in names]
-    for name in names:
-        plain = name.removeprefix(prefix)
-        fields.append(pa.field(name, types.field(plain).type if plain in types.names else pa.string()))
+    new = _new_fields(kind, prefix)
+    names = {field.name for field in new}
+    fields = [*(field for field in kept if field.name not in names), *new]
     return pa.schema(fields, {**(kept.metadata or {}), **metadata})
 
 

@@ -138,13 +138,13 @@ def _publish_folder(
     with storage.replacing_folder(
         publication.path, ensure_running=joiner.ensure_running, before_rename=before_rename
     ) as temporary:
+        for folder in {(temporary / file.name).parent for file in publication.files}:
+            storage.make_folder(folder)
 
         def write(
             output_file: OutputFile, count: Callable[[pa.Table], None] = tally.add_soon
         ) -> Collection[str]:
-            file = temporary / output_file.name
-            storage.make_folder(file.parent)
-            return _write(file, publication, output_file, joiner, count)
+            return _write(temporary / output_file.name, publication, output_file, joiner, count)
 
         def write_small(output_file: OutputFile) -> tuple[list[pa.Table], Collection[str]]:
             counted: list[pa.Table] = []
