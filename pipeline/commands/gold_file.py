@@ -47,7 +47,7 @@ def read_gold_file(path: Path, id_column: str | None, labels: Collection[str]) -
             )
         cells = dict(label_cells(source, label, str(path)))
         for chunk in read_chunks(source, [key], all_spans(source)):
-            for row, name in enumerate(chunk.columns[key], chunk.span.first_row):
+            for row, name in enumerate(chunk.columns[key], chunk.span.start):
                 if name is not None:
                     yield name, cells.get(row)
 
