@@ -19,6 +19,7 @@ from pipeline.cli.options import (
     Overrides,
     ProviderName,
     Retry,
+    RunProvider,
     Sample,
     Seed,
     Show,
@@ -82,14 +83,16 @@ def run(
     seed: Seed = None,
     retry: Retry = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Send nothing; same as the command plan.")
+        bool, typer.Option("--dry-run", help="Send nothing: the same as the command plan.")
     ] = False,
     overwrite: Annotated[
         bool, typer.Option(help="Replace what is at output.path even if another program wrote it.")
     ] = False,
     partial: Annotated[
         bool,
-        typer.Option("--partial", help="If it stops early, write what is answered to NAME.partial.SUFFIX."),
+        typer.Option(
+            "--partial", help="If the run stops early, write what is answered to NAME.partial.SUFFIX."
+        ),
     ] = False,
     quiet: Annotated[
         bool, typer.Option("--quiet", help="Print nothing but problems and the JSON line.")
@@ -131,7 +134,7 @@ def run(
 def check(
     config: ConfigFile, overrides: Overrides = None, provider: ProviderName = None, date: Date = None
 ) -> int:
-    """Report everything that is wrong with config, key, input and output at once. Sends nothing."""
+    """Report all that is wrong with config, key, input and output. Sends nothing."""
     from pipeline.cli.check import check
 
     return check(load(config, overrides, provider, date))
@@ -148,7 +151,7 @@ def plan(
     seed: Seed = None,
     retry: Retry = None,
 ) -> int:
-    """Say how many rows would be asked about, and the tokens, US dollars and time that takes. Sends nothing."""
+    """Say what a run would send, and what it would cost and take. Sends nothing."""
     from pipeline.cli.plan import plan
 
     options = run_options(limit, sample, seed, retry)
@@ -159,7 +162,10 @@ def plan(
 def probe(
     config: ConfigFile, overrides: Overrides = None, provider: ProviderName = None, date: Date = None
 ) -> int:
-    """Ask the endpoint a few tiny questions (a fraction of a cent) and print what it supports."""
+    """Find out what the endpoint supports, by a few tiny questions.
+
+    They cost a fraction of a cent.
+    """
     from pipeline.cli.probe import probe
 
     return probe(load(config, overrides, provider, date))
@@ -167,9 +173,12 @@ def probe(
 
 @app.command()
 def status(
-    config: ConfigFile, overrides: Overrides = None, provider: ProviderName = None, date: Date = None
+    config: ConfigFile, overrides: Overrides = None, provider: RunProvider = None, date: Date = None
 ) -> int:
-    """Say where the latest run of this config stands."""
+    """Say where the runs of a config stand, the latest one first.
+
+    Sends nothing.
+    """
     from pipeline.cli.status import status
 
     return status(load(config, overrides, provider, date))
@@ -179,13 +188,16 @@ def status(
 def explain(
     config: ConfigFile,
     row: Annotated[
-        str, typer.Argument(help="A row index, counted from 0, or a value of the column input.id.")
+        str,
+        typer.Argument(
+            metavar="ROW", help="The row: its index, counted from 0, or its value in the column input.id."
+        ),
     ],
     overrides: Overrides = None,
-    provider: ProviderName = None,
+    provider: RunProvider = None,
     date: Date = None,
 ) -> int:
-    """Print the exact prompt, answer, attempts and cost of one row."""
+    """Print the exact prompt, answer, attempts and cost of one row. Sends nothing."""
     from pipeline.cli.explain import explain
 
     return explain(load(config, overrides, provider, date), row)
@@ -200,6 +212,27 @@ def schema() -> int:
 
     sys.stdout.write(json.dumps(json_schema(), indent=2) + "\n")
     return 0
+
+
+# As they are needed: to begin with, to run, to look at what came out, and what is needed now and then.
+ORDER = [
+    "init",
+    "check",
+    "plan",
+    "probe",
+    "run",
+    "status",
+    "explain",
+    "evaluate",
+    "review",
+    "compare",
+    "calibrate",
+    "report",
+    "publish",
+    "simulate",
+    "schema",
+]
+app.registered_commands.sort(key=lambda each: ORDER.index(getattr(each.callback, "__name__", "")))
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -6,7 +6,7 @@ import typer
 
 from pipeline.cli.console import print_lines, print_result
 from pipeline.cli.evaluate import GoldFrom
-from pipeline.cli.options import ConfigFile, Date, Overrides, ProviderName, load
+from pipeline.cli.options import ConfigFile, Date, Overrides, RunProvider, load
 from pipeline.cli.tables import Table, print_table
 from pipeline.errors import UsageError
 from pipeline.figures import interval, percent
@@ -22,10 +22,13 @@ def calibrate(
     gold: GoldFrom = None,
     remove: Remove = False,  # noqa: FBT002 - a command's options are its arguments
     overrides: Overrides = None,
-    provider: ProviderName = None,
+    provider: RunProvider = None,
     date: Date = None,
 ) -> int:
-    """Learn from 50 or more right labels what confidences are worth; no label changes. Sends nothing."""
+    """Learn from right labels what confidences are worth. Sends nothing.
+
+    It takes 50 of them at least. No label changes: the next run writes label_confidence anew.
+    """
     if remove and gold is not None:
         raise UsageError("--remove: drops a calibration, --gold is to learn one; give one of them")
     loaded = load(config, overrides, provider, date)

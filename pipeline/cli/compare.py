@@ -22,7 +22,7 @@ SAMPLE = 300
 
 OtherConfig = Annotated[
     Path,
-    typer.Argument(metavar="OTHER", readable=False, help="The YAML file of another job on the same input."),
+    typer.Argument(metavar="OTHER", readable=False, help="The YAML file of another job on the same table."),
 ]
 SampleRows = Annotated[
     int | None,
@@ -33,7 +33,9 @@ SampleRows = Annotated[
         help="Compare N random rows. The default is 300; with --no-ask all that both have answered.",
     ),
 ]
-SampleSeed = Annotated[int, typer.Option("--seed", help="Choose which rows: the same seed takes the same.")]
+SampleSeed = Annotated[
+    int, typer.Option("--seed", metavar="N", help="Choose which rows: the same seed takes the same.")
+]
 Ask = Annotated[
     bool,
     typer.Option(
@@ -58,7 +60,10 @@ def compare(  # noqa: PLR0913, PLR0917 - as many as the command has options
     provider: ProviderName = None,
     date: Date = None,
 ) -> int:
-    """Say which of two configs is right more often on the same rows. Asks about those of a sample that have no answer yet."""
+    """Say which of two configs is right more often on the same rows.
+
+    Both label a sample of rows first, as far as these have no answer yet.
+    """
     pair = [load(path, overrides, provider, date) for path in (config, other)]
     if pair[0].path == pair[1].path:
         raise UsageError(f"{config}: is compared with itself; give another config")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from pipeline.cli.console import print_lines, print_result
-from pipeline.cli.options import ConfigFile, Date, Overrides, ProviderName, load
+from pipeline.cli.options import ConfigFile, Date, Overrides, RunProvider, load
 from pipeline.cli.tables import Table, figure, print_table, short
 from pipeline.errors import UsageError
 from pipeline.figures import NONE, interval, percent, usd
@@ -46,17 +46,21 @@ MakeGold = Annotated[
 To = Annotated[
     Path | None,
     typer.Option(
-        "--to", metavar="FILE", help="That CSV file; the default is <output>-gold.csv beside the output."
+        "--to",
+        metavar="FILE",
+        help="Where --make-gold writes. The default is <output>-gold.csv beside the output.",
     ),
 ]
 ShowLabels = Annotated[
     bool,
     typer.Option(
-        "--show-labels", help="Write the model's labels into that file, too; they lead whoever labels."
+        "--show-labels",
+        help="Have --make-gold write the model's labels, too. They sway whoever fills the file in.",
     ),
 ]
 GoldSeed = Annotated[
-    int | None, typer.Option("--seed", help="Choose which rows --make-gold draws. The default is 0.")
+    int | None,
+    typer.Option("--seed", metavar="N", help="Choose which rows --make-gold draws. The default is 0."),
 ]
 
 
@@ -69,10 +73,10 @@ def evaluate(  # noqa: PLR0913, PLR0917 - as many as the command has options
     show_labels: ShowLabels = False,  # noqa: FBT002 - a command's options are its arguments
     seed: GoldSeed = None,
     overrides: Overrides = None,
-    provider: ProviderName = None,
+    provider: RunProvider = None,
     date: Date = None,
 ) -> int:
-    """Say how right the labels are, on rows whose right labels are known. Sends nothing."""
+    """Say how right the labels are, where right ones are known. Sends nothing."""
     if make_gold is None and (to is not None or show_labels or seed is not None):
         raise UsageError("--to, --show-labels and --seed: are about the file of --make-gold N; give that too")
     if make_gold is not None and (gold is not None or min_accuracy is not None):

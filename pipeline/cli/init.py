@@ -53,14 +53,14 @@ TemplateName = Annotated[
 ]
 To = Annotated[
     Path | None,
-    typer.Option("--to", metavar="FILE", help="Where to write the config; default: ./<table>.yaml."),
+    typer.Option("--to", metavar="FILE", help="Where to write the config. The default is ./<table>.yaml."),
 ]
 Provider = Annotated[
     str | None,
     typer.Option(
         "--provider",
         metavar="NAME",
-        help="Who is asked: oxen, openai, openai-compatible, local or simulate; default: the one whose key is set, else local.",
+        help="Who is asked: oxen, openai, openai-compatible, local or simulate. The default is the one whose key is set, else local.",
     ),
 ]
 Model = Annotated[str | None, typer.Option("--model", metavar="NAME", help="The name of the model.")]
@@ -74,8 +74,8 @@ Header = Annotated[
         help="Whether the first line of a CSV file names the columns; by default that is found out.",
     ),
 ]
-Force = Annotated[bool, typer.Option("--force", help="Replace the config if it is there.")]
-Yes = Annotated[bool, typer.Option("--yes", help="Ask nothing, also at a terminal.")]
+Force = Annotated[bool, typer.Option("--force", help="Replace the config if there is one already.")]
+Yes = Annotated[bool, typer.Option("--yes", help="Ask no questions at a terminal.")]
 
 
 def init(  # noqa: PLR0913, PLR0917 - as many as the command has options
@@ -93,7 +93,7 @@ def init(  # noqa: PLR0913, PLR0917 - as many as the command has options
     force: Force = False,  # noqa: FBT002 - a command's options are its arguments
     yes: Yes = False,  # noqa: FBT002 - as above
 ) -> int:
-    """Look at a table and write a job for it: a config that runs as it stands. Sends nothing."""
+    """Look at a table, and write a config that runs as it stands. Sends nothing."""
     # What only the running command needs is imported here: --help must not wait for it.
     from pipeline.cli.console import print_lines, print_result  # noqa: PLC0415
     from pipeline.commands.init.looking import looked_at  # noqa: PLC0415

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pipeline.cli.console import print_lines, print_result
-from pipeline.cli.options import Commands, ConfigFile, Date, Overrides, ProviderName, load
+from pipeline.cli.options import Commands, ConfigFile, Date, Overrides, RunProvider, load
 from pipeline.errors import UsageError
 from pipeline.figures import usd
 
@@ -23,7 +23,7 @@ ledger_app = Commands(help="Look after the ledger of paid answers.")
 
 @ledger_app.command("stats")
 def ledger_stats(
-    config: ConfigFile, overrides: Overrides = None, provider: ProviderName = None, date: Date = None
+    config: ConfigFile, overrides: Overrides = None, provider: RunProvider = None, date: Date = None
 ) -> int:
     """Print what each run has paid for."""
     return _stats(load(config, overrides, provider, date))
@@ -35,7 +35,7 @@ def ledger_export(
     to: Annotated[Path, typer.Argument(metavar="FILE", help="The Parquet file to write.")],
     overwrite: Annotated[bool, typer.Option(help="Replace FILE even if it is no earlier export.")] = False,  # noqa: FBT002
     overrides: Overrides = None,
-    provider: ProviderName = None,
+    provider: RunProvider = None,
     date: Date = None,
 ) -> int:
     """Write the newest answer of every key to a Parquet file."""
@@ -46,17 +46,17 @@ def ledger_export(
 def ledger_prune(
     config: ConfigFile,
     older_than_days: Annotated[
-        float, typer.Option(min=0, help="Delete answers that are older than so many days.")
+        float, typer.Option(min=0, metavar="DAYS", help="Delete answers that are older than this.")
     ],
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask first.")] = False,  # noqa: FBT002
     dry_run: Annotated[  # noqa: FBT002
         bool, typer.Option("--dry-run", help="Delete nothing; print how many there are, and what they cost.")
     ] = False,
     overrides: Overrides = None,
-    provider: ProviderName = None,
+    provider: RunProvider = None,
     date: Date = None,
 ) -> int:
-    """Delete old answers for good, after a question. Rows that need them again are asked, and paid for, again."""
+    """Delete old answers for good, once that is confirmed. Rows that need them again are asked, and paid for, again."""
     return _prune(load(config, overrides, provider, date), older_than_days, yes=yes, dry_run=dry_run)
 
 

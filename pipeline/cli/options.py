@@ -30,7 +30,16 @@ ProviderName = Annotated[
     str | None,
     typer.Option(
         "--provider",
+        metavar="NAME",
         help="Ask this endpoint instead of the config's: oxen, openai, openai-compatible, local (the embedded model) or simulate (a rehearsal with an output and a ledger of its own).",
+    ),
+]
+RunProvider = Annotated[
+    str | None,
+    typer.Option(
+        "--provider",
+        metavar="NAME",
+        help="The endpoint that was asked, where --provider named another than the config's: local or simulate, for example.",
     ),
 ]
 Date = Annotated[
@@ -45,18 +54,28 @@ Limit = Annotated[
     int | None,
     typer.Option(
         min=1,
+        metavar="N",
         help="Label only the first N rows, into <output>.limit-N.parquet; the answers are kept for later. By default all rows are labelled.",
     ),
 ]
 Sample = Annotated[
-    int | None, typer.Option(min=1, help="Label N random rows, into <output>.sample-N-SEED.parquet.")
+    int | None,
+    typer.Option(min=1, metavar="N", help="Label N random rows, into <output>.sample-N-SEED.parquet."),
 ]
 Seed = Annotated[
     int | None,
     typer.Option(
-        help="Choose which rows --sample takes: the same seed takes the same rows. The default is 0."
+        metavar="N",
+        help="Choose which rows --sample takes: the same seed takes the same rows. The default is 0.",
     ),
 ]
+LimitOfRun = Annotated[
+    int | None, typer.Option("--limit", min=1, metavar="N", help="The run that was made with this --limit.")
+]
+SampleOfRun = Annotated[
+    int | None, typer.Option("--sample", min=1, metavar="N", help="The run that was made with this --sample.")
+]
+SeedOfRun = Annotated[int | None, typer.Option("--seed", metavar="N", help="Its --seed, if it had one.")]
 Retry = Annotated[
     str | None,
     typer.Option(
@@ -80,7 +99,7 @@ AsJson = Annotated[
     bool,
     typer.Option(
         "--json",
-        help="Print the result as a line of JSON on a terminal, too, as is done in a pipe.",
+        help="Print the result as a line of JSON, as in a pipe, at a terminal too.",
     ),
 ]
 

@@ -7,11 +7,11 @@ import typer
 from pipeline.cli.options import (
     ConfigFile,
     Date,
-    Limit,
+    LimitOfRun,
     Overrides,
-    ProviderName,
-    Sample,
-    Seed,
+    RunProvider,
+    SampleOfRun,
+    SeedOfRun,
     load,
     run_options,
 )
@@ -23,13 +23,16 @@ def report(
     config: ConfigFile,
     open_it: OpenIt = False,  # noqa: FBT002 - a command's options are its arguments
     overrides: Overrides = None,
-    provider: ProviderName = None,
+    provider: RunProvider = None,
     date: Date = None,
-    limit: Limit = None,
-    sample: Sample = None,
-    seed: Seed = None,
+    limit: LimitOfRun = None,
+    sample: SampleOfRun = None,
+    seed: SeedOfRun = None,
 ) -> int:
-    """Draw the page about the latest published run anew, with its labels, costs, course and rows to read, and print its path. Sends nothing."""
+    """Draw the report of the latest run anew, and print where it is. Sends nothing.
+
+    A run draws it by itself when it ends; later, it may have right labels or rows to show that it had not.
+    """
     # What only the running command needs is imported here: --help must not wait for it.
     import webbrowser  # noqa: PLC0415
 

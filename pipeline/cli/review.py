@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pipeline.cli.console import print_lines, print_result
-from pipeline.cli.options import ConfigFile, Date, Overrides, ProviderName, load
+from pipeline.cli.options import ConfigFile, Date, Overrides, RunProvider, load
 from pipeline.cli.tables import Table, print_table, short
 from pipeline.figures import percent
 
@@ -25,10 +25,10 @@ def review(
     top: Top = 100,
     csv: CsvFile = None,
     overrides: Overrides = None,
-    provider: ProviderName = None,
+    provider: RunProvider = None,
     date: Date = None,
 ) -> int:
-    """Show the rows that need a look: the failed ones first, then the least sure. Sends nothing."""
+    """Show the rows to look at: failed ones, then the least sure. Sends nothing."""
     loaded = load(config, overrides, provider, date)
     from pipeline.commands import review as command  # noqa: PLC0415
 

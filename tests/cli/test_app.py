@@ -84,6 +84,27 @@ def test_every_command_explains_itself(say: Command, name: str) -> None:
     assert "Usage:" in said.out
 
 
+def test_the_list_of_commands_is_whole_at_80_columns_and_in_the_order_of_the_work(say: Command) -> None:
+    listed = say("--help").out.split("Commands:")[1].split("Exit statuses")[0]
+    assert "..." not in listed
+    names = [line.split()[0] for line in listed.splitlines() if line.strip()]
+    assert names[:5] == ["init", "check", "plan", "probe", "run"]
+
+
+@pytest.mark.parametrize("name", [name for name, _ in commands()])
+def test_no_option_is_said_to_take_a_type(say: Command, name: str) -> None:
+    assert not re.search(r"--[a-z-]+ <(str|int|float|path)", say(*name.split(), "--help").out)
+
+
+@pytest.mark.parametrize(
+    "name", ["status", "explain", "evaluate", "review", "report", "publish", "ledger stats"]
+)
+def test_what_asks_nobody_does_not_offer_to_ask(say: Command, name: str) -> None:
+    said = " ".join(say(*name.split(), "--help").out.split())
+    assert "Ask this endpoint" not in said
+    assert "Label only" not in said
+
+
 def test_the_help_lists_every_exit_status(say: Command) -> None:
     out = " ".join(say("--help").out.split())
     for status in (0, 1, 2, 65, 66, 69, 70, 73, 74, 75, 77, 78):

@@ -168,7 +168,10 @@ def simulate(  # noqa: PLR0913, PLR0917 - as many as the command has options
     outage: Outages = None,
     price: Prices = None,
 ) -> int:
-    """Serve an OpenAI-compatible endpoint on 127.0.0.1 that only pretends, with chosen latency, limits and faults, until Ctrl-C or SIGTERM. Rehearses jobs for free."""
+    """Serve an endpoint that only pretends, to rehearse for free.
+
+    It listens on 127.0.0.1 and speaks as OpenAI does, with the latency, limits and faults that are chosen, until Ctrl-C or SIGTERM.
+    """
     # What only the running command needs is imported here: --help must not wait for it.
     from pipeline.cli.simulate import output, words  # noqa: PLC0415
     from pipeline.config.simulate.latency import parse_latency  # noqa: PLC0415
