@@ -54,7 +54,7 @@ def status_of(record: RunRecord, holder: str | None) -> str:
 def rows_in_parts(place: Workspace) -> int:
     """Return how many rows are in the parts of an unfinished run."""
     matches = [NAME.fullmatch(path.name) for path in place.parts.glob("*.arrow")]
-    return sum(int(match[3]) - int(match[2]) for match in matches if match)
+    return sum(int(match[2]) - int(match[1]) for match in matches if match)
 
 
 def run_facts(run: Run) -> dict[str, Any]:

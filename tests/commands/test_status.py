@@ -24,7 +24,7 @@ def server() -> Iterator[FaultServer]:
 @pytest.fixture
 def going(job: JobFiles) -> Iterator[subprocess.Popen[str]]:
     """A run that has got some of its answers and is far from its end."""
-    job.table(texts(3000))
+    job.table(texts(30_000))
     job.set(limits={"max_concurrency": 4}, model={"price": {"input": 1, "output": 4}})
     with job.start("--quiet") as run:
         try:
