@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from pipeline.job.snapshot import load_snapshot
 from pipeline.job.workspace import PUBLISHED, RUNNING, RunRecord, Workspace
-from pipeline.outputs.parts import NAME
+from pipeline.outputs.parts import span_of
 
 INTERRUPTED = "interrupted"
 """Status of a run that is neither published nor running; the same command continues it."""
@@ -53,8 +53,8 @@ def status_of(record: RunRecord, holder: str | None) -> str:
 
 def rows_in_parts(place: Workspace) -> int:
     """Return how many rows are in the parts of an unfinished run."""
-    matches = [NAME.fullmatch(path.name) for path in place.parts.glob("*.arrow")]
-    return sum(int(match[2]) - int(match[1]) for match in matches if match)
+    spans = (span_of(path.name) for path in place.parts.glob("*.arrow"))
+    return sum(span.rows for span in spans if span)
 
 
 def run_facts(run: Run) -> dict[str, Any]:

@@ -63,7 +63,7 @@ class Parts:
         """Return the spans of the usable parts of an input of *rows* rows, in order, and remove every other file."""
         found: list[Span] = []
         for path in sorted(self.folder.iterdir(), key=attrgetter("name")):
-            span = _span(path.name)
+            span = span_of(path.name)
             reached = found[-1].stop if found else 0
             if (
                 span is None
@@ -117,6 +117,12 @@ def gaps(rows: int, done: Iterable[Span]) -> Iterator[Span]:
         start = span.stop
 
 
+def span_of(name: str) -> Span | None:
+    """Return the rows of the part called *name*; None if that is no part's name."""
+    match = NAME.fullmatch(name)
+    return Span(*map(int, match.groups())) if match else None
+
+
 def seal(content: bytes) -> bytes:
     """Return the file *content* with its checksum in place of the digits of `UNSEALED`."""
     at = content.rindex(UNSEALED) + len(SEAL)
@@ -144,8 +150,3 @@ def _content(path: Path) -> bytes | None:
 
 def _opened(content: bytes) -> pa.ipc.RecordBatchFileReader:
     return pa.ipc.open_file(pa.BufferReader(content), options=pa.ipc.IpcReadOptions(use_threads=False))
-
-
-def _span(name: str) -> Span | None:
-    match = NAME.fullmatch(name)
-    return Span(*map(int, match.groups())) if match else None
