@@ -130,7 +130,7 @@ def show(found: "Comparison") -> None:
         )
         ends = f"{points(found.paired.low)} to {points(found.paired.high)} points"
         lines.append(
-            f"of {found.paired.rows:,} rows with a right label {only}; difference {points(found.paired.difference)} points ({ends}), McNemar p = {found.paired.p:.3f}"
+            f"of {count(found.paired.rows, 'row')} with a right label {only}; difference {points(found.paired.difference)} points ({ends}), McNemar p = {found.paired.p:.3f}"
         )
     print_lines(["", *lines, found.words])
 

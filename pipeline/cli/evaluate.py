@@ -9,11 +9,12 @@ from pipeline.cli.console import print_lines, print_result
 from pipeline.cli.options import ConfigFile, Date, Overrides, RunProvider, load
 from pipeline.cli.tables import Table, figure, print_table, short
 from pipeline.errors import UsageError
-from pipeline.figures import NONE, interval, percent, usd
+from pipeline.figures import NONE, interval, number, percent, usd
 
 if TYPE_CHECKING:  # `--help` must not wait for what judges
     from pipeline.config import Config
     from pipeline.quality.evaluation import Evaluation
+    from pipeline.quality.metrics import Confusion
 
 MOST_CONFUSED = 12
 """Labels up to which the confusion table is shown."""
@@ -118,6 +119,8 @@ def show(found: "Evaluation") -> None:
     print_table(_labels(found))
     if found.confusion is not None and len(found.confusion.labels) - 1 <= MOST_CONFUSED:
         print_table(_confusion(found))
+    elif found.confusion is not None:
+        print_table(_mixed_up(found.confusion))
     if found.reliability:
         print_table(_reliability(found))
     if found.mistakes:
@@ -167,6 +170,21 @@ def _confusion(found: "Evaluation") -> Table:
     ]
     names = [f">{short(confusion.labels[place], 10)}" for place in places]
     return Table("Right labels (down) and those given (across)", ["", *names], rows)
+
+
+def _mixed_up(confusion: "Confusion") -> Table:
+    """Return the most frequent mistakes, where there are too many labels for a table of all pairs."""
+    pairs = [
+        (count, right, given)
+        for right, counts in zip(confusion.labels, confusion.counts, strict=True)
+        for given, count in zip(confusion.labels, counts, strict=True)
+        if count and right != given
+    ]
+    rows = [
+        [short(right, 30), short(given, 30), number(count)]
+        for count, right, given in sorted(pairs, key=lambda pair: -pair[0])[:MOST_CONFUSED]
+    ]
+    return Table("What is taken for what", ["right", "given", ">rows"], rows)
 
 
 def _reliability(found: "Evaluation") -> Table:

@@ -142,7 +142,7 @@ class _Doubts:
             several = "a row with several labels" if doubt.label else "a row that fits no label"
             whose = doubt.label[0] if len(doubt.label) == 1 else several
             if doubt.confidence < usual:
-                yield f"{whose} usually has {percent(usual, 0)}"
+                yield f"{whose} usually has {percent(usual)}"
             elif doubt.status == Status.UNSURE:
                 yield f"{whose} is often unsure"
             else:
@@ -152,23 +152,23 @@ class _Doubts:
 
 
 class Usual:
-    """The usual confidence of each label: the median, to a hundredth, whatever the number of rows."""
+    """The usual confidence of each label: the median, to a thousandth, whatever the number of rows."""
 
     def __init__(self) -> None:
         self._counts: defaultdict[str | int, Counter[int]] = defaultdict(Counter)
 
     def add(self, labels: Sequence[str], confidence: float) -> None:
         """Take a row with *labels* into account."""
-        self._counts[_key(labels)][round(100 * confidence)] += 1
+        self._counts[_key(labels)][int(1000 * confidence)] += 1
 
     def of(self, labels: Sequence[str]) -> float:
         """Return the usual confidence of *labels*; several are as sure as others of several."""
         counts = self._counts[_key(labels)]
         middle, below = counts.total() / 2, 0
-        for hundredths, count in sorted(counts.items()):
+        for thousandths, count in sorted(counts.items()):
             below += count
             if below >= middle:
-                return hundredths / 100
+                return thousandths / 1000
         return 0.0
 
 

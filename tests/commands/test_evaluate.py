@@ -1,5 +1,6 @@
 """What `evaluate` says about answers whose right labels are known."""
 
+import re
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import pytest
 from pipeline.commands.evaluate import evaluate
 from pipeline.errors import ConfigError, InputDataError, NoInputError
 from pipeline.records import Status
-from tests.jobs import LABELS, JobFiles
+from tests.jobs import LABELS, JobFiles, command
 from tests.judged import NO_REPLY, Reply, answer_rows, jobs_without_server, tickets
 
 
@@ -303,3 +304,13 @@ def test_gold_may_be_a_column_of_csv_and_of_several_files(tmp_path: Path) -> Non
     found = evaluate(job.config())
     right = sum(gold == reply.labels for gold, reply in zip(frame["gold"], replies, strict=True))
     assert (found.rows, found.right) == (40, right)
+
+
+def test_of_many_labels_the_most_frequent_mistakes_are_shown(tmp_path: Path) -> None:
+    names = [f"label {n}" for n in range(20)]
+    gold = [*names, *["label 3"] * 3]
+    given = [*names[1:], names[0], *["label 7"] * 3]
+    labels = [{"name": name} for name in names]
+    job = small(tmp_path, gold, [Reply(name) for name in given], labels=labels)
+    shown = command("evaluate", str(job.config_file())).stderr
+    assert re.search(r"What is taken for what\n  right +given +rows\n  label 3 +label 7 +3\n", shown)

@@ -59,8 +59,8 @@ def test_why_a_row_is_there_is_told_by_how_sure_its_label_usually_is(tmp_path: P
     sure = [("games", 0.6), ("games", 0.9), ("games", 0.95), ("sound", 0.5), ("sound", 0.7), ("sound", 0.65)]
     answer_rows(job, [Reply(label, confidence) for label, confidence in sure])
     assert [(each.id, each.why) for each in review(job.config(), 4).rows] == [
-        ("d", "sound usually has 65 %"),
-        ("a", "games usually has 90 %"),
+        ("d", "sound usually has 65.0 %"),
+        ("a", "games usually has 90.0 %"),
         ("f", "as sure as sound usually is; the text was cut"),
         ("e", "as sure as sound usually is"),
     ]
