@@ -172,7 +172,7 @@ def _labelled(
 
 
 def _draw_report(config: Config, options: RunOptions) -> None:
-    if config.output.report:
+    if config.output.report and options.part is None:
         from pipeline.commands.report.apart import draw_apart  # noqa: PLC0415 - a finished job must not wait for it
 
         draw_apart(config, options)
@@ -193,11 +193,13 @@ def _label(start: Start, watch: "Watcher | None", stop: "Stop | None", *, handle
     limit_free_memory()
     with deferred():
         # Imported only now: a finished job must not wait for aiohttp, uvloop and polars.
+        from pipeline.commands.slice import run_slice  # noqa: PLC0415
         from pipeline.journey import run_started  # noqa: PLC0415
         from pipeline.system.shutdown import Stop  # noqa: PLC0415
         from pipeline.system.threads import run_blocking, run_in_thread  # noqa: PLC0415
 
     stop = stop or Stop()
     stop.handles_signals = handle_signals
-    work = run_started(start, watch=watch, stop=stop)
+    begin = run_started if start.job.options.part is None else run_slice
+    work = begin(start, watch=watch, stop=stop)
     return run_blocking(work, stop.ask) if handle_signals else run_in_thread(work, stop.ask)

@@ -162,7 +162,10 @@ class Journey:
         execution, job, guard = self._execution, self._job, self._fence.guard
         effort = execution.effort()
         gold = Agreement(GoldReader(job.config.task, job.source.null_words)) if job.config.task.gold else None
-        output, tally = publication_of(job, effort.run_id, self._parts), Tally(effort.run_id, gold=gold)
+        output, tally = (
+            publication_of(job, effort.run_id, self._parts),
+            Tally(effort.run_id, [each.run_id for each in job.new_members], gold=gold),
+        )
         course = Course(self._series.until(self.progress()), execution.latencies)
         try:
             publish(

@@ -4,7 +4,7 @@ A value that is created for every row is a named tuple, because a frozen datacla
 create. What most rows of a nightly run only pass through is stored as columns, without an object per row.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
@@ -101,6 +101,14 @@ class Prompts:
 
     def __len__(self) -> int:
         return len(self.keys)
+
+    def where(self, chosen: Callable[[bytes | None], bool]) -> "Prompts":
+        """Return those whose keys are *chosen*."""
+        mine = list(map(chosen, self.keys))
+        keys, texts, truncated = self.keys, self.texts, self.truncated
+        return Prompts(
+            list(compress(keys, mine)), list(compress(texts, mine)), list(compress(truncated, mine))
+        )
 
     def __iter__(self) -> Iterator[Prompt | None]:
         return map(self.__getitem__, range(len(self)))

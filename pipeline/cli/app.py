@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from pipeline._version import __version__
-from pipeline.cli import calibrate, compare, evaluate, init, ledger, publish, review
+from pipeline.cli import assemble, calibrate, compare, evaluate, init, ledger, publish, review
 from pipeline.cli.exit import exit_status
 from pipeline.cli.options import (
     Commands,
@@ -23,6 +23,7 @@ from pipeline.cli.options import (
     Sample,
     Seed,
     Show,
+    SliceName,
     load,
     run_options,
 )
@@ -67,6 +68,7 @@ for command in (
     compare.compare,
     report,
     publish.publish,
+    assemble.assemble,
     simulate,
 ):
     app.command()(command)
@@ -82,6 +84,7 @@ def run(
     sample: Sample = None,
     seed: Seed = None,
     retry: Retry = None,
+    part: SliceName = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Send nothing: the same as the command plan.")
     ] = False,
@@ -116,11 +119,11 @@ def run(
     if metrics_file is not None:
         # Asked for before the config is checked: one that is wrong must not end a rehearsal in the metrics.
         asked = named_provider(config, overrides or (), provider)
-        if dry_run or not is_whole(run_options(limit, sample, None, None), asked):
+        if dry_run or not is_whole(run_options(limit, sample, None, None, part=part), asked):
             metrics_file = None
     metrics = MetricsFile(metrics_file, config)
     with metrics.reporting():
-        options = run_options(limit, sample, seed, retry, overwrite=overwrite, partial=partial)
+        options = run_options(limit, sample, seed, retry, overwrite=overwrite, partial=partial, part=part)
         loaded = load(config, overrides, provider, date)
         metrics.config_loaded(loaded.state.dir, is_whole=is_whole(options, loaded.model.provider))
         if dry_run:

@@ -60,6 +60,23 @@ def ledger_prune(
     return _prune(load(config, overrides, provider, date), older_than_days, yes=yes, dry_run=dry_run)
 
 
+@ledger_app.command("reslice")
+def ledger_reslice(
+    config: ConfigFile,
+    count: Annotated[
+        int, typer.Argument(metavar="N", min=1, help="How many slices; 1 makes one file of them.")
+    ],
+    overrides: Overrides = None,
+    provider: RunProvider = None,
+    date: Date = None,
+) -> int:
+    """Cut the ledger into N slices for `run --slice`, or cut it anew. Asks nothing; every answer is kept."""
+    from pipeline.commands.slices import reslice  # noqa: PLC0415 - --help must not wait for it
+
+    print_result({"slices": count, "answers": reslice(load(config, overrides, provider, date), count)})
+    return 0
+
+
 def _stats(config: "Config") -> int:
     """Print what each run has paid for."""
     from pipeline.commands.ledger import stats  # noqa: PLC0415 - --help must not wait for it

@@ -83,6 +83,14 @@ Retry = Annotated[
         help="Ask again, and pay again, for rows that ended with these statuses: invalid, refused, filtered, too_long, error, unsure, ok, or all. By default none. Rows without text (empty) are never asked.",
     ),
 ]
+SliceName = Annotated[
+    str | None,
+    typer.Option(
+        "--slice",
+        metavar="I/N",
+        help="Ask only about slice I of N, from 0, and publish nothing: for N processes, also on several machines. `assemble` publishes.",
+    ),
+]
 Metrics = Annotated[
     Path | None,
     typer.Option(
@@ -152,6 +160,7 @@ def run_options(
     *,
     overwrite: bool = False,
     partial: bool = False,
+    part: str | None = None,
 ) -> "RunOptions":
     """Return the options of a run that the command line gives.
 
@@ -166,9 +175,10 @@ def run_options(
         raise UsageError("--seed: chooses the rows of --sample; give --sample N too, or leave --seed out")
     names = [] if retry is None else [name.strip() for name in retry.split(",")]
     try:
-        return RunOptions(limit, sample, seed or 0, statuses(names), overwrite, partial=partial)
+        retried = statuses(names)
     except UsageError as error:
         raise UsageError(f"--retry: {error}") from None
+    return RunOptions(limit, sample, seed or 0, retried, overwrite, partial=partial, slice=part)
 
 
 def moment(text: str | None) -> datetime | None:

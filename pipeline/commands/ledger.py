@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.config import Config
+from pipeline.config.slices import slices_below
 from pipeline.errors import CannotCreateError, LockedError, NoInputError
 from pipeline.job.state import running
 from pipeline.ledger import FILE, opened
@@ -47,7 +48,8 @@ def stats(config: Config) -> Stats:
     """
     with _open_store(config) as store:
         runs = store.totals()
-    return Stats(runs, (config.state.dir / FILE).stat().st_size)
+    folders = slices_below(config.state.dir).values() or [config.state.dir]
+    return Stats(runs, sum(file.stat().st_size for folder in folders for file in folder.glob(FILE)))
 
 
 def export(config: Config, to: Path, *, overwrite: bool = False) -> int:

@@ -19,6 +19,7 @@ from pipeline.config.given import Overrides
 from pipeline.config.notify import NotifySettings
 from pipeline.config.paths import StatePath, output_clash, state_clash
 from pipeline.config.simulate.settings import SimulateSettings
+from pipeline.config.slices import Slice
 from pipeline.config.tables import InputSettings, OutputSettings
 from pipeline.config.task import TaskSettings
 from pipeline.config.values import (
@@ -69,6 +70,18 @@ class LimitSettings(Settings):
     request_timeout: SecondsOrAuto = Field(
         default="auto", description="Longest wait for one reply; auto learns it from the replies."
     )
+
+    def divided(self, part: Slice) -> "LimitSettings":
+        """Return the limits of one of several processes that work side by side, so that together they keep to these."""
+        share: dict[str, float | None] = {
+            "max_concurrency": max(1, (self.max_concurrency + part.count - 1 - part.index) // part.count),
+            "max_cost_usd": self.max_cost_usd and self.max_cost_usd / part.count,
+        }
+        if self.shared is None:
+            for name in ("requests_per_minute", "tokens_per_minute"):
+                limit = getattr(self, name)
+                share[name] = limit and limit / part.count
+        return self.model_copy(update=share)
 
 
 class StateSettings(Settings):

@@ -1,6 +1,12 @@
 """What is said of a run that ends early: what it waits for, and what stays."""
 
+from collections.abc import Sequence
+from pathlib import Path
+
+from pipeline.config.slices import count_of, slice_of, slices_below
+from pipeline.errors import InterruptedRunError
 from pipeline.figures import usd
+from pipeline.job.state import named
 from pipeline.telemetry.pace import Progress
 
 
@@ -11,6 +17,17 @@ def waits(sending: int, seconds: float, signal: str | None) -> str:
     requests = f"{sending:,} request{'s' if sending != 1 else ''} in flight, up to {seconds:g} s"
     again = {None: "", "SIGINT": "; Ctrl-C again to stop now"}.get(signal, "; a second signal stops now")
     return requests + again
+
+
+def unanswered(keys: Sequence[bytes], state: Path) -> InterruptedRunError:
+    """Return the error of a run that sends nothing and misses the answers of *keys* in the state directory *state*."""
+    slices = count_of(slices_below(state))
+    if not slices:
+        return InterruptedRunError(
+            "not all rows are answered, and `publish` sends nothing; use `run` first, or --partial"
+        )
+    missing = named({slice_of(key, slices) for key in keys}, slices)
+    return InterruptedRunError(f"not all rows are answered: run {missing} again, then `assemble`")
 
 
 def kept(progress: Progress, spent_usd: float | None, *, signalled: bool) -> str | None:

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import threading
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import replace
 from functools import partial
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from pipeline.engine.brake import Brake
-from pipeline.engine.ending import kept, waits
+from pipeline.engine.ending import kept, unanswered, waits
 from pipeline.engine.resolver import Resolver
 from pipeline.errors import DiskError, InterruptedRunError, LockedError
 from pipeline.job.fence import Fence
@@ -60,7 +60,7 @@ class Execution:
         options = job.options
         # A partial output is made anew each time: there may be more answers by now.
         self.record, self._continued = job.workspace.begin_or_continue(
-            job.identity, clock, job.about, anew=options.is_partial
+            job.identity, clock, job.about, anew=options.is_partial, members=job.new_members
         )
         self._spent_before = 0.0  # by earlier executions of the run
         self.threads = Threads()
@@ -146,16 +146,14 @@ class Execution:
         dispatcher = self._dispatcher
         return dispatcher.budget.spent_usd if dispatcher and dispatcher.billing.source else None
 
-    async def _open_dispatcher(self) -> Dispatcher:
-        """Return the dispatcher, opening the endpoint when the first prompt has no stored answer.
+    async def _open_dispatcher(self, keys: Sequence[bytes]) -> Dispatcher:
+        """Return the dispatcher, opening the endpoint when the first prompt has no stored answer, *keys* being the first.
 
         Raises:
             InterruptedRunError: If nothing may be sent.
         """
         if self.job.options.offline:
-            raise InterruptedRunError(
-                "not all rows are answered, and `publish` sends nothing; use `run` first, or --partial"
-            )
+            raise unanswered(keys, self.job.config.state.dir)
         async with self._opening:  # several chunks may need it at once
             if self._dispatcher is None:
                 self._dispatcher = await self._resources.enter_async_context(self._dispatching())

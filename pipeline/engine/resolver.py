@@ -58,7 +58,7 @@ class Resolver:
         run: str,
         *,
         retry: Iterable[str],
-        open_dispatcher: Callable[[], Awaitable[Dispatcher]],
+        open_dispatcher: Callable[[Sequence[bytes]], Awaitable[Dispatcher]],
         brake: Brake | None = None,
         continued: bool = False,
         leaves_open: bool = False,
@@ -69,7 +69,7 @@ class Resolver:
             parser: Interprets answers.
             run: The run's id.
             retry: Statuses whose stored answers do not count, unless this run paid for them.
-            open_dispatcher: Called when the first prompt must be sent to the model.
+            open_dispatcher: Called with the keys of the first prompts that must be sent to the model.
             brake: Looks at each answer that becomes durable.
             continued: Whether earlier executions of the run may have left bills.
             leaves_open: Whether prompts without a stored answer stay without one, instead of being asked.
@@ -99,7 +99,7 @@ class Resolver:
         if self._leaves_open:
             self._leave_open(chunk, missing)
         elif missing:
-            dispatcher = self._dispatcher = self._dispatcher or await self._open_dispatcher()
+            dispatcher = self._dispatcher = self._dispatcher or await self._open_dispatcher(missing)
             owed = await self._owed(missing)
             for key in missing:
                 previous = known[key] if key in known else None  # noqa: SIM401 - a Mapping's `get` raises and catches
@@ -114,7 +114,9 @@ class Resolver:
 
     async def affordable(self, prompts: Prompts) -> Prompts:
         """Return the first of *prompts*, as many as the run's budget is enough for; opens the endpoint, which tells prices."""
-        dispatcher = self._dispatcher = self._dispatcher or await self._open_dispatcher()
+        dispatcher = self._dispatcher = self._dispatcher or await self._open_dispatcher(
+            list(filter(None, prompts.keys))
+        )
         count = dispatcher.affords(filter(None, prompts))
         return Prompts(prompts.keys[:count], prompts.texts[:count], prompts.truncated[:count])
 

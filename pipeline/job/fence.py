@@ -7,7 +7,7 @@ run started. A process gets no notice that it was suspended, so it checks its lo
 import asyncio
 import math
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -95,9 +95,9 @@ class Fence:
 
 @asynccontextmanager
 async def fenced(
-    output: Path, state: Lock, clock: Clock, stop: Callable[[BaseException], None]
+    output: Path | None, state: Lock, clock: Clock, stop: Callable[[BaseException], None]
 ) -> AsyncIterator[Fence]:
-    """Reserve *output* while the block runs, and monitor its lock and that of the *state*.
+    """Reserve *output*, if there is one, while the block runs, and monitor its lock and that of the *state*.
 
     If a lock is lost, *stop* is called with the LockedError.
 
@@ -105,7 +105,8 @@ async def fenced(
         LockedError: If another run has reserved the output.
         CannotCreateError: If the output's folder cannot be created or written.
     """
-    with reserved(output) as output_lock:
-        fence = Fence(clock, state, output_lock)
+    with ExitStack() as reservation:
+        locks = [state] if output is None else [state, reservation.enter_context(reserved(output))]
+        fence = Fence(clock, *locks)
         async with fence.monitored(stop):
             yield fence

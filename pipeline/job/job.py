@@ -10,9 +10,10 @@ from typing import Any
 import pyarrow as pa
 
 from pipeline.config import Config
+from pipeline.config.slices import Slice, slice_named
 from pipeline.errors import UsageError
 from pipeline.inputs.source import Source
-from pipeline.job.workspace import Workspace
+from pipeline.job.workspace import RunRecord, Workspace
 from pipeline.outputs.columns import output_names
 from pipeline.outputs.writers.formats import PARQUET
 from pipeline.records import Status
@@ -37,6 +38,7 @@ class RunOptions:
         offline: Send nothing: publish what is answered, and fail if a row is not.
         anyway: Publish even if a gate is closed.
         partial: Where the run stops early, publish what is answered into an output of its own.
+        slice: Ask only about the keys of this slice, and publish nothing. Given as on the command line, `"0/4"`.
 
     Raises:
         UsageError: If a value is none that the command line takes, or if two contradict each other.
@@ -50,6 +52,7 @@ class RunOptions:
     offline: bool = False
     anyway: bool = False
     partial: bool = False
+    slice: Slice | str | None = None
 
     def __post_init__(self) -> None:
         for name, count in (("limit", self.limit), ("sample", self.sample)):
@@ -65,6 +68,16 @@ class RunOptions:
             if not isinstance(value := getattr(self, name), bool):
                 raise UsageError(f"{name}: {value!r} is not True or False; write one of them")
         object.__setattr__(self, "retry", statuses(self.retry))
+        object.__setattr__(self, "slice", slice_named(self.slice))
+        if self.slice is not None and (self.selection or self.offline or self.partial):
+            raise UsageError(
+                "slice: is one of all rows that are asked about, and publishes nothing; give it alone"
+            )
+
+    @property
+    def part(self) -> Slice | None:
+        """The slice that the run asks about; None for all keys."""
+        return self.slice if isinstance(self.slice, Slice) else None
 
     @property
     def is_partial(self) -> bool:
@@ -74,7 +87,7 @@ class RunOptions:
     @property
     def is_whole(self) -> bool:
         """Whether the output is that of all rows."""
-        return self.selection is None and not self.is_partial
+        return self.selection is None and not self.is_partial and self.slice is None
 
     @property
     def selection(self) -> str | None:
@@ -97,6 +110,8 @@ class Job:
         workspace: The output's folder in the state directory.
         remarks: What of the input the output cannot keep: sentences.
         calibration: What reported confidences are worth; None if that was not learned.
+        members: The records of the runs of its slices, of which its output is assembled.
+        billed: The ids of those whose efforts and costs an earlier output has told.
     """
 
     config: Config
@@ -107,6 +122,8 @@ class Job:
     workspace: Workspace = field(repr=False)
     remarks: tuple[str, ...] = ()
     calibration: Calibration | None = None
+    members: tuple[RunRecord, ...] = ()
+    billed: frozenset[str] = frozenset()
 
     @property
     def identity(self) -> str:
@@ -124,8 +141,14 @@ class Job:
             *([self.form] if self.form != PARQUET else []),
             *([["unsure_below", self.config.task.unsure_below]] if self.config.task.unsure_below else []),
             *([astuple(self.calibration)] if self.calibration else []),
+            *([["members", *(member.run_id for member in self.members)]] if self.members else []),
         ]
         return blake2b(json.dumps(parts).encode(), digest_size=16).hexdigest()
+
+    @property
+    def new_members(self) -> list[RunRecord]:
+        """The runs of its slices whose efforts and costs this output is the first to tell."""
+        return [member for member in self.members if member.run_id not in self.billed]
 
     @property
     def about(self) -> dict[str, Any]:
@@ -139,6 +162,8 @@ class Job:
             "task": self.task.fingerprint.hex(),
             "text": self.config.task.text,
             "max_text_tokens": self.config.task.max_text_tokens,
+            "members": [member.run_id for member in self.members],
+            "billed": sorted(self.billed),
         }
 
     @property

@@ -19,7 +19,7 @@ from pipeline.job.decisions import load_calibration
 from pipeline.job.job import Job, RunOptions
 from pipeline.job.result import ensure_held, finished
 from pipeline.job.selection import remove_old_copies, select_rows
-from pipeline.job.state import ensure_state
+from pipeline.job.state import config_of, ensure_state, ensure_uncut, slice_runs
 from pipeline.job.workspace import Workspace, stamp, workspace
 from pipeline.job.writable import ensure_writable
 from pipeline.outputs.columns import output_names
@@ -51,6 +51,8 @@ def started(config: Config, options: RunOptions) -> Iterator[Start]:
     Raises:
         PipelineError: If it cannot run.
     """
+    if options.part is None and not options.offline:
+        ensure_uncut(config.state.dir)
     job = prepare(config, options)
     if options.is_partial and finished(whole := _whole_of(job)):
         job = whole  # nothing is pending any more
@@ -105,7 +107,10 @@ def prepare(config: Config, options: RunOptions = RunOptions(), *, copies: Path 
     Raises:
         PipelineError: With all problems that can be found at once.
     """
-    config = for_provider(config)
+    config, decisions = for_provider(config), config.state.dir
+    members = slice_runs(config) if options.offline and not options.is_partial else ()
+    if options.part is not None:
+        config = config_of(config, options.part)
     output = output_path(config, options)
     state = workspace(config.state.dir, output)
     used = _used_columns(config)
@@ -122,8 +127,18 @@ def prepare(config: Config, options: RunOptions = RunOptions(), *, copies: Path 
     if problems:
         raise ConfigError(*problems)
     task = Task.from_config(config)
-    calibration = load_calibration(config.state.dir, task.fingerprint)
-    job = Job(config, options, source, task, output, state, calibration=calibration)
+    calibration = load_calibration(decisions, task.fingerprint)
+    job = Job(
+        config,
+        options,
+        source,
+        task,
+        output,
+        state,
+        calibration=calibration,
+        members=members,
+        billed=state.billed(),
+    )
     job = replace(job, remarks=tuple(ensure_writable(job)))
     if options.selection is None:
         return job

@@ -58,7 +58,8 @@ def finished(job: Job) -> RunResult | None:
     Nothing is sent then, and the result says so.
     """
     record = job.workspace.load()
-    if job.options.retry or job.options.is_partial:  # each such run asks once more, or has more answers
+    # Each such run asks once more, or has more answers; and what a slice has is known to its ledger alone.
+    if job.options.retry or job.options.is_partial or job.options.part:
         return None
     if record is None or (record.status, record.identity) != (PUBLISHED, job.identity):
         return None

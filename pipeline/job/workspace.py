@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -135,12 +135,24 @@ class Workspace:
                 f"{self.record}: {error}; make room or repair the disk, then run again"
             ) from error
 
+    def billed(self) -> frozenset[str]:
+        """Return the ids of the slices' runs whose efforts and costs an output told that was published here."""
+        record = self.load()
+        names = record and record.job.get("members" if record.status == PUBLISHED else "billed")
+        return frozenset(names or ())
+
     def begin_or_continue(
-        self, identity: str, clock: "Clock", about: Mapping[str, Any] | None = None, *, anew: bool = False
+        self,
+        identity: str,
+        clock: "Clock",
+        about: Mapping[str, Any] | None = None,
+        *,
+        anew: bool = False,
+        members: Sequence[RunRecord] = (),
     ) -> tuple[RunRecord, bool]:
         """Continue the unfinished run of the job *identity*, unless all is to be done *anew*, or begin a new one.
 
-        *about* is the record's `job`.
+        *about* is the record's `job`. The efforts of *members*, which ran side by side, count as the new run's.
 
         Returns:
             The record of that run, and whether it is continued.
@@ -155,6 +167,9 @@ class Workspace:
         if record is None or not continued:
             digests = record.digests if record else []
             record = RunRecord(new_run_id(clock), identity, RUNNING, clock.wall(), digests=digests)
+            for each in members:
+                longer = max(0.0, each.seconds - record.seconds)
+                record = record.after(each.requests, each.retries, each.throttled, longer)
         record = replace(record, job=about or {}, status=RUNNING)
         self.save(record)
         return record, continued

@@ -5,14 +5,16 @@ import os
 import sqlite3
 import struct
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
+from pipeline.config.slices import Slice, count_of, slice_folder, slices_below
 from pipeline.errors import CannotCreateError, DiskError, InterruptedRunError, PipelineError
 from pipeline.ledger import spill
 from pipeline.ledger.database import BUSY_SECONDS, ensure_known_format
 from pipeline.ledger.reading import opened_to_read
 from pipeline.ledger.schema import APPLICATION_ID
+from pipeline.ledger.slices import SlicedStore
 from pipeline.ledger.store import Store
 from pipeline.system.atomic import make_private
 
@@ -26,6 +28,19 @@ NOT_ALLOWED = {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_CANT
 
 
 def open_store(folder: Path) -> Store:
+    """Open the ledger in *folder*, or those of its slices as one; see `_open_file`, whose errors it raises."""
+    if not (slices := slices_below(folder)):
+        return _open_file(folder)
+    count = count_of(slices)
+    with ExitStack() as opened_so_far:
+        stores = {
+            part.index: opened_so_far.enter_context(_open_file(place)) for part, place in slices.items()
+        }
+        opened_so_far.pop_all()
+    return SlicedStore(stores, count, lambda index: _open_file(slice_folder(folder, Slice(index, count))))
+
+
+def _open_file(folder: Path) -> Store:
     """Open the ledger file in *folder*, ingest what an earlier run had to spill, and renew the ballast.
 
     Raises:
@@ -74,12 +89,29 @@ def ensure_known(folder: Path) -> None:
 
 @contextmanager
 def opened(folder: Path) -> Iterator[Store | None]:
-    """Open the ledger in *folder* for a command other than a run; None if there is none yet.
+    """Open the ledger in *folder*, or those of its slices as one, for a command other than a run; None if there is none yet.
 
     Raises:
         CannotCreateError: If the file is not a ledger, or this user may not read the folder.
         DiskError: If it cannot be read or written.
     """
+    if not (slices := slices_below(folder)):
+        with _opened(folder) as store:
+            yield store
+        return
+    with ExitStack() as stack:
+        stores = {part.index: stack.enter_context(_opened(place)) for part, place in slices.items()}
+        there = {index: store for index, store in stores.items() if store is not None}
+        count = count_of(slices)
+        yield (
+            SlicedStore(there, count, lambda index: _open_file(slice_folder(folder, Slice(index, count))))
+            if there
+            else None
+        )
+
+
+@contextmanager
+def _opened(folder: Path) -> Iterator[Store | None]:
     if folder.exists() and not os.access(folder, os.R_OK | os.X_OK):
         raise CannotCreateError(f"{folder}: cannot be read; check its permissions, or who you are")
     if not any(folder.glob(f"{FILE}*")):  # not the file alone: a rebuild may have been interrupted

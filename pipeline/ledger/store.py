@@ -33,6 +33,7 @@ KEYS_PER_STATEMENT = 4096
 ROWS_PER_FETCH = 1000
 
 NEWEST = f"{SELECT}, a.id FROM answers a JOIN latest l ON l.key = a.key AND l.id = a.id WHERE a.id > ? ORDER BY a.id LIMIT {ROWS_PER_FETCH}"
+ALL = f"{SELECT}, a.id FROM answers a WHERE a.id > ? ORDER BY a.id LIMIT {ROWS_PER_FETCH}"
 LOOK_UP = f"{SELECT}, l.key FROM latest l LEFT JOIN answers a ON a.id = l.id WHERE l.key IN ({{}})"
 TOTALS = f"""
 SELECT CAST(run AS BLOB), count(*) FILTER (WHERE asks > 0), total(prompt_tokens), total(completion_tokens), sum(cost_usd)
@@ -53,6 +54,17 @@ class RunTotals:
     prompt_tokens: int
     completion_tokens: int
     cost_usd: float | None
+
+    def plus(self, other: "RunTotals") -> "RunTotals":
+        """Return the sum with what the same run has paid for elsewhere."""
+        costs = [cost for cost in (self.cost_usd, other.cost_usd) if cost is not None]
+        return RunTotals(
+            self.run,
+            self.answers + other.answers,
+            self.prompt_tokens + other.prompt_tokens,
+            self.completion_tokens + other.completion_tokens,
+            sum(costs) if costs else None,
+        )
 
 
 class Store:
@@ -132,6 +144,17 @@ class Store:
                     self.damaged += 1
                 elif answer.asks:
                     yield answer
+
+    def cells(self) -> Iterator[Cells]:
+        """Yield every answer, superseded ones and bills too, as cells, in the order of their arrival."""
+        last = 0
+        while some := self.file.do(lambda connection: connection.execute(ALL, (last,)).fetchall()):  # noqa: B023 - called now
+            last = some[-1][-1]
+            yield from (row[:-1] for row in some)
+
+    def append_cells(self, cells: Sequence[Cells]) -> None:
+        """Make answers durable that `cells` has yielded, in one transaction."""
+        self.file.do(partial(_append, cells=cells), writes=True)
 
     def spent(self, run: str) -> float:
         """Return the US dollars that *run* has paid, as far as prices are known."""

@@ -16,7 +16,7 @@ from typing import TypeVar
 from pipeline.errors import CannotCreateError, ConfigError, DiskError, PipelineError
 from pipeline.ledger import spill
 from pipeline.ledger.opening import FILE, ledger_error, open_store
-from pipeline.ledger.store import Store
+from pipeline.ledger.store import RunTotals, Store
 from pipeline.records import Answer, Answers
 
 COMMIT_SECONDS = 0.05
@@ -103,6 +103,11 @@ class Ledger:
     async def spent(self, run: str) -> float:
         """Return the US dollars that *run* has paid so far."""
         return await self._in_thread(self._store.spent, run)
+
+    async def paid(self, run: str) -> RunTotals:
+        """Return what *run* has paid for so far."""
+        found = await self._in_thread(self._store.totals, run)
+        return found[0] if found else RunTotals(run, 0, 0, 0, 0.0)
 
     async def flush(self) -> None:
         """Wait until every answer so far is durable, or its commit has failed."""

@@ -1,7 +1,7 @@
 """Counts over the rows of the output, for the summary and the report."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -33,6 +33,7 @@ class Tally:
 
     Attributes:
         run: Id of the run whose tokens and costs are counted; answers of earlier runs count as reused.
+        members: Ids of the runs of its slices, whose tokens and costs are counted, too.
         rows: Number of rows, without those that `input.where` excludes.
         duplicates: Rows that repeat an earlier row's key.
         reused: Rows whose answer was paid for by an earlier run.
@@ -50,6 +51,7 @@ class Tally:
     """
 
     run: str
+    members: Sequence[str] = ()
     rows: int = 0
     duplicates: int = 0
     reused: int = 0
@@ -123,7 +125,8 @@ class Tally:
 
     def _bill(self, columns: pa.Table, source: pa.ChunkedArray) -> None:
         asked = pc.equal(source, MODEL)
-        mine = pc.and_(asked, pc.equal(columns["label_run"], self.run))
+        runs = pa.array([self.run, *self.members], pa.string())
+        mine = pc.and_(asked, pc.is_in(columns["label_run"], value_set=runs))
         mine = pc.fill_null(mine, fill_value=False)
         self.reused += (pc.sum(asked).as_py() or 0) - (pc.sum(mine).as_py() or 0)
         for name in ("prompt_tokens", "cached_tokens", "completion_tokens"):

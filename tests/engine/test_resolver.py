@@ -24,7 +24,7 @@ class Model:
         self.owed: list[Answer | None] = []
         self.opened = 0
 
-    async def open(self) -> "Model":
+    async def open(self, _: Sequence[bytes]) -> "Model":
         self.opened += 1
         return self
 

@@ -7,7 +7,7 @@ import signal
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from itertools import groupby
 from pathlib import Path
@@ -203,7 +203,7 @@ class Model:
     def __init__(self) -> None:
         self.asked: list[bytes] = []
 
-    async def open(self) -> "Model":
+    async def open(self, _: Sequence[bytes]) -> "Model":
         return self
 
     def ask(self, prompt: Prompt, *_: Answer | None) -> None:
