@@ -107,7 +107,12 @@ class Journey:
             # Parts of earlier executions count, and so do those that another round has found sound.
             done = await self._threads.run(self._fence.guard, self._parts.spans, source.rows)
             self._rows_done = sum(span.rows for span in done)
-            await self._label(list(gaps(source.rows, done)))
+            spans = list(gaps(source.rows, done))
+            # What other processes have been answered is in the ledger by then.
+            await self._execution.workers.answer(
+                spans, self._execution.record, self._execution.resolver.ledger
+            )
+            await self._label(spans)
             ensure_unchanged(source)
             try:
                 self._finding = await self._asked_anew(done)

@@ -24,6 +24,7 @@ from pipeline.cli.options import (
     Seed,
     Show,
     SliceName,
+    Workers,
     load,
     run_options,
 )
@@ -85,6 +86,7 @@ def run(
     seed: Seed = None,
     retry: Retry = None,
     part: SliceName = None,
+    workers: Workers = 1,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Send nothing: the same as the command plan.")
     ] = False,
@@ -123,7 +125,9 @@ def run(
             metrics_file = None
     metrics = MetricsFile(metrics_file, config)
     with metrics.reporting():
-        options = run_options(limit, sample, seed, retry, overwrite=overwrite, partial=partial, part=part)
+        options = run_options(
+            limit, sample, seed, retry, overwrite=overwrite, partial=partial, part=part, workers=workers
+        )
         loaded = load(config, overrides, provider, date)
         metrics.config_loaded(loaded.state.dir, is_whole=is_whole(options, loaded.model.provider))
         if dry_run:

@@ -91,6 +91,13 @@ SliceName = Annotated[
         help="Ask only about slice I of N, from 0, and publish nothing: for N processes, also on several machines. `assemble` publishes.",
     ),
 ]
+Workers = Annotated[
+    int,
+    typer.Option(
+        min=1,
+        help="Have so many processes ask, on this machine; they share limits and ledger. For models that answer faster than one can ask.",
+    ),
+]
 Metrics = Annotated[
     Path | None,
     typer.Option(
@@ -161,6 +168,7 @@ def run_options(
     overwrite: bool = False,
     partial: bool = False,
     part: str | None = None,
+    workers: int = 1,
 ) -> "RunOptions":
     """Return the options of a run that the command line gives.
 
@@ -178,7 +186,9 @@ def run_options(
         retried = statuses(names)
     except UsageError as error:
         raise UsageError(f"--retry: {error}") from None
-    return RunOptions(limit, sample, seed or 0, retried, overwrite, partial=partial, slice=part)
+    return RunOptions(
+        limit, sample, seed or 0, retried, overwrite, partial=partial, workers=workers, slice=part
+    )
 
 
 def moment(text: str | None) -> datetime | None:

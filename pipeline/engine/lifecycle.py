@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import threading
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import replace
@@ -13,6 +14,7 @@ from typing import Any, TypeVar
 from pipeline.engine.brake import Brake
 from pipeline.engine.ending import kept, unanswered, waits
 from pipeline.engine.resolver import Resolver
+from pipeline.engine.workers import Workers
 from pipeline.errors import DiskError, InterruptedRunError, LockedError
 from pipeline.job.fence import Fence
 from pipeline.job.job import Job
@@ -37,9 +39,6 @@ from pipeline.telemetry.pace import Progress
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
-
-REMEMBERED = 4
-"""How many earlier outputs are known by their content: runs may be killed between writing one and its appearance."""
 
 
 class Execution:
@@ -73,6 +72,7 @@ class Execution:
             continued=self._continued,
             leaves_open=options.is_partial,
         )
+        self.workers = Workers(job, fence, stop)
         self._dispatcher: Dispatcher | None = None
         self._resources, self._opening = AsyncExitStack(), asyncio.Lock()
         self._stopping = threading.Event()  # read by the thread that publishes
@@ -131,7 +131,7 @@ class Execution:
 
     def _say_stopping(self) -> None:
         """Say what a stop waits for, at once: who presses Ctrl-C and sees nothing presses it again, and loses answers."""
-        sending = self._dispatcher.concurrency.sending if self._dispatcher else 0
+        sending = self.progress(0, 0).in_flight
         level = logging.WARNING if self._stop.signalled else logging.INFO
         said = waits(sending, self.job.config.limits.drain, self._stop.signalled)
         log.log(level, "stopping: %s", said, extra={"bare": True})
@@ -162,7 +162,7 @@ class Execution:
     @asynccontextmanager
     async def _dispatching(self) -> AsyncIterator[Dispatcher]:
         config = self.job.config
-        spent = await self.resolver.ledger.spent(self.record.run_id) if self._continued else 0.0
+        spent = await self.resolver.ledger.spent(self.record.run_id)  # by earlier executions, or by workers
         self._spent_before = spent
         headers = partial(request_headers, config.model)
         ensure_ready(config)  # before any server is started
@@ -190,24 +190,26 @@ class Execution:
     @property
     def price_source(self) -> str | None:
         """Where the price is from; None if nothing was sent, or no price is known."""
-        return self._dispatcher.billing.source if self._dispatcher else None
+        return self._dispatcher.billing.source if self._dispatcher else self.workers.price_source
 
     @property
     def latencies(self) -> Mapping[float, int]:
         """How many replies took how long, by the buckets of `telemetry.latency`."""
-        return dict(self._dispatcher.counters.latencies) if self._dispatcher else {}
+        return self.workers.latencies + (
+            self._dispatcher.counters.latencies if self._dispatcher else Counter()
+        )
 
     def effort(self) -> RunRecord:
         """Return the run's record with the effort of this execution added."""
         counters = self._dispatcher.counters if self._dispatcher else Counters()
         seconds = self._clock.now() - self._started
-        return self.record.after(counters.requests, counters.retries, counters.throttled, seconds)
+        own = self.record.after(counters.requests, counters.retries, counters.throttled, seconds)
+        return self.workers.after(own)
 
     def remember(self, output: Path) -> None:
         """Record the content of the *output* that is about to appear, if it cannot say itself that it is ours."""
         if self.job.form != PARQUET:
-            digests = [*self.record.digests[-REMEMBERED:], digest_of(output)]
-            self.record = replace(self.record, digests=list(dict.fromkeys(digests)))
+            self.record = self.record.remembering(digest_of(output))
             self.fence.guard(self.job.workspace.save, self.record)
 
     def finish(self, effort: RunRecord, result: RunResult) -> None:
@@ -230,7 +232,7 @@ class Execution:
         """Return the run's progress, given that *rows_done* rows are in parts and *rows_failed* of them failed."""
         dispatcher, rows = self._dispatcher, self.job.source.rows
         counters = dispatcher.counters if dispatcher else Counters()
-        return Progress(
+        own = Progress(
             rows=rows,
             done=min(rows, rows_done + self.resolver.answered),
             failed=rows_failed,
@@ -245,3 +247,4 @@ class Execution:
             tokens=counters.prompt_tokens + counters.completion_tokens,
             cost_usd=None if self.spent_usd is None else self.spent_usd - self._spent_before,
         )
+        return self.workers.joined(own)

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from pipeline.errors import PipelineError
 from pipeline.outputs.destination import reserved
 from pipeline.system.clock import Clock
-from pipeline.system.lock import Lock
+from pipeline.system.lock import Leash, Lock
 
 CHECK_SECONDS = 1.0
 """How often a run checks its locks."""
@@ -28,7 +28,7 @@ T = TypeVar("T")
 class Fence:
     """The locks of a run, and when they were last found to be held."""
 
-    def __init__(self, clock: Clock, *locks: Lock) -> None:
+    def __init__(self, clock: Clock, *locks: Lock | Leash) -> None:
         self._clock = clock
         self._locks = locks
         self._checked_at = clock.now()
@@ -44,6 +44,10 @@ class Fence:
         for lock in self._locks:
             lock.ensure_held()
         self._checked_at = now
+
+    def leashes(self) -> list[Leash]:
+        """Return what a process needs that works for this run, to see that it still may."""
+        return [lock.leash() for lock in self._locks if isinstance(lock, Lock)]
 
     def guard(self, write: Callable[..., T], *args: Any) -> T:
         """Call *write* if the run still holds all its locks, and return its result.

@@ -38,6 +38,7 @@ class RunOptions:
         offline: Send nothing: publish what is answered, and fail if a row is not.
         anyway: Publish even if a gate is closed.
         partial: Where the run stops early, publish what is answered into an output of its own.
+        workers: How many processes ask; they share the limits.
         slice: Ask only about the keys of this slice, and publish nothing. Given as on the command line, `"0/4"`.
 
     Raises:
@@ -52,10 +53,11 @@ class RunOptions:
     offline: bool = False
     anyway: bool = False
     partial: bool = False
+    workers: int = 1
     slice: Slice | str | None = None
 
     def __post_init__(self) -> None:
-        for name, count in (("limit", self.limit), ("sample", self.sample)):
+        for name, count in (("limit", self.limit), ("sample", self.sample), ("workers", self.workers)):
             if count is not None and (not _is_whole_number(count) or count < 1):
                 raise UsageError(f"{name}: {count!r} is not a whole number above 0; write one such as 100")
         if self.limit is not None and self.sample is not None:
@@ -69,7 +71,7 @@ class RunOptions:
                 raise UsageError(f"{name}: {value!r} is not True or False; write one of them")
         object.__setattr__(self, "retry", statuses(self.retry))
         object.__setattr__(self, "slice", slice_named(self.slice))
-        if self.slice is not None and (self.selection or self.offline or self.partial):
+        if self.slice is not None and (self.selection or self.offline or self.partial or self.workers > 1):
             raise UsageError(
                 "slice: is one of all rows that are asked about, and publishes nothing; give it alone"
             )

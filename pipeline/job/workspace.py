@@ -19,6 +19,9 @@ from pipeline.system.lock import Lock
 if TYPE_CHECKING:  # imports asyncio, for which a finished job must not wait
     from pipeline.system.clock import Clock
 
+REMEMBERED = 4
+"""How many earlier outputs are known by their content: runs may be killed between writing one and its appearance."""
+
 RUNNING, HELD, PUBLISHED = "running", "held", "published"
 
 
@@ -53,6 +56,10 @@ class RunRecord:
     summary: Mapping[str, Any] | None = None
     digests: list[str] = field(default_factory=list)
     job: Mapping[str, Any] = field(default_factory=dict)
+
+    def remembering(self, digest: str) -> "RunRecord":
+        """Return the record that knows the content of one more output."""
+        return replace(self, digests=list(dict.fromkeys([*self.digests[-REMEMBERED:], digest])))
 
     def after(self, requests: int, retries: int, throttled: int, seconds: float) -> "RunRecord":
         """Return the record with the effort of one more execution added."""

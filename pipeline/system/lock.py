@@ -39,7 +39,9 @@ class Lock:
         self._setting = setting
         self._mode = mode
         self._handle = -1
-        self._name = f"process {os.getpid()} on {socket.gethostname()}".encode()[:NAME_BYTES]
+        self.name = f"process {os.getpid()} on {socket.gethostname()}".encode()[:NAME_BYTES].decode(
+            errors="ignore"
+        )
 
     @contextmanager
     def held(self) -> Iterator[None]:
@@ -71,7 +73,7 @@ class Lock:
         Raises:
             LockedError: If the path leads to another file or to none, or the file names another process.
         """
-        if self._leads_to(self._handle) and self._read(self._handle) == self._name:
+        if self._leads_to(self._handle) and self._read(self._handle) == self.name.encode():
             return
         holder = self.holder()
         now = f"{holder} has the output now" if holder else "another run may have the output now"
@@ -79,6 +81,10 @@ class Lock:
             f"{self._output}: this run's lock {self.path} was moved or removed, and {now}; "
             "this run writes nothing more, run again to continue"
         )
+
+    def leash(self) -> "Leash":
+        """Return what another process needs to see whether this one still holds the lock."""
+        return Leash(self.path, self._output, self.name)
 
     def holder(self) -> str | None:
         """Return which process holds the lock now, or None."""
@@ -118,7 +124,7 @@ class Lock:
         if not self._leads_to(handle):  # its holder removed it between our `open` and `flock`
             return False
         os.ftruncate(handle, 0)
-        os.pwrite(handle, self._name, 0)
+        os.pwrite(handle, self.name.encode(), 0)
         return True
 
     def _leads_to(self, handle: int) -> bool:
@@ -150,3 +156,19 @@ class Lock:
                 self.path.unlink()
         os.close(self._handle)
         self._handle = -1
+
+
+class Leash:
+    """A lock as a process sees it that works for its holder: it has the right as long as that process holds the lock."""
+
+    def __init__(self, path: Path, output: Path, name: str) -> None:
+        self._path, self._output, self._name = path, output, name
+
+    def ensure_held(self) -> None:
+        """Check that the process still holds the lock.
+
+        Raises:
+            LockedError: If it does not.
+        """
+        if Lock(self._path, self._output, "").holder() != self._name:
+            raise LockedError(f"{self._output}: {self._name}, whose run this is, has ended or lost its lock")

@@ -68,7 +68,7 @@ def program(name: str) -> str | None:
 @contextmanager
 def running_squid(folder: Path) -> Iterator[int]:
     """Run a proxy that knows the host of the certificate, leads nowhere else and wants a password; yields its port."""
-    port = _free_port()
+    port = free_port()
     folder.chmod(0o755)
     (folder / "hosts").write_text(f"127.0.0.1 {HOST}\n")
     hashed = subprocess.run(
@@ -79,24 +79,25 @@ def running_squid(folder: Path) -> Iterator[int]:
     (folder / "squid.conf").write_text(config)
     with suppress(PermissionError, LookupError):  # root's Squid becomes this user
         shutil.chown(folder, "proxy")
-    with _serving([program("squid") or "squid", "-N", "-f", str(folder / "squid.conf")], port):
+    with serving([program("squid") or "squid", "-N", "-f", str(folder / "squid.conf")], port):
         yield port
 
 
 @contextmanager
 def running_nginx(folder: Path, authority: Authority, behind: int) -> Iterator[int]:
     """Run a server of TLS before the one at port *behind* of loopback; yields its port."""
-    port = _free_port()
+    port = free_port()
     config = NGINX.format(
         port=port, folder=folder, certificate=authority.certificate, key=authority.key, behind=behind
     )
     (folder / "nginx.conf").write_text(config)
-    with _serving([program("nginx") or "nginx", "-p", str(folder), "-c", str(folder / "nginx.conf")], port):
+    with serving([program("nginx") or "nginx", "-p", str(folder), "-c", str(folder / "nginx.conf")], port):
         yield port
 
 
 @contextmanager
-def _serving(command: Sequence[str], port: int) -> Iterator[None]:
+def serving(command: Sequence[str], port: int) -> Iterator[None]:
+    """Run a server while the block runs, once it listens at *port*."""
     with subprocess.Popen(
         command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     ) as process:
@@ -122,7 +123,8 @@ def _wait(process: subprocess.Popen[str], port: int) -> None:
     raise AssertionError(f"nobody listens at {port}")
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Return a port of loopback that nobody listens at."""
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
         return int(found.getsockname()[1])

@@ -63,7 +63,12 @@ class Lease(NamedTuple):
 
 
 def shared_file(name: str) -> Path:
-    """Return the file of the quota called *name*: this user's, gone after a restart of the machine where possible."""
+    """Return the file of the quota called *name*: this user's, gone after a restart of the machine where possible.
+
+    An absolute path is the file itself.
+    """
+    if os.path.isabs(name):  # noqa: PTH117 - it is a name
+        return Path(name)
     runtime = os.environ.get("XDG_RUNTIME_DIR")
     folder = Path(runtime) if runtime else Path.home() / ".local/state"
     return folder / "pipeline" / f"quota-{blake2b(name.encode(), digest_size=8).hexdigest()}"
@@ -174,10 +179,6 @@ class SharedState:
             self._patient = True
             return
 
-    def close(self) -> None:
-        """Close the file."""
-        os.close(self._file)
-
 
 class SharedQuota:
     """A rate of *per_minute* units that this process shares with others; it is used like a `Quota`.
@@ -217,11 +218,10 @@ class SharedQuota:
     def _warn(self, rate: float) -> None:
         if rate < self._rate < math.inf and not self._warned:
             self._warned = True
-            unit = ("requests", "tokens")[self._field]
             log.warning(
                 "limits.shared: another run has a lower limit, which holds for all: %.0f %s a minute",
                 rate * 60 / (1 - MARGIN),
-                unit,
+                ("requests", "tokens")[self._field],
             )
 
 
