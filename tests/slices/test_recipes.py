@@ -1,0 +1,84 @@
+"""The commands of the examples for Kubernetes, Airflow and SLURM, run as those systems run them."""
+
+import ast
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+
+from tests.faultserver.server import FaultServer
+from tests.jobs import JobFiles, asked, environment, right_label, texts
+
+DOCS = Path(__file__).parents[2] / "docs"
+COUNT = 8
+
+
+def manifest(name: str) -> dict[str, Any]:
+    found: dict[str, Any] = YAML(typ="safe").load(DOCS / "examples" / name)
+    return found
+
+
+def container(name: str) -> dict[str, Any]:
+    (found,) = manifest(name)["spec"]["template"]["spec"]["containers"]
+    assert isinstance(found, dict)
+    return found
+
+
+def of_airflow(task: str) -> list[str]:
+    """What a task of the DAG runs: its `bash_command`, as a shell gets it."""
+    for node in ast.walk(ast.parse((DOCS / "examples/sliced_tags.py").read_text())):
+        if isinstance(node, ast.Call):
+            given = {word.arg: word.value for word in node.keywords}
+            if isinstance(name := given.get("task_id"), ast.Constant) and name.value == task:
+                return ["bash", "-c", ast.literal_eval(given["bash_command"])]
+    raise AssertionError(f"no task {task}")
+
+
+def of_slurm(config: Path) -> Iterator[list[str]]:
+    page = (DOCS / "many_workers.md").read_text()
+    (asks,) = re.findall(r"^srun (.*)$", page, re.MULTILINE)
+    (assembles,) = re.findall(r"afterok:\.\.\.\): (.*)$", page, re.MULTILINE)
+    for line in (asks, assembles):
+        yield ["bash", "-c", line.replace("configs/tags.yaml", str(config))]
+
+
+@pytest.mark.parametrize("home", ["kubernetes", "airflow", "slurm"])
+def test_the_commands_label_the_table(job: JobFiles, server: FaultServer, home: str) -> None:
+    job.table(texts(40))
+    config = job.config_file()
+    asks, assembles = {
+        "kubernetes": lambda: (
+            container("kubernetes-slices.yaml")["command"],
+            container("kubernetes-assemble.yaml")["command"],
+        ),
+        "airflow": lambda: (of_airflow("slice"), of_airflow("assemble")),
+        "slurm": lambda: tuple(of_slurm(config)),
+    }[home]()
+    path = f"{Path(sys.executable).parent}:{environment()['PATH']}"
+    for index in range(COUNT):
+        told = {"JOB_COMPLETION_INDEX": index, "SLURM_ARRAY_TASK_ID": index, "SLICE": f"{index}/{COUNT}"}
+        variables = {name: str(value) for name, value in told.items()} | {"CONFIG": str(config), "PATH": path}
+        subprocess.run(asks, env=environment(variables), check=True, capture_output=True)
+    subprocess.run(assembles, env=environment(variables), check=True, capture_output=True)
+    assert job.labelled()["label"].to_list() == [right_label(text) for text in texts(40)]
+    assert len(asked(server)) == 40
+
+
+def test_the_indexed_job_has_a_pod_for_each_slice_and_knows_the_exit_statuses() -> None:
+    spec = manifest("kubernetes-slices.yaml")["spec"]
+    assert (spec["completionMode"], spec["completions"]) == ("Indexed", COUNT)
+    assert f"/{COUNT}" in container("kubernetes-slices.yaml")["command"][-1]
+    rules = {
+        rule["action"]: rule["onExitCodes"]
+        for rule in spec["podFailurePolicy"]["rules"]
+        if "onExitCodes" in rule
+    }
+    assert rules["Ignore"]["values"] == [75]
+    assert set(rules["FailIndex"]["values"]) == {2, 65, 66, 73, 76, 77, 78}
+    assert {rule["containerName"] for rule in rules.values()} == {container("kubernetes-slices.yaml")["name"]}
+    assert spec["template"]["spec"]["restartPolicy"] == "Never"  # which a podFailurePolicy needs
