@@ -11,7 +11,6 @@ from pipeline.job.fence import fenced
 from pipeline.job.prepare import Start
 from pipeline.job.snapshot import Snapshots
 from pipeline.journey import Journey
-from pipeline.outputs.columns import part_batch
 from pipeline.records import LABELLED, NOT_FAILED, Prompts, Span, Status
 from pipeline.summary import RunResult
 from pipeline.system.clock import Clock
@@ -45,7 +44,7 @@ class Answering(Journey):
         super().__init__(execution, watch)
         self._part = part or Slice(0, 1)
         self._spans = list(all_spans(self._job.source) if spans is None else spans)
-        self._statuses: Counter[str] = Counter()
+        self._statuses: Counter[Status] = Counter()
 
     async def _label_and_publish(self) -> RunResult:
         await self._label(self._spans)
@@ -66,8 +65,8 @@ class Answering(Journey):
 
     async def _label_chunk(self, span: Span, prompts: Prompts) -> None:
         answered = await self._execution.resolver.resolve(prompts)
-        batch = await self._threads.run(part_batch, self._job.config.task.kind, prompts, answered)
-        found = Counter(batch.column("label_status").to_pylist())
+        statuses = answered.statuses()
+        found = Counter(statuses[key] for key in prompts.keys if key is not None)
         self._statuses.update(found)
         self._rows_failed += sum(count for status, count in found.items() if status not in NOT_FAILED)
         self._rows_done += span.rows

@@ -108,6 +108,7 @@ class Dispatcher:
     async def drain(self, seconds: float) -> None:
         """Send nothing more; wait up to *seconds* for what is in flight, and give up the rest."""
         await self._pool.shutdown(seconds)
+        await self._pacer.close()
 
     async def _work(self) -> None:
         task = cast("asyncio.Task[None]", asyncio.current_task())

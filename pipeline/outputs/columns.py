@@ -57,6 +57,13 @@ class Answered:
         self._batches.append((answers, outcomes))
         self._count += len(answers)
 
+    def statuses(self) -> dict[bytes, Status]:
+        """Return what each answer means, by its key."""
+        found = {answer.key: outcome.status for answer, outcome in self._singles}
+        for answers, outcomes in self._batches:
+            found.update(zip(answers, outcomes["status"], strict=True))
+        return found
+
     def columns(self) -> dict[str, list[Any]]:
         """Return the values of `KEY`, of each name in `COPIED` and of each field of `Outcome`, by name."""
         answers, outcomes = columns_of(2, self._singles)

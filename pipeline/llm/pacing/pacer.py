@@ -6,14 +6,9 @@ from pipeline.config import LimitSettings
 from pipeline.llm.pacing.concurrency import Concurrency
 from pipeline.llm.pacing.evidence import Departure
 from pipeline.llm.pacing.quota import TOKENS_CATCH_UP_SECONDS, Pause, Quota
-from pipeline.llm.pacing.shared import (
-    REQUESTS,
-    TOKENS,
-    SharedPause,
-    SharedQuota,
-    SharedState,
-    shared_file,
-)
+from pipeline.llm.pacing.shared.file import FileState, shared_file
+from pipeline.llm.pacing.shared.quota import REQUESTS, TOKENS, SharedPause, SharedQuota, State
+from pipeline.llm.pacing.shared.redis import RedisState, is_redis
 from pipeline.llm.replies import Failure, Reply, Window
 from pipeline.system.clock import Clock
 
@@ -36,6 +31,7 @@ class Pacer:
         self._requests: Quota | SharedQuota | None = None
         self._tokens: Quota | SharedQuota | None = None
         self._pause = Pause(clock)
+        self._shared: State | None = None
         if limits.shared is None:
             requests, tokens = self._rates
             self._requests = Quota(requests) if requests else None
@@ -50,10 +46,16 @@ class Pacer:
 
     def _share(self, name: str) -> None:
         """Take both quotas from what all processes with the same `limits.shared` may use together."""
-        state, (requests, tokens) = SharedState(shared_file(name)), self._rates
+        state: State = RedisState(name) if is_redis(name) else FileState(shared_file(name))
+        self._shared, (requests, tokens) = state, self._rates
         self._requests = SharedQuota(state, REQUESTS, requests)
         self._tokens = SharedQuota(state, TOKENS, tokens)
         self._pause = SharedPause(state, self._clock)
+
+    async def close(self) -> None:
+        """Let go of what is shared with other processes; nothing is admitted after that."""
+        if self._shared is not None:
+            await self._shared.close()
 
     def try_admit(self, tokens: float) -> bool:
         """Admit a request of *tokens* if nothing makes it wait; takes its quota."""

@@ -1,11 +1,5 @@
-"""A quota that several processes on one machine share: a small file under a lock.
+"""The state of a quota that processes on one machine share: a small file under a lock."""
 
-The file says until when each rate is granted (GCRA, the generic cell rate algorithm of ITU-T I.371, with leases): whoever
-wants k units gets the time from then on in which they are due, and puts the end of it there. So nobody is registered, nothing
-beats, and a process that dies holds nothing but the rest of its last lease.
-"""
-
-import asyncio
 import fcntl
 import logging
 import math
@@ -16,50 +10,24 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from hashlib import blake2b
 from pathlib import Path
-from typing import NamedTuple
 
 from pipeline.errors import CannotCreateError
-from pipeline.llm.pacing.quota import MARGIN, Pause
+from pipeline.llm.pacing.shared.quota import FORGOTTEN_SECONDS, Lease
 from pipeline.system.atomic import make_private
-from pipeline.system.clock import Clock
 
 log = logging.getLogger(__name__)
 
 LEASE_SECONDS = 0.02
 """What a process takes at once: so much of the rate stays unused when it dies."""
 
-LATE_SECONDS = 0.01
-"""How long after its time a lease may still be used, as timers are late; later, others may have used the rate."""
-
-FORGOTTEN_SECONDS = 60.0
-"""How long a lower rate than one's own counts after somebody has last used it."""
-
 LOCK_SECONDS = 1.0
 """How long the lock is waited for before the file is used without: whoever holds it has been stopped."""
 
 _FIELDS = struct.Struct("=8s16s7d")
 _MAGIC = b"pipeline"
-REQUESTS, TOKENS, PAUSE = range(3)
-"""Fields of the file: until when each rate is granted, and until when all pause."""
-
-RATE, SAID = 3, 5
-"""Added to REQUESTS or TOKENS: the lowest rate that somebody uses, in units a second, and when it was last used."""
-
-
-class Lease(NamedTuple):
-    """Units of a rate that may be used in their time.
-
-    Attributes:
-        wait: In how many seconds their time begins; 0 or less is now.
-        seconds: How long it takes.
-        units: How many they are.
-        rate: The rate, units a second.
-    """
-
-    wait: float
-    seconds: float
-    units: float
-    rate: float
+PAUSE, RATE, SAID = 2, 3, 5
+"""Fields of the file, after those until when each rate is granted: until when all pause; and, each once for REQUESTS and once
+for TOKENS, the lowest rate that somebody uses, in units a second, and when it was last used."""
 
 
 def shared_file(name: str) -> Path:
@@ -74,7 +42,7 @@ def shared_file(name: str) -> Path:
     return folder / "pipeline" / f"quota-{blake2b(name.encode(), digest_size=8).hexdigest()}"
 
 
-class SharedState:
+class FileState:
     """The file that the processes share.
 
     Times in it are seconds since the machine was started, which all processes agree on, and which no clock change moves.
@@ -99,7 +67,7 @@ class SharedState:
         make_private(self._path.parent)
         return os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
 
-    def lease(self, field: int, amount: float, rate: float) -> Lease:
+    async def lease(self, field: int, amount: float, rate: float) -> Lease:
         """Lease *amount* units, or more, of a *rate* a second; where others use a lower one, of that."""
         with self._locked():
             values, now = self._read(), self._now()
@@ -179,68 +147,11 @@ class SharedState:
             self._patient = True
             return
 
-
-class SharedQuota:
-    """A rate of *per_minute* units that this process shares with others; it is used like a `Quota`.
-
-    Without a rate of its own it keeps to the one that others have.
-    """
-
-    def __init__(self, state: SharedState, field: int, per_minute: float | None) -> None:
-        self._state, self._field = state, field
-        self._rate = per_minute / 60 * (1 - MARGIN) if per_minute else math.inf
-        self._lock = asyncio.Lock()
-        self._in_hand, self._until = 0.0, 0.0
-        self._warned = False
-
-    def holds(self, amount: float) -> bool:
-        """Return whether *amount* units may be used at once."""
-        return self._in_hand >= amount and not self._lock.locked() and time.monotonic() <= self._until
-
-    def use(self, amount: float) -> None:
-        """Use *amount* units; only right after `holds` returned True."""
-        self._in_hand -= amount
-
-    async def take(self, amount: float) -> None:
-        """Wait until *amount* units may be used, and use them."""
-        async with self._lock:
-            if self._in_hand >= amount and time.monotonic() <= self._until:
-                self._in_hand -= amount
-                return
-            lease = self._state.lease(self._field, amount, self._rate)
-            self._until = time.monotonic() + lease.wait + lease.seconds + LATE_SECONDS
-            self._warn(lease.rate)
-            if lease.wait > 0:
-                await asyncio.sleep(lease.wait)
-            # However late the timer was, what was asked for is used: else a busy process would never get any.
-            self._in_hand = lease.units - amount
-
-    def _warn(self, rate: float) -> None:
-        if rate < self._rate < math.inf and not self._warned:
-            self._warned = True
-            log.warning(
-                "limits.shared: another run has a lower limit, which holds for all: %.0f %s a minute",
-                rate * 60 / (1 - MARGIN),
-                ("requests", "tokens")[self._field],
-            )
-
-
-class SharedPause(Pause):
-    """A pause that holds for all processes that share a quota."""
-
-    def __init__(self, state: SharedState, clock: Clock) -> None:
-        super().__init__(clock)
-        self._state = state
-
-    @property
-    def seconds_left(self) -> float:
-        """Seconds until it ends; 0 or less if there is none."""
-        return max(super().seconds_left, self._state.pause_left())
-
-    def extend(self, seconds: float) -> None:
-        """Extend the pause to at least *seconds* from now; never shorten it."""
-        super().extend(seconds)
-        self._state.pause(seconds)
+    async def close(self) -> None:
+        """Close the file."""
+        if self._file >= 0:
+            os.close(self._file)
+            self._file = -1
 
 
 def _boot_id() -> bytes:
