@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from pipeline.config.slices import slices_below
 from pipeline.job.snapshot import load_snapshot
 from pipeline.job.workspace import PUBLISHED, RUNNING, RunRecord, Workspace
 from pipeline.outputs.parts import span_of
@@ -32,9 +33,9 @@ class Run(NamedTuple):
 
 
 def runs_below(state: Path) -> list[Run]:
-    """Return the latest run of each output in the state directory *state*, and in that of its rehearsals; newest first."""
+    """Return the latest run of each output in the state directory *state*, in its slices and its rehearsals; newest first."""
     found = []
-    for each in (state, state / "simulated"):
+    for each in (state, *slices_below(state).values(), state / "simulated"):
         for folder in sorted(each.glob("runs/*")):
             place = Workspace(folder, folder)
             record = place.load()

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import kubernetes_validate
 import pytest
 from ruamel.yaml import YAML
 
@@ -47,6 +48,7 @@ def of_slurm(config: Path) -> Iterator[list[str]]:
         yield ["bash", "-c", line.replace("configs/tags.yaml", str(config))]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("home", ["kubernetes", "airflow", "slurm"])
 def test_the_commands_label_the_table(job: JobFiles, server: FaultServer, home: str) -> None:
     job.table(texts(40))
@@ -67,6 +69,11 @@ def test_the_commands_label_the_table(job: JobFiles, server: FaultServer, home: 
     subprocess.run(assembles, env=environment(variables), check=True, capture_output=True)
     assert job.labelled()["label"].to_list() == [right_label(text) for text in texts(40)]
     assert len(asked(server)) == 40
+
+
+@pytest.mark.parametrize("name", ["kubernetes-slices.yaml", "kubernetes-assemble.yaml"])
+def test_the_manifests_are_what_kubernetes_takes(name: str) -> None:
+    kubernetes_validate.validate(manifest(name), "1.33", strict=True)
 
 
 def test_the_indexed_job_has_a_pod_for_each_slice_and_knows_the_exit_statuses() -> None:

@@ -1,5 +1,6 @@
 """`run --slice` and `assemble`: many processes give the table that one gives, and ask once about each prompt."""
 
+import json
 import shutil
 from pathlib import Path
 
@@ -187,6 +188,9 @@ def test_other_commands_read_a_ledger_that_is_cut(job: JobFiles, tmp_path: Path)
     assert command("ledger", "export", config, str(tmp_path / "all.parquet")).returncode == 0
     assert pl.read_parquet(tmp_path / "all.parquet").height == 40
     assert right_label(texts(40)[7]) in command("explain", config, "7").stdout
+    runs = json.loads(command("status", config).stdout.splitlines()[-1])["runs"]
+    assert [run["status"] for run in runs] == ["published"] * 2
+    assert sum(run["rows_done"] for run in runs) == 40
     pruned = command("ledger", "prune", config, "--older-than-days", "0", "--yes")
     assert last_line(pruned)["answers"] == 40
 

@@ -72,6 +72,7 @@ def test_workers_give_the_table_and_the_figures_of_one_process(job: JobFiles, se
     assert not list(job.folder.rglob(".workers*"))
 
 
+@pytest.mark.slow
 def test_a_worker_that_is_killed_is_started_again_and_only_what_was_in_flight_is_asked_again(
     slow: tuple[JobFiles, FaultServer],
 ) -> None:
@@ -86,6 +87,7 @@ def test_a_worker_that_is_killed_is_started_again_and_only_what_was_in_flight_is
     assert len(server.repeats()) <= 2 * 15  # in flight, or answered in the last commit
 
 
+@pytest.mark.slow
 def test_a_run_that_is_killed_leaves_no_worker_that_sends_and_is_continued_with_another_count(
     slow: tuple[JobFiles, FaultServer],
 ) -> None:
@@ -115,6 +117,7 @@ def test_a_run_that_is_killed_leaves_no_worker_that_sends_and_is_continued_with_
     assert last_line(again)["reused"] == 0  # it is the same run
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
 def test_a_stop_reaches_the_workers_and_nothing_that_was_paid_is_lost(
     slow: tuple[JobFiles, FaultServer], how: signal.Signals
@@ -144,6 +147,7 @@ def test_the_error_of_a_worker_is_that_of_the_run(tmp_path: Path) -> None:
         assert job.spawn("--workers", "2", env={"KEY": "right"}).returncode == 0
 
 
+@pytest.mark.slow
 def test_workers_share_a_budget_and_use_nearly_all_of_it(job: JobFiles, server: FaultServer) -> None:
     job.table(texts(2_000))
     job.set(model={"price": {"input": 10, "output": 10}}, limits={"max_cost_usd": 0.5})
@@ -154,6 +158,7 @@ def test_workers_share_a_budget_and_use_nearly_all_of_it(job: JobFiles, server: 
     assert 0.45 < spent <= 0.5
 
 
+@pytest.mark.slow
 def test_workers_share_the_limits(tmp_path: Path) -> None:
     rate = RateSettings(requests_per_minute=6_000)
     with FaultServer(FaultServerSettings(rates=rate), label_for=right_label) as server:
@@ -166,6 +171,7 @@ def test_workers_share_the_limits(tmp_path: Path) -> None:
         assert sum(entry.status == 429 for entry in server.entries) <= 8
 
 
+@pytest.mark.slow
 def test_a_condition_and_a_sample_go_with_workers(job: JobFiles, server: FaultServer) -> None:
     job.table(texts(300))
     job.set(input={"where": "id >= 100"})
