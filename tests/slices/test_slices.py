@@ -8,6 +8,8 @@ import polars as pl
 import pytest
 
 from pipeline.config.slices import Slice
+from pipeline.job.job import RunOptions
+from pipeline.job.prepare import prepare
 from pipeline.job.workspace import workspace
 from tests.faultserver.server import FaultServer
 from tests.jobs import JobFiles, asked, command, last_line, right_label, texts
@@ -73,7 +75,7 @@ def test_assemble_names_the_slices_that_are_not_finished(job: JobFiles, server: 
     slices(job, 4, 1, 2)
     refused = command("assemble", str(job.config_file()))
     assert refused.returncode == 75
-    assert "slices 0, 3 of 4" in refused.stderr
+    assert "slices 0, 3 of 4: 0/4 has not begun; 3/4 has not begun" in refused.stderr
     assert not job.output.exists()
     slices(job, 4, 0)
     sent = len(asked(server))
@@ -193,6 +195,13 @@ def test_other_commands_read_a_ledger_that_is_cut(job: JobFiles, tmp_path: Path)
     assert sum(run["rows_done"] for run in runs) == 40
     pruned = command("ledger", "prune", config, "--older-than-days", "0", "--yes")
     assert last_line(pruned)["answers"] == 40
+
+
+def test_the_run_of_a_slice_keeps_to_its_share_of_the_limits(job: JobFiles) -> None:
+    job.table(texts(3))
+    config = job.set(limits={"max_cost_usd": 3}).config()
+    assert prepare(config, RunOptions(slice="1/3")).config.limits.max_cost_usd == 1
+    assert prepare(config).config.limits.max_cost_usd == 3
 
 
 def test_each_slice_has_its_share_of_the_limits(job: JobFiles) -> None:
