@@ -11,7 +11,7 @@ SOAK_SEED ?= $(shell date +%s)
 unexport PYTHONDONTWRITEBYTECODE  # the tests start hundreds of processes: each would compile everything anew
 
 .DEFAULT_GOAL := help
-.PHONY: help sample test test-full gateways test-wheel test-airflow format lint types floors unit unit-full soak bench bench-against bench-rates bench-start \
+.PHONY: help sample test test-full gateways test-wheel test-airflow format lint types floors unit unit-full soak bench bench-against bench-rates bench-workers bench-start \
 	bench-reuse bench-growth bench-intake bench-peers recovery mutants clean
 
 help:  ## list the targets
@@ -72,6 +72,10 @@ bench-rates: $(VENV)/installed-dev  ## measure how exactly limits are used, how 
 	$(BIN)/python -m tests.benchmarks.rates
 	$(BIN)/python -m tests.benchmarks.concurrency
 	$(BIN)/python -m tests.benchmarks.noise
+	$(BIN)/python -m tests.benchmarks.shared
+
+bench-workers: $(VENV)/installed-dev  ## measure what two processes that ask bring, at nginx
+	$(BIN)/python -m tests.benchmarks.workers
 
 bench-start: $(VENV)/installed-dev  ## measure how soon the commands start, and how soon a finished job ends
 	$(BIN)/python -m tests.benchmarks.start
