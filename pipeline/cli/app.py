@@ -236,6 +236,7 @@ ORDER = [
     "calibrate",
     "report",
     "publish",
+    "assemble",
     "simulate",
     "schema",
 ]

@@ -17,7 +17,10 @@ def assemble(
     date: Date = None,
     metrics_file: Metrics = None,
 ) -> int:
-    """Publish what the slices of `run --slice` have been answered, once all are finished. Sends nothing."""
+    """Publish what the slices of a job have, once all are finished.
+
+    They are the runs of `run --slice I/N`. Nothing is asked.
+    """
     from pipeline.cli.run.command import run  # noqa: PLC0415 - --help must not wait for it
     from pipeline.commands.slices import ensure_finished  # noqa: PLC0415
     from pipeline.job.job import RunOptions  # noqa: PLC0415

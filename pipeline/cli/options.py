@@ -95,7 +95,8 @@ Workers = Annotated[
     int,
     typer.Option(
         min=1,
-        help="Have so many processes ask, on this machine; they share limits and ledger. For models that answer faster than one can ask.",
+        metavar="N",
+        help="Have N processes ask, on this machine; they share limits and ledger. For models that answer faster than one can ask.",
     ),
 ]
 Metrics = Annotated[
