@@ -50,11 +50,11 @@ class Workers:
         said: set[str] = set()
         tasks = [asyncio.create_task(worker.work(said)) for worker in self._workers]
         try:
-            await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+            first, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
         finally:
             await self._end(tasks)
             shutil.rmtree(self._job.workspace.folder / FOLDER, ignore_errors=True)
-        for task in tasks:
+        for task in first:  # what the others end with is that they were stopped
             if task.exception() is not None and self._stop.reason is None:
                 task.result()
 
