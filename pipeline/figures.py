@@ -59,6 +59,11 @@ def points(difference: float) -> str:
     return "0" if text in {"+0.0", "-0.0"} else text.replace("-", MINUS)
 
 
+def p_value(p: float) -> str:
+    """Return a p-value with its sign, such as = 0.031: what is all but impossible is not said to be so."""
+    return f"= {p:.3f}" if p >= 0.001 else "< 0.001"  # noqa: PLR2004 - what three digits can show
+
+
 def usd(value: float | None, unknown: str = "unknown") -> str:
     """Return US dollars such as $0.0143 or $1,234; what is said for *unknown* ones if there are none."""
     if value is None:

@@ -14,6 +14,7 @@ from pipeline.figures import (
     interval,
     limit,
     number,
+    p_value,
     percent,
     points,
     rate,
@@ -77,6 +78,10 @@ def test_a_share_that_was_set_is_written_as_it_was_set(share: float, text: str) 
 )
 def test_a_budget_is_written_as_it_was_set(usd: float, text: str) -> None:
     assert budget(usd) == text
+
+
+def test_no_chance_is_said_to_be_none() -> None:
+    assert [p_value(p) for p in (1, 0.0312, 1e-9)] == ["= 1.000", "= 0.031", "< 0.001"]
 
 
 def test_all_is_done_only_when_it_is() -> None:

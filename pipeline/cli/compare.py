@@ -12,7 +12,7 @@ from pipeline.cli.evaluate import GoldFrom
 from pipeline.cli.options import ConfigFile, Date, Overrides, ProviderName, load
 from pipeline.cli.tables import Table, figure, print_table, short
 from pipeline.errors import UsageError
-from pipeline.figures import NONE, count, duration, interval, number, percent, points, usd
+from pipeline.figures import NONE, count, duration, interval, number, p_value, percent, points, usd
 
 if TYPE_CHECKING:  # `--help` must not wait for what judges
     from pipeline.config import Config
@@ -130,7 +130,7 @@ def show(found: "Comparison") -> None:
         )
         ends = f"{points(found.paired.low)} to {points(found.paired.high)} points"
         lines.append(
-            f"of {count(found.paired.rows, 'row')} with a right label {only}; difference {points(found.paired.difference)} points ({ends}), McNemar p = {found.paired.p:.3f}"
+            f"of {count(found.paired.rows, 'row')} with a right label {only}; difference {points(found.paired.difference)} points ({ends}), McNemar p {p_value(found.paired.p)}"
         )
     print_lines(["", *lines, found.words])
 
