@@ -46,10 +46,10 @@ def plan_text(found: Plan, config: Config) -> list[str]:
 
 def _canary(found: Plan) -> Iterator[str]:
     """Yield what is asked and paid for beside the rows."""
-    if found.canary:
-        cost = usd(found.canary_cost_usd, "no price known")
+    if found.asked_anew:
+        cost = usd(found.asked_anew_cost_usd, "no price known")
         yield (
-            f"besides, the canary asks {count(found.canary, 'row')} anew (gates.canary_flips): about {cost}, "
+            f"besides, the canary asks {count(found.asked_anew, 'row')} anew (gates.canary_flips): about {cost}, "
             "from what limits.max_cost_usd leaves"
         )
 

@@ -60,8 +60,8 @@ class Plan:
         cost_usd: Estimated cost in US dollars; None if no price is known.
         cost_source: Where the price is from, `config` or `catalog`, or `free`; None if no price is known.
         seconds: Estimated duration within the configured limits.
-        canary: Rows that are asked anew beside these, for `gates.canary_flips`, as far as `limits.max_cost_usd` goes.
-        canary_cost_usd: What that costs besides, estimated; None if no price is known.
+        asked_anew: Rows that are asked anew beside these, for `gates.canary_flips`, as far as `limits.max_cost_usd` goes.
+        asked_anew_cost_usd: What that costs besides, estimated; None if no price is known.
         bound: The limit that determines it: `requests_per_minute`, `tokens_per_minute` or `max_concurrency`; or
             `processor` for the embedded model.
     """
@@ -78,8 +78,8 @@ class Plan:
     reasons: bool | None
     cost_usd: float | None
     cost_source: str | None
-    canary: int
-    canary_cost_usd: float | None
+    asked_anew: int
+    asked_anew_cost_usd: float | None
     seconds: float
     bound: str
 
@@ -197,8 +197,8 @@ def _estimate(job: Job, counts: _Counts) -> Plan:
         reasons=reasons(job.config, job.task),
         cost_usd=price.cost(prompt_tokens, 0, completion_tokens) if price else None,
         cost_source=price.source if price else None,
-        canary=counts.canary,
-        canary_cost_usd=price.cost(canary[0], 0, canary[1]) if price else None,
+        asked_anew=counts.canary,
+        asked_anew_cost_usd=price.cost(canary[0], 0, canary[1]) if price else None,
         seconds=round(minutes[bound] * 60, 1),
         bound=bound,
     )

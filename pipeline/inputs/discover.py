@@ -167,7 +167,7 @@ def _elsewhere(path: Path) -> str:
         return f"subfolders are read only if their names are like year=2024: give {inner} to read all"
     if bare := next((name for name, _ in seen if "." not in name), None):
         return f"{bare} has no suffix: give it one, if it is a table"
-    return "check input.path"
+    return "check the path"
 
 
 def _fixed_part(pattern: Path) -> Path:
@@ -179,9 +179,7 @@ def _fixed_part(pattern: Path) -> Path:
 
 def _absent(path: str) -> str:
     return (
-        "URLs cannot be read; give a local file"
-        if "://" in path
-        else "there is no such file; check input.path"
+        "URLs cannot be read; give a local file" if "://" in path else "there is no such file; check the path"
     )
 
 

@@ -318,16 +318,16 @@ def test_the_canary_of_a_run_that_was_stopped_asks_about_the_rows_that_were_done
 def test_a_plan_names_the_rows_that_are_asked_anew_and_what_they_cost(job: JobFiles) -> None:
     job.set(gates={"canary_flips": "5%"}, model={"price": {"input": 1_000, "output": 0}})
     config = str(job.config_file())
-    assert last_line(command("plan", config))["canary"] == 0  # the first run chooses them
+    assert last_line(command("plan", config))["asked_anew"] == 0  # the first run chooses them
     job.run()
-    assert last_line(command("plan", config))["canary"] == 0  # a finished job sends nothing
+    assert last_line(command("plan", config))["asked_anew"] == 0  # a finished job sends nothing
     night(job, "a new row")
     planned = command("plan", config)
     told = last_line(planned)
-    assert (told["requests"], told["canary"]) == (1, 60)
-    assert told["canary_cost_usd"] == pytest.approx(60 * told["cost_usd"], rel=0.5)
+    assert (told["requests"], told["asked_anew"]) == (1, 60)
+    assert told["asked_anew_cost_usd"] == pytest.approx(60 * told["cost_usd"], rel=0.5)
     assert "besides, the canary asks 60 rows anew (gates.canary_flips): about $" in planned.stderr
-    assert last_line(job.run())["side"]["cost_usd"] == pytest.approx(told["canary_cost_usd"], rel=0.5)
+    assert last_line(job.run())["side"]["cost_usd"] == pytest.approx(told["asked_anew_cost_usd"], rel=0.5)
 
 
 def test_a_partial_output_does_not_stay_beside_a_whole_one_that_was_there_already(
