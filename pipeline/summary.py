@@ -108,6 +108,8 @@ class RunResult:
         Raises:
             NoInputError: If the output is no longer there.
         """
+        if "://" in self.output:
+            raise NoInputError(f"{self.output}: is in an object store; polars.read_parquet reads it there")
         return _frame(Path(self.output))
 
     def labels(self) -> list[Any]:

@@ -10,6 +10,7 @@ from pipeline.config import Config
 from pipeline.errors import CannotCreateError, InputDataError
 from pipeline.job.decisions import calibration_file, save_calibration
 from pipeline.job.prepare import for_provider
+from pipeline.job.state import look_at_state, opened_state
 from pipeline.job.workspace import workspace
 from pipeline.quality.extra import library
 from pipeline.quality.fitting import LEAST_ROWS, Fit, fit
@@ -70,7 +71,7 @@ def calibrate(config: Config, gold: str | None = None) -> Calibrated:
     """
     library("sklearn.linear_model")
     library("scipy.stats")
-    with readable(config) as job, job.workspace.locked():
+    with opened_state(config), readable(config) as job, job.workspace.locked():
         known = read_gold(job, gold)
         # Reported confidences, not those of an earlier calibration; whether a row is unsure is decided on the new ones.
         raw = Parser(config.task.model_copy(update={"unsure_below": None}))
@@ -101,10 +102,11 @@ def remove(config: Config) -> bool:
         CannotCreateError: If it cannot be removed.
     """
     config = for_provider(config)
+    look_at_state(config)
     file = calibration_file(config.state.dir, Task.from_config(for_provider(config)).fingerprint)
     if not file.exists():
         return False
-    with workspace(config.state.dir, config.output.path).locked():
+    with opened_state(config), workspace(config.state.dir, config.output.path).locked():
         try:
             file.unlink(missing_ok=True)
         except OSError as error:

@@ -11,7 +11,7 @@ from pipeline.errors import PipelineError
 from pipeline.job.job import Job
 from pipeline.job.prepare import ensure_output, ensure_replaceable, prepare
 from pipeline.job.readiness import ensure_ready, remarks
-from pipeline.job.state import ensure_state
+from pipeline.job.state import ensure_state, ensure_store
 from pipeline.job.workspace import workspace
 
 T = TypeVar("T")
@@ -41,10 +41,11 @@ def _check(config: Config, spare: Path) -> tuple[Job, list[str]]:
         single = format_of(config.output.path) is not None
         _collect(errors, lambda: ensure_replaceable(state, config.output.path, single=single))
         _collect(errors, lambda: ensure_state(config.state.dir))
+    _collect(errors, lambda: ensure_store(config))
     _collect(errors, lambda: _ensure_ledger(config.state.dir))
     _collect(errors, lambda: ensure_ready(config))
     if errors or job is None:
-        raise type(errors[0])(*(problem for error in errors for problem in error.problems))
+        raise type(errors[0])(*dict.fromkeys(problem for error in errors for problem in error.problems))
     holder = job.workspace.holder()
     return job, [
         *remarks(config),

@@ -8,8 +8,8 @@ from typing import Any
 
 from pipeline.config import Config
 from pipeline.config.slices import slices_below
-from pipeline.errors import CannotCreateError, LockedError, NoInputError
-from pipeline.job.state import running
+from pipeline.errors import CannotCreateError, LockedError, NoInputError, UsageError
+from pipeline.job.state import in_store, look_at_state, running
 from pipeline.ledger import FILE, opened
 from pipeline.ledger.export import export as export_answers
 from pipeline.ledger.export import is_export
@@ -89,7 +89,12 @@ def prune(config: Config, before: float) -> int:
     Raises:
         NoInputError: If there is no ledger yet.
         LockedError: If a run uses it.
+        UsageError: If it is in an object store.
     """
+    if in_store(config):
+        raise UsageError(
+            f"{config.state.store}: is in an object store; `prune` deletes answers from a ledger in a local folder only"
+        )
     if users := running(config.state.dir):
         raise LockedError(f"{config.state.dir}: in use by {', '.join(users)}; wait for it, or end it")
     with _open_store(config) as store:
@@ -112,6 +117,7 @@ def _ensure_replaceable(real: Path, to: Path, *, overwrite: bool) -> None:
 
 @contextmanager
 def _open_store(config: Config) -> Iterator[Store]:
+    look_at_state(config)
     with opened(config.state.dir) as store:
         if store is None:
             raise NoInputError(

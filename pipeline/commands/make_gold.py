@@ -40,8 +40,9 @@ class MadeGold:
 
 
 def gold_path(config: Config) -> Path:
-    """Return where the file lies by default: beside the output."""
-    output = config.output.path
+    """Return where the file lies by default: beside the output, or the config if the output is elsewhere."""
+    place = config.output.path
+    output = place if isinstance(place, Path) else config.path.with_name(place.name)
     return output.with_name(f"{output.name.split('.')[0]}-gold.csv")
 
 

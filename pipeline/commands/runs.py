@@ -9,6 +9,7 @@ from pipeline.config.slices import slices_below
 from pipeline.job.snapshot import load_snapshot
 from pipeline.job.workspace import PUBLISHED, RUNNING, RunRecord, Workspace
 from pipeline.outputs.parts import span_of
+from pipeline.system.places import place_of
 
 INTERRUPTED = "interrupted"
 """Status of a run that is neither published nor running; the same command continues it."""
@@ -40,7 +41,7 @@ def runs_below(state: Path) -> list[Run]:
             place = Workspace(folder, folder)
             record = place.load()
             if record is not None:
-                output = Path(record.job.get("output") or folder)
+                output = place_of(record.job.get("output") or str(folder))
                 found.append(Run(Workspace(folder, output), record, each))
     return sorted(found, key=lambda run: -run.record.started_at)
 

@@ -1,20 +1,22 @@
 """Make the config's paths absolute, and keep input, output and state from overwriting each other.
 
 A path that holds no `*`, `?` or `[`, or that exists as it is written, is a file or a folder; any other is a
-pattern as in `glob`, with `**` for any number of folders.
+pattern as in `glob`, with `**` for any number of folders. Input and output may be URLs of an object store, too; there nothing is looked at.
 """
 
 import glob
 import os
 import re
-from fnmatch import fnmatchcase
+from hashlib import blake2b
 from pathlib import Path
+from tempfile import gettempdir
 from typing import Annotated, Literal, TypeAlias, get_args
 
-from pydantic import AfterValidator, BeforeValidator, WithJsonSchema
-from pydantic_core.core_schema import ValidationInfo
+from pydantic import AfterValidator, BeforeValidator, GetPydanticSchema, WithJsonSchema, WrapValidator
+from pydantic_core.core_schema import ValidationInfo, ValidatorFunctionWrapHandler
 
 from pipeline.config.values import CONTROL, wrong
+from pipeline.system.places import SCHEMES, ObjectPath, Place, is_object, matches, place_of
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 # A suffix begins with a letter, since a folder may be called 2026.11.23.
@@ -38,28 +40,35 @@ def default_state_folder(config: Path) -> Path:
     return folder / ".pipeline" / config.stem
 
 
-def output_clash(source: str, output: Path) -> str | None:
+def output_clash(source: str, output: Place) -> str | None:
     """Return what is wrong with an output path, given its input, as a sentence; None if nothing is."""
-    if is_url(source):
-        return suffix_clash(output, many=glob.has_magic(source))
     many = _is_many(source)
+    if is_object(source) != isinstance(output, ObjectPath):
+        return suffix_clash(output, many=many)
     if _is_same(source, output):
         return "is the input itself; write the output to another path"
-    if _is_within(source, output) if many else _is_inside(Path(source), output):
+    if _is_within(source, output) if many or glob.has_magic(source) else _is_inside(place_of(source), output):
         return "lies within the input, and the next run would read it; write the output to another folder"
     return suffix_clash(output, many=many)
 
 
-def state_clash(source: str, output: Path, state: Path) -> str | None:
+def state_clash(source: str, output: Place, state: Place) -> str | None:
     """Return what is wrong with the state folder, given input and output, as a sentence; None if nothing is."""
     if _is_inside(output, state):
         return "lies within the output, which is replaced as a whole; keep the state in another folder"
-    if not is_url(source) and _is_inside(Path(source), state):
+    if _is_inside(place_of(source), state):
         return "lies within the input; keep the state in another folder"
     return None
 
 
-def suffix_clash(output: Path, *, many: bool | None) -> str | None:
+def working_copy(store: ObjectPath) -> Path:
+    """Return where on this machine the copy of a state folder in an object store lies: among temporary files."""
+    where = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or ""
+    name = blake2b(f"{where} {store}".encode(), digest_size=8).hexdigest()
+    return Path(gettempdir(), f"pipeline-{os.getuid()}", f"state-{name}")
+
+
+def suffix_clash(output: Place, *, many: bool | None) -> str | None:
     """Return what is wrong with an output's suffix, given one input file or *many* (None: unknown), as a sentence."""
     suffix = _SUFFIX.search(output.name)
     if many and suffix:
@@ -71,12 +80,12 @@ def suffix_clash(output: Path, *, many: bool | None) -> str | None:
     return None
 
 
-def format_of(output: Path) -> str | None:
+def format_of(output: Place) -> str | None:
     """Return the format of an output file, by its name; None for the name of a folder."""
     return next((each for each in OUTPUT_FORMATS if output.name.endswith(f".{each}")), None)
 
 
-def marked(output: Path, mark: str, default: str = "") -> Path:
+def marked(output: Place, mark: str, default: str = "") -> Place:
     """Return the path of another output, with *mark* before the suffix; a folder's name has the suffix *default*."""
     suffix = f".{form}" if (form := format_of(output)) else default
     return output.with_name(f"{output.name.removesuffix(suffix)}.{mark}{suffix}")
@@ -84,45 +93,47 @@ def marked(output: Path, mark: str, default: str = "") -> Path:
 
 def _is_many(source: str) -> bool | None:
     """Return whether the input is a folder or a pattern; None if that is unknown because it does not exist."""
-    if os.path.lexists(source):
+    if not is_object(source) and os.path.lexists(source):
         return Path(source).is_dir()
     if glob.has_magic(source):
         return True
     return False if _SUFFIX.search(source) else None
 
 
-def _is_same(source: str, output: Path) -> bool:
+def _is_same(source: str, output: Place) -> bool:
+    if isinstance(output, ObjectPath):
+        return ObjectPath(source) == output
     try:
         return output.samefile(source)
     except OSError:
         return os.path.realpath(source) == os.path.realpath(output)
 
 
-def _is_inside(folder: Path, path: Path) -> bool:
-    return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder))
+def _real(place: Place) -> Place:
+    return place if isinstance(place, ObjectPath) else Path(os.path.realpath(place))
 
 
-def _is_within(source: str, output: Path) -> bool:
+def _is_inside(folder: Place, path: Place) -> bool:
+    if isinstance(folder, ObjectPath) != isinstance(path, ObjectPath):
+        return False
+    return _real(path).is_relative_to(_real(folder))
+
+
+def _is_within(source: str, output: Place) -> bool:
     """Return whether the output, or a file written into it, would be found as input."""
-    if os.path.lexists(source):
+    if not is_object(source) and os.path.lexists(source):
         return _is_inside(Path(source), output)
     pattern = _real_pattern(source)
-    found = Path(os.path.realpath(output)).parts
-    return _matches(found, pattern) or _matches(found, pattern[:-1])
+    found = _real(output).parts
+    return matches(found, pattern) or matches(found, pattern[:-1])
 
 
 def _real_pattern(source: str) -> tuple[str, ...]:
-    parts = Path(source).parts
+    parts = place_of(source).parts
+    if is_object(source):
+        return parts
     plain = next((index for index, part in enumerate(parts) if glob.has_magic(part)), len(parts))
     return (*Path(os.path.realpath(Path(*parts[:plain]))).parts, *parts[plain:])
-
-
-def _matches(parts: tuple[str, ...], pattern: tuple[str, ...]) -> bool:
-    if not pattern:
-        return not parts
-    if pattern[0] == "**":
-        return any(_matches(parts[start:], pattern[1:]) for start in range(len(parts) + 1))
-    return bool(parts) and fnmatchcase(parts[0], pattern[0]) and _matches(parts[1:], pattern[1:])
 
 
 def _checked(value: str) -> str:
@@ -148,9 +159,31 @@ def _absolute(value: object, info: ValidationInfo) -> object:
     return os.path.normpath(_folder(info) / value)
 
 
+def in_store(text: str) -> ObjectPath:
+    """Return the place that a URL names, which is that of an object or of a folder of them."""
+    if not is_object(text):
+        known = ", ".join(f"{scheme}://" for scheme in SCHEMES)
+        raise wrong(f"is a URL that is not known; write a path on this machine, or one of {known}")
+    found = ObjectPath(text)
+    if not found.bucket or "@" in found.bucket or ":" in found.bucket:
+        raise wrong("names no bucket; write s3://bucket/folder/name, and keep keys in the environment")
+    if ".." in found.parts:
+        raise wrong("has a part `..`, which an object's name cannot have; write it out")
+    return found
+
+
+def _place(value: object, inner: ValidatorFunctionWrapHandler, info: ValidationInfo) -> Place:
+    if isinstance(value, ObjectPath):
+        return value
+    if isinstance(value, str) and is_url(_checked(value)):
+        return in_store(value)
+    local: Path = inner(_absolute(value, info))
+    return local
+
+
 def _absolute_source(value: str, info: ValidationInfo) -> str:
     if is_url(_checked(value)):
-        return value
+        return str(in_store(value))
     folder = str(_folder(info))
     # A * in the name of the config's own folder is not a pattern.
     if glob.has_magic(value) and not os.path.lexists(Path(folder, value)):
@@ -164,6 +197,12 @@ def _absolute_state(value: object, info: ValidationInfo) -> object:
     return _absolute(value, info)
 
 
+OutputPath: TypeAlias = Annotated[
+    Place,
+    GetPydanticSchema(lambda _, handler: handler(Path)),
+    WrapValidator(_place),
+    WithJsonSchema({"type": "string"}),
+]
 LocalPath: TypeAlias = Annotated[Path, BeforeValidator(_absolute), WithJsonSchema({"type": "string"})]
 StatePath: TypeAlias = Annotated[
     Path, BeforeValidator(_absolute_state), WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "null"}]})

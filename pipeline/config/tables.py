@@ -1,14 +1,14 @@
 """The sections of the config about tables: where the rows come from, and where the labelled table goes."""
 
-from pathlib import Path
 from typing import Literal
 
 from pydantic import Field, field_validator
 from pydantic_core.core_schema import ValidationInfo
 
 from pipeline.config.base import Settings
-from pipeline.config.paths import LocalPath, OutputFormat, SourcePath, format_of, suffix_clash
+from pipeline.config.paths import OutputFormat, OutputPath, SourcePath, format_of, suffix_clash
 from pipeline.config.values import CONTROL, Text, wrong
+from pipeline.system.places import Place
 
 
 def _one_character(value: str) -> str:
@@ -85,7 +85,9 @@ class CsvSettings(Settings):
 class InputSettings(Settings):
     """Where the rows come from."""
 
-    path: SourcePath = Field(description="File, folder, glob or URL; relative to the config file.")
+    path: SourcePath = Field(
+        description="File, folder or glob; relative to the config file. Or one in an object store: s3://, gs:// or az://."
+    )
     id: Text | None = Field(default=None, description="Column that names a row in messages and in `explain`.")
     where: Text | None = Field(
         default=None,
@@ -120,9 +122,9 @@ class ColumnsSettings(Settings):
 class OutputSettings(Settings):
     """Where the labelled table goes."""
 
-    path: LocalPath = Field(
+    path: OutputPath = Field(
         description="A .parquet, .csv, .csv.gz, .jsonl or .jsonl.gz file, or a folder where the input is a folder or "
-        "glob; relative to the config file."
+        "glob; relative to the config file. Or such a place in an object store: s3://, gs:// or az://."
     )
     format: OutputFormat | None = Field(
         default=None, description="Format of the files in an output folder; null is parquet."
@@ -155,7 +157,7 @@ class OutputSettings(Settings):
 
     @field_validator("path")
     @classmethod
-    def _path_is_a_known_file_or_a_folder(cls, path: Path) -> Path:
+    def _path_is_a_known_file_or_a_folder(cls, path: Place) -> Place:
         sentence = suffix_clash(path, many=None)
         if sentence:
             raise wrong(sentence)

@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
+from pipeline import storage
 from pipeline.engine.brake import Brake
 from pipeline.engine.ending import kept, unanswered, waits
 from pipeline.engine.resolver import Resolver
@@ -19,7 +20,7 @@ from pipeline.errors import DiskError, InterruptedRunError, LockedError
 from pipeline.job.fence import Fence
 from pipeline.job.job import Job
 from pipeline.job.readiness import ensure_ready
-from pipeline.job.workspace import PUBLISHED, RunRecord, stamp
+from pipeline.job.workspace import PUBLISHED, RunRecord
 from pipeline.ledger import Ledger
 from pipeline.llm.dispatcher import Dispatcher
 from pipeline.llm.request import Counters
@@ -217,7 +218,7 @@ class Execution:
         self.record = replace(
             effort,
             status=PUBLISHED,
-            output=stamp(self.job.output),
+            output=storage.whole_stamp(self.job.output),
             digests=self.record.digests,
             summary=result.as_dict(),
         )

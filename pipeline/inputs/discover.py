@@ -3,12 +3,12 @@
 from collections.abc import Collection, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 
 from pipeline import storage
 from pipeline.errors import InputDataError, NoInputError
 from pipeline.inputs.folders import is_hidden, refuse_managed, table_files
 from pipeline.inputs.intake.compression import CODECS
+from pipeline.system.places import Place, Unreachable, place_of
 
 # A new format needs a line here and one in `intake.copies.FORMATS`.
 _KINDS = {
@@ -50,7 +50,7 @@ class Found:
         format: `parquet`, `csv`, `json` or `arrow`.
     """
 
-    path: Path
+    path: Place
     name: str
     format: str
 
@@ -70,15 +70,17 @@ def discover(path: str) -> tuple[list[Found], bool]:
         return _discover(path)
     except PermissionError as error:
         raise NoInputError(f"{error.filename or path}: cannot be read; check its permissions") from error
+    except Unreachable as error:
+        raise NoInputError(f"{path}: {error.strerror}") from error
 
 
 def _discover(path: str) -> tuple[list[Found], bool]:
-    here = Path(path)
+    here = place_of(path)
     is_folder = storage.is_folder(here)
     if not is_folder and storage.exists(here):
         return [_single(here)], True
     if not is_folder and not storage.is_pattern(path):
-        raise NoInputError(f"{path}: {_absent(path)}")
+        raise NoInputError(f"{path}: there is no such file; check input.path")
     root = here if is_folder else _fixed_part(here)
     refuse_managed([root.absolute(), storage.resolved(root)])
     paths = table_files(here) if is_folder else storage.matching(path)
@@ -90,7 +92,7 @@ def _discover(path: str) -> tuple[list[Found], bool]:
     return found, False
 
 
-def _single(path: Path) -> Found:
+def _single(path: Place) -> Found:
     kind = _format(path)
     if kind is None:
         raise InputDataError(f"{path}: has no suffix that is known; give one of {_KNOWN}")
@@ -136,7 +138,7 @@ _REMEDIES = {
 }
 
 
-def _format(path: Path) -> str | None:
+def _format(path: Place) -> str | None:
     """Return the format that the suffix of *path* tells; without a suffix, `parquet` if its first bytes do."""
     name = path.name.lower()
     kind = next((kind for suffix, kind in _SUFFIXES.items() if name.endswith(suffix)), None)
@@ -146,7 +148,7 @@ def _format(path: Path) -> str | None:
     return kind
 
 
-def _tables(root: Path, paths: Iterable[Path], *, named: Collection[str]) -> list[Found]:
+def _tables(root: Place, paths: Iterable[Place], *, named: Collection[str]) -> list[Found]:
     """Return the tables among *paths*, in the order of their names below *root*; parts that are *named* are not hidden."""
     found = []
     for path in paths:
@@ -158,7 +160,7 @@ def _tables(root: Path, paths: Iterable[Path], *, named: Collection[str]) -> lis
     return sorted(found, key=lambda found: found.name)
 
 
-def _elsewhere(path: Path) -> str:
+def _elsewhere(path: Place) -> str:
     """Say where the tables may be if none is in *path*."""
     found = sorted(storage.entries(path)) if storage.is_folder(path) else []
     seen = [(name, is_folder) for name, is_folder in found if not is_hidden([name])]
@@ -170,17 +172,11 @@ def _elsewhere(path: Path) -> str:
     return "check the path"
 
 
-def _fixed_part(pattern: Path) -> Path:
+def _fixed_part(pattern: Place) -> Place:
     """Return the folder that all matches of a glob have in common."""
     while storage.is_pattern(str(pattern)):
         pattern = pattern.parent
     return pattern
-
-
-def _absent(path: str) -> str:
-    return (
-        "URLs cannot be read; give a local file" if "://" in path else "there is no such file; check the path"
-    )
 
 
 def _refuse_mixture(path: str, found: list[Found]) -> None:

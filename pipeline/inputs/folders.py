@@ -5,13 +5,13 @@ In `year=2024/country=DE/part-0.parquet` the folders name columns, and the value
 
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
 from urllib.parse import unquote
 
 import pyarrow as pa
 
 from pipeline import storage
 from pipeline.errors import InputDataError
+from pipeline.system.places import Place
 
 NULL = "__HIVE_DEFAULT_PARTITION__"
 """The value that stands for a null, in Hive and in all that write such folders."""
@@ -20,7 +20,7 @@ Partitions = Mapping[str, str | None]
 """The columns of a file that are in its path: each with the text that all rows of the file have there."""
 
 
-def table_files(folder: Path) -> Iterator[Path]:
+def table_files(folder: Place) -> Iterator[Place]:
     """Yield the files in *folder*, and in its Hive folders at any depth; those in other subfolders are left out."""
     waiting = [folder]
     while waiting:
@@ -68,13 +68,13 @@ def _decoded(text: str) -> str:
     return raw.decode("utf-8", "replace")
 
 
-def refuse_managed(folders: Iterable[Path]) -> None:
+def refuse_managed(folders: Iterable[Place]) -> None:
     """Ensure that no folder of *folders* is, or lies in, a table that also keeps files of deleted rows.
 
     Raises:
         InputDataError: If one is; the message names the table and how to write its live rows.
     """
-    looked_at: set[Path] = set()
+    looked_at: set[Place] = set()
     for folder in folders:
         for here in (folder, *folder.parents):
             if here in looked_at:
@@ -88,7 +88,7 @@ def refuse_managed(folders: Iterable[Path]) -> None:
                     )
 
 
-def _is_iceberg(folder: Path) -> bool:
+def _is_iceberg(folder: Place) -> bool:
     try:
         metadata = storage.entries(folder / "metadata")
         return storage.is_folder(folder / "data") and any(_ICEBERG.fullmatch(name) for name, _ in metadata)
@@ -98,7 +98,7 @@ def _is_iceberg(folder: Path) -> bool:
 
 _ICEBERG = re.compile(r"v?\d.*\.metadata\.json")
 _SQL = "write the live ones to a file, in DuckDB: COPY (FROM {scan}('{{table}}')) TO 'live.parquet'"
-_MANAGED: dict[str, tuple[Callable[[Path], bool], str]] = {
+_MANAGED: dict[str, tuple[Callable[[Place], bool], str]] = {
     "a Delta table": (
         lambda folder: storage.is_folder(folder / "_delta_log"),
         _SQL.format(scan="delta_scan"),

@@ -3,13 +3,13 @@
 import decimal
 import sys
 from collections.abc import Callable
-from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pyarrow.types as is_a
 
 from pipeline import storage
+from pipeline.system.places import Place
 
 
 def common_type(first: pa.DataType, second: pa.DataType) -> pa.DataType | None:
@@ -44,7 +44,7 @@ def always_fits(kind: pa.DataType, target: pa.DataType) -> bool:
     return all(map(always_fits, _children(kind), _children(target)))
 
 
-def values_fit(path: Path, column: str, kind: pa.DataType, target: pa.DataType) -> bool:
+def values_fit(path: Place, column: str, kind: pa.DataType, target: pa.DataType) -> bool:
     """Return whether the values of a *column* of a Parquet file can be cast, as the extremes in its footer tell."""
     try:
         with storage.open_arrow(path) as file:

@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from hashlib import blake2b
-from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -15,6 +14,7 @@ from pipeline.inputs.columnar.shape import Shape, columns_of, first_group
 from pipeline.inputs.columnar.strips import gathered, side_by_side, strips_of
 from pipeline.inputs.columnar.types import enum_columns, know_geometry, schema_of, typed
 from pipeline.inputs.source import Block, Contents
+from pipeline.system.places import Place
 
 _TAIL_BYTES = 8  # the footer's length (4 bytes, little endian), then its magic number
 _READ_BYTES = 1 << 16
@@ -35,7 +35,7 @@ class ParquetTable:
         file: The file as pyarrow has it.
     """
 
-    def __init__(self, path: Path, file: pq.ParquetFile) -> None:
+    def __init__(self, path: Place, file: pq.ParquetFile) -> None:
         self.file, self._enums, self._shape = file, enum_columns(file), Shape(path, file)
 
     def batches(
@@ -61,7 +61,7 @@ class ParquetTable:
 
 
 @contextmanager
-def open_table(path: Path) -> Iterator[ParquetTable]:
+def open_table(path: Place) -> Iterator[ParquetTable]:
     """Open a file.
 
     Raises:
@@ -71,7 +71,7 @@ def open_table(path: Path) -> Iterator[ParquetTable]:
         yield ParquetTable(path, file)
 
 
-def inspect(path: Path) -> Contents:
+def inspect(path: Place) -> Contents:
     """Check the footer and decode the first row, and return the file's contents.
 
     Raises:
@@ -90,7 +90,7 @@ def inspect(path: Path) -> Contents:
 
 
 @contextmanager
-def _open(path: Path) -> Iterator[pq.ParquetFile]:
+def _open(path: Place) -> Iterator[pq.ParquetFile]:
     know_geometry()
     # Pre-buffering would hold whole row groups. In nanoseconds, Arrow's usual unit for them, Spark's INT96 times beyond
     # the years 1677 to 2262 become others.
@@ -113,7 +113,7 @@ def _blocks(footer: pq.FileMetaData) -> Iterator[Block]:
         first += group.num_rows
 
 
-def _footer_digest(path: Path) -> str:
+def _footer_digest(path: Place) -> str:
     """Hash the footer, which holds the size and the offset of every column chunk."""
     with storage.open_file(path) as file:
         size = file.seek(0, 2)
@@ -132,7 +132,7 @@ def _bad_end(tail: bytes) -> str:
     return "is a Parquet file that was cut short: its footer is missing; write or copy it again"
 
 
-def _refuse_impossible_groups(path: Path, footer: pq.FileMetaData) -> None:
+def _refuse_impossible_groups(path: Place, footer: pq.FileMetaData) -> None:
     """Raise InputDataError if a row group declares more than a file of this size can hold."""
     stored = storage.stamp(path).size
     groups = [footer.row_group(number) for number in range(footer.num_row_groups)]
@@ -147,7 +147,7 @@ def _refuse_impossible_groups(path: Path, footer: pq.FileMetaData) -> None:
         _refuse_large_pages(path)
 
 
-def _refuse_impossible_columns(path: Path, footer: pq.FileMetaData) -> None:
+def _refuse_impossible_columns(path: Place, footer: pq.FileMetaData) -> None:
     """Raise InputDataError if a column of the first row group declares more than its bytes can hold."""
     size, suspect = storage.stamp(path).size, False
     number, group = first_group(footer)
@@ -177,7 +177,7 @@ def _is_suspect(declared: int, stored: int) -> bool:
     return declared > _SUSPECT_BYTES and declared > stored * _SUSPECT_RATIO
 
 
-def _refuse_large_pages(path: Path) -> None:
+def _refuse_large_pages(path: Place) -> None:
     if found := oversized_page(path):
         raise InputDataError(
             f"{path}: {found}, far more than text can shrink; if it is real, write it again with smaller pages"

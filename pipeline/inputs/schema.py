@@ -7,7 +7,6 @@ without any value has the type `null`. Each column gets one type to which those 
 import difflib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.types as is_a
@@ -15,6 +14,7 @@ import pyarrow.types as is_a
 from pipeline.errors import InputDataError
 from pipeline.inputs.folders import Partitions, with_partitions
 from pipeline.inputs.kinds import always_fits, cast, common_type, values_fit
+from pipeline.system.places import Place
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +28,8 @@ class Part:
         schema: Its columns, including those in its path.
     """
 
-    footer: Path
-    origin: Path
+    footer: Place
+    origin: Place
     name: str
     schema: pa.Schema
 

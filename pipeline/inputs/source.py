@@ -13,6 +13,7 @@ from pipeline.config import CsvSettings
 from pipeline.errors import InputDataError
 from pipeline.inputs.folders import Partitions
 from pipeline.records import Span
+from pipeline.system.places import Place
 
 if TYPE_CHECKING:  # imports polars, which few inputs need
     from pipeline.inputs.where.expression import Where
@@ -74,8 +75,8 @@ class InputFile:
         all_blocks: The blocks with all of their rows, if those that do not match a condition are left out of `blocks`.
     """
 
-    path: Path
-    origin: Path
+    path: Place
+    origin: Place
     name: str
     format: str
     rows: int
@@ -99,6 +100,11 @@ class InputFile:
             return self
         rows = sum(block.rows for block in self.all_blocks)
         return replace(self, blocks=self.all_blocks, rows=rows, all_blocks=None)
+
+    @property
+    def copy(self) -> Path | None:
+        """The copy that is read; None if it is the user's file."""
+        return self.path if self.path != self.origin and isinstance(self.path, Path) else None
 
     @property
     def is_copy(self) -> bool:

@@ -19,6 +19,7 @@ from pipeline.inputs.parquet import inspect
 from pipeline.inputs.schema import Part, nearest, one_schema
 from pipeline.inputs.source import Contents, InputFile, Source, fingerprint, places
 from pipeline.inputs.text import has_text
+from pipeline.system.places import Place
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +32,7 @@ class _Inspected:
     """A file, the Parquet file to read it from, and its contents."""
 
     found: Found
-    path: Path
+    path: Place
     stamp: storage.Stamp
     contents: Contents
 
@@ -51,7 +52,8 @@ class _Inspected:
         schema = self.contents.schema
         for name in self.partitions:
             schema = schema.append(pa.field(name, pa.string()))
-        footer = self.path if self.path == self.found.path else footer_of(self.path)
+        copied = self.path != self.found.path and isinstance(self.path, Path)
+        footer = footer_of(Path(self.path)) if copied else self.path
         return Part(footer, self.found.path, self.found.name, schema)
 
 

@@ -8,13 +8,14 @@ import asyncio
 import math
 from collections.abc import AsyncIterator, Callable
 from contextlib import ExitStack, asynccontextmanager
-from pathlib import Path
 from typing import Any, TypeVar
 
 from pipeline.errors import PipelineError
 from pipeline.outputs.destination import reserved
+from pipeline.storage import Held
 from pipeline.system.clock import Clock
 from pipeline.system.lock import Leash, Lock
+from pipeline.system.places import Place
 
 CHECK_SECONDS = 1.0
 """How often a run checks its locks."""
@@ -28,7 +29,7 @@ T = TypeVar("T")
 class Fence:
     """The locks of a run, and when they were last found to be held."""
 
-    def __init__(self, clock: Clock, *locks: Lock | Leash) -> None:
+    def __init__(self, clock: Clock, *locks: Held) -> None:
         self._clock = clock
         self._locks = locks
         self._checked_at = clock.now()
@@ -99,18 +100,22 @@ class Fence:
 
 @asynccontextmanager
 async def fenced(
-    output: Path | None, state: Lock, clock: Clock, stop: Callable[[BaseException], None]
+    output: Place | None,
+    state: Held,
+    clock: Clock,
+    stop: Callable[[BaseException], None],
+    owner: Callable[[], str] = str,
 ) -> AsyncIterator[Fence]:
     """Reserve *output*, if there is one, while the block runs, and monitor its lock and that of the *state*.
 
-    If a lock is lost, *stop* is called with the LockedError.
+    If a lock is lost, *stop* is called with the LockedError. *owner* returns the name of the state.
 
     Raises:
         LockedError: If another run has reserved the output.
         CannotCreateError: If the output's folder cannot be created or written.
     """
     with ExitStack() as reservation:
-        locks = [state] if output is None else [state, reservation.enter_context(reserved(output))]
+        locks = [state] if output is None else [state, reservation.enter_context(reserved(output, owner))]
         fence = Fence(clock, *locks)
         async with fence.monitored(stop):
             yield fence

@@ -4,7 +4,6 @@ import json
 from collections.abc import Collection
 from dataclasses import astuple, dataclass, field
 from hashlib import blake2b
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -17,6 +16,7 @@ from pipeline.job.workspace import RunRecord, Workspace
 from pipeline.outputs.columns import output_names
 from pipeline.outputs.writers.formats import PARQUET
 from pipeline.records import Status
+from pipeline.system.places import Place
 from pipeline.tasks.calibration import Calibration
 from pipeline.tasks.prompt import Task
 
@@ -120,7 +120,7 @@ class Job:
     options: RunOptions
     source: Source
     task: Task
-    output: Path
+    output: Place
     workspace: Workspace = field(repr=False)
     remarks: tuple[str, ...] = ()
     calibration: Calibration | None = None

@@ -19,13 +19,24 @@ from pipeline.job.decisions import load_calibration
 from pipeline.job.job import Job, RunOptions
 from pipeline.job.result import ensure_held, finished
 from pipeline.job.selection import remove_old_copies, select_rows
-from pipeline.job.state import config_of, ensure_state, ensure_uncut, slice_runs
-from pipeline.job.workspace import Workspace, stamp, workspace
+from pipeline.job.state import (
+    Both,
+    config_of,
+    ensure_one_process,
+    ensure_state,
+    ensure_uncut,
+    look_at_state,
+    opened_state,
+    slice_runs,
+)
+from pipeline.job.workspace import Workspace, workspace
 from pipeline.job.writable import ensure_writable
 from pipeline.outputs.columns import output_names
 from pipeline.outputs.destination import RUN_METADATA_KEY, ensure_creatable, output_name
+from pipeline.storage import Held
 from pipeline.summary import RunResult
 from pipeline.system.lock import Lock
+from pipeline.system.places import Place
 from pipeline.tasks.prompt import Task
 
 
@@ -40,7 +51,7 @@ class Start:
     """
 
     job: Job
-    lock: Lock
+    lock: Held
     result: RunResult | None
 
 
@@ -51,12 +62,10 @@ def started(config: Config, options: RunOptions) -> Iterator[Start]:
     Raises:
         PipelineError: If it cannot run.
     """
+    ensure_one_process(config, options.workers, options.part)
     if options.part is None and not options.offline:
         ensure_uncut(config.state.dir)
-    job = prepare(config, options)
-    if options.is_partial and finished(whole := _whole_of(job)):
-        job = whole  # nothing is pending any more
-    with job.workspace.locked() as lock:
+    with opened_state(config) as state, _locked(config, options) as (job, lock):
         job.workspace.tidy()
         if options.selection is not None:
             remove_old_copies(job.source, job.workspace.folder)
@@ -67,7 +76,16 @@ def started(config: Config, options: RunOptions) -> Iterator[Start]:
             ensure_held(job)
         if result is not None:
             tidy_after(job)
-        yield Start(job if result else brought_in(job), lock, result)
+        yield Start(job if result else brought_in(job), Both(state, lock) if state else lock, result)
+
+
+@contextmanager
+def _locked(config: Config, options: RunOptions) -> Iterator[tuple[Job, Lock]]:
+    job = prepare(config, options)
+    if options.is_partial and finished(whole := _whole_of(job)):
+        job = whole  # nothing is pending any more
+    with job.workspace.locked() as lock:
+        yield job, lock
 
 
 def tidy_after(job: Job) -> None:
@@ -83,7 +101,7 @@ def tidy_after(job: Job) -> None:
     if (record := place.load()) is None or place.holder() is not None:
         return
     # Only as it was written: whoever has worked on it since wants to keep it.
-    if record.output and record.output == stamp(partial):
+    if record.output and record.output == storage.whole_stamp(partial):
         storage.remove(partial)
     shutil.rmtree(place.folder, ignore_errors=True)
 
@@ -108,6 +126,7 @@ def prepare(config: Config, options: RunOptions = RunOptions(), *, copies: Path 
         PipelineError: With all problems that can be found at once.
     """
     config, decisions = for_provider(config), config.state.dir
+    look_at_state(config)
     members = slice_runs(config) if options.offline and not options.is_partial else ()
     if options.part is not None:
         config = config_of(config, options.part)
@@ -161,7 +180,7 @@ def ensure_output(job: Job) -> None:
     ensure_replaceable(job.workspace, job.output, single=job.source.single, overwrite=job.options.overwrite)
 
 
-def ensure_replaceable(state: Workspace, output: Path, *, single: bool, overwrite: bool = False) -> None:
+def ensure_replaceable(state: Workspace, output: Place, *, single: bool, overwrite: bool = False) -> None:
     """Check that the *output* whose workspace is *state* can be created, or replaced; see `ensure_output`."""
     record = state.load()
     ensure_creatable(output, record.digests if record else (), single=single, overwrite=overwrite)
@@ -190,7 +209,7 @@ def _input_copies(config: Config, spare: Path | None) -> Path:
     return folder
 
 
-def output_path(config: Config, options: RunOptions) -> Path:
+def output_path(config: Config, options: RunOptions) -> Place:
     """Return where the output goes: that of some rows, or of a run that is not finished, has a name of its own."""
     output = config.output
     path = output.path

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from pipeline import storage
 from pipeline.errors import InterruptedRunError
 from pipeline.job.job import Job
-from pipeline.job.workspace import HELD, PUBLISHED, RunRecord, Workspace, stamp
+from pipeline.job.workspace import HELD, PUBLISHED, RunRecord, Workspace
 from pipeline.summary import RunResult, Side
 from pipeline.system.atomic import write
 
@@ -63,7 +64,7 @@ def finished(job: Job) -> RunResult | None:
         return None
     if record is None or (record.status, record.identity) != (PUBLISHED, job.identity):
         return None
-    if not record.output or record.output != stamp(job.output):
+    if not record.output or record.output != storage.whole_stamp(job.output):
         return None
     try:
         facts = {**(record.summary or {})}

@@ -2,12 +2,17 @@
 
 import os
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
+from pipeline import storage
 from pipeline.config import Config
 from pipeline.config.slices import Slice, count_of, slice_folder, slices_below
 from pipeline.errors import CannotCreateError, UsageError
 from pipeline.job.workspace import RunRecord, Workspace, workspace
+from pipeline.storage import Held
+from pipeline.system.places import ObjectPath
 
 LEDGER = "ledger.sqlite"
 
@@ -25,6 +30,21 @@ def ensure_state(*folders: Path) -> None:
             raise CannotCreateError(f"{ledger}: cannot be written; check its permissions, or who you are")
 
 
+def ensure_store(config: Config) -> None:
+    """Check that a state in an object store can be written, and that its store lets one of two processes win.
+
+    Raises:
+        CannotCreateError: If not.
+    """
+    store = in_store(config)
+    if store is None:
+        return
+    try:
+        storage.ensure_writable(store / "lease.json")
+    except OSError as error:
+        raise CannotCreateError(f"{store}: {error.strerror}; check state.dir") from error
+
+
 def _ensure_writable(folder: Path) -> None:
     existing = folder
     while not os.path.lexists(existing):
@@ -33,6 +53,69 @@ def _ensure_writable(folder: Path) -> None:
         raise CannotCreateError(f"{existing}: is no folder; check state.dir")
     if not os.access(existing, os.W_OK | os.X_OK):
         raise CannotCreateError(f"{existing}: cannot be written; check state.dir")
+
+
+@dataclass(frozen=True, slots=True)
+class Both:
+    """Two locks, as one."""
+
+    first: Held
+    second: Held
+
+    def ensure_held(self) -> None:
+        """Check that no other process can hold either.
+
+        Raises:
+            LockedError: If another may.
+        """
+        self.first.ensure_held()
+        self.second.ensure_held()
+
+
+def in_store(config: Config) -> ObjectPath | None:
+    """Return where the state lies in an object store; None if `state.dir` is all there is, as for a rehearsal."""
+    return None if config.model.provider == "simulate" else config.state.store
+
+
+def ensure_one_process(config: Config, workers: int, part: Slice | None) -> None:
+    """Check that one process works with a state in an object store: its lease is not seen by others.
+
+    Raises:
+        UsageError: If it is to be cut, or to have *workers*.
+    """
+    if in_store(config) is not None and (workers > 1 or part is not None):
+        raise UsageError(
+            f"state.dir: {config.state.store}: a state in an object store is worked with by one process; give state.dir a "
+            "folder for --workers and --slice"
+        )
+
+
+@contextmanager
+def opened_state(config: Config) -> Iterator[Held | None]:
+    """Work with the state in an object store, if it lies in one, while the block runs; yields its lease.
+
+    Raises:
+        LockedError: If another process works with it.
+        PipelineError: If it cannot be copied.
+    """
+    store = in_store(config)
+    if store is None:
+        yield None
+        return
+    from pipeline.job.remote.session import stored_state  # noqa: PLC0415 - few states do
+
+    ensure_store(config)
+    with stored_state(store, config.state.dir) as lease:
+        yield lease
+
+
+def look_at_state(config: Config) -> None:
+    """Bring the copy of a state in an object store up to date, if it lies in one and no process here works with it."""
+    store = in_store(config)
+    if store is not None:
+        from pipeline.job.remote.session import look_at  # noqa: PLC0415 - few states do
+
+        look_at(store, config.state.dir)
 
 
 def running(state: Path) -> list[str]:

@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from pipeline import storage
 from pipeline.errors import CannotCreateError, DiskError
 from pipeline.system.atomic import make_private, write
 from pipeline.system.lock import Lock
+from pipeline.system.places import Place
 
 if TYPE_CHECKING:  # imports asyncio, for which a finished job must not wait
     from pipeline.system.clock import Clock
@@ -82,7 +84,7 @@ class Workspace:
     """
 
     folder: Path
-    output: Path
+    output: Place
 
     @property
     def parts(self) -> Path:
@@ -192,6 +194,16 @@ class Workspace:
             else:
                 path.unlink(missing_ok=True)
 
+    def owner(self) -> str:
+        """Return the name of this folder, which no other one has; call it with the lock held."""
+        path = self.folder / "owner"
+        try:
+            if not path.exists():
+                write(path, os.urandom(16).hex().encode())
+            return path.read_text()
+        except OSError as error:
+            raise DiskError(f"{path}: {error}; make room or repair the disk, then run again") from error
+
     def holder(self) -> str | None:
         """Return which process holds the lock now, or None."""
         return self._lock().holder()
@@ -224,23 +236,10 @@ def new_run_id(clock: "Clock") -> str:
     return f"{moment:%Y%m%d-%H%M%S}-{int(clock.random() * 0x10000):04x}"
 
 
-def workspace(state: Path, output: Path) -> Workspace:
+def workspace(state: Path, output: Place) -> Workspace:
     """Return the workspace of *output* in the state directory *state*."""
     # Links are resolved, so that two paths to one output share a lock.
-    real = Path(os.path.realpath(output))
+    real = storage.resolved(output)
     # The name is for people; the hash tells outputs of one name in several folders apart.
     digest = blake2b(os.fsencode(real), digest_size=4).hexdigest()
     return Workspace(state / "runs" / f"{real.name}-{digest}", real)
-
-
-def stamp(output: Path) -> str:
-    """Return a hash that changes when the output is changed or replaced; "" if it is missing."""
-    files = sorted(output.rglob("*")) if output.is_dir() else [output]
-    facts = []
-    for file in files:
-        try:
-            found = file.stat()
-        except OSError:
-            return ""
-        facts.append([str(file), found.st_size, found.st_mtime_ns, found.st_ino])
-    return blake2b(orjson.dumps(facts), digest_size=16).hexdigest()

@@ -68,6 +68,10 @@ CREATE TABLE IF NOT EXISTS spent (run TEXT PRIMARY KEY, usd REAL NOT NULL) STRIC
 CELLS = "key, body, checksum"
 INSERT = f"INSERT INTO answers ({CELLS}) VALUES (?, CAST(? AS TEXT), ?)"  # noqa: S608 - the statement is constant
 INSERT_WITH_ID = f"INSERT OR IGNORE INTO answers (id, {CELLS}) VALUES (?, ?, CAST(? AS TEXT), ?)"  # noqa: S608 - as above
+INSERT_NEW = f"""
+INSERT INTO answers ({CELLS}) SELECT ?1, CAST(?2 AS TEXT), ?3
+WHERE NOT EXISTS (SELECT 1 FROM latest l JOIN answers a ON a.id = l.id WHERE l.key = ?1 AND a.checksum = ?3)
+"""  # noqa: S608 - as above
 LAST_ID = "SELECT ifnull(max(CAST(seq AS INTEGER)), 0) FROM sqlite_sequence WHERE name = 'answers'"
 SELECT = "SELECT CAST(a.key AS BLOB), CAST(a.body AS BLOB), a.checksum"
 """The cells as bytes: damaged text that is no longer UTF-8 could not be fetched as text."""

@@ -19,6 +19,7 @@ from pipeline.ledger.prune import Prunable, give_space_back, prunable, prune
 from pipeline.ledger.schema import (
     BEHIND,
     INSERT,
+    INSERT_NEW,
     NAMED,
     SELECT,
     SPENT_BY_RUN,
@@ -99,6 +100,11 @@ class Store:
     def append(self, answers: Iterable[Answer]) -> None:
         """Make *answers* durable, in one transaction."""
         self.file.do(partial(_append, cells=list(map(cells_of, answers))), writes=True)
+
+    def append_new(self, cells: Sequence[Cells]) -> None:
+        """Make answers that another ledger has durable, in one transaction, but for those that are a key's newest here already."""
+        self.index()
+        self.file.do(partial(_append, cells=cells, statement=INSERT_NEW), writes=True)
 
     def look_up(self, keys: Sequence[bytes]) -> Answers:
         """Return the newest answer of each of *keys* that has one."""
@@ -201,6 +207,6 @@ class Store:
         self.close()
 
 
-def _append(connection: sqlite3.Connection, cells: Sequence[Cells]) -> None:
+def _append(connection: sqlite3.Connection, cells: Sequence[Cells], statement: str = INSERT) -> None:
     with transaction(connection):
-        connection.executemany(INSERT, cells)
+        connection.executemany(statement, cells)

@@ -1,6 +1,6 @@
 """The destination of the output: whether it may be replaced, and which run may write there."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from hashlib import blake2b, file_digest
 from pathlib import Path
@@ -10,13 +10,13 @@ import pyarrow.parquet as pq
 
 from pipeline import storage
 from pipeline.errors import CannotCreateError
-from pipeline.system.lock import Lock
+from pipeline.system.places import Place
 
 RUN_METADATA_KEY = b"pipeline.run"
 """The metadata key that distinguishes our outputs from other files; its value is the run's id."""
 
 
-def is_ours(path: Path, digests: Collection[str] = ()) -> bool:
+def is_ours(path: Place, digests: Collection[str] = ()) -> bool:
     """Return whether *path* is a file that we wrote, or a folder that holds only such files.
 
     Parquet files say so themselves; others are known by their *digests*, which a change would change.
@@ -25,7 +25,7 @@ def is_ours(path: Path, digests: Collection[str] = ()) -> bool:
     return is_named or (bool(digests) and digest_of(path) in digests)
 
 
-def digest_of(path: Path) -> str:
+def digest_of(path: Place) -> str:
     """Return a hash of the content of a file, or of the names and contents of the files in a folder."""
     whole = blake2b(digest_size=16)
     for file in storage.files_below(path):
@@ -35,7 +35,7 @@ def digest_of(path: Path) -> str:
     return whole.hexdigest()
 
 
-def _metadata(path: Path) -> Mapping[bytes, bytes]:
+def _metadata(path: Place) -> Mapping[bytes, bytes]:
     try:
         with storage.open_arrow(path) as file:
             return pq.read_metadata(file).metadata or {}
@@ -43,7 +43,7 @@ def _metadata(path: Path) -> Mapping[bytes, bytes]:
         return {}
 
 
-def ensure_creatable(path: Path, digests: Collection[str] = (), *, single: bool, overwrite: bool) -> None:
+def ensure_creatable(path: Place, digests: Collection[str] = (), *, single: bool, overwrite: bool) -> None:
     """Ensure, before the first request is sent, that the output can be written; *digests* are those of earlier ones.
 
     Raises:
@@ -58,10 +58,11 @@ def ensure_creatable(path: Path, digests: Collection[str] = (), *, single: bool,
 
 
 @contextmanager
-def reserved(path: Path) -> Iterator[Lock]:
+def reserved(path: Place, owner: Callable[[], str] = str) -> Iterator[storage.Held]:
     """Reserve the output at *path* for this run, whatever its state directory and whatever links lead there.
 
-    The lock is a hidden file beside the output that exists while the block runs.
+    The lock is hidden beside the output and exists while the block runs. *owner* returns the name of the state directory, which the caller has
+    locked.
 
     Raises:
         LockedError: If another run holds it; the message names that run and the output.
@@ -71,17 +72,16 @@ def reserved(path: Path) -> Iterator[Lock]:
         real = storage.target(path)
     except OSError as error:
         raise _not_writable(path, error) from error
-    # As readable as the output itself, so that everyone who shares the folder can see which run holds it.
-    lock = Lock(real.with_name(f".{real.name}.lock"), real, "output.path", mode=0o666)
+    lock = storage.lock(real, "output.path", owner)
     with lock.held():
         yield lock
 
 
-def _not_writable(path: Path, error: OSError) -> CannotCreateError:
+def _not_writable(path: Place, error: OSError) -> CannotCreateError:
     return CannotCreateError(f"{path.parent}: cannot be written: {error}; check output.path")
 
 
-def _ensure_replaceable(path: Path, digests: Collection[str], *, single: bool, overwrite: bool) -> None:
+def _ensure_replaceable(path: Place, digests: Collection[str], *, single: bool, overwrite: bool) -> None:
     if single and storage.is_folder(path):
         raise CannotCreateError(f"{path}: is a folder; give output.path a file's name")
     if not single and not storage.is_folder(path):

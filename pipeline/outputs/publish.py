@@ -23,6 +23,7 @@ from pipeline.outputs.writers.formats import PARQUET, open_writer
 from pipeline.outputs.writers.readers import with_true_columns
 from pipeline.records import Span
 from pipeline.system.memory import trim_heap
+from pipeline.system.places import Place
 from pipeline.system.prefetch import map_in_threads, prefetch_sync
 
 SMALL_AT_ONCE = 3
@@ -47,7 +48,7 @@ class Publication:
         gold: Name of the input column with the right labels, which the files' batches have; None for none.
     """
 
-    path: Path
+    path: Place
     files: Sequence[OutputFile]
     parts: Sequence[Span]
     rows: int

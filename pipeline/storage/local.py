@@ -9,14 +9,17 @@ import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from hashlib import blake2b
 from io import BufferedReader
 from pathlib import Path
 
+import orjson
 import pyarrow as pa
 from pyarrow.fs import LocalFileSystem
 
 from pipeline.system import atomic
 from pipeline.system.atomic import make_new, sync, temporary_name
+from pipeline.system.lock import Lock
 
 RENAME_EXCHANGE = 2
 """From linux/fs.h."""
@@ -53,6 +56,18 @@ def stamp(path: Path) -> Stamp:
     return Stamp(found.st_size, found.st_mtime_ns, found.st_ino)
 
 
+def whole_stamp(path: Path) -> str:
+    """Return a hash that changes when the file or the folder at *path* is changed or replaced; "" if it is missing."""
+    facts = []
+    for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
+        try:
+            found = stamp(file)
+        except OSError:
+            return ""
+        facts.append([str(file), found.size, found.mtime_ns, found.inode])
+    return blake2b(orjson.dumps(facts), digest_size=16).hexdigest()
+
+
 def exists(path: Path) -> bool:
     """Return whether something is at *path*."""
     return path.exists()
@@ -78,11 +93,6 @@ def entries(folder: Path) -> Iterator[tuple[str, bool]]:
 def files_below(path: Path) -> list[Path]:
     """Return the files in the folder at *path* and in all of its subfolders, sorted; of a file only itself."""
     return [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.is_file())
-
-
-def is_pattern(path: str) -> bool:
-    """Return whether *path* is a glob."""
-    return glob.has_magic(path)
 
 
 def matching(pattern: str) -> Iterator[Path]:
@@ -142,6 +152,12 @@ def ensure_writable(path: Path) -> None:
 def sweep(path: Path) -> None:
     """Remove the temporary files that killed processes have left beside *path*."""
     atomic.sweep(path)
+
+
+def lock(path: Path, setting: str, owner: object) -> Lock:  # noqa: ARG001 - the kernel tells that a holder has died
+    """Return the lock beside the output at *path*: a hidden file that exists while the lock is held."""
+    # As readable as the output itself, so that everyone who shares the folder can see which run holds it.
+    return Lock(path.with_name(f".{path.name}.lock"), path, setting, mode=0o666)
 
 
 @contextmanager

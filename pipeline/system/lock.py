@@ -25,7 +25,7 @@ NAME_BYTES = 200
 class Lock:
     """A lock on an output or on its state; one `held` block at a time."""
 
-    def __init__(self, path: Path, output: Path, setting: str, mode: int = 0o600) -> None:
+    def __init__(self, path: Path, output: object, setting: str, mode: int = 0o600) -> None:
         """Create a lock that is not held.
 
         Args:
@@ -161,7 +161,7 @@ class Lock:
 class Leash:
     """A lock as a process sees it that works for its holder: it has the right as long as that process holds the lock."""
 
-    def __init__(self, path: Path, output: Path, name: str) -> None:
+    def __init__(self, path: Path, output: object, name: str) -> None:
         self._path, self._output, self._name = path, output, name
 
     def ensure_held(self) -> None:

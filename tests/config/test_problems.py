@@ -66,9 +66,23 @@ WRONG = {
             "job.yaml:1: input.path: ~/rows.parquet begins with ~, which only a shell knows; write ${HOME} instead"
         ],
     ),
-    "an output that is a URL": (
-        {"output": "{path: s3://bucket/x.parquet}"},
-        ["job.yaml:3: output.path: s3://bucket/x.parquet is a URL; write a path on this machine"],
+    "an output at a URL of no object store": (
+        {"output": "{path: 'https://host/x.parquet'}"},
+        [
+            (
+                'job.yaml:3: output.path: "https://host/x.parquet" is a URL that is not known; '
+                "write a path on this machine, or one of s3://, gs://, az://"
+            )
+        ],
+    ),
+    "an output with a key in its URL": (
+        {"output": "{path: 's3://key:word@bucket/x.parquet'}"},
+        [
+            (
+                "job.yaml:3: output.path: names no bucket; "
+                "write s3://bucket/folder/name, and keep keys in the environment"
+            )
+        ],
     ),
     "an output whose format is not known": (
         {"output": "{path: labelled.xlsx}"},

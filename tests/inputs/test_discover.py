@@ -52,7 +52,6 @@ def test_a_file_whose_name_looks_like_a_glob_is_that_file(put, look):
     [
         ("absent.csv", "no such file"),
         ("absent/*.csv", "holds no"),
-        ("s3://bucket/a.csv", "URLs"),
         (".", "holds no"),
     ],
 )

@@ -16,9 +16,9 @@ from pipeline.job.workspace import (
     RunRecord,
     Workspace,
     new_run_id,
-    stamp,
     workspace,
 )
+from pipeline.storage import whole_stamp
 from pipeline.system.clock import Clock
 
 NOON = Clock(wall=lambda: 1_764_000_000.0, random=lambda: 0.5)
@@ -119,22 +119,22 @@ def test_a_state_directory_that_cannot_be_is_found_without_making_anything(
 
 def test_a_stamp_changes_with_the_output(tmp_path: Path) -> None:
     path = tmp_path / "out.parquet"
-    assert stamp(path) == ""
+    assert whole_stamp(path) == ""
     path.write_text("one")
-    first = stamp(path)
-    assert first == stamp(path) != ""
+    first = whole_stamp(path)
+    assert first == whole_stamp(path) != ""
     path.write_text("another")
-    assert stamp(path) != first
+    assert whole_stamp(path) != first
 
 
 def test_a_folders_stamp_knows_all_its_files(tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
-    seen = {stamp(tmp_path / "out")}
+    seen = {whole_stamp(tmp_path / "out")}
     for name in ("a", "b"):
         (tmp_path / "out" / name).touch()
-        seen.add(stamp(tmp_path / "out"))
+        seen.add(whole_stamp(tmp_path / "out"))
     (tmp_path / "out" / "a").unlink()
-    seen.add(stamp(tmp_path / "out"))
+    seen.add(whole_stamp(tmp_path / "out"))
     assert len(seen) == 4
 
 

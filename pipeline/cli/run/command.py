@@ -3,7 +3,6 @@
 import logging
 import os
 import sys
-from pathlib import Path
 
 from pipeline import api
 from pipeline.cli.console import is_json_lines, print_lines, print_result
@@ -11,6 +10,7 @@ from pipeline.cli.run.closing import TOO_MANY, closing_lines
 from pipeline.config import Config
 from pipeline.errors import as_pipeline_error
 from pipeline.job.job import RunOptions
+from pipeline.system.places import place_of
 from pipeline.telemetry.colours import is_smart
 from pipeline.telemetry.logfile import log_file
 from pipeline.telemetry.logs import configure, show_from_info_on
@@ -52,7 +52,7 @@ def run(
     if show:
         from pipeline.cli.run.show import row_lines  # noqa: PLC0415 - imports polars
 
-        print_lines(row_lines(Path(result.output), config))
+        print_lines(row_lines(place_of(result.output), config))
     if not quiet or result.exit_status:
         print_lines(closing_lines(result, config))
     print_result(result.as_dict())

@@ -1,18 +1,18 @@
 """`run --show`: the first rows of a published output, as a table that fits the terminal."""
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import polars as pl
+import pyarrow.parquet as pq
 
+from pipeline import storage
 from pipeline.cli.tables import table_lines
 from pipeline.config import Config
 from pipeline.config.paths import format_of
+from pipeline.system.places import Place
 
 MOST_ROWS = 20
 
 
-def row_lines(output: Path, config: Config) -> list[str]:
+def row_lines(output: Place, config: Config) -> list[str]:
     """Return a table of the first rows of *output*: id or row, text, label, confidence."""
     frame = _head(output, config.output.file_format)
     prefix = config.output.columns.prefix
@@ -31,8 +31,8 @@ def row_lines(output: Path, config: Config) -> list[str]:
     return table_lines(heads, rows, wide=1 if texts else 0, right=(len(heads) - 1,)) if rows else []
 
 
-def _head(output: Path, form: str) -> pl.DataFrame:
-    files = [output] if output.is_file() else sorted(_files(output, form))
+def _head(output: Place, form: str) -> pl.DataFrame:
+    files = [file for file in storage.files_below(output) if file == output or format_of(file) == form]
     frames, missing = [], MOST_ROWS
     for file in files:
         frames.append(_read(file, form, missing))
@@ -42,18 +42,16 @@ def _head(output: Path, form: str) -> pl.DataFrame:
     return pl.concat(frames, how="diagonal_relaxed") if frames else pl.DataFrame()
 
 
-def _files(folder: Path, form: str) -> Iterator[Path]:
-    return (path for path in folder.rglob("*") if format_of(path) == form and path.is_file())
-
-
-def _read(file: Path, form: str, rows: int) -> pl.DataFrame:
-    match form.removesuffix(".gz"):
-        case "csv":
-            return pl.read_csv(file, n_rows=rows, infer_schema=False)
-        case "jsonl":
-            return pl.scan_ndjson(file, n_rows=rows, infer_schema_length=rows).collect()
-        case _:
-            return pl.scan_parquet(file, hive_partitioning=False).head(rows).collect()
+def _read(file: Place, form: str, rows: int) -> pl.DataFrame:
+    if form == "parquet":
+        with storage.open_arrow(file) as opened:
+            read = pq.ParquetFile(opened)
+            first = next(read.iter_batches(rows), None)
+            return pl.DataFrame(read.schema_arrow.empty_table() if first is None else first)
+    with storage.open_file(file) as content:
+        if form.startswith("csv"):
+            return pl.read_csv(content, n_rows=rows, infer_schema=False)
+        return pl.scan_ndjson(content, n_rows=rows, infer_schema_length=rows).collect()
 
 
 def _text(value: object) -> str:

@@ -7,12 +7,12 @@ from contextlib import closing, suppress
 from dataclasses import dataclass
 from io import StringIO
 from itertools import product
-from pathlib import Path
 
 from pipeline.config import CsvSettings
 from pipeline.inputs.intake.compression import Unpacked
 from pipeline.inputs.intake.dialect import Dialect
 from pipeline.inputs.intake.header import row_of_data, told_delimiter
+from pipeline.system.places import Place
 
 HEAD_BYTES = 1 << 18
 _READ_BYTES = 1 << 16
@@ -52,7 +52,7 @@ class _Reading:
         return not self.settings.model_fields_set
 
 
-def readings(path: Path, *, header: bool | None = None) -> list[CsvSettings]:
+def readings(path: Place, *, header: bool | None = None) -> list[CsvSettings]:
     """Return the ways in which the file at *path* may be written, the likeliest first; at least one.
 
     Args:
@@ -74,7 +74,7 @@ def _rank(reading: _Reading) -> tuple[bool, int, bool, int]:
     return reading.width == 1, reading.settings.skip_lines, reading.is_prose, -reading.width
 
 
-def _head(path: Path) -> tuple[bytes, bool]:
+def _head(path: Place) -> tuple[bytes, bool]:
     """Return the first bytes of a file, unpacked, and whether they are all."""
     head = b""
     with suppress(OSError), closing(Unpacked(path)) as raw:
@@ -99,7 +99,7 @@ def _encodings(head: bytes) -> list[str]:
     return [*fitting, "latin-1"]  # which takes any bytes
 
 
-def _readings(path: Path, text: str, *, is_whole: bool) -> Iterator[_Reading]:
+def _readings(path: Place, text: str, *, is_whole: bool) -> Iterator[_Reading]:
     """Yield the settings under which all records have as many cells; lines are left out only if nothing is found without."""
     for skipped, comment in ((0, None), (0, "#"), *((lines, None) for lines in range(1, _TITLE_LINES + 1))):
         found = []

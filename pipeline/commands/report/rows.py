@@ -50,7 +50,7 @@ def examples(job: Job, facts: Facts, folder: Path, *, is_current: bool, thorough
     """
     if not is_current:
         return _none("The input or the task has changed since this run, so its rows are not shown.")
-    size = sum(file.stamp.size for file in job.source.files if file.is_copy and not file.path.exists())
+    size = sum(file.stamp.size for file in job.source.files if file.copy and not file.copy.exists())
     if size > MOST_BYTES and not thorough:
         return _none(
             f"The input is large and no Parquet, so no rows were looked up; `{job.config.command('report')}` does it."

@@ -5,10 +5,10 @@ no pages, so the few fields of their headers that count are read here, from Thri
 """
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, BinaryIO
 
 from pipeline import storage
+from pipeline.system.places import Place
 
 MOST_BYTES = 64 << 20
 """Most bytes of a page. Writers make pages of 1 MiB, or of 1,024 cells."""
@@ -22,7 +22,7 @@ _HEADER_BYTES = 1 << 16
 """More than a page's header takes, unless its statistics hold large cells."""
 
 
-def oversized_page(path: Path) -> str | None:
+def oversized_page(path: Place) -> str | None:
     """Return which page of the file at *path* is too large; None if none is.
 
     Raises:
@@ -40,7 +40,7 @@ def oversized_page(path: Path) -> str | None:
     return None
 
 
-def dictionary_page(path: Path, offset: int) -> tuple[int, int]:
+def dictionary_page(path: Place, offset: int) -> tuple[int, int]:
     """Return how many bytes the dictionary page at *offset* has when it is decoded and how many cells; 0 and 1 if none is there."""
     with storage.open_file(path) as file:
         file.seek(offset)

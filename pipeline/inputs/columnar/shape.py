@@ -1,13 +1,13 @@
 """How large the rows of a Parquet file are, by the first row group that has rows."""
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.inputs.columnar.pages import dictionary_page
+from pipeline.system.places import Place
 
 _SMALL_DICTIONARY = 4096
 """Bytes of a column whose dictionary cannot make its rows large."""
@@ -23,7 +23,7 @@ class Shape:
         sizes: Bytes of each column in the row group, uncompressed; dictionaries and what refers to them as they are.
     """
 
-    def __init__(self, path: Path, file: pq.ParquetFile) -> None:
+    def __init__(self, path: Place, file: pq.ParquetFile) -> None:
         self._path = path
         self.names: list[str] = file.schema_arrow.names
         self.sizes = dict.fromkeys(self.names, 0)

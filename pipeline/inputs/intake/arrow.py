@@ -2,7 +2,6 @@
 
 import tempfile
 from collections.abc import Generator, Iterator
-from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -11,13 +10,14 @@ from pipeline import storage
 from pipeline.config import CsvSettings
 from pipeline.errors import InputDataError
 from pipeline.inputs.intake.compression import Unpacked
+from pipeline.system.places import Place
 
 _MAGIC = b"ARROW1"
 _END_OF_STREAM = b"\xff\xff\xff\xff\0\0\0\0"
 _BATCH_BYTES = 4 << 20
 
 
-def tables(path: Path, raw: Unpacked, settings: CsvSettings) -> Generator[pa.Table]:
+def tables(path: Place, raw: Unpacked, settings: CsvSettings) -> Generator[pa.Table]:
     """Yield the rows of a file; see `Format`."""
     del settings
     try:
@@ -33,7 +33,7 @@ def tables(path: Path, raw: Unpacked, settings: CsvSettings) -> Generator[pa.Tab
         ) from error
 
 
-def _opened(path: Path, raw: Unpacked) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
+def _opened(path: Place, raw: Unpacked) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
     """Return the schema and the record batches of a file or a stream."""
     is_file = raw.read(len(_MAGIC)) == _MAGIC
     raw.rewind()
@@ -54,7 +54,7 @@ def _unpacked_whole(raw: Unpacked) -> pa.NativeFile:
         return pa.OSFile(whole.name)
 
 
-def _to_the_end(path: Path, reader: pa.RecordBatchReader, stream: "_Stream") -> Iterator[pa.RecordBatch]:
+def _to_the_end(path: Place, reader: pa.RecordBatchReader, stream: "_Stream") -> Iterator[pa.RecordBatch]:
     """Yield the batches of a stream.
 
     Raises:
@@ -82,7 +82,7 @@ class _Stream:
         return found
 
 
-def _ensure_writable(path: Path, schema: pa.Schema) -> None:
+def _ensure_writable(path: Place, schema: pa.Schema) -> None:
     """Raise InputDataError for a column that Parquet cannot hold."""
     for field in schema:
         try:

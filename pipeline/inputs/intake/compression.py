@@ -1,13 +1,13 @@
 """Unpack a file while it is read, and tell now and then how far it has come."""
 
 import logging
-from pathlib import Path
 from time import monotonic
 from typing import Any
 
 import pyarrow as pa
 
 from pipeline import storage
+from pipeline.system.places import Place
 
 log = logging.getLogger(__name__)
 
@@ -17,7 +17,7 @@ CODECS = {".gz": "gzip", ".zst": "zstd", ".bz2": "bz2"}
 _TOLD_EVERY_SECONDS = 5.0
 
 
-def kind_of(path: Path) -> str:
+def kind_of(path: Place) -> str:
     """Return the suffix of a file in lower case, without that of its compression."""
     suffixes = [suffix.lower() for suffix in path.suffixes[-2:]]
     return next((suffix for suffix in reversed(suffixes) if suffix not in CODECS), "")
@@ -29,7 +29,7 @@ class Unpacked:
     Reading raises OSError where the packed file is damaged or cut short.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Place) -> None:
         """Open the file at *path*.
 
         Raises:

@@ -21,6 +21,7 @@ from pipeline.errors import CannotCreateError, DiskError, InputDataError
 from pipeline.inputs.intake.compression import Unpacked
 from pipeline.inputs.source import Block, Contents, InputFile, Source, fingerprint
 from pipeline.system.atomic import make_new, make_private, sweep, temporary_name
+from pipeline.system.places import Place
 
 FORMATS = {
     "csv": "pipeline.inputs.intake.delimited",
@@ -38,7 +39,7 @@ _GROUP_BYTES = 8 << 20
 class Format(Protocol):
     """Reads the files of one format."""
 
-    def tables(self, path: Path, raw: Unpacked, settings: CsvSettings) -> Generator[pa.Table]:
+    def tables(self, path: Place, raw: Unpacked, settings: CsvSettings) -> Generator[pa.Table]:
         """Yield the rows in order; the first table has the schema and may have no rows, all have the same one.
 
         Raises:
@@ -52,7 +53,7 @@ class Format(Protocol):
 class _Original:
     """A file to take in."""
 
-    path: Path
+    path: Place
     format: str
     stamp: storage.Stamp
     csv: CsvSettings
@@ -71,7 +72,7 @@ class _Original:
 
 
 def find_or_take_in(
-    path: Path, kind: str, stamp: storage.Stamp, csv: CsvSettings, folder: Path
+    path: Place, kind: str, stamp: storage.Stamp, csv: CsvSettings, folder: Path
 ) -> tuple[Path, Contents]:
     """Return where the copy of a file is, or would be, and its contents; take it in unless it was before.
 
@@ -91,9 +92,9 @@ def bring_in(source: Source, folder: Path | None = None) -> Source:
 
 
 def _brought_in(file: InputFile, csv: CsvSettings, folder: Path | None) -> InputFile:
-    if file.path.exists() or not file.is_copy:
+    if file.copy is None or file.copy.exists():
         return file
-    copy = (folder or file.path.parent) / file.path.name
+    copy = (folder or file.copy.parent) / file.copy.name
     footer = _take_in(_Original(file.origin, file.format, file.stamp, csv), copy)
     if file.all_blocks is not None:
         return replace(file, path=copy)
@@ -103,20 +104,20 @@ def _brought_in(file: InputFile, csv: CsvSettings, folder: Path | None) -> Input
 def drop(source: Source) -> None:
     """Remove the copies; the footers stay."""
     for file in source.files:
-        if file.is_copy:
-            drop_copy(file)
+        drop_copy(file)
 
 
 def drop_copy(file: InputFile) -> None:
-    """Remove the copy that is read as *file*, so that it is made again."""
-    file.path.unlink(missing_ok=True)
+    """Remove the copy that is read as *file*, if it is one, so that it is made again."""
+    if file.copy is not None:
+        file.copy.unlink(missing_ok=True)
 
 
 def tidy(folder: Path, source: Source) -> None:
     """Remove what is in *folder* of other files, or of these as they were; call it with the job's lock held."""
     if not folder.is_dir():
         return
-    used = {path for file in source.files for path in (file.path, footer_of(file.path))}
+    used = {path for file in source.files if file.copy for path in (file.copy, footer_of(file.copy))}
     for path in set(folder.iterdir()) - used:
         if path.name.startswith("."):
             sweep(path.with_name(path.name[1:].rsplit(".", 2)[0]))  # unless it is being written

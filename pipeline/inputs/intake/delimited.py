@@ -8,7 +8,6 @@ fault from a record that goes on in the next block.
 import csv
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import NoReturn
 
 import pyarrow as pa
@@ -19,6 +18,7 @@ from pipeline.inputs.intake.dialect import BOM, Dialect, Lines
 from pipeline.inputs.intake.encoding import BadByteError, Bytes, as_utf8
 from pipeline.inputs.intake.fault import line_ends, quote_fault, width_fault
 from pipeline.inputs.intake.header import other_delimiter, told_delimiter
+from pipeline.system.places import Place
 
 # Whole records that are parsed at once: fewer bytes are slower, more exceed the processor's cache.
 _BLOCK_BYTES = 2 << 20
@@ -27,7 +27,7 @@ _OTHER_ENCODING = "set csv.encoding (latin-1, cp1252, utf-16), or write the file
 
 
 def tables(
-    path: Path,
+    path: Place,
     raw: Bytes,
     settings: CsvSettings,
     *,
@@ -51,7 +51,7 @@ def tables(
 class _Scan:
     """The scan of one file; tracks its position for the error messages."""
 
-    path: Path
+    path: Place
     settings: CsvSettings
     dialect: Dialect
     text: Bytes

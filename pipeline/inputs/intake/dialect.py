@@ -5,7 +5,6 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import accumulate
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -14,6 +13,7 @@ import pyarrow.csv as pa_csv
 from pipeline.config import CsvSettings
 from pipeline.errors import ConfigError
 from pipeline.inputs.intake.compression import kind_of
+from pipeline.system.places import Place
 
 if TYPE_CHECKING:
     from _csv import Reader
@@ -39,7 +39,7 @@ class Dialect:
     comment: str | None
 
     @classmethod
-    def of(cls, path: Path, settings: CsvSettings) -> "Dialect":
+    def of(cls, path: Place, settings: CsvSettings) -> "Dialect":
         """Complete the settings from the file's suffix.
 
         Raises:

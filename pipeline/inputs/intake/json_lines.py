@@ -6,7 +6,6 @@ The first pass finds the schema, the second one reads: a key may come late, and 
 import json
 import re
 from collections.abc import Callable, Generator, Iterator
-from pathlib import Path
 from typing import NoReturn, TypeAlias
 
 import pyarrow as pa
@@ -16,6 +15,7 @@ from pipeline.config import CsvSettings
 from pipeline.errors import InputDataError
 from pipeline.inputs.intake.compression import Unpacked
 from pipeline.inputs.intake.numbers import first_inexact
+from pipeline.system.places import Place
 
 _BLOCK_BYTES = 4 << 20
 _LINE_BYTES = 256 << 20  # the longest line; reading it takes a few times as much memory
@@ -24,7 +24,7 @@ _BOM = b"\xef\xbb\xbf"
 
 
 def tables(
-    path: Path, raw: Unpacked, settings: CsvSettings, *, block_bytes: int = _BLOCK_BYTES
+    path: Place, raw: Unpacked, settings: CsvSettings, *, block_bytes: int = _BLOCK_BYTES
 ) -> Generator[pa.Table]:
     """Yield the rows of a file, nested values as lists and structs; see `Format`."""
     del settings
@@ -45,7 +45,7 @@ def tables(
         yield _without_empty_structs(path, table)
 
 
-def _blocks(path: Path, raw: Unpacked, size: int) -> Iterator[tuple[int, bytes]]:
+def _blocks(path: Place, raw: Unpacked, size: int) -> Iterator[tuple[int, bytes]]:
     """Yield whole lines in blocks of about *size* bytes, each after the number of its first line; none that is blank."""
     line, rest = 1, raw.read(len(_BOM)).removeprefix(_BOM)
     while data := raw.read(max(size, len(rest))):
@@ -65,7 +65,7 @@ def _blocks(path: Path, raw: Unpacked, size: int) -> Iterator[tuple[int, bytes]]
         yield line, rest
 
 
-def _with(schema: pa.Schema, path: Path, line: int, block: bytes) -> pa.Schema:
+def _with(schema: pa.Schema, path: Place, line: int, block: bytes) -> pa.Schema:
     """Return *schema* widened by what is in *block*, which is checked."""
     lines = block.split(b"\n")
     try:
@@ -130,7 +130,7 @@ def _widest(kind: pa.DataType) -> pa.DataType:
     return pa.float64() if pa.types.is_integer(kind) else kind
 
 
-def _without_empty_structs(path: Path, table: pa.Table) -> pa.Table:
+def _without_empty_structs(path: Place, table: pa.Table) -> pa.Table:
     """Return the table with the text {} in columns of objects that have no keys: Parquet cannot hold these."""
     for number, field in enumerate(table.schema):
         if field.type == pa.struct([]):
@@ -152,7 +152,7 @@ def _is_partly_empty(kind: pa.DataType) -> bool:
 
 
 def _refuse_line(
-    path: Path, first: int, lines: list[bytes], error: pa.ArrowException, schema: pa.Schema | None
+    path: Place, first: int, lines: list[bytes], error: pa.ArrowException, schema: pa.Schema | None
 ) -> NoReturn:
     """Raise InputDataError for the first of *lines* that cannot be read with those before it."""
     for number, line in enumerate(lines):
@@ -192,7 +192,7 @@ def _worded(error: pa.ArrowException) -> str:
     return f"cannot be read ({' '.join(str(error).split())}); write one object a line"
 
 
-def _refuse(path: Path, line: int, what: str) -> NoReturn:
+def _refuse(path: Place, line: int, what: str) -> NoReturn:
     raise InputDataError(f"{path}:{line}: {what}")
 
 

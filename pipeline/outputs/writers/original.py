@@ -4,7 +4,6 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -13,6 +12,7 @@ import pyarrow.parquet as pq
 from pipeline import storage
 from pipeline.outputs.writers import ROW_GROUP_BYTES, ROW_GROUP_ROWS
 from pipeline.outputs.writers.leaves import Leaf, leaves_by_column
+from pipeline.system.places import Place
 
 ARROW_SCHEMA = b"ARROW:schema"
 """The footer's entry that holds the schema for Arrow; the writer makes its own."""
@@ -50,7 +50,7 @@ class Original:
     has_page_index: bool
 
     @classmethod
-    def at(cls, path: Path) -> "Original":
+    def at(cls, path: Place) -> "Original":
         """Read the footer of the file at *path*; see `of`."""
         with storage.open_arrow(path) as opened:
             return cls.of(pq.ParquetFile(opened))

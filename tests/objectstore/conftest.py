@@ -1,0 +1,51 @@
+"""A server of objects, a bucket in it, a proxy before it, and a job whose tables are there."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.faultserver.server import FaultServer
+from tests.objectstore.jobs import StoredJob
+from tests.objectstore.proxy import Proxy, proxied
+from tests.objectstore.server import Bucket, s3_server
+
+
+@pytest.fixture(scope="session")
+def s3() -> Iterator[str]:
+    with s3_server() as url:
+        yield url
+
+
+@pytest.fixture
+def proxy(s3: str) -> Iterator[Proxy]:
+    with proxied(s3) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def bucket(s3: str, monkeypatch: pytest.MonkeyPatch) -> Bucket:
+    bucket = Bucket(s3)
+    for name, value in bucket.env.items():
+        monkeypatch.setenv(name, value)
+    return bucket
+
+
+@pytest.fixture
+def behind(s3: str, proxy: Proxy, monkeypatch: pytest.MonkeyPatch) -> Bucket:
+    """A bucket that is reached through the proxy only."""
+    bucket = Bucket(s3, through=proxy.url)
+    for name, value in bucket.env.items():
+        monkeypatch.setenv(name, value)
+    return bucket
+
+
+@pytest.fixture
+def stored(tmp_path: Path, server: FaultServer, bucket: Bucket) -> StoredJob:
+    return StoredJob(tmp_path, server.base_url, bucket)
+
+
+@pytest.fixture
+def broken(tmp_path: Path, server: FaultServer, behind: Bucket) -> StoredJob:
+    """The same behind the proxy."""
+    return StoredJob(tmp_path, server.base_url, behind)

@@ -1,0 +1,53 @@
+"""A job whose tables are in a bucket."""
+
+import io
+import subprocess
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import polars as pl
+
+from tests.jobs import JobFiles, command, right_label
+from tests.objectstore.server import Bucket
+
+
+class StoredJob(JobFiles):
+    """A job that reads and writes `in/` and `out/` of a bucket."""
+
+    def __init__(self, folder: Path, base_url: str, bucket: Bucket) -> None:
+        super().__init__(folder, base_url)
+        self.bucket = bucket
+        self.set(output={"path": bucket.url("out/labelled.parquet")})
+
+    def store(self, rows: Sequence[str | None], key: str = "in/rows.parquet") -> None:
+        frame = pl.DataFrame({"id": range(len(rows)), "text": rows})
+        content = io.BytesIO()
+        if key.endswith(".csv"):
+            frame.write_csv(content)
+        elif key.endswith(".jsonl"):
+            frame.write_ndjson(content)
+        else:
+            frame.write_parquet(content)
+        self.bucket.put(key, content.getvalue())
+        self.set(input={"path": self.bucket.url(key)})
+
+    def go(self, *arguments: str, verb: str = "run") -> subprocess.CompletedProcess[str]:
+        return command(verb, str(self.config_file()), *arguments, env=self.bucket.env)
+
+    def published(self, key: str = "out/labelled.parquet") -> pl.DataFrame:
+        return pl.read_parquet(io.BytesIO(self.bucket.get(key)))
+
+
+def all_right(frame: pl.DataFrame) -> bool:
+    """Whether each row with a text has the right label."""
+    rows = frame.filter(pl.col("text").fill_null("") != "")
+    return rows["label"].to_list() == [right_label(text) for text in rows["text"]]
+
+
+def until(condition: Callable[[], bool]) -> None:
+    for _ in range(1200):
+        if condition():
+            return
+        time.sleep(0.05)
+    raise AssertionError("it never came to be")
