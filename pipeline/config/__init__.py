@@ -1,6 +1,7 @@
 """Load a YAML file into a frozen Config, or report everything that is wrong by file, line and key."""
 
-from pipeline.config.endpoint import ModelSettings, PriceSettings
+from pipeline.config.endpoint import ModelSettings
+from pipeline.config.endpoints import PriceSettings
 from pipeline.config.gates import GateSettings
 from pipeline.config.load import load_config, named_provider
 from pipeline.config.models import Config, LimitSettings, StateSettings

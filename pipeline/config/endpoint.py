@@ -1,25 +1,25 @@
 """The section `model`: which endpoint to ask, and how. It never holds an API key itself."""
 
 import re
+from collections.abc import Iterator
 from typing import Annotated, Literal, Self, TypeAlias
-from urllib.parse import SplitResult, urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr, field_validator, model_validator
+from pydantic_core import PydanticCustomError
 from pydantic_core.core_schema import ValidationInfo
 
 from pipeline.config.base import Settings
+from pipeline.config.endpoints import EndpointSettings, Headers, KeyVariable, PriceSettings, one_key, safe_url
 from pipeline.config.parameters import Parameters
 from pipeline.config.paths import LocalPath
-from pipeline.config.proxy import AUTO, NONE, is_loopback, parse_proxy
+from pipeline.config.proxy import AUTO, NONE, parse_proxy
 from pipeline.config.values import (
-    CONTROL,
     Count,
     Flag,
     FlagOrAuto,
     Line,
     Probability,
     Temperature,
-    UsdPerMillion,
     Whole,
     Within,
     all_wrong,
@@ -29,43 +29,13 @@ from pipeline.config.values import (
 ProviderName: TypeAlias = Literal["oxen", "openai", "openai-compatible", "local", "simulate"]
 """The keys of `providers.PROVIDERS`."""
 
-OF_ONE_ENDPOINT = ("base_url", "api_key_env", "api_key_file", "headers", "price", "parameters")
+BESIDE_NO_OTHERS = ("base_url", "api_key_env", "api_key_file", "headers", "price")
+"""Keys that say which endpoint, so that several of them have these themselves."""
+
+OF_ONE_ENDPOINT = (*BESIDE_NO_OTHERS, "parameters", "endpoints")
 """Keys that belong to one endpoint: `--provider` with another name resets them."""
 
-# Capitals only, as in POSIX, so that an API key pasted here by mistake is refused instead of looked up.
-_VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]*")
 _EFFORT = re.compile(r"[a-z][a-z0-9_-]*")
-# A token as in RFC 9110, section 5.6.2.
-_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-
-
-class PriceSettings(Settings):
-    """What the endpoint charges, in US dollars per million tokens."""
-
-    input: UsdPerMillion = Field(description="US dollars per million tokens read.")
-    output: UsdPerMillion = Field(description="US dollars per million tokens written.")
-    cached: UsdPerMillion | None = Field(
-        default=None, description="US dollars per million tokens read from the provider's cache."
-    )
-
-
-def _split(url: str) -> SplitResult:
-    """Split a base URL or refuse it, in sentences that never contain it."""
-    if CONTROL.search(url) or " " in url or "\\" in url:
-        raise wrong("has a blank, a backslash or a control character; write a URL such as https://host/v1")
-    try:
-        parts = urlsplit(url)
-        host = parts.hostname
-        _ = parts.port
-    except ValueError:
-        raise wrong("is not a URL; write one such as https://host/v1") from None
-    if "@" in parts.netloc:
-        raise wrong("carries a user name or a password; take it out and use api_key_env")
-    if parts.scheme not in {"http", "https"} or not host:
-        raise wrong("is not an http or https URL; write one such as https://host/v1")
-    if parts.fragment or url.endswith(("?", "#")):
-        raise wrong("has a # or an empty part after ?; leave that out")
-    return parts
 
 
 def _proxy(value: object) -> object:
@@ -77,12 +47,6 @@ def _proxy(value: object) -> object:
             parse_proxy(value, "")
         except ValueError as error:
             raise wrong(f"{error}, none for no proxy, or leave it out") from None
-    return value
-
-
-def _variable(value: str) -> str:
-    if _VARIABLE.fullmatch(value) is None:
-        raise wrong("is not the name of an environment variable in capitals; write the name, never the key")
     return value
 
 
@@ -103,19 +67,23 @@ class ModelSettings(Settings):
     allow_insecure: Flag = Field(
         default=False, description="Allow a base_url with http:// to another machine."
     )
+    endpoints: tuple[EndpointSettings, ...] = Field(
+        default=(),
+        description="Several endpoints of this model, each with its key, price and limits; all of them are asked.",
+    )
     base_url: str | None = Field(
         default=None,
         validate_default=True,
         description="Where the endpoint is, such as https://host/v1; openai-compatible needs it.",
     )
-    api_key_env: Annotated[str, AfterValidator(_variable)] | None = Field(
+    api_key_env: KeyVariable | None = Field(
         default=None,
         description="Name of the environment variable with the API key; by default the provider's own.",
     )
     api_key_file: LocalPath | None = Field(
         default=None, description="File with the API key, instead of a variable."
     )
-    headers: dict[str, str] = Field(
+    headers: Headers = Field(
         default_factory=dict,
         repr=False,
         description="More HTTP headers for every request; secrets only as ${NAME}.",
@@ -173,39 +141,13 @@ class ModelSettings(Settings):
     @classmethod
     def _base_url_is_safe(cls, url: str | None, info: ValidationInfo) -> str | None:
         if url is None:
-            if info.data.get("provider") == "openai-compatible":
+            if info.data.get("provider") == "openai-compatible" and info.data.get("endpoints") == ():
                 raise wrong(
                     "is missing, and provider openai-compatible needs it; write one such as https://host/v1"
                 )
             return None
-        parts = _split(url)
-        is_open = parts.scheme == "http" and not is_loopback(parts.hostname or "")
-        if info.data.get("provider") == "simulate" and not is_loopback(parts.hostname or ""):
-            raise wrong(
-                "is not on this machine, and a rehearsal asks nobody else; leave it out, or give --provider simulate"
-            )
-        if is_open and not info.data.get("allow_insecure"):
-            raise wrong("sends the key and the rows unencrypted; write https://, or set allow_insecure: true")
-        return parts._replace(path=parts.path.rstrip("/")).geturl() if parts.query else url.rstrip("/")
-
-    @field_validator("headers")
-    @classmethod
-    def _headers_are_sound(cls, headers: dict[str, str]) -> dict[str, str]:
-        problems: list[tuple[Within, str]] = [
-            ((name,), "is not the name of a header; use letters, digits and -")
-            for name in headers
-            if _HEADER_NAME.fullmatch(name) is None
-        ]
-        problems += [
-            ((name,), "has a line break or a character that no header may hold; write plain ASCII")
-            for name, value in headers.items()
-            if CONTROL.search(value) or not value.isascii()
-        ]
-        if len({name.lower() for name in headers}) < len(headers):
-            problems.append(((), "has a name twice, apart from capitals; keep one of them"))
-        if problems:
-            raise all_wrong(problems)
-        return headers
+        rehearses = info.data.get("provider") == "simulate"
+        return safe_url(url, allow_insecure=bool(info.data.get("allow_insecure")), rehearses=rehearses)
 
     @model_validator(mode="after")
     def _remember_what_was_filled_in(self, info: ValidationInfo) -> Self:
@@ -214,6 +156,47 @@ class ModelSettings(Settings):
 
     @model_validator(mode="after")
     def _one_source_of_the_key(self) -> Self:
-        if self.api_key_env is not None and self.api_key_file is not None:
-            raise wrong("is given beside api_key_file; keep one of them", "api_key_env")
+        one_key(self.api_key_env, self.api_key_file)
         return self
+
+    @model_validator(mode="after")
+    def _endpoints_are_told_apart(self) -> Self:
+        problems: list[tuple[Within, str]] = []
+        if self.endpoints:
+            problems += [
+                ((key,), "belongs to one endpoint; write it into the entries of model.endpoints that need it")
+                for key in BESIDE_NO_OTHERS
+                if key in self.model_fields_set and getattr(self, key)
+            ]
+            if self.provider in {"local", "simulate"}:
+                problems.append(
+                    (("endpoints",), f"are not asked by provider {self.provider}; leave them out")
+                )
+            problems += self._misplaced()
+        if problems:
+            raise all_wrong(problems)
+        return self
+
+    def _misplaced(self) -> Iterator[tuple[Within, str]]:
+        places: set[object] = set()
+        for index, one in enumerate(self.endpoints):
+            place = one.base_url, one.wire_name, one.api_key_env, str(one.api_key_file), str(one.headers)
+            if place in places:
+                yield ("endpoints", index), "is the same as one above: place, name, key and headers; keep one"
+            places.add(place)
+            if one.base_url is None:
+                if self.provider == "openai-compatible":
+                    yield ("endpoints", index), "has no base_url; write one such as https://host/v1"
+                continue
+            try:
+                safe_url(one.base_url, allow_insecure=self.allow_insecure, rehearses=False)
+            except PydanticCustomError as error:
+                yield ("endpoints", index, "base_url"), error.message()
+
+    def only(self, one: EndpointSettings) -> "ModelSettings":
+        """Return the section as if the endpoint *one* of several were the only one."""
+        update = {name: getattr(one, name) for name in BESIDE_NO_OTHERS}
+        if one.base_url is not None:
+            # The provider's own key goes to the provider's own place only.
+            update["base_url"], update["provider"] = one.base_url.rstrip("/"), "openai-compatible"
+        return self.model_copy(update={**update, "name": one.wire_name or self.name, "endpoints": ()})

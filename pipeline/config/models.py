@@ -14,6 +14,7 @@ from pydantic_core.core_schema import ValidationInfo
 
 from pipeline.config.base import Settings
 from pipeline.config.endpoint import ModelSettings
+from pipeline.config.endpoints import EndpointSettings
 from pipeline.config.gates import GateSettings
 from pipeline.config.given import Overrides
 from pipeline.config.notify import NotifySettings
@@ -184,6 +185,16 @@ class Config(Settings):
         if self._origin is None:
             raise UsageError("with_: this config is a copy with changes; call it on one from load_config")
         return self._origin.changed(overrides, provider)
+
+    def each_endpoint(self) -> "tuple[Config, ...]":
+        """Return a config for each of several endpoints, as if it were the only one; just this one if there is one."""
+        return tuple(map(self._only, self.model.endpoints)) or (self,)
+
+    def _only(self, one: EndpointSettings) -> "Config":
+        update = {name: getattr(one.limits, name) for name in one.limits.model_fields_set}
+        return self.model_copy(
+            update={"model": self.model.only(one), "limits": self.limits.model_copy(update=update)}
+        )
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> "Config":
         """Return a copy; one with changes has not been checked, and cannot be the start of others."""

@@ -34,7 +34,7 @@ def secrets_written_out(root: Node) -> list[Problem]:
 
 def headers(root: Node) -> list[str]:
     """Return the values of the headers in the section `model`, as they are written."""
-    return [scalar.source for loc, scalar in _scalars(root, "model") if loc[1:2] == ("headers",)]
+    return [scalar.source for loc, scalar in _scalars(root, "model") if _key(loc)[:1] == ("headers",)]
 
 
 def guessed_labels(root: Node) -> list[Problem]:
@@ -105,21 +105,26 @@ def _may_be_secret(loc: Loc, text: str) -> bool:
         return True
     if "://" in text:
         return any(mark in text for mark in "@?#")
-    if loc[0] == "model" and (not _NEVER_SHOWN.isdisjoint(loc[1:2]) or _TOKEN_LIKE.search(text)):
+    if loc[0] == "model" and (not _NEVER_SHOWN.isdisjoint(_key(loc)[:1]) or _TOKEN_LIKE.search(text)):
         return True
     return _KEY_VALUE.search(text) is not None
 
 
 def _is_secret(loc: Loc, source: str) -> bool:
-    if loc[1:2] == ("headers",) and is_secret_name(str(loc[-1])):
+    if _key(loc)[:1] == ("headers",) and is_secret_name(str(loc[-1])):
         return "${" not in source
-    if loc[1:] == ("base_url",):
+    if _key(loc) == ("base_url",):
         query = parse_qsl(source.partition("?")[2])
         return any(is_secret_name(name) and "${" not in value for name, value in query)
-    if loc[1:] == ("proxy",):
+    if _key(loc) == ("proxy",):
         password = source.rpartition("@")[0].rpartition("://")[2].partition(":")[2]
         return bool(password) and "${" not in password
     return _KEY_VALUE.match(source.strip()) is not None
+
+
+def _key(loc: Loc) -> Loc:
+    """Return where something is below the section `model`, or below an entry of its list `endpoints`."""
+    return loc[3:] if loc[1:2] == ("endpoints",) else loc[1:]
 
 
 def _is_label(loc: Loc) -> bool:
@@ -138,7 +143,7 @@ def _kind(scalar: Scalar) -> str:
 
 
 def _secret(loc: Loc) -> Problem:
-    if loc[1:2] in {("headers",), ("proxy",), ("base_url",)}:
+    if _key(loc)[:1] in {("headers",), ("proxy",), ("base_url",)}:
         return Problem(
             loc, "holds a secret, which does not belong in the config; write ${NAME} and set that variable"
         )

@@ -168,6 +168,11 @@ Usd: TypeAlias = Annotated[
     ),
     WithJsonSchema({"type": "number", "exclusiveMinimum": 0}),
 ]
+Weight: TypeAlias = Annotated[
+    float,
+    BeforeValidator(_numbers(lambda found: found > 0, "is not a weight; write a number above 0, such as 2")),
+    WithJsonSchema({"type": "number", "exclusiveMinimum": 0}),
+]
 UsdPerMillion: TypeAlias = Annotated[
     float,
     BeforeValidator(
