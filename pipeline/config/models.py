@@ -192,6 +192,8 @@ class Config(Settings):
 
     def _only(self, one: EndpointSettings) -> "Config":
         update = {name: getattr(one.limits, name) for name in one.limits.model_fields_set}
+        if self.limits.shared is not None:  # a quota for each
+            update["shared"] = f"{self.limits.shared} {one.base_url} {one.api_key_env}"
         return self.model_copy(
             update={"model": self.model.only(one), "limits": self.limits.model_copy(update=update)}
         )

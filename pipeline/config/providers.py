@@ -1,10 +1,15 @@
 """The known providers, one line each. All of them speak OpenAI's chat completions; this table is what differs."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from pipeline.config.endpoint import ModelSettings, ProviderName
 from pipeline.errors import ConfigError
+
+if TYPE_CHECKING:
+    from pipeline.config.models import Config
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,3 +54,25 @@ def base_url(model: ModelSettings) -> str:
     if url is None:
         raise ConfigError(f"model.base_url is not set; the provider {model.provider!r} needs it")
     return url
+
+
+def named_endpoints(config: "Config") -> Iterator[tuple[str, "Config"]]:
+    """Yield the config of each of several endpoints, after its name and a colon; of one, after nothing."""
+    configs = config.each_endpoint()
+    if len(config.model.endpoints) == 0:
+        yield "", config
+        return
+    for name, each in zip(endpoint_names(configs), configs, strict=True):
+        yield f"{name}: ", each
+
+
+def endpoint_names(configs: Sequence["Config"]) -> list[str]:
+    """Return what each of several endpoints is called: its host, with its key's variable or a number where that is no name yet."""
+    places = [urlsplit(base_url(config.model)).netloc for config in configs]
+    told = [
+        place if places.count(place) == 1 else f"{place} {config.model.api_key_env or config.model.name}"
+        for place, config in zip(places, configs, strict=True)
+    ]
+    return [
+        name if told.count(name) == 1 else f"{name} {number}" for number, name in enumerate(told, start=1)
+    ]

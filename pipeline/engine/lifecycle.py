@@ -3,15 +3,14 @@
 import asyncio
 import logging
 import threading
-from collections import Counter
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 from pipeline import storage
+from pipeline.engine.asking import asking
 from pipeline.engine.brake import Brake
 from pipeline.engine.ending import kept, unanswered, waits
 from pipeline.engine.resolver import Resolver
@@ -19,17 +18,11 @@ from pipeline.engine.workers import Workers
 from pipeline.errors import DiskError, InterruptedRunError, LockedError
 from pipeline.job.fence import Fence
 from pipeline.job.job import Job
-from pipeline.job.readiness import ensure_ready
 from pipeline.job.workspace import PUBLISHED, RunRecord
 from pipeline.ledger import Ledger
-from pipeline.llm.dispatcher import Dispatcher
-from pipeline.llm.request import Counters
-from pipeline.llm.transport.client import Client
-from pipeline.llm.transport.credentials import request_headers
-from pipeline.llm.transport.network import network
+from pipeline.llm.request import Asker, Counters, Figures
 from pipeline.outputs.destination import digest_of
 from pipeline.outputs.writers.formats import PARQUET
-from pipeline.servers.endpoint import endpoint_url
 from pipeline.summary import RunResult
 from pipeline.system.clock import Clock
 from pipeline.system.shutdown import Stop
@@ -68,13 +61,13 @@ class Execution:
             Parser(job.config.task, job.calibration),
             self.record.run_id,
             retry=options.retry,
-            open_dispatcher=self._open_dispatcher,
+            open_asker=self._open_asker,
             brake=Brake(job.config.limits, job.source.rows, stop.set_reason),
             continued=self._continued,
             leaves_open=options.is_partial,
         )
         self.workers = Workers(job, fence, stop)
-        self._dispatcher: Dispatcher | None = None
+        self._asker: Asker | None = None
         self._resources, self._opening = AsyncExitStack(), asyncio.Lock()
         self._stopping = threading.Event()  # read by the thread that publishes
         stop.on_request = self._say_stopping
@@ -118,16 +111,16 @@ class Execution:
 
     async def _drain(self) -> None:
         """Wait for requests in flight as long as the config allows, or until the stop is urgent."""
-        if self._dispatcher is None:
+        if self._asker is None:
             return
-        if self._stop.reason is None and self._dispatcher.concurrency.sending:
+        if self._stop.reason is None and self.figures.sending:
             self._say_stopping()
         seconds = self.job.config.limits.drain
-        draining = asyncio.create_task(self._dispatcher.drain(seconds))
+        draining = asyncio.create_task(self._asker.drain(seconds))
         urgent = asyncio.create_task(self._stop.urgent.wait())
         await asyncio.wait({draining, urgent}, return_when=asyncio.FIRST_COMPLETED)
         urgent.cancel()
-        await asyncio.gather(draining, self._dispatcher.drain(0))  # abandons what is still in flight
+        await asyncio.gather(draining, self._asker.drain(0))  # abandons what is still in flight
         await self.resolver.ledger.flush()
 
     def _say_stopping(self) -> None:
@@ -142,13 +135,18 @@ class Execution:
         return kept(self.progress(rows_done, 0), self.spent_usd, signalled=self._stop.signalled is not None)
 
     @property
+    def figures(self) -> Figures:
+        """What this execution has asked for, and where that stands."""
+        return self._asker.figures if self._asker else Figures(Counters())
+
+    @property
     def spent_usd(self) -> float | None:
         """What the run has cost so far, over all its executions; None if nothing was sent, or no price is known."""
-        dispatcher = self._dispatcher
-        return dispatcher.budget.spent_usd if dispatcher and dispatcher.billing.source else None
+        found = self.figures
+        return found.spent_usd if found.price_source else None
 
-    async def _open_dispatcher(self, keys: Sequence[bytes]) -> Dispatcher:
-        """Return the dispatcher, opening the endpoint when the first prompt has no stored answer, *keys* being the first.
+    async def _open_asker(self, keys: Sequence[bytes]) -> Asker:
+        """Return who asks, opening the endpoint when the first prompt has no stored answer, *keys* being the first.
 
         Raises:
             InterruptedRunError: If nothing may be sent.
@@ -156,27 +154,15 @@ class Execution:
         if self.job.options.offline:
             raise unanswered(keys, self.job.config.state.dir)
         async with self._opening:  # several chunks may need it at once
-            if self._dispatcher is None:
-                self._dispatcher = await self._resources.enter_async_context(self._dispatching())
-        return self._dispatcher
-
-    @asynccontextmanager
-    async def _dispatching(self) -> AsyncIterator[Dispatcher]:
-        config = self.job.config
-        spent = await self.resolver.ledger.spent(self.record.run_id)  # by earlier executions, or by workers
-        self._spent_before = spent
-        headers = partial(request_headers, config.model)
-        ensure_ready(config)  # before any server is started
-        async with (
-            endpoint_url(config) as url,
-            Client.open(url, headers, network(config.model, url)) as client,
-        ):
-            dispatcher = Dispatcher(
-                client, self.job.task, config, self.record.run_id, deliver=self.resolver.ledger.append,
-                stop=self._stop.set_reason, before_send=self.fence.ensure_fresh, clock=self._clock, spent_usd=spent,
-            )  # fmt: skip
-            await dispatcher.start()
-            yield dispatcher
+            if self._asker is None:
+                spent = await self.resolver.ledger.spent(self.record.run_id)  # by earlier executions, or by workers
+                self._spent_before = spent
+                opened = asking(
+                    self.job, self.record.run_id, spent_usd=spent, deliver=self.resolver.ledger.append,
+                    stop=self._stop.set_reason, before_send=self.fence.ensure_fresh, clock=self._clock,
+                )  # fmt: skip
+                self._asker = await self._resources.enter_async_context(opened)
+        return self._asker
 
     def ensure_running(self) -> None:
         """Check that the run is not stopping; called now and then by the thread that publishes.
@@ -191,19 +177,16 @@ class Execution:
     @property
     def price_source(self) -> str | None:
         """Where the price is from; None if nothing was sent, or no price is known."""
-        return self._dispatcher.billing.source if self._dispatcher else self.workers.price_source
+        return self.figures.price_source if self._asker else self.workers.price_source
 
     @property
     def latencies(self) -> Mapping[float, int]:
         """How many replies took how long, by the buckets of `telemetry.latency`."""
-        return self.workers.latencies + (
-            self._dispatcher.counters.latencies if self._dispatcher else Counter()
-        )
+        return self.workers.latencies + self.figures.counters.latencies
 
     def effort(self) -> RunRecord:
         """Return the run's record with the effort of this execution added."""
-        counters = self._dispatcher.counters if self._dispatcher else Counters()
-        seconds = self._clock.now() - self._started
+        counters, seconds = self.figures.counters, self._clock.now() - self._started
         own = self.record.after(counters.requests, counters.retries, counters.throttled, seconds)
         return self.workers.after(own)
 
@@ -231,21 +214,21 @@ class Execution:
 
     def progress(self, rows_done: int, rows_failed: int) -> Progress:
         """Return the run's progress, given that *rows_done* rows are in parts and *rows_failed* of them failed."""
-        dispatcher, rows = self._dispatcher, self.job.source.rows
-        counters = dispatcher.counters if dispatcher else Counters()
+        found, rows = self.figures, self.job.source.rows
+        counters = found.counters
         own = Progress(
             rows=rows,
             done=min(rows, rows_done + self.resolver.answered),
             failed=rows_failed,
             reused=self.resolver.reused,
-            in_flight=dispatcher.concurrency.sending if dispatcher else 0,
-            waiting=dispatcher is not None
-            and (dispatcher.breaker.open or dispatcher.concurrency.level.storm.raging),
+            in_flight=found.sending,
+            waiting=found.away,
             stopping=self._stop.requested.is_set(),
             requests=counters.requests,
             retries=counters.retries,
             throttled=counters.throttled,
             tokens=counters.prompt_tokens + counters.completion_tokens,
-            cost_usd=None if self.spent_usd is None else self.spent_usd - self._spent_before,
+            cost_usd=found.spent_usd - self._spent_before if found.price_source else None,
+            shares=found.shares,
         )
         return self.workers.joined(own)

@@ -10,8 +10,7 @@ from itertools import compress
 
 from pipeline.engine.brake import Brake
 from pipeline.ledger import Ledger
-from pipeline.llm.dispatcher import Dispatcher
-from pipeline.llm.request import bill_key
+from pipeline.llm.request import Asker, bill_key
 from pipeline.outputs.columns import Answered
 from pipeline.records import Answer, Answers, Outcome, Prompt, Prompts, Status
 from pipeline.system.redaction import is_spoilt
@@ -58,7 +57,7 @@ class Resolver:
         run: str,
         *,
         retry: Iterable[str],
-        open_dispatcher: Callable[[Sequence[bytes]], Awaitable[Dispatcher]],
+        open_asker: Callable[[Sequence[bytes]], Awaitable[Asker]],
         brake: Brake | None = None,
         continued: bool = False,
         leaves_open: bool = False,
@@ -69,7 +68,7 @@ class Resolver:
             parser: Interprets answers.
             run: The run's id.
             retry: Statuses whose stored answers do not count, unless this run paid for them.
-            open_dispatcher: Called with the keys of the first prompts that must be sent to the model.
+            open_asker: Called with the keys of the first prompts that must be sent to the model.
             brake: Looks at each answer that becomes durable.
             continued: Whether earlier executions of the run may have left bills.
             leaves_open: Whether prompts without a stored answer stay without one, instead of being asked.
@@ -78,9 +77,9 @@ class Resolver:
         self._run = run
         self._retry = frozenset(retry)
         self._doubtful = self._retry | {Status.INVALID}
-        self._open_dispatcher = open_dispatcher
+        self._open_asker = open_asker
         self._brake, self._continued, self._leaves_open = brake, continued, leaves_open
-        self._dispatcher: Dispatcher | None = None
+        self._asker: Asker | None = None
         self._pending: dict[bytes, _PendingChunk] = {}  # the chunk that resolves each key
         self._followers: dict[bytes, list[_PendingChunk]] = {}  # other chunks that wait for the key
         self.reused = 0
@@ -99,7 +98,7 @@ class Resolver:
         if self._leaves_open:
             self._leave_open(chunk, missing)
         elif missing:
-            dispatcher = self._dispatcher = self._dispatcher or await self._open_dispatcher(missing)
+            asker = self._asker = self._asker or await self._open_asker(missing)
             owed = await self._owed(missing)
             for key in missing:
                 previous = known[key] if key in known else None  # noqa: SIM401 - a Mapping's `get` raises and catches
@@ -107,17 +106,15 @@ class Resolver:
                 again = previous is not None and not self._is_retried(
                     self._parser.outcome(previous).status, previous.run, previous.text
                 )
-                dispatcher.ask(chunk.prompt(key), previous if again else None, owed.get(key))
+                asker.ask(chunk.prompt(key), previous if again else None, owed.get(key))
         if chunk.missing:
             await chunk.done
         return chunk.answered
 
     async def affordable(self, prompts: Prompts) -> Prompts:
         """Return the first of *prompts*, as many as the run's budget is enough for; opens the endpoint, which tells prices."""
-        dispatcher = self._dispatcher = self._dispatcher or await self._open_dispatcher(
-            list(filter(None, prompts.keys))
-        )
-        count = dispatcher.affords(filter(None, prompts))
+        asker = self._asker = self._asker or await self._open_asker(list(filter(None, prompts.keys)))
+        count = asker.affords(filter(None, prompts))
         return Prompts(prompts.keys[:count], prompts.texts[:count], prompts.truncated[:count])
 
     def on_durable(self, answers: Sequence[Answer]) -> None:
@@ -129,10 +126,10 @@ class Resolver:
             final = self._parser.is_final(outcome.status, answer.asks)
             if self._brake is not None:
                 self._brake.on_answer(answer, outcome, final=final)
-            if final or self._dispatcher is None:
+            if final or self._asker is None:
                 self._deliver(answer, outcome)
             else:
-                self._dispatcher.ask(self._pending[answer.key].prompt(answer.key), answer)
+                self._asker.ask(self._pending[answer.key].prompt(answer.key), answer)
 
     async def _owed(self, keys: Sequence[bytes]) -> Mapping[bytes, Answer]:
         """Return the bills that earlier executions have left for *keys*."""

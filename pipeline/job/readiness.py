@@ -1,11 +1,11 @@
 """Readiness: what asking needs, as far as it can be known without asking. A run looks before it asks, and so does `check`."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from yarl import URL
 
 from pipeline.config import Config
-from pipeline.config.providers import base_url
+from pipeline.config.providers import base_url, named_endpoints
 from pipeline.errors import ConfigError
 from pipeline.llm.catalog import catalog_price, ensure_payable
 from pipeline.llm.transport.credentials import request_headers
@@ -21,30 +21,33 @@ def ensure_ready(config: Config) -> None:
     """
     looks: tuple[Callable[[Config], object], ...] = (_headers, ensure_installed, _way, _budget)
     problems: list[str] = []
-    for look in looks:
-        try:
-            look(config)
-        except ConfigError as error:
-            problems += error.problems
+    for name, each in named_endpoints(config):
+        for look in looks:
+            try:
+                look(each)
+            except ConfigError as error:
+                problems += [f"{name}{problem}" for problem in error.problems]
     if problems:
         raise ConfigError(*problems)
 
 
 def remarks(config: Config) -> list[str]:
     """Return what is worth knowing before a run, and is no problem: sentences."""
-    found: list[str] = []
+    return [f"{name}{remark}" for name, each in named_endpoints(config) for remark in _remarks(each)]
+
+
+def _remarks(config: Config) -> Iterator[str]:
     model = config.model
     if model.provider in OWN_SERVERS:
-        return found
+        return
     if proxy := network(model, base_url(model)).proxy:
-        found.append(f"requests go through {proxy}")
+        yield f"requests go through {proxy}"
     capped = config.limits.max_cost_usd is not None
     if capped and model.price is None and catalog_price(model) is None:
-        found.append(
+        yield (
             "limits.max_cost_usd: only the endpoint can tell what its model costs; "
             "if it does not, the run ends after its first reply, unless model.price is set"
         )
-    return found
 
 
 def _headers(config: Config) -> None:

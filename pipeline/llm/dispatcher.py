@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from typing import cast
 
 from pipeline.config import Config
+from pipeline.llm.backlog.queue import RequestQueue
 from pipeline.llm.billing import Billing
 from pipeline.llm.failure_policy import Action, FailurePolicy
 from pipeline.llm.form_memory import FormMemory
@@ -17,8 +18,8 @@ from pipeline.llm.pacing.tokens import TokenEstimate
 from pipeline.llm.protocol.form import RequestForm
 from pipeline.llm.protocol.negotiation import FormatNegotiator
 from pipeline.llm.replies import NO_USAGE, RUN_WIDE, Failure, Reply, Usage, Window
-from pipeline.llm.request import UNTRIED, Counters, Deliver, Delivery, Request, RequestQueue, billed
-from pipeline.llm.retry import Attempts, RetryPolicy
+from pipeline.llm.request import Counters, Deliver, Delivery, Figures, Request, request_for
+from pipeline.llm.retry import RetryPolicy
 from pipeline.llm.timeouts import AdaptiveTimeout
 from pipeline.llm.transport.client import Client
 from pipeline.llm.transport.network import OWN_SERVERS
@@ -44,7 +45,8 @@ class Dispatcher:
         stop: Callable[[BaseException], None],
         before_send: Callable[[], Awaitable[None]],
         clock: Clock,
-        spent_usd: float = 0.0,
+        budget: Budget,
+        queue: RequestQueue | None = None,
     ) -> None:
         """Make a dispatcher for *task*; no prompt is sent before `start`.
 
@@ -57,29 +59,28 @@ class Dispatcher:
             stop: Called with the error that must end the run.
             before_send: Awaited before each request about a row; nothing is sent if it raises.
             clock: Time and chance.
-            spent_usd: What earlier executions of the run have spent.
+            budget: What the run may spend.
+            queue: Where requests wait; None makes one.
         """
         limits = config.limits
         own_server = config.model.provider in OWN_SERVERS and config.model.base_url is None
         self._worker_count = affordable(limits.max_concurrency, files_each=2 if own_server else 1)
         self.counters = Counters()
         self.concurrency = Concurrency(self._worker_count, clock)
-        self.budget = Budget(limits.max_cost_usd, spent_usd)
+        self.budget = budget
         self.billing = Billing(config.model, capped=limits.max_cost_usd is not None)
         self.breaker = CircuitBreaker(clock, limits.max_outage)
         self._client, self._model = client, config.model
         self._delivery = Delivery(deliver, run, clock)
-        self._before_send = before_send
-        self._clock = clock
+        self._before_send, self._clock = before_send, clock
         self._retries = RetryPolicy()
         self._negotiator = FormatNegotiator(task, config.model, FormMemory(config, task, clock))
         self._policy = FailurePolicy(self.breaker, self._negotiator, self._retries, clock)
         self._estimate = TokenEstimate(task.system, config.model.max_tokens)
         self._timeout = AdaptiveTimeout(None if limits.request_timeout == "auto" else limits.request_timeout)
-        self._pacer = Pacer(limits, self.concurrency, clock)
-        self._queue = RequestQueue()
-        self._pool = WorkerPool(stop)
-        self._held = HeldRows(self._queue, self._pool, self.breaker, clock, self._give_up, self._retry)
+        self.pacer = Pacer(limits, self.concurrency, clock)
+        self._queue, self._pool = queue or RequestQueue(), WorkerPool(stop)
+        self.held = HeldRows(self._queue, self._pool, self.breaker, clock, self._give_up, self._retry)
 
     async def start(self) -> None:
         """Read from the endpoint what the model costs and takes, and start the workers."""
@@ -96,9 +97,15 @@ class Dispatcher:
 
     def ask(self, prompt: Prompt, previous: Answer | None = None, owed: Answer | None = None) -> None:
         """Queue *prompt*; *previous* is its invalid answer, if this is the second ask, and *owed* its bill so far."""
-        self._held.unanswered += 1
-        attempts = UNTRIED if owed is None else Attempts(paid=billed(owed))
-        self._queue.push(Request(prompt, previous, attempts), first=previous is not None)
+        self._queue.rows.unanswered += 1
+        self._queue.push(request_for(prompt, previous, owed), first=previous is not None)
+
+    @property
+    def figures(self) -> Figures:
+        """What was done, and where it stands."""
+        away = self.breaker.open or self.concurrency.level.storm.raging
+        sending, spent, source = self.concurrency.sending, self.budget.spent_usd, self.billing.source
+        return Figures(self.counters, sending, spent, source, away)
 
     def affords(self, prompts: Iterable[Prompt]) -> int:
         """Return how many of *prompts*, the first ones, there is money for while nothing else is asked."""
@@ -129,9 +136,9 @@ class Dispatcher:
             if self.breaker.gate.turns_back(control=request.control):
                 self._queue.push(request, first=True)
                 return
-            tokens = self._estimate.quota(request.prompt.text) if self._pacer.counts_tokens else 0
-            if not self._pacer.try_admit(tokens):
-                await self._pacer.admit(tokens)
+            tokens = self._estimate.quota(request.prompt.text) if self.pacer.counts_tokens else 0
+            if not self.pacer.try_admit(tokens):
+                await self.pacer.admit(tokens)
             await self._before_send()
             form, bound_usd = await self._reserve(request)
             if self._pool.closing:  # it may have begun during any of these waits
@@ -175,13 +182,13 @@ class Dispatcher:
             await self._keep_bill(request, reply.usage)
         else:
             await self._delivery.reply(request, reply)
-            self._held.unanswered -= 1
-        await self._held.on_reply(request, sent_at)
+            self._queue.rows.unanswered -= 1
+        await self.held.on_reply(request, sent_at)
 
     async def _keep_bill(self, request: Request, usage: Usage) -> None:
         """Keep what a reply without an answer was billed for: the run may stop before there is one."""
         if usage is not NO_USAGE:
-            await self._delivery.bill(*(self._held.bill(usage) if request.control else (request, usage)))
+            await self._delivery.bill(*(self.held.bill(usage) if request.control else (request, usage)))
 
     async def _send(self, request: Request, form: RequestForm, bound_usd: float) -> Reply | Failure:
         """Send *request* once in *form*, and pass the outcome to everything that adapts to it."""
@@ -196,7 +203,7 @@ class Dispatcher:
             if isinstance(outcome, Failure):
                 outcome = self._policy.judged(request, outcome)
         finally:
-            self._pacer.record(departure, outcome, window, available=not self.breaker.open)
+            self.pacer.record(departure, outcome, window, available=not self.breaker.open)
             outcome = outcome and self.billing.priced(outcome, self.counters)
             self.budget.settle(bound_usd, self.billing.charge(outcome, request, self._estimate))
         if isinstance(outcome, Reply):
@@ -217,15 +224,16 @@ class Dispatcher:
             self._client.refresh()
         match decision.action:
             case Action.END_RUN if decision.error is not None:
+                self._queue.push(again, first=True)  # for others, if there are any
                 raise decision.error
             case Action.GIVE_UP:
-                await self._held.give_up(request, failure)
+                await self.held.give_up(request, failure)
             case Action.HOLD:
-                self._held.hold(request, failure)
+                self.held.hold(request, failure)
             case Action.TAKE_FOR_REPLY:
-                await self._held.on_reply(request, self._clock.now())
-            case Action.THROTTLE:
-                self.counters.throttled += 1  # whether the others wait, too, is the pacer's business
+                await self.held.on_reply(request, self._clock.now())
+            case Action.THROTTLE:  # its own wait; whether the others wait, too, is the pacer's business
+                self.counters.throttled += 1
                 self._retry(again, self._retries.delay(failure, again.attempts.calls, self._clock))
             case Action.CONFIRM:
                 # The worker sleeps and keeps its slot, where another request would probably be refused too.
@@ -236,15 +244,8 @@ class Dispatcher:
 
     async def _give_up(self, request: Request, failure: Failure) -> None:
         await self._delivery.failure(request, failure)
-        self._held.unanswered -= 1
+        self._queue.rows.unanswered -= 1
 
     def _retry(self, again: Request, seconds: float) -> None:
         self.counters.retries += 1
-        if seconds > 0:
-            self._pool.spawn(self._push_later(again, seconds))  # so that the worker is free meanwhile
-        else:
-            self._queue.push(again, first=True)
-
-    async def _push_later(self, request: Request, seconds: float) -> None:
-        await self._clock.sleep(seconds)
-        self._queue.push(request, first=True)
+        self._queue.push_again(again, seconds, self._pool.spawn, self._clock)

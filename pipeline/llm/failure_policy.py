@@ -100,7 +100,7 @@ class FailurePolicy:
             failure, suspect=attempts.suspect, first=attempts.calls == 0, control=request.control
         )
         if fatal is not None:
-            return Decision(Action.END_RUN, request, error=fatal)
+            return Decision(Action.END_RUN, self._again(request, failure), error=fatal)
         if request.control and failure.kind in REFUSALS:
             return self._on_refused_control(request, failure)
         decision = self._by_kind(request, failure)

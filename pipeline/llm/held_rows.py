@@ -12,9 +12,10 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from pipeline.errors import PipelineError
+from pipeline.llm.backlog.queue import RequestQueue
 from pipeline.llm.health.breaker import REFUSALS, CircuitBreaker
 from pipeline.llm.replies import Failure, Usage
-from pipeline.llm.request import Request, RequestQueue
+from pipeline.llm.request import Request
 from pipeline.llm.workers import WorkerPool
 from pipeline.records import Prompt
 from pipeline.system.clock import Clock
@@ -46,11 +47,7 @@ class _Held(NamedTuple):
 
 
 class HeldRows:
-    """The rows of one run that are held.
-
-    Attributes:
-        unanswered: Prompts that have no answer yet, among them those of the rows that are held; counted by the dispatcher.
-    """
+    """The rows of one run that are held by one endpoint."""
 
     def __init__(
         self,
@@ -64,7 +61,7 @@ class HeldRows:
         """Hold nothing yet.
 
         Args:
-            queue: Where the control is put, and the other requests wait for its outcome.
+            queue: Where the control is put, and the other requests wait for its outcome; it counts what is held.
             pool: Runs the task that watches what is held.
             breaker: Tells whether the endpoint is available.
             clock: The time.
@@ -74,13 +71,13 @@ class HeldRows:
         self._queue, self._pool, self._breaker = queue, pool, breaker
         self._clock, self._deliver, self._ask_again = clock, deliver, ask_again
         self._rows: list[_Held] = []
+        self._paying: _Held | None = None  # for a control that comes back when all rows have been surrendered
         # What ends the run at last, for each row that is asked to wait for longer than a run may while others are answered.
         self._postponed: list[PipelineError] = []
         self._bound = FIRST_BOUND
         self._controlling = self._watched = False
         self._answered_at = float("-inf")  # when the latest request that got a reply was sent
         self._not_before = float("-inf")  # the control keeps the waits that the rows were told
-        self.unanswered = 0
 
     async def give_up(self, request: Request, failure: Failure) -> None:
         """Deliver the answer that *request* has failed: at once if its content is to blame, or once others are answered."""
@@ -101,6 +98,7 @@ class HeldRows:
         if not self._breaker.asks_too_much(failure):
             self._not_before = max(self._not_before, now + (failure.retry_after or 0.0))
         self._rows.append(_Held(request, failure, now, final))
+        self._queue.rows.held += 1
         if len(self._rows) >= self._bound:
             self._control()
         if not self._watched:
@@ -116,8 +114,8 @@ class HeldRows:
         while self._rows or self._postponed:
             await self._clock.sleep(IDLE_SECONDS)
             nobody_answered = self._breaker.open or self._breaker.unclear
-            left = self.unanswered - len(self._postponed)
-            if self._rows and (nobody_answered or left == len(self._rows)):
+            left = self._queue.rows.unanswered - len(self._postponed)
+            if self._rows and (nobody_answered or left == self._queue.rows.held):
                 self._control()
             if self._postponed and left == 0:
                 raise self._postponed[-1]
@@ -151,6 +149,7 @@ class HeldRows:
             return
         released = [held for held in self._rows if held.since <= self._answered_at]
         self._rows = [held for held in self._rows if held.since > self._answered_at]
+        self._queue.rows.held -= len(released)
         for held in released:
             if held.final:
                 await self._deliver(held.request, held.failure)
@@ -161,9 +160,21 @@ class HeldRows:
                 told = held.since + (held.failure.retry_after or 0.0) - self._clock.now()
                 self._ask_again(again, max(0.0, told))
 
+    def surrender(self) -> list[Request]:
+        """Let go of all rows, and return their requests with what they failed with: others are there to be asked."""
+        rows, self._rows = self._rows, []
+        self._paying = rows[-1] if rows else self._paying
+        self._queue.rows.held -= len(rows)
+        return [held.request.after(held.failure, held.since, others_succeed=True) for held in rows]
+
     def bill(self, usage: Usage) -> tuple[Request, Usage]:
         """Put *usage* of a control on the bill of a held row; return that row's request, and what it failed with has cost."""
-        held = self._rows[0]
+        held = self._rows[0] if self._rows else self._paying
+        assert held is not None, "a control is sent for a row"  # noqa: S101
         attempts = replace(held.request.attempts, paid=held.request.attempts.paid.plus(usage))
-        self._rows[0] = held._replace(request=held.request._replace(attempts=attempts))
-        return self._rows[0].request, held.failure.usage
+        paying = held._replace(request=held.request._replace(attempts=attempts))
+        if self._rows:
+            self._rows[0] = paying
+        else:
+            self._paying = paying
+        return paying.request, held.failure.usage

@@ -1,10 +1,10 @@
 """A request from the queue to its answer."""
 
-import asyncio
-from collections import Counter, deque
-from collections.abc import Awaitable
-from dataclasses import dataclass, field, replace
+from collections import Counter
+from collections.abc import Awaitable, Iterable, Mapping
+from dataclasses import dataclass, field, fields, replace
 from hashlib import blake2b
+from types import MappingProxyType
 from typing import NamedTuple, Protocol
 
 from pipeline.llm.protocol.form import RequestForm
@@ -46,52 +46,9 @@ class Request(NamedTuple):
         return self._replace(attempts=attempts, failing_since=since, form=None)
 
 
-class RequestQueue:
-    """A queue of requests that can also take one at its front."""
-
-    def __init__(self) -> None:
-        self._requests: deque[Request] = deque()
-        self._waiters: deque[asyncio.Future[None]] = deque()
-        self._held: deque[Request] | None = None
-
-    def push(self, request: Request, *, first: bool) -> None:
-        """Add *request* at the end, or at the front if *first*."""
-        requests = self._requests if self._held is None or request.control else self._held
-        # Retries and second asks go to the front: their chunk is the oldest and waits for them.
-        if first:
-            requests.appendleft(request)
-        else:
-            requests.append(request)
-        self._wake(1)
-
-    def hold_all(self) -> None:
-        """Give out nothing but controls until `let_go`."""
-        self._held, self._requests = self._requests, deque()
-
-    def let_go(self) -> None:
-        """Give out all requests again."""
-        self._requests.extend(self._held or ())
-        self._held = None
-        self._wake(len(self._requests))
-
-    def pop(self) -> Request | None:
-        """Take the first request; None if there is none."""
-        return self._requests.popleft() if self._requests else None
-
-    async def next(self) -> Request:
-        """Wait for a request, and take the first."""
-        while not self._requests:
-            waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self._waiters.append(waiter)
-            await waiter
-        return self._requests.popleft()
-
-    def _wake(self, count: int) -> None:
-        while self._waiters and count:
-            waiter = self._waiters.popleft()
-            if not waiter.done():
-                waiter.set_result(None)
-                count -= 1
+def request_for(prompt: Prompt, previous: Answer | None, owed: Answer | None) -> Request:
+    """Return the request about *prompt*; *previous* is its invalid answer, if it is asked again, *owed* its bill so far."""
+    return Request(prompt, previous, UNTRIED if owed is None else Attempts(paid=billed(owed)))
 
 
 @dataclass(slots=True)
@@ -105,10 +62,33 @@ class Counters:
     completion_tokens: int = 0
     latencies: Counter[float] = field(default_factory=Counter)
 
+    def __add__(self, other: "Counters") -> "Counters":
+        return Counters(*(getattr(self, each.name) + getattr(other, each.name) for each in fields(self)))
+
     def add_usage(self, usage: Usage) -> None:
         """Add the tokens that a call was billed for; an unknown number adds nothing."""
         self.prompt_tokens += usage.prompt_tokens or 0
         self.completion_tokens += usage.completion_tokens or 0
+
+
+class Figures(NamedTuple):
+    """What has been asked for in one execution of a run, and where it stands.
+
+    Attributes:
+        counters: What was done.
+        sending: Requests in flight.
+        spent_usd: What the run has been billed for, by its earlier executions, too.
+        price_source: Where costs come from; None if they are unknown so far.
+        away: Whether nothing is sent because nobody is there to answer.
+        shares: Requests sent so far by endpoint; nothing where there is one.
+    """
+
+    counters: Counters
+    sending: int = 0
+    spent_usd: float = 0.0
+    price_source: str | None = None
+    away: bool = False
+    shares: Mapping[str, int] = MappingProxyType({})
 
 
 def answer_from_reply(request: Request, reply: Reply, run: str, at: float) -> Answer:
@@ -197,6 +177,26 @@ def _without_reply(key: bytes, run: str, paid: Usage, calls: int, at: float) -> 
         asks=0,
         at=at,
     )
+
+
+class Asker(Protocol):
+    """Who asks: one endpoint or several."""
+
+    @property
+    def figures(self) -> Figures:
+        """What was done, and where it stands."""
+
+    def ask(self, prompt: Prompt, previous: Answer | None = None, owed: Answer | None = None) -> None:
+        """Queue *prompt*; *previous* is its invalid answer, if this is the second ask, and *owed* its bill so far."""
+
+    def affords(self, prompts: Iterable[Prompt]) -> int:
+        """Return how many of *prompts*, the first ones, there is money for while nothing else is asked."""
+
+    async def start(self) -> None:
+        """Begin to send what is queued."""
+
+    async def drain(self, seconds: float) -> None:
+        """Send nothing more; wait up to *seconds* for what is in flight, and give up the rest."""
 
 
 class Deliver(Protocol):

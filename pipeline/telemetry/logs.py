@@ -6,6 +6,7 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 from pipeline.system.redaction import Redaction
@@ -31,6 +32,16 @@ def hide(values: Iterable[str]) -> None:
         _Hidden.values, _Hidden.redaction = values, Redaction(values)
 
 
+said_of: ContextVar[str] = ContextVar("said_of", default="")
+"""Which of several endpoints the lines are about that the current task logs; empty where there is one."""
+
+
+def said(record: logging.LogRecord) -> str:
+    """Return the message of *record* as `one_line` does, after the name of the endpoint that it is about."""
+    about = said_of.get()
+    return one_line(f"{about}: {record.getMessage()}" if about else record.getMessage())
+
+
 def one_line(text: str) -> str:
     """Return *text* without secrets and with control characters escaped, so that a row's text cannot forge lines."""
     return CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), _Hidden.redaction.of(text))
@@ -38,7 +49,7 @@ def one_line(text: str) -> str:
 
 class _Text(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
-        return f"{self.formatTime(record, '%H:%M:%S')} {self._level(record)}{one_line(record.getMessage())}"
+        return f"{self.formatTime(record, '%H:%M:%S')} {self._level(record)}{said(record)}"
 
     @staticmethod
     def _level(record: logging.LogRecord) -> str:
@@ -60,7 +71,7 @@ class JsonLines(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """Return the line of *record*, with the record's own `facts` last."""
         at = self.formatTime(record, "%Y-%m-%dT%H:%M:%S%z")
-        line = {"at": at, "level": record.levelname.lower(), "message": one_line(record.getMessage())}
+        line = {"at": at, "level": record.levelname.lower(), "message": said(record)}
         return json.dumps({**line, **self._facts, **getattr(record, "facts", {})})
 
 

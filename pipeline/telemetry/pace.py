@@ -2,8 +2,8 @@
 
 import time
 from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from pipeline.figures import usd
@@ -32,6 +32,7 @@ class Progress:
         throttled: How many of them the endpoint refused because of a rate limit.
         tokens: Tokens billed to this execution.
         cost_usd: US dollars billed to this execution; None where no price is known.
+        shares: Requests sent by this execution to each of several endpoints; nothing where there is one.
     """
 
     rows: int = 0
@@ -46,6 +47,7 @@ class Progress:
     throttled: int = 0
     tokens: int = 0
     cost_usd: float | None = None
+    shares: Mapping[str, int] = field(default_factory=dict)
 
     def facts(self) -> dict[str, str]:
         """Return what this execution has done."""
@@ -54,6 +56,8 @@ class Progress:
             facts["cost"] = usd(self.cost_usd)
         if self.waiting:
             facts["endpoint"] = "away"
+        if said := shares_text(self.shares):
+            facts["of all requests"] = said
         return facts
 
 
@@ -110,3 +114,9 @@ class Pace:
         if now - began < SAMPLE_SECONDS or self._done == done == 0:
             return None
         return (self._done - done) / (now - began)
+
+
+def shares_text(shares: Mapping[str, int]) -> str:
+    """Return which share of all requests each of several endpoints got; empty if there is one, or nothing was sent."""
+    total = sum(shares.values())
+    return ", ".join(f"{name} {count / total:.0%}" for name, count in shares.items()) if total else ""

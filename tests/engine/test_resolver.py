@@ -69,7 +69,7 @@ async def bench(tmp_path: Path, parser: Parser):
 
 async def _bench(folder: Path, parser: Parser, retry: Sequence[Status] = (), **options: bool):
     model = Model()
-    resolver = Resolver(parser, "run-2", retry=retry, open_dispatcher=model.open, **options)  # type: ignore[arg-type]
+    resolver = Resolver(parser, "run-2", retry=retry, open_asker=model.open, **options)  # type: ignore[arg-type]
     async with Ledger.open(folder, on_durable=resolver.on_durable, on_failure=print) as resolver.ledger:
         yield Bench(resolver.ledger, resolver, model)
 

@@ -12,6 +12,7 @@ import orjson
 
 from pipeline.config import Config
 from pipeline.llm.dispatcher import Dispatcher
+from pipeline.llm.pacing.budget import Budget
 from pipeline.llm.protocol.headers import window
 from pipeline.llm.protocol.reply import read
 from pipeline.llm.replies import Failure, FailureKind, Reply, Window
@@ -128,6 +129,7 @@ class Case:
             stop=self._stop,
             before_send=_ready,
             clock=virtual_clock(),
+            budget=Budget(settings.limits.max_cost_usd),
         )
 
     async def run(self, texts: Sequence[str], *, within: float = 10 * 86_400) -> "Case":

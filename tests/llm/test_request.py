@@ -5,8 +5,9 @@ from dataclasses import replace
 
 import pytest
 
+from pipeline.llm.backlog.queue import RequestQueue
 from pipeline.llm.replies import Failure, FailureKind, Usage
-from pipeline.llm.request import Request, RequestQueue, answer_from_failure
+from pipeline.llm.request import Request, answer_from_failure
 from pipeline.records import Answer, Prompt
 from tests.llm.virtual_time import in_virtual_time
 

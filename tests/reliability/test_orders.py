@@ -213,7 +213,7 @@ class Model:
 async def test_no_answer_slips_in_between_look_up_and_claim(tmp_path: Path, job: JobFiles) -> None:
     job.table(["text"])
     model = Model()
-    resolver = Resolver(Parser(job.config().task), "run-1", retry=(), open_dispatcher=model.open)  # type: ignore[arg-type]
+    resolver = Resolver(Parser(job.config().task), "run-1", retry=(), open_asker=model.open)  # type: ignore[arg-type]
     async with (
         Late.open(tmp_path, on_durable=resolver.on_durable, on_failure=print) as ledger,
         asyncio.timeout(5),

@@ -1,6 +1,7 @@
 """The endpoint's health: whether it is available, what may end the run, and whether a row is to blame for its failures."""
 
 import logging
+from math import inf
 
 from pipeline.errors import PipelineError, ProviderUnavailableError
 from pipeline.llm.health.endings import UNAUTHORIZED, ending
@@ -84,10 +85,14 @@ class CircuitBreaker:
         return self._window.replies > 0
 
     @property
+    def failing_seconds(self) -> float:
+        """For how long nothing but failures has come back; 0 if the last outcome was a reply or a refusal."""
+        return 0.0 if self._failing_since is None else self._clock.now() - self._failing_since
+
+    @property
     def unclear(self) -> bool:
         """Whether rows have failed for long, with no replies that show whether they or the endpoint are to blame."""
-        since = self._failing_since
-        seconds = 0.0 if since is None else self._clock.now() - since
+        seconds = self.failing_seconds
         long = self.gate.probes >= ROW_PROBES if self.open else seconds > UNCLEAR_SHARE * self._max_outage
         return long and not self.others_succeed
 
@@ -202,8 +207,9 @@ class CircuitBreaker:
         if (mostly_failed or self._silences >= OPEN_SILENCES) and not self.open:
             self.gate.close()
             log.warning(
-                "the endpoint is away: %s; waiting for it, for at most %g s (limits.max_outage)",
-                failure.message, self._max_outage,
+                "the endpoint is away: %s; %s", failure.message,
+                f"waiting for it, for at most {self._max_outage:g} s (limits.max_outage)"
+                if self._max_outage < inf else "it is asked now and then whether it is back",
             )  # fmt: skip
 
     def is_about_row(self, failure: Failure, *, suspect: bool) -> bool:

@@ -1,6 +1,7 @@
 """Where requests wait while the endpoint counts as unavailable, but for one now and then that probes."""
 
 import asyncio
+import math
 
 from pipeline.system.clock import Clock
 
@@ -35,6 +36,13 @@ class Gate:
         """Let everybody through."""
         self.shut, self.probes = False, 0
         self._opened.set()
+
+    @property
+    def due_in(self) -> float:
+        """Seconds until it lets somebody through: 0 or less if it would now, for ever while a probe is under way."""
+        if not self.shut:
+            return 0.0
+        return math.inf if self._probe_lock.locked() else self._next_probe_at - self._clock.now()
 
     def leave_to_control(self, *, asked: bool) -> None:
         """Let nothing but the control probe while it is *asked*."""

@@ -110,6 +110,11 @@ class Pacer:
             if available and departure.in_flight > 1:
                 self._concurrency.on_told(departure)
 
+    @property
+    def pause_left(self) -> float:
+        """Seconds until the endpoint's window has room again; 0 or less if it has."""
+        return self._pause.seconds_left
+
     def _tell_storm(self) -> None:
         """Say that a storm has begun or ended, or the run would seem to hang."""
         raging = self._concurrency.level.storm.raging

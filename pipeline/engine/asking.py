@@ -1,0 +1,70 @@
+"""Who answers what has no stored answer: the endpoint that the config names, or all of several."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
+
+from pipeline.config import Config
+from pipeline.config.providers import endpoint_names
+from pipeline.job.job import Job
+from pipeline.job.readiness import ensure_ready
+from pipeline.llm.dispatcher import Dispatcher
+from pipeline.llm.pacing.budget import Budget
+from pipeline.llm.request import Asker, Deliver
+from pipeline.llm.transport.client import Client
+from pipeline.llm.transport.credentials import request_headers
+from pipeline.llm.transport.network import network
+from pipeline.servers.endpoint import endpoint_url
+from pipeline.system.clock import Clock
+
+
+@asynccontextmanager
+async def asking(
+    job: Job,
+    run: str,
+    *,
+    spent_usd: float,
+    deliver: Deliver,
+    stop: Callable[[BaseException], None],
+    before_send: Callable[[], Awaitable[None]],
+    clock: Clock,
+) -> AsyncIterator[Asker]:
+    """Ask what *job* asks while the block runs; see `llm.dispatcher.Dispatcher` for the arguments.
+
+    Raises:
+        ConfigError: If a request could not be sent.
+    """
+    budget = Budget(job.config.limits.max_cost_usd, spent_usd)
+    ensure_ready(job.config)  # before any server is started
+    async with AsyncExitStack() as opened:
+        if job.config.model.endpoints:
+            from pipeline.llm.backlog.fleet import Fleet  # noqa: PLC0415 - few jobs have several
+
+            fleet = Fleet(
+                job.task, run, budget=budget, deliver=deliver, stop=stop, before_send=before_send, clock=clock,
+                max_outage=job.config.limits.max_outage,
+            )  # fmt: skip
+            configs = job.config.each_endpoint()
+            for name, one, config in zip(
+                endpoint_names(configs), job.config.model.endpoints, configs, strict=True
+            ):
+                client = await opened.enter_async_context(_client(config))
+                fleet.add(name, config, client, weight=one.weight, priority=one.priority)
+            asker: Asker = fleet
+        else:
+            client = await opened.enter_async_context(_client(job.config))
+            asker = Dispatcher(
+                client, job.task, job.config, run, deliver=deliver, stop=stop, before_send=before_send,
+                clock=clock, budget=budget,
+            )  # fmt: skip
+        await asker.start()
+        yield asker
+
+
+@asynccontextmanager
+async def _client(config: Config) -> AsyncIterator[Client]:
+    async with (
+        endpoint_url(config) as url,
+        Client.open(url, partial(request_headers, config.model), network(config.model, url)) as client,
+    ):
+        yield client

@@ -1,0 +1,1 @@
+"""What waits to be asked, by one endpoint or by several."""

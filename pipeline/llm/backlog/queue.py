@@ -1,0 +1,86 @@
+"""The queue of requests of one endpoint."""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from pipeline.llm.request import Request
+from pipeline.system.clock import Clock
+
+Spawn: TypeAlias = Callable[[Coroutine[None, None, None]], None]
+"""Runs something in a task of its own."""
+
+
+@dataclass(slots=True)
+class OpenRows:
+    """How many prompts have no answer yet, wherever they are, and how many of them are held, see `llm.held_rows`."""
+
+    unanswered: int = 0
+    held: int = 0
+
+
+class RequestQueue:
+    """A queue of requests that can also take one at its front.
+
+    Attributes:
+        rows: Counted by whoever asks, answers and holds.
+    """
+
+    def __init__(self, rows: OpenRows | None = None) -> None:
+        self.rows = rows or OpenRows()
+        self._requests: deque[Request] = deque()
+        self._waiters: deque[asyncio.Future[None]] = deque()
+        self._held: deque[Request] | None = None
+
+    def push(self, request: Request, *, first: bool) -> None:
+        """Add *request* at the end, or at the front if *first*."""
+        requests = self._requests if self._held is None or request.control else self._held
+        # Retries and second asks go to the front: their chunk is the oldest and waits for them.
+        if first:
+            requests.appendleft(request)
+        else:
+            requests.append(request)
+        self.wake(1)
+
+    def push_again(self, request: Request, seconds: float, spawn: Spawn, clock: Clock) -> None:
+        """Add *request*, which has failed, at the front after so many *seconds*; *spawn* runs what waits for that."""
+        if seconds > 0:
+            spawn(self._push_later(request, seconds, clock))  # so that the worker is free meanwhile
+        else:
+            self.push(request, first=True)
+
+    async def _push_later(self, request: Request, seconds: float, clock: Clock) -> None:
+        await clock.sleep(seconds)
+        self.push(request, first=True)
+
+    def hold_all(self) -> None:
+        """Give out nothing but controls until `let_go`."""
+        self._held, self._requests = self._requests, deque()
+
+    def let_go(self) -> None:
+        """Give out all requests again."""
+        self._requests.extend(self._held or ())
+        self._held = None
+        self.wake(len(self._requests))
+
+    def pop(self) -> Request | None:
+        """Take the first request; None if there is none."""
+        return self._requests.popleft() if self._requests else None
+
+    async def next(self) -> Request:
+        """Wait for a request, and take the first."""
+        while (request := self.pop()) is None:
+            waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._waiters.append(waiter)
+            await waiter
+        return request
+
+    def wake(self, count: int) -> None:
+        """Have *count* of those that wait look again."""
+        while self._waiters and count:
+            waiter = self._waiters.popleft()
+            if not waiter.done():
+                waiter.set_result(None)
+                count -= 1

@@ -1,0 +1,242 @@
+"""The backlog that several endpoints pull from, and each one's way to it.
+
+Nobody assigns a request to an endpoint: whoever may send one takes it, so that a faster endpoint takes more, and none waits for another.
+What one has failed with goes back to the front, for the others at once and for itself after the retry's wait.
+"""
+
+from collections import OrderedDict, deque
+from collections.abc import Callable, Mapping
+from itertools import islice
+from math import inf
+from types import MappingProxyType
+from typing import NamedTuple
+
+from pipeline.llm.backlog.queue import OpenRows, RequestQueue, Spawn
+from pipeline.llm.backlog.usefulness import Usefulness
+from pipeline.llm.request import Request
+from pipeline.system.clock import Clock
+
+FULL_SECONDS = 2.0
+"""An endpoint that had no room for so long is full: those of a higher `priority` are asked, too."""
+
+ELSEWHERE_SECONDS = 5.0
+"""For so long the second ask of an answer that is unusable is left to the endpoints that did not give it."""
+
+LOOKED_AT = 100
+"""Failed requests that are looked at for one that an endpoint may take: in a storm there are many that it may not yet."""
+
+REMEMBERED = 10_000
+"""Answers of which it is known who gave them: no more than wait until they are durable."""
+
+
+class Waiting(NamedTuple):
+    """A request, and from when on it may be sent to each of the endpoints where it has failed."""
+
+    request: Request
+    not_before: Mapping["Tap", float] = MappingProxyType({})
+
+
+class Backlog:
+    """The requests that wait for any of several endpoints.
+
+    Attributes:
+        rows: Counts the prompts without an answer, of all endpoints.
+        taps: The endpoints' ways to it.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self.clock, self.rows = clock, OpenRows()
+        self.taps: list[Tap] = []
+        self._fresh: deque[Request] = deque()
+        self._again: deque[Waiting] = deque()  # second asks, and what has failed
+        self._answered_by: OrderedDict[bytes, Tap] = OrderedDict()
+        self._turn = 0.0  # of the endpoint that took the latest request
+
+    def push(self, request: Request) -> None:
+        """Add a request that was not sent before; a second ask is left to others than the first one's endpoint."""
+        self.rows.unanswered += 1
+        if request.previous is None:
+            self._fresh.append(request)
+        else:
+            by = self.answered_by(request.prompt.key)
+            later = {by: self.clock.now() + ELSEWHERE_SECONDS} if by is not None else {}
+            self._again.append(Waiting(request, later))
+        self.offer()
+
+    def put_back(self, waiting: Waiting, *, first: bool = False) -> None:
+        """Add a request that an endpoint had taken, without the form in which that one takes it."""
+        waiting = waiting._replace(request=waiting.request._replace(form=None))
+        if first:
+            self._again.appendleft(waiting)
+        else:
+            self._again.append(waiting)
+        self.offer()
+
+    def take(self, tap: "Tap") -> Waiting | None:
+        """Take the next request that *tap* may have; None if there is none."""
+        now = self.clock.now()
+        for index, waiting in enumerate(islice(self._again, LOOKED_AT)):
+            if waiting.not_before.get(tap, 0.0) <= now and not self._is_anothers_turn(tap, waiting, now):
+                del self._again[index]
+                return self._taken(tap, waiting)
+        if self._fresh and not self._is_anothers_turn(tap, NOWHERE_FAILED, now):
+            return self._taken(tap, Waiting(self._fresh.popleft()))
+        return None
+
+    def _taken(self, tap: "Tap", waiting: Waiting) -> Waiting:
+        self._turn = tap.turn
+        tap.turn += 1 / tap.weight
+        return waiting
+
+    def catch_up(self, tap: "Tap") -> None:
+        """Forget what *tap* did not take while it had no room: what it has missed is not made up for."""
+        tap.turn = max(tap.turn, self._turn - 1 / tap.weight)
+
+    def _is_anothers_turn(self, tap: "Tap", waiting: Waiting, now: float) -> bool:
+        for other in self.taps:
+            if other is tap or other.away or waiting.not_before.get(other, 0.0) > now:
+                continue
+            if other.priority < tap.priority:
+                if other.has_room or now - other.had_room_at < FULL_SECONDS:
+                    return True
+            elif other.priority == tap.priority and other.turn < tap.turn and other.has_room:
+                return True
+        return False
+
+    def offer(self) -> None:
+        """Have the endpoint that is next look at what waits, if anybody waits for it."""
+        waiting = [tap for tap in self.taps if tap.waits]
+        if waiting:
+            min(waiting, key=lambda tap: (tap.priority, tap.turn)).wake(1)
+
+    def offer_to_all(self) -> None:
+        """Have every endpoint look: waits are over, or others have no room any more."""
+        if self._fresh or self._again:
+            for tap in self.taps:
+                if tap.waits:
+                    tap.wake(1)
+
+    def answered_by(self, key: bytes) -> "Tap | None":
+        """Return who has answered the prompt with *key* lately; None if nobody has."""
+        return self._answered_by.get(key)
+
+    def answered(self, key: bytes, tap: "Tap") -> None:
+        """Record that the answer to the prompt with *key* came from *tap*."""
+        self._answered_by[key] = tap
+        if len(self._answered_by) > REMEMBERED:
+            self._answered_by.popitem(last=False)
+
+
+NOWHERE_FAILED = Waiting(None)  # type: ignore[arg-type]  # only where it failed is looked at
+
+
+class Tap(RequestQueue):
+    """One endpoint's way to the backlog: the queue of its dispatcher. It has one request in hand that is not sent yet, at most.
+
+    Attributes:
+        weight: Its share of what is taken while others have room.
+        priority: It takes only while those of a lower one are away or full.
+        turn: What it has taken so far, divided by its weight.
+        had_room_at: When it was last seen waiting for a request.
+        wait_seconds: Tells for how long its endpoint takes nothing; set before the first request is taken.
+        is_away: Tells whether its endpoint takes nothing at all.
+        usefulness: Of its answers.
+        closed: Whether it takes nothing any more.
+    """
+
+    def __init__(self, backlog: Backlog, weight: float, priority: int) -> None:
+        super().__init__(backlog.rows)
+        self.weight, self.priority = weight, priority
+        self.turn, self.had_room_at = 0.0, backlog.clock.now()
+        self.wait_seconds: Callable[[], float] = lambda: inf
+        self.is_away: Callable[[], bool] = lambda: False
+        self.closed = False
+        self._backlog = backlog
+        self._unsent: Request | None = None
+        self._starved = False
+        self.usefulness = Usefulness()
+        self._in_hand: dict[bytes, Waiting] = {}
+        backlog.taps.append(self)
+
+    @property
+    def away(self) -> bool:
+        """Whether the endpoint takes nothing, for long or for ever."""
+        return self.closed or self.is_away()
+
+    @property
+    def has_room(self) -> bool:
+        """Whether somebody waits here who could send a request at once, and found none."""
+        return self._starved and self.waits
+
+    @property
+    def waits(self) -> bool:
+        """Whether somebody waits here who might take a request now."""
+        return self._may_take and any(not waiter.done() for waiter in self._waiters)
+
+    @property
+    def _may_take(self) -> bool:
+        return not (self.closed or self._unsent or self._held is not None or self.wait_seconds() > 0)
+
+    def pop(self) -> Request | None:
+        """Take what is this endpoint's alone, or the next request of the backlog."""
+        if self._requests:
+            return self._requests.popleft()
+        if not self._may_take:
+            return None
+        waiting = self._backlog.take(self)
+        if waiting is None or self._starved:
+            self.had_room_at = self._backlog.clock.now()
+        self._starved = waiting is None
+        if waiting is None:
+            self._backlog.catch_up(self)
+            return None
+        self._unsent = waiting.request
+        self._in_hand[waiting.request.prompt.key] = waiting
+        return waiting.request
+
+    def sent(self) -> None:
+        """Record that the request in hand is about to be sent, so that another may be taken."""
+        self._unsent = None
+        self.wake(1)
+
+    def answered(self, key: bytes) -> None:
+        """Record that the prompt with *key* has its answer."""
+        self._in_hand.pop(key, None)
+        self._backlog.answered(key, self)
+        self.usefulness.on_answer()
+
+    def push(self, request: Request, *, first: bool) -> None:
+        """Keep what is for this endpoint alone, a control or a form of its own; give everything else back."""
+        if request.control or (request.form is not None and not self.closed):
+            super().push(request, first=first)
+            return
+        if request is self._unsent:
+            self._unsent = None
+        before = self._in_hand.pop(request.prompt.key, NOWHERE_FAILED)
+        self._backlog.put_back(before._replace(request=request), first=first)
+
+    def push_again(self, request: Request, seconds: float, spawn: Spawn, clock: Clock) -> None:
+        """Give *request* back, which has failed here: others may take it at once, this endpoint after so many *seconds*."""
+        if request.control or request.form is not None:
+            super().push_again(request, seconds, spawn, clock)
+            return
+        before = self._in_hand.pop(request.prompt.key, NOWHERE_FAILED)
+        later = {**before.not_before, self: clock.now() + seconds}
+        self._backlog.put_back(Waiting(request, later))
+
+    def give_back_forms(self) -> None:
+        """Give back what waits for this endpoint alone: it is away, and others are not."""
+        kept = [request for request in self._requests if request.control]
+        given = [request for request in [*self._requests, *(self._held or ())] if not request.control]
+        if given:
+            self._requests = deque(kept)
+            self._held = None if self._held is None else deque()
+            for request in given:
+                self.push(request._replace(form=None), first=False)
+
+    def give_back_all(self) -> None:
+        """Give back everything that was taken and has no answer: the endpoint is asked no more."""
+        self.give_back_forms()
+        while self._in_hand:
+            _, waiting = self._in_hand.popitem()
+            self._backlog.put_back(waiting)
