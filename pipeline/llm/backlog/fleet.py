@@ -62,11 +62,15 @@ class Member:
         return self.dispatcher.figures.away
 
     @property
+    def told_seconds(self) -> float:
+        """How long it has asked to be left alone from now on."""
+        storm = self.dispatcher.concurrency.level.storm.until - self.clock.now()
+        return max(self.dispatcher.pacer.pause_left, storm)
+
+    @property
     def rest_seconds(self) -> float:
         """For how long it takes nothing, as far as that is known."""
-        at_work = self.dispatcher
-        storm = at_work.concurrency.level.storm.until - self.clock.now()
-        return max(at_work.breaker.gate.due_in, at_work.pacer.pause_left, storm) if self.begun else inf
+        return max(self.dispatcher.breaker.gate.due_in, self.told_seconds) if self.begun else inf
 
 
 class Fleet:
@@ -222,13 +226,7 @@ class Fleet:
 
     def _ensure_somebody_will_be_there(self, open_: list[Member]) -> None:
         limit = self._max_outage
-        lacking = [
-            max(
-                member.dispatcher.breaker.failing_seconds,
-                min(member.rest_seconds, 1e9) if member.begun else 0.0,
-            )
-            for member in open_
-        ]
+        lacking = [max(each.dispatcher.breaker.failing_seconds, each.told_seconds) for each in open_]
         if all(seconds > limit for seconds in lacking):
             raise ProviderUnavailableError(
                 f"none of {len(self._members)} endpoints was there for {limit:g} s (limits.max_outage); run again to continue"

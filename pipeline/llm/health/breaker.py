@@ -5,7 +5,7 @@ from math import inf
 
 from pipeline.errors import PipelineError, ProviderUnavailableError
 from pipeline.llm.health.endings import UNAUTHORIZED, ending
-from pipeline.llm.health.gate import Gate
+from pipeline.llm.health.gate import FIRST_PROBE_SECONDS, Gate
 from pipeline.llm.health.streak import Streak
 from pipeline.llm.health.window import SlidingWindow
 from pipeline.llm.replies import RUN_WIDE, Failure, FailureKind
@@ -69,7 +69,8 @@ class CircuitBreaker:
         self._streak = Streak()
         self._first_calls = self._first_garbled = 0  # before the first reply
         self._failing_since: float | None = None
-        self.gate = Gate(clock)
+        # While others answer, a probe costs a row a moment; and nobody waits for an endpoint that nobody asks.
+        self.gate = Gate(clock) if max_outage_seconds < inf else Gate(clock, FIRST_PROBE_SECONDS)
         self.controls = self.controls_failed = 0
         self.failed_share = self.garbled_share = 0.0
         self.succeeded = False

@@ -17,8 +17,8 @@ class Gate:
         probes: Requests that it has let through since then.
     """
 
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
+    def __init__(self, clock: Clock, most_seconds: float = MAX_PROBE_SECONDS) -> None:
+        self._clock, self._most = clock, most_seconds
         self.shut = False  # asked several times a request, so no property that asks the event
         self.probes, self._next_probe_at = 0, 0.0
         self._probe_lock = asyncio.Lock()
@@ -84,7 +84,7 @@ class Gate:
 
     def _probe_interval(self) -> float:
         """Return the seconds from one probe to the next: they grow by half each time, up to the ceiling."""
-        return min(MAX_PROBE_SECONDS, FIRST_PROBE_SECONDS * 1.5 ** min(self.probes, 30))
+        return min(self._most, FIRST_PROBE_SECONDS * 1.5 ** min(self.probes, 30))
 
     def release_probe(self) -> None:
         """End a probe: if the gate is still shut, another caller probes next."""
