@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from math import inf
@@ -150,6 +150,11 @@ class Fleet:
         if previous is not None:
             self._judge(self._backlog.answered_by(prompt.key))
         self._backlog.push(request_for(prompt, previous, owed))
+
+    def affords(self, prompts: Iterable[Prompt]) -> int:
+        """Return how many of *prompts*, the first ones, there is money for at the dearest endpoint; see `Dispatcher.affords`."""
+        some = list(prompts)
+        return min(member.dispatcher.affords(some) for member in self._members if not member.tap.closed)
 
     async def start(self) -> None:
         """Find out in the background what each endpoint takes, and ask each as soon as that is known."""
