@@ -23,14 +23,16 @@ def plan(config: Config, options: RunOptions, *, quiet: bool = False) -> int:
 
 def plan_text(found: Plan, config: Config) -> list[str]:
     """Return the lines that describe a plan to people."""
+    dearest = f", the dearest of {len(config.model.endpoints)}" if len(config.model.endpoints) > 1 else ""
     if found.cost_usd is None:
         cost = "no price known unless the endpoint tells one; see model.price"
     elif found.cost_source == "free":
         cost = "free"
     else:
-        cost = f"about {usd(found.cost_usd)} (price from {found.cost_source})"
-    limit = getattr(config.limits, found.bound, None)
+        cost = f"about {usd(found.cost_usd)} (price from {found.cost_source}{dearest})"
+    limit, several = getattr(config.limits, found.bound, None), len(config.model.endpoints)
     bound = "on two cores" if limit is None else f"at limits.{found.bound} = {limit:,}"
+    bound = f"at the limits of {count(several, 'endpoint')}" if several else bound
     texts = f"{found.truncated:,} texts" if found.truncated != 1 else "1 text"
     cut = [f"{texts} would be cut at task.max_text_tokens = {config.task.max_text_tokens:,}"]
     return [

@@ -1,6 +1,6 @@
 """`status`: print where the latest run stands, and all others below its state directory."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from pipeline import figures as write
@@ -8,6 +8,7 @@ from pipeline.cli.console import fact_lines, print_lines, print_result
 from pipeline.cli.tables import table_lines, width
 from pipeline.commands import status as command
 from pipeline.config import Config
+from pipeline.telemetry.pace import shares_text
 
 HEADS = ("output", "asked", "status", "rows", "done", "failed", "cost", "rows/s", "left")
 
@@ -23,9 +24,16 @@ def status(config: Config) -> int:
     facts = command.status(config)
     runs = facts["runs"]
     print_lines(fact_lines({name: value for name, value in facts.items() if name not in {"summary", "runs"}}))
-    print_lines(["", f"runs in {config.state.dir}, newest first:", *run_lines(runs)])
+    print_lines(["", f"runs in {config.state.dir}, newest first:", *run_lines(runs), *share_lines(runs)])
     print_result(facts)
     return 0
+
+
+def share_lines(runs: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Yield which share of its requests each of several endpoints got, for each run that has them and is not over."""
+    for run in runs:
+        if said := shares_text(run.get("shares", {})):
+            yield f"{(run['output'] or run['folder']).rsplit('/', 1)[-1]}: {said} of all requests"
 
 
 def run_lines(runs: Sequence[Mapping[str, Any]]) -> list[str]:

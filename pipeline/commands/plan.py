@@ -1,7 +1,7 @@
 """`plan`: what a run would send and cost, without sending anything."""
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -57,7 +57,7 @@ class Plan:
         completion_source: What that is from: earlier `answers` of this job or of this `model`, thoughts included; or a
             `guess`, which knows of no thoughts.
         reasons: Whether the model thinks before it answers, which is billed as completion tokens; None if that is unknown.
-        cost_usd: Estimated cost in US dollars; None if no price is known.
+        cost_usd: Estimated cost in US dollars, at the dearest of several endpoints; None if no price is known.
         cost_source: Where the price is from, `config` or `catalog`, or `free`; None if no price is known.
         seconds: Estimated duration within the configured limits.
         asked_anew: Rows that are asked anew beside these, for `gates.canary_flips`, as far as `limits.max_cost_usd` goes.
@@ -100,7 +100,8 @@ def plan(config: Config, options: RunOptions = RunOptions()) -> Plan:  # noqa: B
     """
     with tempfile.TemporaryDirectory(prefix="pipeline-plan-") as folder:
         job = brought_in(prepare(config, options, copies=Path(folder)), Path(folder))
-        ensure_payable(job.config.model, capped=job.config.limits.max_cost_usd is not None)
+        for each in job.config.each_endpoint():
+            ensure_payable(each.model, capped=each.limits.max_cost_usd is not None)
         return _estimate(job, _count(job, Path(folder)))
 
 
@@ -167,23 +168,15 @@ def _count_missing(job: Job, counts: _Counts, store: Store | None, prompts: list
 
 
 def _estimate(job: Job, counts: _Counts) -> Plan:
-    limits, model, requests = job.config.limits, job.config.model, counts.missing
+    model, requests = job.config.model, counts.missing
     system_tokens, replies = estimate_tokens(job.task.system), counts.reply_tokens
     prompt_tokens = counts.missing_tokens + requests * system_tokens
     completion_tokens = replies.of(requests, model.max_tokens)
     canary = counts.canary_tokens + counts.canary * system_tokens, replies.of(counts.canary, model.max_tokens)
-    is_embedded = model.provider == "local"
-    price = Billing(model, capped=False).price or (FREE if is_embedded else None)
+    configs = job.config.each_endpoint()
+    price = _dearest(configs, prompt_tokens, completion_tokens)
     quota_tokens = max(prompt_tokens, requests * model.max_tokens)  # as the run counts them, too
-    minutes = {
-        "processor": requests * EMBEDDED_SECONDS / 60 if is_embedded else 0.0,
-        "max_concurrency": 0.0
-        if is_embedded
-        else requests * SECONDS_PER_REQUEST / limits.max_concurrency / 60,
-        "requests_per_minute": requests / limits.requests_per_minute if limits.requests_per_minute else 0.0,
-        "tokens_per_minute": quota_tokens / limits.tokens_per_minute if limits.tokens_per_minute else 0.0,
-    }
-    bound = max(minutes, key=lambda name: minutes[name])
+    seconds, bound = _duration(configs, requests, quota_tokens)
     return Plan(
         rows=job.source.rows,
         empty=counts.empty,
@@ -199,6 +192,40 @@ def _estimate(job: Job, counts: _Counts) -> Plan:
         cost_source=price.source if price else None,
         asked_anew=counts.canary,
         asked_anew_cost_usd=price.cost(canary[0], 0, canary[1]) if price else None,
-        seconds=round(minutes[bound] * 60, 1),
+        seconds=round(seconds, 1),
         bound=bound,
     )
+
+
+def _dearest(configs: Sequence[Config], prompt_tokens: int, completion_tokens: int) -> Price | None:
+    """Return the price of the endpoint where these tokens cost the most; None if one of them has no known price."""
+    prices = []
+    for config in configs:
+        price = Billing(config.model, capped=False).price
+        prices.append(price or (FREE if config.model.provider == "local" else None))
+    known = [price for price in prices if price is not None]
+    if len(known) < len(prices):
+        return None
+    return max(known, key=lambda price: price.cost(prompt_tokens, 0, completion_tokens))
+
+
+def _duration(configs: Sequence[Config], requests: int, tokens: int) -> tuple[float, str]:
+    """Return how many seconds all endpoints together need, and the limit that binds the fastest of them."""
+    alone = [_duration_at(config, requests, tokens) for config in configs]
+    fastest, bound = min(alone)
+    return (1 / sum(1 / seconds for seconds, _ in alone) if fastest else 0.0), bound
+
+
+def _duration_at(config: Config, requests: int, tokens: int) -> tuple[float, str]:
+    limits = config.limits
+    rpm, tpm = limits.requests_per_minute, limits.tokens_per_minute
+    is_embedded = config.model.provider == "local"
+    at_once = 0.0 if is_embedded else requests * SECONDS_PER_REQUEST / limits.max_concurrency
+    seconds = {
+        "processor": requests * EMBEDDED_SECONDS if is_embedded else 0.0,
+        "max_concurrency": at_once,
+        "requests_per_minute": 60 * requests / rpm if rpm else 0.0,
+        "tokens_per_minute": 60 * tokens / tpm if tpm else 0.0,
+    }
+    bound = max(seconds, key=lambda name: seconds[name])
+    return seconds[bound], bound

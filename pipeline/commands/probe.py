@@ -7,6 +7,7 @@ from typing import Any
 
 from pipeline.commands.asking import Asked, Asking, any_reply, deciding, outcome_of
 from pipeline.config import Config
+from pipeline.config.providers import named_endpoints
 from pipeline.errors import ConfigError, KeyRefusedError, PipelineError, ProviderUnavailableError
 from pipeline.figures import usd
 from pipeline.job.prepare import for_provider
@@ -60,16 +61,23 @@ def _failed(name: str, failure: Failure, *, replied: bool) -> Finding:
     return Finding(name, works=False if refused else None, detail=failure.message, error=error)
 
 
-async def probe(config: Config) -> list[Finding]:
-    """Probe the endpoint of *config* as a run begins: one tiny request, and one more for each part that it refuses.
+async def probe(config: Config) -> dict[str, list[Finding]]:
+    """Probe each endpoint of *config* as a run begins: one tiny request, and one more for each part that it refuses.
+
+    Returns:
+        What was found, by the name of the endpoint, which is empty where there is one.
 
     Raises:
-        ConfigError: If the key is missing or the URL is wrong.
+        ConfigError: If a key is missing or a URL is wrong.
     """
     config = for_provider(config)
-    task = Task.from_config(config)
-    headers = partial(request_headers, config.model)
     ensure_ready(config)  # before any server is started
+    task = Task.from_config(config)
+    return {name.removesuffix(": "): await _probe(each, task) for name, each in named_endpoints(config)}
+
+
+async def _probe(config: Config, task: Task) -> list[Finding]:
+    headers = partial(request_headers, config.model)
     async with endpoint_url(config) as url, Client.open(url, headers, network(config.model, url)) as client:
         billing = Billing(config.model, capped=False)
         about = await client.model(config.model.name)

@@ -82,6 +82,7 @@ def run_facts(run: Run) -> dict[str, Any]:
         "failed": now.get("failed"),
         "rate": _rounded(now.get("rate")) if on else None,
         "seconds_left": _rounded(now.get("seconds_left")) if on else None,
+        **({"shares": now["shares"]} if now.get("shares") else {}),
         "waiting": bool(now.get("waiting")) if on else False,
         "cost_usd": now.get("cost_usd"),
         "output": str(place.output) if job else None,

@@ -58,6 +58,7 @@ class Snapshots:
             "seconds_left": standing.left,
             "cost_usd": self._spent(),
             "in_flight": run.in_flight,
+            **({"shares": dict(run.shares)} if run.shares else {}),
             "waiting": run.waiting,
             "stopping": run.stopping,
         }

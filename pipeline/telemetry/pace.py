@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from pipeline.figures import usd
+from pipeline.figures import percent, usd
 
 WINDOW_SECONDS = 20.0
 """The pace is that of the last so many seconds: a slower endpoint shows soon, and a single slow row does not."""
@@ -119,4 +119,4 @@ class Pace:
 def shares_text(shares: Mapping[str, int]) -> str:
     """Return which share of all requests each of several endpoints got; empty if there is one, or nothing was sent."""
     total = sum(shares.values())
-    return ", ".join(f"{name} {count / total:.0%}" for name, count in shares.items()) if total else ""
+    return ", ".join(f"{name} {percent(count / total)}" for name, count in shares.items()) if total else ""

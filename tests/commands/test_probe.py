@@ -41,7 +41,7 @@ def exit_status(findings: Iterable[Finding]) -> int:
 
 
 async def found(job: JobFiles) -> dict[str, Finding]:
-    return {finding.name: finding for finding in await probe(job.config())}
+    return {finding.name: finding for finding in (await probe(job.config()))[""]}
 
 
 @pytest.mark.parametrize(
@@ -51,7 +51,7 @@ async def test_probe_ends_as_a_run_would_that_gets_no_answer(
     job: JobFiles, server: FaultServer, fault: str, status: int
 ) -> None:
     server.when(lambda _: True, fault)
-    assert exit_status(await probe(job.config())) == status
+    assert exit_status((await probe(job.config()))[""]) == status
 
 
 async def test_one_request_is_enough_where_nothing_is_refused(job: JobFiles, server: FaultServer) -> None:
