@@ -89,7 +89,7 @@ def test_a_wrong_key_closes_that_endpoint_and_the_log_names_it_and_no_key(
     job.table(texts(200))
     ran = do(job, B_KEY="stolen-secret")
     assert ran.returncode == 0
-    assert f"{places(servers)[1]} is asked no more in this run" in ran.stderr
+    assert f"{places(servers)[1]}: asked no more in this run" in ran.stderr
     assert "secret" not in ran.stderr
     assert servers[1].billed == 0
     assert servers[0].billed + servers[2].billed == 200

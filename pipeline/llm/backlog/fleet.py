@@ -186,10 +186,9 @@ class Fleet:
             self._stop(error)
             return
         member.tap.closed = True
-        log.warning(
-            "%s is asked no more in this run: %s; %d of %d endpoints are left",
-            member.name, error, len(open_) - 1, len(self._members),
-        )  # fmt: skip
+        with _about(member):
+            left = f"{len(open_) - 1} of {len(self._members)} endpoints are left"
+            log.warning("asked no more in this run: %s; %s", error, left)
         self._pool.spawn(self._close(member))
 
     def _judge(self, tap: Tap | None) -> None:

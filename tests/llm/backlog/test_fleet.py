@@ -89,7 +89,7 @@ def test_one_that_answers_garbage_from_the_start_is_closed(
     assert (case.stopped, case.closed, len(case.answers)) == ([], {"b"}, 1000)
     assert case.counts["b"] <= 21
     assert {answer.status for answer in case.answers.values()} == {None}
-    assert [text for text in caplog.messages if "b is asked no more in this run" in text]
+    assert [text for text in caplog.messages if text.startswith("asked no more in this run")]
 
 
 def test_one_that_answers_garbage_later_is_probed_only(tmp_path: Path) -> None:
@@ -123,7 +123,9 @@ def test_what_would_end_the_run_closes_the_endpoint_with_a_warning(
         )
     assert (case.stopped, case.closed, len(case.answers)) == ([], {"b"}, 500)
     assert case.counts["b"] <= 3
-    assert len([text for text in caplog.messages if "b is asked no more" in text and "1 of 2" in text]) == 1
+    assert (
+        len([text for text in caplog.messages if "asked no more" in text and "1 of 2 endpoints" in text]) == 1
+    )
 
 
 def test_a_key_that_is_revoked_amid_the_run_closes_its_endpoint_only(tmp_path: Path) -> None:
