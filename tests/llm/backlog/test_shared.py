@@ -1,0 +1,156 @@
+"""Who takes which request of a shared backlog."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+from pipeline.llm.backlog.shared import ELSEWHERE_SECONDS, Backlog, Tap
+from pipeline.llm.request import Request
+from tests.llm.backlog.several import answers, asked
+from tests.llm.scripted import failed, prompt
+from tests.llm.virtual_time import in_virtual_time, now, virtual_clock
+from tests.tasks.make import answer
+
+
+def tap(backlog: Backlog, weight: float = 1.0, priority: int = 0) -> Tap:
+    found = Tap(backlog, weight, priority)
+    found.wait_seconds = lambda: 0.0
+    return found
+
+
+def in_loop(work: Callable[[Backlog], object]) -> None:
+    async def main() -> None:
+        work(Backlog(virtual_clock()))
+
+    in_virtual_time(main())
+
+
+def spawned(_: object) -> None:
+    raise AssertionError("a retry of a shared request waits in no task")
+
+
+def test_one_request_is_in_hand_until_it_is_sent() -> None:
+    def work(backlog: Backlog) -> None:
+        one = tap(backlog)
+        for text in ("a", "b"):
+            backlog.push(Request(prompt(text)))
+        assert one.pop() == Request(prompt("a"))
+        assert one.pop() is None
+        one.sent()
+        assert one.pop() == Request(prompt("b"))
+
+    in_loop(work)
+
+
+def test_a_failed_request_is_the_first_for_others_and_comes_back_after_its_wait() -> None:
+    async def main() -> None:
+        backlog = Backlog(virtual_clock())
+        one, other = tap(backlog), tap(backlog)
+        for text in ("a", "b", "c"):
+            backlog.push(Request(prompt(text)))
+        first = one.pop()
+        assert first is not None
+        one.sent()
+        one.push_again(first, 5.0, spawned, virtual_clock())
+        assert one.pop() == Request(prompt("b"))
+        assert other.pop() == first
+        one.sent()
+        other.sent()
+        other.push_again(first, 2.0, spawned, virtual_clock())
+        assert one.pop() == Request(prompt("c"))
+        one.sent()
+        assert (one.pop(), other.pop()) == (None, None)
+        await asyncio.sleep(2.0)
+        assert other.pop() == first
+
+    in_virtual_time(main())
+
+
+def test_what_an_endpoint_holds_that_is_closed_goes_to_the_others() -> None:
+    def work(backlog: Backlog) -> None:
+        one, other = tap(backlog), tap(backlog)
+        for text in ("a", "b"):
+            backlog.push(Request(prompt(text)))
+        one.pop()
+        one.sent()
+        one.pop()
+        one.closed = True
+        one.give_back_all()
+        found = [other.pop()]
+        other.sent()
+        found.append(other.pop())
+        assert {request.prompt.text for request in found if request} == {"a", "b"}
+        assert one.pop() is None
+
+    in_loop(work)
+
+
+def test_a_second_ask_is_left_to_another_endpoint_for_a_while() -> None:
+    async def main() -> None:
+        backlog = Backlog(virtual_clock())
+        one, other = tap(backlog), tap(backlog)
+        one.answered(prompt("a").key)
+        again = Request(prompt("a"), answer("prose", key=prompt("a").key))
+        backlog.push(again)
+        assert one.pop() is None
+        assert other.pop() == again
+        other.answered(prompt("a").key)
+        backlog.push(again)
+        backlog.taps.remove(one)
+        await asyncio.sleep(ELSEWHERE_SECONDS)
+        other.sent()
+        assert other.pop() == again
+
+    in_virtual_time(main())
+
+
+def test_weights_share_what_all_have_room_for() -> None:
+    async def main() -> Counter[str]:
+        backlog, taken = Backlog(virtual_clock()), Counter[str]()
+
+        async def serve(name: str, of: Tap) -> None:
+            while True:
+                request = of.pop() or await of.next()
+                of.sent()
+                taken[name] += 1
+                of.answered(request.prompt.key)
+                await asyncio.sleep(0.01)
+
+        tasks = [
+            asyncio.create_task(serve(name, one))
+            for name, one in (("light", tap(backlog, 1)), ("heavy", tap(backlog, 3)))
+            for _ in range(8)
+        ]
+        for number in range(400):
+            await asyncio.sleep(0.005)
+            backlog.push(Request(prompt(str(number))))
+        await asyncio.sleep(1)
+        for task in tasks:
+            task.cancel()
+        return taken
+
+    taken = in_virtual_time(main())
+    assert sum(taken.values()) == 400
+    assert 90 <= taken["light"] <= 110
+
+
+def test_a_weight_leaves_no_endpoint_idle_while_rows_wait(tmp_path: Path) -> None:
+    about = {
+        "a": {"weight": 1, "limits": {"max_concurrency": 8}},
+        "b": {"weight": 9, "limits": {"max_concurrency": 8}},
+    }
+    case = asked(tmp_path, {"a": answers(), "b": answers()}, [f"row {n}" for n in range(2000)], about)
+    assert case.seconds <= 1.05 * 2000 / 160 + 1
+
+
+def test_an_endpoint_that_asks_for_an_hour_keeps_no_row_from_the_others(tmp_path: Path) -> None:
+    behaves = {
+        "a": answers(),
+        "b": lambda call: failed(429, "wait", Retry_After="3600") if now() > 1 else answers()(call),
+    }
+    case = asked(
+        tmp_path, behaves, [f"row {n}" for n in range(1000)], {"a": {"limits": {"requests_per_minute": 600}}}
+    )
+    assert len(case.answers) == 1000
+    assert case.seconds < 110
