@@ -109,6 +109,7 @@ def asked(
     texts: Sequence[str],
     about: Mapping[str, Mapping[str, Any]] | None = None,
     again: Callable[[Answer], bool] | None = None,
+    within: float = 10 * 86_400,
     **sections: Any,
 ) -> Several:
     """Ask about *texts* until all are answered or the run must stop.
@@ -118,6 +119,7 @@ def asked(
         behaves: The endpoints, by name.
         texts: The rows.
         about: Keys of the endpoints' entries in the config.
+        within: Most seconds.
         again: Tells which answers are asked for once more.
         sections: Of the config.
     """
@@ -126,7 +128,7 @@ def asked(
         case = Several(folder, behaves, about or {}, **sections)
         case.again = again or case.again
         case._prompts = {prompt(text).key: prompt(text) for text in texts}
-        return await case.run(texts)
+        return await case.run(texts, within=within)
 
     return in_virtual_time(main())
 

@@ -223,6 +223,47 @@ def test_the_books_balance_over_garbled_replies_of_one_and_answers_of_another(tm
     assert counters.requests == sum(case.counts.values())
 
 
+def test_the_books_balance_where_the_reply_that_closes_an_endpoint_is_not_a_rows_first(
+    tmp_path: Path,
+) -> None:
+    behaves = {"a": between(0.0, 60.0, dead, answers()), "b": lambda _: said(None)}
+    case = asked(tmp_path, behaves, rows(5))
+    assert (case.closed, len(case.answers)) == ({"b"}, 5)
+    assert case.tokens == case.fleet.figures.counters.prompt_tokens
+
+
+def test_a_row_that_is_held_where_nobody_is_any_more_is_answered_elsewhere(tmp_path: Path) -> None:
+    refused: list[float] = []
+
+    def refuses_once_and_dies(call: Call) -> Sent | Failure:
+        if refused:
+            return UNREACHABLE
+        if call.at > 5.0:
+            refused.append(call.at)
+            return failed(400, "not now")
+        return said()
+
+    case = asked(
+        tmp_path,
+        {"a": answers(), "b": refuses_once_and_dies},
+        rows(300),
+        {name: rpm(600) for name in "ab"},
+        within=3600.0,
+    )
+    assert (case.stopped, len(case.answers), len(refused)) == ([], 300, 1)
+    assert {answer.status for answer in case.answers.values()} == {None}
+
+
+def test_what_a_closed_endpoint_held_is_not_waited_for(tmp_path: Path) -> None:
+    def dislikes_the_last(call: Call) -> Sent:
+        return failed(400, "we dislike it") if call.text == "row 599" else said()
+
+    behaves = {"a": dislikes_the_last, "b": between(10.0, 1e9, lambda _: failed(401, "bad key"), answers())}
+    case = asked(tmp_path, behaves, rows(600), {name: rpm(600) for name in "ab"}, within=3600.0)
+    assert (case.stopped, case.closed, len(case.answers)) == ([], {"b"}, 600)
+    assert Counter(answer.status for answer in case.answers.values()) == {None: 599, Status.ERROR: 1}
+
+
 def test_a_lower_priority_is_asked_only_when_the_first_are_full_or_away(tmp_path: Path) -> None:
     enough = asked(tmp_path, {"a": answers(), "spare": answers()}, rows(40), {"spare": {"priority": 1}})
     assert enough.counts["spare"] == 0

@@ -135,6 +135,25 @@ def test_weights_share_what_all_have_room_for() -> None:
     assert 90 <= taken["light"] <= 110
 
 
+def test_whoever_has_had_more_than_its_share_leaves_the_next_to_one_that_waits() -> None:
+    async def main() -> None:
+        backlog = Backlog(virtual_clock())
+        light, heavy = tap(backlog, 1), tap(backlog, 3)
+        waiting = [asyncio.create_task(heavy.next()) for _ in range(2)]
+        await asyncio.sleep(0)
+        light.turn = 1.0
+        backlog.push(Request(prompt("a")))
+        assert light.pop() is None
+        await asyncio.sleep(0)
+        assert waiting[0].done()
+        waiting[1].cancel()
+        backlog.push(Request(prompt("b")))
+        heavy.is_away = lambda: True
+        assert light.pop() == Request(prompt("b"))
+
+    in_virtual_time(main())
+
+
 def test_a_weight_leaves_no_endpoint_idle_while_rows_wait(tmp_path: Path) -> None:
     about = {
         "a": {"weight": 1, "limits": {"max_concurrency": 8}},
@@ -145,12 +164,9 @@ def test_a_weight_leaves_no_endpoint_idle_while_rows_wait(tmp_path: Path) -> Non
 
 
 def test_an_endpoint_that_asks_for_an_hour_keeps_no_row_from_the_others(tmp_path: Path) -> None:
-    behaves = {
-        "a": answers(),
-        "b": lambda call: failed(429, "wait", Retry_After="3600") if now() > 1 else answers()(call),
-    }
-    case = asked(
-        tmp_path, behaves, [f"row {n}" for n in range(1000)], {"a": {"limits": {"requests_per_minute": 600}}}
-    )
+    told = failed(429, "wait", Retry_After="3600")
+    behaves = {"a": answers(), "b": lambda call: told if now() > 1 else answers()(call)}
+    about = {name: {"limits": {"requests_per_minute": 600}} for name in "ab"}
+    case = asked(tmp_path, behaves, [f"row {n}" for n in range(1000)], about)
     assert len(case.answers) == 1000
     assert case.seconds < 110
