@@ -43,7 +43,7 @@ class Dispatcher:
         *,
         deliver: Deliver,
         stop: Callable[[BaseException], None],
-        before_send: Callable[[], Awaitable[None]],
+        before_send: Callable[[], Awaitable[bool | None]],
         clock: Clock,
         budget: Budget,
         queue: RequestQueue | None = None,
@@ -57,7 +57,7 @@ class Dispatcher:
             run: The run's id, for the answers.
             deliver: Takes each paid answer, and each bill without one.
             stop: Called with the error that must end the run.
-            before_send: Awaited before each request about a row; nothing is sent if it raises.
+            before_send: Awaited before each request about a row; nothing is sent if it raises, or returns True.
             clock: Time and chance.
             budget: What the run may spend.
             queue: Where requests wait; None makes one.
@@ -65,9 +65,8 @@ class Dispatcher:
         limits = config.limits
         own_server = config.model.provider in OWN_SERVERS and config.model.base_url is None
         self._worker_count = affordable(limits.max_concurrency, files_each=2 if own_server else 1)
-        self.counters = Counters()
+        self.counters, self.budget = Counters(), budget
         self.concurrency = Concurrency(self._worker_count, clock)
-        self.budget = budget
         self.billing = Billing(config.model, capped=limits.max_cost_usd is not None)
         self.breaker = CircuitBreaker(clock, limits.max_outage)
         self._client, self._model = client, config.model
@@ -139,7 +138,8 @@ class Dispatcher:
             tokens = self._estimate.quota(request.prompt.text) if self.pacer.counts_tokens else 0
             if not self.pacer.try_admit(tokens):
                 await self.pacer.admit(tokens)
-            await self._before_send()
+            if await self._before_send():
+                return
             form, bound_usd = await self._reserve(request)
             if self._pool.closing:  # it may have begun during any of these waits
                 return

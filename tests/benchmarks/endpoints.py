@@ -122,7 +122,8 @@ def _tell(case: Case, sent: Sequence[Sequence[Entry]], log: str) -> None:
             sum(int((entry.at - began) / a_tenth) == tenth for entry in entries) for tenth in range(10)
         ]
         sys.stdout.write(f"    {number}: by tenths of the time {by_tenth}\n")
-    for returned in RETURNED:
+    while RETURNED:
+        returned = RETURNED.pop()
         back = [sum(int((entry.at - returned) // 5) == number for entry in sent[2]) for number in range(4)]
         sys.stdout.write(f"    2: in the 5 s from its return on, the 5 s after that, and so on: {back}\n")
     for line in log.splitlines():

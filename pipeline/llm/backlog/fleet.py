@@ -119,9 +119,10 @@ class Fleet:
                 if answer.asks:
                     tap.answered(answer.key)
 
-        async def before_send() -> None:
-            tap.sent()
+        async def before_send() -> bool:
+            recalled = tap.sent()
             await self._before_send()
+            return recalled
 
         dispatcher = Dispatcher(
             client, self._task, config, self._run, deliver=deliver, stop=lambda error: self._on_error(member, error),
@@ -219,6 +220,7 @@ class Fleet:
         while True:
             await self._clock.sleep(TICK_SECONDS)
             self._backlog.offer_to_all()
+            self._backlog.recall()
             open_ = [member for member in self._members if not member.tap.closed]
             away = [member for member in open_ if member.tap.away]
             if len(away) < len(open_):

@@ -5,14 +5,13 @@ What one has failed with goes back to the front, for the others at once and for 
 """
 
 from collections import OrderedDict, deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from itertools import islice
 from math import inf
-from types import MappingProxyType
-from typing import NamedTuple
 
 from pipeline.llm.backlog.queue import OpenRows, RequestQueue, Spawn
 from pipeline.llm.backlog.usefulness import Usefulness
+from pipeline.llm.backlog.waiting import NOWHERE_FAILED, Waiting
 from pipeline.llm.request import Request
 from pipeline.system.clock import Clock
 
@@ -29,11 +28,8 @@ REMEMBERED = 10_000
 """Answers of which it is known who gave them: no more than wait until they are durable."""
 
 
-class Waiting(NamedTuple):
-    """A request, and from when on it may be sent to each of the endpoints where it has failed."""
-
-    request: Request
-    not_before: Mapping["Tap", float] = MappingProxyType({})
+RECALL_SECONDS = 1.0
+"""How long a request may wait to be sent while another endpoint has room for it."""
 
 
 class Backlog:
@@ -59,7 +55,7 @@ class Backlog:
             self._fresh.append(request)
         else:
             by = self.answered_by(request.prompt.key)
-            later = {by: self.clock.now() + ELSEWHERE_SECONDS} if by is not None else {}
+            later: dict[object, float] = {by: self.clock.now() + ELSEWHERE_SECONDS} if by else {}
             self._again.append(Waiting(request, later))
         self.offer()
 
@@ -116,6 +112,12 @@ class Backlog:
                 if tap.waits:
                     tap.wake(1)
 
+    def recall(self) -> None:
+        """Take back what waits at one endpoint while another has nothing to do."""
+        for tap in self.taps:
+            if any(other is not tap and other.has_room for other in self.taps):
+                tap.recall()
+
     def answered_by(self, key: bytes) -> "Tap | None":
         """Return who has answered the prompt with *key* lately; None if nobody has."""
         return self._answered_by.get(key)
@@ -125,9 +127,6 @@ class Backlog:
         self._answered_by[key] = tap
         if len(self._answered_by) > REMEMBERED:
             self._answered_by.popitem(last=False)
-
-
-NOWHERE_FAILED = Waiting(None)  # type: ignore[arg-type]  # only where it failed is looked at
 
 
 class Tap(RequestQueue):
@@ -153,6 +152,7 @@ class Tap(RequestQueue):
         self.closed = False
         self._backlog = backlog
         self._unsent: Request | None = None
+        self._unsent_since, self._recalled = 0.0, False
         self._starved = False
         self.usefulness = Usefulness()
         self._in_hand: dict[bytes, Waiting] = {}
@@ -190,14 +190,24 @@ class Tap(RequestQueue):
         if waiting is None:
             self._backlog.catch_up(self)
             return None
-        self._unsent = waiting.request
+        self._unsent, self._unsent_since = waiting.request, self._backlog.clock.now()
         self._in_hand[waiting.request.prompt.key] = waiting
         return waiting.request
 
-    def sent(self) -> None:
-        """Record that the request in hand is about to be sent, so that another may be taken."""
-        self._unsent = None
+    def sent(self) -> bool:
+        """Record that the request in hand may be sent now, so that another is taken; return whether it was recalled."""
+        recalled, self._recalled, self._unsent = self._recalled, False, None
         self.wake(1)
+        return recalled
+
+    def recall(self) -> None:
+        """Give back the request in hand if it has waited for long; whoever waits with it here drops it then."""
+        long = self._backlog.clock.now() - self._unsent_since > RECALL_SECONDS
+        if self._unsent is None or self._recalled or not long:
+            return
+        if (waiting := self._in_hand.pop(self._unsent.prompt.key, None)) is not None:
+            self._recalled = True
+            self._backlog.put_back(waiting, first=True)
 
     def answered(self, key: bytes) -> None:
         """Record that the prompt with *key* has its answer."""
@@ -210,8 +220,8 @@ class Tap(RequestQueue):
         if request.control or (request.form is not None and not self.closed):
             super().push(request, first=first)
             return
-        if request is self._unsent:
-            self._unsent = None
+        if request is self._unsent and self.sent():
+            return
         before = self._in_hand.pop(request.prompt.key, NOWHERE_FAILED)
         self._backlog.put_back(before._replace(request=request), first=first)
 
@@ -220,9 +230,8 @@ class Tap(RequestQueue):
         if request.control or request.form is not None:
             super().push_again(request, seconds, spawn, clock)
             return
-        before = self._in_hand.pop(request.prompt.key, NOWHERE_FAILED)
-        later = {**before.not_before, self: clock.now() + seconds}
-        self._backlog.put_back(Waiting(request, later))
+        before = self._in_hand.pop(request.prompt.key, NOWHERE_FAILED).not_before
+        self._backlog.put_back(Waiting(request, {**before, self: clock.now() + seconds}))
 
     def give_back_forms(self) -> None:
         """Give back what waits for this endpoint alone: it is away, and others are not."""
@@ -238,5 +247,4 @@ class Tap(RequestQueue):
         """Give back everything that was taken and has no answer: the endpoint is asked no more."""
         self.give_back_forms()
         while self._in_hand:
-            _, waiting = self._in_hand.popitem()
-            self._backlog.put_back(waiting)
+            self._backlog.put_back(self._in_hand.popitem()[1])

@@ -208,7 +208,7 @@ def test_a_row_that_breaks_every_server_ends_too(tmp_path: Path) -> None:
 
 
 def test_what_one_throttles_the_other_answers_at_once(tmp_path: Path) -> None:
-    behaves = {"a": answers(), "b": lambda _: failed(429, "slow down", Retry_After="3600")}
+    behaves = {"a": answers(), "b": lambda _: failed(429, "slow down", retry_after="3600")}
     case = asked(tmp_path, behaves, rows(600), {"a": rpm(600), "b": rpm(600)})
     assert (case.stopped, len(case.answers)) == ([], 600)
     assert case.seconds <= 62

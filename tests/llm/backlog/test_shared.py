@@ -164,7 +164,7 @@ def test_a_weight_leaves_no_endpoint_idle_while_rows_wait(tmp_path: Path) -> Non
 
 
 def test_an_endpoint_that_asks_for_an_hour_keeps_no_row_from_the_others(tmp_path: Path) -> None:
-    told = failed(429, "wait", Retry_After="3600")
+    told = failed(429, "wait", retry_after="3600")
     behaves = {"a": answers(), "b": lambda call: told if now() > 1 else answers()(call)}
     about = {name: {"limits": {"requests_per_minute": 600}} for name in "ab"}
     case = asked(tmp_path, behaves, [f"row {n}" for n in range(1000)], about)
