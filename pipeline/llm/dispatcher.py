@@ -69,8 +69,7 @@ class Dispatcher:
         self.concurrency = Concurrency(self._worker_count, clock)
         self.billing = Billing(config.model, capped=limits.max_cost_usd is not None)
         self.breaker = CircuitBreaker(clock, limits.max_outage)
-        self._client, self._model = client, config.model
-        self._delivery = Delivery(deliver, run, clock)
+        self._client, self._model, self._delivery = client, config.model, Delivery(deliver, run, clock)
         self._before_send, self._clock = before_send, clock
         self._retries = RetryPolicy()
         self._negotiator = FormatNegotiator(task, config.model, FormMemory(config, task, clock))
@@ -114,7 +113,7 @@ class Dispatcher:
     async def drain(self, seconds: float) -> None:
         """Send nothing more; wait up to *seconds* for what is in flight, and give up the rest."""
         await self._pool.shutdown(seconds)
-        await self._pacer.close()
+        await self.pacer.close()
 
     async def _work(self) -> None:
         task = cast("asyncio.Task[None]", asyncio.current_task())
