@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from fractions import Fraction
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -73,9 +74,11 @@ class LimitSettings(Settings):
         default="auto", description="Longest wait for one reply; auto learns it from the replies."
     )
 
+    _part: Slice | None = PrivateAttr(default=None)
+
     def divided(self, part: Slice) -> "LimitSettings":
         """Return the limits of one of several processes that work side by side, so that together they keep to these."""
-        share: dict[str, float | None] = {
+        share: dict[str, object] = {
             "max_concurrency": max(1, (self.max_concurrency + part.count - 1 - part.index) // part.count),
             "max_cost_usd": self.max_cost_usd and self.max_cost_usd / part.count,
         }
@@ -83,7 +86,21 @@ class LimitSettings(Settings):
             for name in ("requests_per_minute", "tokens_per_minute"):
                 limit = getattr(self, name)
                 share[name] = limit and limit / part.count
-        return self.model_copy(update=share)
+        divided = self.model_copy(update=share)
+        divided._part = part  # noqa: SLF001 - it is one of these
+        return divided
+
+    def only(self, one: EndpointSettings) -> "LimitSettings":
+        """Return the limits for one of several endpoints: its own, and these where it has none; a quota for each."""
+        own = {name: getattr(one.limits, name) for name in one.limits.model_fields_set}
+        limits = self.model_copy(update=own)
+        if self._part is not None:
+            limits = self.model_copy(update={name: getattr(limits.divided(self._part), name) for name in own})
+        if self.shared is None:
+            return limits
+        place = sha256(f"{one.base_url} {one.api_key_env}".encode()).hexdigest()[:12]
+        name = "#" if "://" in self.shared and "#" not in self.shared else "-"
+        return limits.model_copy(update={"shared": f"{self.shared}{name}{place}"})
 
 
 class StateSettings(Settings):
@@ -191,12 +208,7 @@ class Config(Settings):
         return tuple(map(self._only, self.model.endpoints)) or (self,)
 
     def _only(self, one: EndpointSettings) -> "Config":
-        update = {name: getattr(one.limits, name) for name in one.limits.model_fields_set}
-        if self.limits.shared is not None:  # a quota for each
-            update["shared"] = f"{self.limits.shared} {one.base_url} {one.api_key_env}"
-        return self.model_copy(
-            update={"model": self.model.only(one), "limits": self.limits.model_copy(update=update)}
-        )
+        return self.model_copy(update={"model": self.model.only(one), "limits": self.limits.only(one)})
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> "Config":
         """Return a copy; one with changes has not been checked, and cannot be the start of others."""

@@ -6,6 +6,7 @@ import pytest
 
 from pipeline.config import load_config
 from pipeline.config.providers import endpoint_names
+from pipeline.config.slices import Slice
 from pipeline.llm.transport.credentials import request_headers
 from pipeline.tasks.prompt import Task
 
@@ -53,6 +54,25 @@ def test_a_shared_quota_is_one_for_each_endpoint(tmp_path, monkeypatch):
     }
     assert len(names) == 2
     assert all("acme" in name for name in names)
+
+
+def test_a_slice_has_its_share_of_what_each_endpoint_takes(tmp_path, monkeypatch):
+    entries = [{}, {"base_url": "https://h/v1", "limits": {"requests_per_minute": 90, "max_concurrency": 6}}]
+    config = several(tmp_path, monkeypatch, entries)
+    cut = config.model_copy(update={"limits": config.limits.divided(Slice(1, 3))})
+    one, other = (each.limits for each in cut.each_endpoint())
+    assert (one.requests_per_minute, one.max_concurrency) == (pytest.approx(500 / 3), 3)
+    assert (other.requests_per_minute, other.max_concurrency) == (30, 2)
+
+
+@pytest.mark.parametrize("shared", ["acme", "/run/acme", "redis://host:6379/0", "redis://host:6379/0#acme"])
+def test_the_quota_of_an_endpoint_is_where_the_shared_one_is(shared, tmp_path, monkeypatch):
+    monkeypatch.setitem(JOB["limits"], "shared", shared)
+    config = several(tmp_path, monkeypatch, [{}, {"base_url": "https://h/v1"}])
+    for each in config.each_endpoint():
+        added = (each.limits.shared or "").removeprefix(shared)
+        assert added.startswith("#" if shared.endswith("/0") else "-")
+        assert "/" not in added
 
 
 def test_where_and_under_which_name_a_model_is_asked_is_in_no_key(tmp_path, monkeypatch):
