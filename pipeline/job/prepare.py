@@ -7,14 +7,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pipeline import storage
-from pipeline.config import Config, OutputSettings
-from pipeline.config.paths import format_of, marked
+from pipeline.config import Config
+from pipeline.config.paths import marked
 from pipeline.config.providers import PROVIDERS
 from pipeline.errors import CannotCreateError, ConfigError
 from pipeline.inputs.intake.copies import bring_in, drop, tidy
-from pipeline.inputs.source import Source, places
 from pipeline.inputs.survey import survey
-from pipeline.inputs.text import names_labels
 from pipeline.job.decisions import load_calibration
 from pipeline.job.job import Job, RunOptions
 from pipeline.job.result import ensure_held, finished
@@ -30,9 +28,8 @@ from pipeline.job.state import (
     slice_runs,
 )
 from pipeline.job.workspace import Workspace, workspace
-from pipeline.job.writable import ensure_writable
-from pipeline.outputs.columns import output_names
-from pipeline.outputs.destination import RUN_METADATA_KEY, ensure_creatable, output_name
+from pipeline.job.writable import column_problems, ensure_writable, output_problems
+from pipeline.outputs.destination import ensure_creatable
 from pipeline.storage import Held
 from pipeline.summary import RunResult
 from pipeline.system.lock import Lock
@@ -141,8 +138,8 @@ def prepare(config: Config, options: RunOptions = RunOptions(), *, copies: Path 
         # Counted once for all commands, as the input is taken in once: counting needs the copies that a finished job has dropped.
         whole = workspace(config.state.dir, config.output.path).folder
         source = matching_rows(source, config.input.where, whole / "matching.json", taken_in)
-    problems = [] if options.selection else [*_output_problems(source, config.output)]
-    problems += _column_problems(config, source)
+    problems = [] if options.selection else [*output_problems(source, config.output)]
+    problems += column_problems(config, source)
     if problems:
         raise ConfigError(*problems)
     task = Task.from_config(config)
@@ -216,50 +213,3 @@ def output_path(config: Config, options: RunOptions) -> Place:
     for mark in [options.selection, "partial" if options.is_partial else None]:
         path = marked(path, mark, f".{output.file_format}") if mark else path
     return path
-
-
-def _output_problems(source: Source, output: OutputSettings) -> Iterator[str]:
-    """Yield conflicts between the input's files and the output's."""
-    path, suffix = output.path, format_of(output.path)
-    if source.single and suffix is None:
-        yield f"output.path: {path}: the input is one file; give the output a name ending in .{output.file_format}"
-    if not source.single and suffix is not None:
-        yield (
-            f"output.path: {path}: the input is a folder or a glob, so the output is a folder; "
-            f"drop .{suffix} and set output.format"
-        )
-    names: dict[str, str] = {}
-    for file in source.files:
-        name = output_name(file.name, output.file_format)
-        other = names.setdefault(name, file.name)
-        if other != file.name:
-            yield f"input.path: {other} and {file.name} would both become {name}; rename one"
-
-
-def _column_problems(config: Config, source: Source) -> Iterator[str]:
-    """Yield conflicts between the input's columns and the output's."""
-    names, columns = source.schema.names, config.output.columns
-    for name in columns.only or ():
-        if name not in names:
-            yield f"output.columns.only: {name}: the input has no such column; it has {', '.join(names)}"
-    if config.task.gold is not None and config.task.gold not in names:
-        yield f"task.gold: {config.task.gold}: the input has no such column; it has {', '.join(names)}"
-    elif config.task.gold is not None and not names_labels(source.schema.field(config.task.gold).type):
-        yield (
-            f"task.gold: {config.task.gold}: is {source.schema.field(config.task.gold).type}; "
-            "right labels are text, or lists of text"
-        )
-    is_our_output = RUN_METADATA_KEY in (source.schema.metadata or {})  # its labels may be replaced
-    kept = columns.only if columns.only is not None else names
-    clashes = [name for name in output_names(config.task.kind, columns.prefix) if name in kept]
-    if clashes and not is_our_output:
-        yield (
-            f"output.columns.prefix: the input already has {', '.join(clashes)}; "
-            "set a prefix for the new columns, such as tag_"
-        )
-    if len(set(names)) < len(names) and columns.only is None:
-        twice = next(name for name in names if names.count(name) > 1)
-        yield (
-            f"input.path: columns {places(names, twice)} of the input have one name, {twice!r}; "
-            "rename all but one, or name the columns to keep in output.columns.only"
-        )

@@ -1,17 +1,70 @@
-"""Whether the output's columns can be written: Arrow reads some types of Parquet that it cannot write."""
+"""Whether the output fits the input: names that clash, and types of Parquet that Arrow reads and cannot write."""
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
+from pipeline.config import Config, OutputSettings
+from pipeline.config.paths import format_of
 from pipeline.errors import InputDataError
-from pipeline.outputs.columns import output_schema
+from pipeline.inputs.source import Source, places
+from pipeline.inputs.text import names_labels
+from pipeline.outputs.columns import output_names, output_schema
+from pipeline.outputs.destination import RUN_METADATA_KEY, output_name
 from pipeline.outputs.writers.formats import PARQUET, ensure_place
 from pipeline.outputs.writers.original import Original
 from pipeline.outputs.writers.parquet import written_leaves
 
 if TYPE_CHECKING:
     from pipeline.job.job import Job
+
+
+def output_problems(source: Source, output: OutputSettings) -> Iterator[str]:
+    """Yield conflicts between the input's files and the output's."""
+    path, suffix = output.path, format_of(output.path)
+    if source.single and suffix is None:
+        yield f"output.path: {path}: the input is one file; give the output a name ending in .{output.file_format}"
+    if not source.single and suffix is not None:
+        yield (
+            f"output.path: {path}: the input is a folder or a glob, so the output is a folder; "
+            f"drop .{suffix} and set output.format"
+        )
+    names: dict[str, str] = {}
+    for file in source.files:
+        name = output_name(file.name, output.file_format)
+        other = names.setdefault(name, file.name)
+        if other != file.name:
+            yield f"input.path: {other} and {file.name} would both become {name}; rename one"
+
+
+def column_problems(config: Config, source: Source) -> Iterator[str]:
+    """Yield conflicts between the input's columns and the output's."""
+    names, columns = source.schema.names, config.output.columns
+    for name in columns.only or ():
+        if name not in names:
+            yield f"output.columns.only: {name}: the input has no such column; it has {', '.join(names)}"
+    if config.task.gold is not None and config.task.gold not in names:
+        yield f"task.gold: {config.task.gold}: the input has no such column; it has {', '.join(names)}"
+    elif config.task.gold is not None and not names_labels(source.schema.field(config.task.gold).type):
+        yield (
+            f"task.gold: {config.task.gold}: is {source.schema.field(config.task.gold).type}; "
+            "right labels are text, or lists of text"
+        )
+    is_our_output = RUN_METADATA_KEY in (source.schema.metadata or {})  # its labels may be replaced
+    kept = columns.only if columns.only is not None else names
+    clashes = [name for name in output_names(config.task.kind, columns.prefix) if name in kept]
+    if clashes and not is_our_output:
+        yield (
+            f"output.columns.prefix: the input already has {', '.join(clashes)}; "
+            "set a prefix for the new columns, such as tag_"
+        )
+    if len(set(names)) < len(names) and columns.only is None:
+        twice = next(name for name in names if names.count(name) > 1)
+        yield (
+            f"input.path: columns {places(names, twice)} of the input have one name, {twice!r}; "
+            "rename all but one, or name the columns to keep in output.columns.only"
+        )
 
 
 def ensure_writable(job: "Job") -> list[str]:
