@@ -155,9 +155,8 @@ class Execution:
             raise unanswered(keys, self.job.config.state.dir)
         async with self._opening:  # several chunks may need it at once
             if self._asker is None:
-                spent = await self.resolver.ledger.spent(
-                    self.record.run_id
-                )  # by earlier executions, or by workers
+                # By earlier executions, or by workers.
+                spent = await self.resolver.ledger.spent(self.record.run_id)
                 self._spent_before = spent
                 opened = asking(
                     self.job, self.record.run_id, spent_usd=spent, deliver=self.resolver.ledger.append,

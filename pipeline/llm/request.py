@@ -4,7 +4,6 @@ from collections import Counter
 from collections.abc import Awaitable, Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from hashlib import blake2b
-from types import MappingProxyType
 from typing import NamedTuple, Protocol
 
 from pipeline.llm.protocol.form import RequestForm
@@ -88,7 +87,7 @@ class Figures(NamedTuple):
     spent_usd: float = 0.0
     price_source: str | None = None
     away: bool = False
-    shares: Mapping[str, int] = MappingProxyType({})
+    shares: Mapping[str, int] = {}
 
 
 def answer_from_reply(request: Request, reply: Reply, run: str, at: float) -> Answer:

@@ -56,7 +56,7 @@ def test_a_told_0_is_believed_only_where_no_price_says_otherwise(caplog: pytest.
     free = Usage(1_000_000, 0, 0, 0.0)
     assert [bill.cost(free), bill.cost(free), bill.source] == [7, 7, "config"]
     assert [record.message for record in caplog.records if "tells a cost of 0" in record.message][1:] == []
-    assert "tells a cost of 0, but its tokens cost $7.000000 by the price from config" in caplog.text
+    assert "tells a cost of 0, but its tokens cost $7.00 by the price from config" in caplog.text
     for unknown in (billing(name="unknown"), billing(price={"input": 0, "output": 0})):
         assert (unknown.cost(free), unknown.source) == (0, "reply")
 

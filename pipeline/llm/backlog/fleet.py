@@ -14,6 +14,7 @@ from pipeline.errors import (
     KeyRefusedError,
     ProviderUnavailableError,
 )
+from pipeline.figures import percent
 from pipeline.llm.backlog.shared import Backlog, Tap
 from pipeline.llm.backlog.usefulness import SHARE
 from pipeline.llm.dispatcher import Dispatcher
@@ -198,7 +199,7 @@ class Fleet:
         if member is None or sum(not each.tap.closed for each in self._members) == 1:
             return
         if member.tap.usefulness.on_unusable():
-            self._on_error(member, ConfigError(f"{SHARE:.0%} of its answers are unusable"))
+            self._on_error(member, ConfigError(f"{percent(SHARE, 0)} of its answers are unusable"))
 
     async def _close(self, member: Member) -> None:
         """Let what is in flight at *member* come back, and leave the rest to the others."""
