@@ -1,7 +1,8 @@
 """The Python interface to jobs: functions that work in scripts, notebooks and Airflow tasks alike."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
 from os import PathLike
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline import config as configs
 from pipeline.config import Config
 from pipeline.config.given import Overrides
-from pipeline.errors import HeldError, InterruptedRunError, PipelineError, UsageError
+from pipeline.errors import HeldError, InterruptedRunError, LockedError, PipelineError, UsageError
 from pipeline.job.job import RunOptions, is_whole
 from pipeline.job.prepare import Start, started
 from pipeline.job.result import evaluation_in
@@ -103,7 +104,11 @@ def run(
     """
     _ensure_are(config, options)
     healthcheck_url = config.notify.healthcheck_url if is_whole(options, config.model.provider) else None
-    with reporting(healthcheck_url) as check, started(config, options) as start:
+    with (
+        reporting(healthcheck_url) as check,
+        _partial_after(config, options),
+        started(config, options) as start,
+    ):
         if start.result is None:
             check.report_start()
             watch = watch or _watch(progress=progress)
@@ -163,10 +168,6 @@ def _labelled(
     except HeldError:
         _draw_report(config, options)
         raise
-    except InterruptedRunError as error:
-        if not options.partial or options.offline:
-            raise
-        raise type(error)(*error.problems, _partial(config, options)) from error
     _draw_report(config, options)
     return result if config.task.gold is None else replace(result, evaluation=evaluation_in(result.report))
 
@@ -176,6 +177,17 @@ def _draw_report(config: Config, options: RunOptions) -> None:
         from pipeline.commands.report.apart import draw_apart  # noqa: PLC0415 - a finished job must not wait for it
 
         draw_apart(config, options)
+
+
+@contextmanager
+def _partial_after(config: Config, options: RunOptions) -> Iterator[None]:
+    """Publish what is answered once a run has been stopped that wants it; only then is its state free."""
+    try:
+        yield
+    except InterruptedRunError as error:
+        if not options.partial or options.offline or isinstance(error, LockedError):
+            raise
+        raise type(error)(*error.problems, _partial(config, options)) from error
 
 
 def _partial(config: Config, options: RunOptions) -> str:

@@ -1,6 +1,7 @@
 """State in a bucket: an empty machine goes on where another was killed, and two at once never work with it."""
 
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -200,6 +201,32 @@ def test_many_segments_become_a_snapshot_and_what_was_in_them_is_in_it(
     look_at(store, tmp_path / "last")
     with closing(open_store(tmp_path / "last")) as ledger:
         assert list(ledger.answers()) == answers
+
+
+def test_where_a_snapshot_has_no_room_the_segments_stay_and_the_run_goes_on(
+    bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def full(*_: object) -> None:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    monkeypatch.setattr(shipping, "MOST_SEGMENTS", 0)
+    monkeypatch.setattr(shipping, "take_snapshot", full)
+    store = ObjectPath(bucket.url("state"))
+    with stored_state(store, tmp_path / "here"), closing(open_store(tmp_path / "here")) as ledger:
+        ledger.append([answer(1)])
+    assert "its answers stay in many small objects: database or disk is full" in caplog.text
+    look_at(store, tmp_path / "last")
+    with closing(open_store(tmp_path / "last")) as ledger:
+        assert list(ledger.answers()) == [answer(1)]
+
+
+def test_a_stopped_run_publishes_what_it_has_so_far(kept: StoredJob) -> None:
+    kept.store(texts(300))
+    kept.set(model={"price": {"input": 10, "output": 10}}, limits={"max_cost_usd": 0.05})
+    stopped = Machine(kept, "a").run("run", "--partial")
+    assert stopped.returncode == 75, stopped.stderr
+    assert "of 300 rows are in " in stopped.stderr
+    assert [name for name in kept.bucket.names("") if ".partial" in name and not name.endswith(".lock")]
 
 
 def test_what_a_killed_run_has_left_on_a_machine_is_shipped_by_the_next_one(

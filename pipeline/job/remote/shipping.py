@@ -1,6 +1,7 @@
 """Ship what a run has paid for: the new answers of every few seconds, and the files that have changed."""
 
 import logging
+import sqlite3
 import threading
 from contextlib import suppress
 from pathlib import Path
@@ -25,6 +26,9 @@ MOST_SEGMENTS = 500
 MOST_BYTES = 64 << 20
 """The same for their bytes."""
 
+FAILURES = OSError, PipelineError, sqlite3.Error
+"""Of the store, and of the disk with the copy."""
+
 
 class Shipping:
     """Ships the copy in *folder*, from a thread of its own, to the *store*."""
@@ -32,6 +36,7 @@ class Shipping:
     def __init__(self, store: ObjectPath, folder: Path, copied: Copied, lease: Lease) -> None:
         self._store, self._folder, self._copied, self._lease = store, folder, copied, lease
         self._number, self._bytes = 0, 0
+        self._most_segments = MOST_SEGMENTS
         self._pending: tuple[int, str, bytes] | None = None
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._repeat, name="shipping", daemon=True)
@@ -51,7 +56,7 @@ class Shipping:
             self._thread.join()
         try:
             self._ship()
-        except (OSError, DiskError) as error:
+        except FAILURES as error:
             raise DiskError(
                 f"{self._store}: not all answers could be shipped ({error}); they are in {self._folder}, "
                 "and the next run on this machine ships them"
@@ -64,7 +69,7 @@ class Shipping:
             try:
                 self._ship()
                 self._copied.save(self._folder)
-            except (OSError, PipelineError) as error:
+            except FAILURES as error:
                 # Nothing is sent once the lease is stale, and the end of the run says what could not be shipped.
                 log.debug("%s: answers will be shipped later: %s", self._store, error)
 
@@ -76,7 +81,13 @@ class Shipping:
         self._ship_answers()
         if self._lease.is_fresh:
             ship_files(self._folder, self._store, self._copied)
-            self._compact()
+            try:
+                self._compact()
+            except (
+                sqlite3.Error
+            ) as error:  # of a disk without room for a second copy; the segments do as well
+                log.warning("%s: its answers stay in many small objects: %s", self._store, error)
+                self._most_segments, self._bytes = self._most_segments + MOST_SEGMENTS, 0
 
     def _ship_answers(self) -> None:
         while True:
@@ -104,7 +115,7 @@ class Shipping:
 
     def _compact(self) -> None:
         """Replace the segments by a snapshot, if there are many."""
-        if len(self._copied.segments) <= MOST_SEGMENTS and self._bytes <= MOST_BYTES:
+        if len(self._copied.segments) <= self._most_segments and self._bytes <= MOST_BYTES:
             return
         covered, held = list(self._copied.segments), self._lease.ensure_held
         place = snapshot_folder(self._store) / f"{self._lease.epoch:08d}-{self._number:08d}.sqlite.zst"
