@@ -54,7 +54,7 @@ async def asking(
         else:
             client = await opened.enter_async_context(_client(job.config))
             asker = Dispatcher(
-                client, job.task, job.config, run, deliver=deliver, stop=stop, before_send=before_send,
+                client, job.task, job.config, run, deliver=deliver, stop=stop, before_send=lambda _: before_send(),
                 clock=clock, budget=budget,
             )  # fmt: skip
         await asker.start()

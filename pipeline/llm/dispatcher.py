@@ -43,7 +43,7 @@ class Dispatcher:
         *,
         deliver: Deliver,
         stop: Callable[[BaseException], None],
-        before_send: Callable[[], Awaitable[bool | None]],
+        before_send: Callable[[Request], Awaitable[bool | None]],
         clock: Clock,
         budget: Budget,
         queue: RequestQueue | None = None,
@@ -57,7 +57,7 @@ class Dispatcher:
             run: The run's id, for the answers.
             deliver: Takes each paid answer, and each bill without one.
             stop: Called with the error that must end the run.
-            before_send: Awaited before each request about a row; nothing is sent if it raises, or returns True.
+            before_send: Awaited with each request before it is sent; it is not sent if this raises, or returns True.
             clock: Time and chance.
             budget: What the run may spend.
             queue: Where requests wait; None makes one.
@@ -137,7 +137,7 @@ class Dispatcher:
             tokens = self._estimate.quota(request.prompt.text) if self.pacer.counts_tokens else 0
             if not self.pacer.try_admit(tokens):
                 await self.pacer.admit(tokens)
-            if await self._before_send():
+            if await self._before_send(request):
                 return
             form, bound_usd = await self._reserve(request)
             if self._pool.closing:  # it may have begun during any of these waits

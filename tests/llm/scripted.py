@@ -16,6 +16,7 @@ from pipeline.llm.pacing.budget import Budget
 from pipeline.llm.protocol.headers import window
 from pipeline.llm.protocol.reply import read
 from pipeline.llm.replies import Failure, FailureKind, Reply, Window
+from pipeline.llm.request import Request
 from pipeline.llm.transport.client import Client
 from pipeline.records import KEY_BYTES, Answer, Prompt
 from pipeline.tasks.prompt import Task
@@ -98,7 +99,7 @@ def prompt(text: str) -> Prompt:
     return Prompt(blake2b(text.encode(), digest_size=KEY_BYTES).digest(), text, truncated=False)
 
 
-async def _ready() -> None:
+async def _ready(_: Request) -> None:
     """Let everything be sent at once."""
 
 

@@ -19,7 +19,7 @@ from pipeline.llm.backlog.shared import Backlog, Tap
 from pipeline.llm.backlog.usefulness import SHARE
 from pipeline.llm.dispatcher import Dispatcher
 from pipeline.llm.pacing.budget import Budget
-from pipeline.llm.request import Counters, Deliver, Figures, request_for
+from pipeline.llm.request import Counters, Deliver, Figures, Request, request_for
 from pipeline.llm.transport.client import Client
 from pipeline.llm.workers import WorkerPool
 from pipeline.records import Answer, Prompt
@@ -120,8 +120,8 @@ class Fleet:
                 if answer.asks:
                     tap.answered(answer.key)
 
-        async def before_send() -> bool:
-            recalled = tap.sent()
+        async def before_send(request: Request) -> bool:
+            recalled = tap.sent(request)
             await self._before_send()
             return recalled
 

@@ -27,7 +27,6 @@ LOOKED_AT = 100
 REMEMBERED = 10_000
 """Answers of which it is known who gave them: no more than wait until they are durable."""
 
-
 RECALL_SECONDS = 1.0
 """How long a request may wait to be sent while another endpoint has room for it."""
 
@@ -194,8 +193,10 @@ class Tap(RequestQueue):
         self._in_hand[waiting.request.prompt.key] = waiting
         return waiting.request
 
-    def sent(self) -> bool:
-        """Record that the request in hand may be sent now, so that another is taken; return whether it was recalled."""
+    def sent(self, request: Request) -> bool:
+        """Record that *request* may be sent now, so that another is taken if it was in hand; return whether it was recalled."""
+        if request is not self._unsent:  # it is this endpoint's alone
+            return False
         recalled, self._recalled, self._unsent = self._recalled, False, None
         self.wake(1)
         return recalled
@@ -219,11 +220,9 @@ class Tap(RequestQueue):
         """Keep what is for this endpoint alone, a control or a form of its own; give everything else back."""
         if request.control or (request.form is not None and not self.closed):
             super().push(request, first=first)
-            return
-        if request is self._unsent and self.sent():
-            return
-        before = self._in_hand.pop(request.prompt.key, NOWHERE_FAILED)
-        self._backlog.put_back(before._replace(request=request), first=first)
+        elif not self.sent(request):  # else it was recalled, and the backlog has it
+            before = self._in_hand.pop(request.prompt.key, NOWHERE_FAILED)
+            self._backlog.put_back(before._replace(request=request), first=first)
 
     def push_again(self, request: Request, seconds: float, spawn: Spawn, clock: Clock) -> None:
         """Give *request* back, which has failed here: others may take it at once, this endpoint after so many *seconds*."""

@@ -3,12 +3,14 @@
 import asyncio
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from pipeline.llm.backlog.shared import ELSEWHERE_SECONDS, Backlog, Tap
 from pipeline.llm.request import Request
-from tests.llm.backlog.several import answers, asked
-from tests.llm.scripted import failed, prompt
+from tests.llm.backlog.several import answers, asked, between
+from tests.llm.scripted import Call, Sent, failed, prompt
+from tests.llm.test_forms import thoughts
 from tests.llm.virtual_time import in_virtual_time, now, virtual_clock
 from tests.tasks.make import answer
 
@@ -17,6 +19,18 @@ def tap(backlog: Backlog, weight: float = 1.0, priority: int = 0) -> Tap:
     found = Tap(backlog, weight, priority)
     found.wait_seconds = lambda: 0.0
     return found
+
+
+def taken(of: Tap) -> Request:
+    request = of.pop()
+    assert request is not None
+    return request
+
+
+def sent(of: Tap) -> Request:
+    request = taken(of)
+    of.sent(request)
+    return request
 
 
 def in_loop(work: Callable[[Backlog], object]) -> None:
@@ -35,9 +49,10 @@ def test_one_request_is_in_hand_until_it_is_sent() -> None:
         one = tap(backlog)
         for text in ("a", "b"):
             backlog.push(Request(prompt(text)))
-        assert one.pop() == Request(prompt("a"))
+        first = taken(one)
+        assert first == Request(prompt("a"))
         assert one.pop() is None
-        one.sent()
+        one.sent(first)
         assert one.pop() == Request(prompt("b"))
 
     in_loop(work)
@@ -49,17 +64,12 @@ def test_a_failed_request_is_the_first_for_others_and_comes_back_after_its_wait(
         one, other = tap(backlog), tap(backlog)
         for text in ("a", "b", "c"):
             backlog.push(Request(prompt(text)))
-        first = one.pop()
-        assert first is not None
-        one.sent()
+        first = sent(one)
         one.push_again(first, 5.0, spawned, virtual_clock())
-        assert one.pop() == Request(prompt("b"))
-        assert other.pop() == first
-        one.sent()
-        other.sent()
+        assert sent(one) == Request(prompt("b"))
+        assert sent(other) == first
         other.push_again(first, 2.0, spawned, virtual_clock())
-        assert one.pop() == Request(prompt("c"))
-        one.sent()
+        assert sent(one) == Request(prompt("c"))
         assert (one.pop(), other.pop()) == (None, None)
         await asyncio.sleep(2.0)
         assert other.pop() == first
@@ -72,15 +82,12 @@ def test_what_an_endpoint_holds_that_is_closed_goes_to_the_others() -> None:
         one, other = tap(backlog), tap(backlog)
         for text in ("a", "b"):
             backlog.push(Request(prompt(text)))
-        one.pop()
-        one.sent()
+        sent(one)
         one.pop()
         one.closed = True
         one.give_back_all()
-        found = [other.pop()]
-        other.sent()
-        found.append(other.pop())
-        assert {request.prompt.text for request in found if request} == {"a", "b"}
+        found = [sent(other), sent(other)]
+        assert {request.prompt.text for request in found} == {"a", "b"}
         assert one.pop() is None
 
     in_loop(work)
@@ -94,12 +101,11 @@ def test_a_second_ask_is_left_to_another_endpoint_for_a_while() -> None:
         again = Request(prompt("a"), answer("prose", key=prompt("a").key))
         backlog.push(again)
         assert one.pop() is None
-        assert other.pop() == again
+        assert sent(other) == again
         other.answered(prompt("a").key)
         backlog.push(again)
         backlog.taps.remove(one)
         await asyncio.sleep(ELSEWHERE_SECONDS)
-        other.sent()
         assert other.pop() == again
 
     in_virtual_time(main())
@@ -112,7 +118,7 @@ def test_weights_share_what_all_have_room_for() -> None:
         async def serve(name: str, of: Tap) -> None:
             while True:
                 request = of.pop() or await of.next()
-                of.sent()
+                of.sent(request)
                 taken[name] += 1
                 of.answered(request.prompt.key)
                 await asyncio.sleep(0.01)
@@ -170,3 +176,15 @@ def test_an_endpoint_that_asks_for_an_hour_keeps_no_row_from_the_others(tmp_path
     case = asked(tmp_path, behaves, [f"row {n}" for n in range(1000)], about)
     assert len(case.answers) == 1000
     assert case.seconds < 110
+
+
+def test_a_row_that_waits_behind_others_retries_is_recalled_and_they_are_sent(tmp_path: Path) -> None:
+    def cuts_all_at_30(call: Call) -> Sent:
+        return replace(thoughts(call, needed=100), seconds=max(0.1, 30 - call.at))
+
+    about = {"a": {"limits": {"requests_per_minute": 20}}, "b": {"limits": {"max_concurrency": 1}}}
+    behaves = {"a": cuts_all_at_30, "b": between(0.0, 1.0, answers(31.0), answers())}
+    case = asked(tmp_path, behaves, [f"row {n}" for n in range(10)], about, within=3600.0)
+    assert (case.stopped, len(case.answers)) == ([], 10)
+    assert [round(call.at) for call in case.calls("b")] == [0, 31]
+    assert len(case.calls("a")) == 2 * 8
