@@ -1,6 +1,7 @@
 """What belongs to one endpoint: its place, its key, its price, and in `model.endpoints` its limits and its share."""
 
 import re
+from hashlib import sha256
 from typing import Annotated, Self, TypeAlias
 from urllib.parse import SplitResult, urlsplit
 
@@ -145,6 +146,14 @@ class EndpointSettings(Settings):
     def _one_source_of_the_key(self) -> Self:
         one_key(self.api_key_env, self.api_key_file)
         return self
+
+    @property
+    def account(self) -> str:
+        """Whose quota is used up there, as a short name: with another place, model, key or header it is another one."""
+        headers = sorted((name.lower(), value) for name, value in self.headers.items())
+        key = str(self.api_key_env or self.api_key_file)
+        told = ((self.base_url or "").rstrip("/"), self.wire_name, key, headers)
+        return sha256(repr(told).encode()).hexdigest()[:12]
 
 
 def one_key(variable: object, file: object) -> None:

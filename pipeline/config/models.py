@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from fractions import Fraction
-from hashlib import sha256
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -98,9 +97,8 @@ class LimitSettings(Settings):
             limits = self.model_copy(update={name: getattr(limits.divided(self._part), name) for name in own})
         if self.shared is None:
             return limits
-        place = sha256(f"{one.base_url} {one.api_key_env}".encode()).hexdigest()[:12]
         name = "#" if "://" in self.shared and "#" not in self.shared else "-"
-        return limits.model_copy(update={"shared": f"{self.shared}{name}{place}"})
+        return limits.model_copy(update={"shared": f"{self.shared}{name}{one.account}"})
 
 
 class StateSettings(Settings):

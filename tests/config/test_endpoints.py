@@ -65,6 +65,31 @@ def test_a_slice_has_its_share_of_what_each_endpoint_takes(tmp_path, monkeypatch
     assert (other.requests_per_minute, other.max_concurrency) == (30, 2)
 
 
+def quotas(config):
+    return [each.limits.shared for each in config.each_endpoint()]
+
+
+def test_accounts_at_one_place_have_a_quota_each(tmp_path, monkeypatch):
+    monkeypatch.setitem(JOB["limits"], "shared", "acme")
+    place = {"base_url": "https://h/v1"}
+    accounts = [
+        {},
+        {"api_key_env": "A"},
+        {"api_key_file": "a"},
+        {"headers": {"X-Org": "a"}},
+        {"wire_name": "a"},
+    ]
+    names = quotas(several(tmp_path, monkeypatch, [{**place, **account} for account in accounts]))
+    assert len(set(names)) == len(accounts)
+
+
+def test_an_account_has_one_quota_however_it_is_written(tmp_path, monkeypatch):
+    monkeypatch.setitem(JOB["limits"], "shared", "acme")
+    one = {"base_url": "https://h/v1", "headers": {"X-Org": "a", "X-Team": "b"}}
+    other = {"base_url": "https://h/v1/", "headers": {"x-team": "b", "x-org": "a"}, "weight": 2}
+    assert quotas(several(tmp_path, monkeypatch, [one])) == quotas(several(tmp_path, monkeypatch, [other]))
+
+
 @pytest.mark.parametrize("shared", ["acme", "/run/acme", "redis://host:6379/0", "redis://host:6379/0#acme"])
 def test_the_quota_of_an_endpoint_is_where_the_shared_one_is(shared, tmp_path, monkeypatch):
     monkeypatch.setitem(JOB["limits"], "shared", shared)
