@@ -19,7 +19,7 @@ from pipeline.system.interruption import SIGNALS
 from pipeline.system.memory import claim_process, limit_free_memory, relaxed_gc
 from pipeline.system.shutdown import Stop
 from pipeline.system.threads import run_blocking
-from pipeline.telemetry.logs import OWN_LOGGER, one_line
+from pipeline.telemetry.logs import OWN_LOGGER, said
 from pipeline.telemetry.pace import Look
 
 TELL_SECONDS = 0.25
@@ -40,7 +40,7 @@ class Told(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Send a log line."""
         if not getattr(record, "bare", False):  # how it stops is said once, by the run
-            self.tell(Line(record.name, record.levelno, one_line(record.getMessage())))
+            self.tell(Line(record.name, record.levelno, said(record)))
 
     @asynccontextmanager
     async def watching(self, look: Look) -> AsyncIterator[None]:

@@ -143,7 +143,7 @@ class Execution:
     def spent_usd(self) -> float | None:
         """What the run has cost so far, over all its executions; None if nothing was sent, or no price is known."""
         found = self.figures
-        return found.spent_usd if found.price_source else None
+        return found.spent_usd if found.price_source else self.workers.spent_usd
 
     async def _open_asker(self, keys: Sequence[bytes]) -> Asker:
         """Return who asks, opening the endpoint when the first prompt has no stored answer, *keys* being the first.

@@ -10,6 +10,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -172,6 +173,9 @@ def summed(progresses: Iterable[Progress]) -> Progress:
     """Return the sum of what several processes have done."""
     found = list(progresses)
     costs = [each.cost_usd for each in found if each.cost_usd is not None]
+    shares = Counter[str]()
+    for each in found:
+        shares.update(each.shares)
     return Progress(
         in_flight=sum(each.in_flight for each in found),
         waiting=any(each.waiting for each in found),
@@ -181,6 +185,7 @@ def summed(progresses: Iterable[Progress]) -> Progress:
         throttled=sum(each.throttled for each in found),
         tokens=sum(each.tokens for each in found),
         cost_usd=sum(costs) if costs else None,
+        shares=shares,
     )
 
 

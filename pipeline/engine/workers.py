@@ -33,6 +33,7 @@ class Workers:
     def __init__(self, job: Job, fence: Fence, stop: Stop) -> None:
         self._job, self._fence, self._stop = job, fence, stop
         self._workers: list[Worker] = []
+        self._spent_before = 0.0  # by the run, in US dollars
 
     async def answer(self, spans: Sequence[Span], record: RunRecord, ledger: Ledger) -> None:
         """Have the keys of *spans* answered, if the job has workers; returns once all are answered, or the budget is spent.
@@ -40,10 +41,10 @@ class Workers:
         Raises:
             PipelineError: The first error of a worker; the others have been stopped.
         """
-        count = min(self._job.options.workers, self._job.config.limits.max_concurrency)
+        count = min(self._job.options.workers, most_workers(self._job.config))
         if count < 2 or self._job.options.offline or self._workers or not spans:  # noqa: PLR2004
             return
-        spent = await ledger.spent(record.run_id)
+        spent = self._spent_before = await ledger.spent(record.run_id)
         self._workers = [
             Worker(self._assignment(Slice(index, count), spans, record, spent)) for index in range(count)
         ]
@@ -54,6 +55,7 @@ class Workers:
         finally:
             await self._end(tasks)
             shutil.rmtree(self._job.workspace.folder / FOLDER, ignore_errors=True)
+            await asyncio.gather(*tasks, return_exceptions=True)  # or asyncio logs what nobody has asked for
         for task in first:  # what the others end with is that they were stopped
             if task.exception() is not None and self._stop.reason is None:
                 task.result()
@@ -108,6 +110,12 @@ class Workers:
         return effort.after(done.requests, done.retries, done.throttled, 0.0)
 
     @property
+    def spent_usd(self) -> float | None:
+        """What the run has cost with all that they have sent, in US dollars; None if that is nothing, or no price is known."""
+        cost = summed(worker.total for worker in self._workers).cost_usd
+        return None if cost is None else self._spent_before + cost
+
+    @property
     def price_source(self) -> str | None:
         """Where the price is from."""
         ends = (worker.end for worker in self._workers)
@@ -120,6 +128,11 @@ class Workers:
         for worker in self._workers:
             found.update(worker.end.latencies if worker.end else {})
         return found
+
+
+def most_workers(config: Config) -> int:
+    """Return how many workers may share the limits: each takes one request at once at least, at every endpoint."""
+    return min(each.limits.max_concurrency for each in config.each_endpoint())
 
 
 def _shared_out(config: Config, part: Slice, quota: Path, spent: float) -> Config:

@@ -1,21 +1,29 @@
 """`run --workers`: several processes ask, and everything else is as with one."""
 
+import logging
 import os
 import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from multiprocessing import Pipe
 from pathlib import Path
 
 import pytest
 
+from pipeline.commands.worker import Told
 from pipeline.config.simulate.latency import Fixed
+from pipeline.engine.worker import Line, summed
+from pipeline.engine.workers import most_workers
 from pipeline.servers.simulator.settings import RateSettings
+from pipeline.telemetry.logs import said_of
+from pipeline.telemetry.pace import Progress
 from tests.benchmarks.rates import most_in_a_second
 from tests.faultserver.server import FaultServer
 from tests.faultserver.settings import FaultServerSettings
 from tests.jobs import JobFiles, asked, last_line, right_label, texts
 from tests.slices.compare import but_for_run_ids, distinct, with_duplicates
+from tests.tasks.make import config
 
 ROWS = 600
 SAME = (
@@ -48,7 +56,9 @@ def slow(tmp_path: Path) -> Iterator[tuple[JobFiles, FaultServer]]:
     """A job of 1,500 rows whose endpoint takes its time, so that something can happen meanwhile."""
     with FaultServer(FaultServerSettings(latency=Fixed(0.3)), label_for=right_label) as server:
         job = JobFiles(tmp_path, server.base_url)
-        job.set(limits={"max_concurrency": 30}).table(texts(1_500))
+        job.set(limits={"max_concurrency": 30}, model={"price": {"input": 1, "output": 2}}).table(
+            texts(1_500)
+        )
         yield job, server
 
 
@@ -132,7 +142,8 @@ def test_a_stop_reaches_the_workers_and_nothing_that_was_paid_is_lost(
     _, said = run.communicate()
     assert run.returncode == 75
     assert all(map(ended, workers))
-    assert "rows are answered and kept" in said
+    assert "rows are answered and kept ($" in said
+    assert "never retrieved" not in said
     again = job.spawn()
     assert again.returncode == 0
     assert server.repeats() == {}
@@ -182,3 +193,28 @@ def test_a_condition_and_a_sample_go_with_workers(job: JobFiles, server: FaultSe
     sampled = job.spawn("--workers", "2", "--sample", "50")
     assert sampled.returncode == 0, sampled.stderr
     assert len(asked(server)) == 200
+
+
+def test_a_line_of_a_worker_names_the_endpoint_that_it_is_about() -> None:
+    ours, theirs = Pipe()
+    token = said_of.set("h A")
+    try:
+        Told(theirs, logging.INFO).handle(logging.makeLogRecord({"msg": "asked no more"}))
+    finally:
+        said_of.reset(token)
+    found = ours.recv()
+    assert isinstance(found, Line)
+    assert found.text == "h A: asked no more"
+
+
+def test_the_shares_of_endpoints_are_those_of_all_workers() -> None:
+    both = summed([Progress(shares={"a": 3, "b": 0}), Progress(shares={"a": 4, "c": 1}), Progress()])
+    assert dict(both.shares) == {"a": 7, "b": 0, "c": 1}
+
+
+def test_there_are_no_more_workers_than_the_smallest_endpoint_takes_requests_at_once(tmp_path: Path) -> None:
+    limits = {"max_concurrency": 8}
+    entries = [{"base_url": "https://g/v1"}, {"base_url": "https://h/v1", "limits": {"max_concurrency": 3}}]
+    assert most_workers(config(tmp_path, limits=limits)) == 8
+    several = {"base_url": None, "endpoints": entries}
+    assert most_workers(config(tmp_path, limits=limits, model=several)) == 3
