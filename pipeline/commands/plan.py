@@ -124,13 +124,15 @@ def _count(job: Job, folder: Path) -> _Counts:
         # Two passes over the input: which prompts repeat is known only at the end of the first.
         for first_row, prompts in _prompts(job):
             counts.empty += prompts.keys.count(None)
-            counts.truncated += sum(prompts.truncated)
-            duplicates.add(first_row, pa.array(prompts.keys, pa.binary(16)))
+            mine = _mine(job, prompts)
+            counts.truncated += sum(mine.truncated)
+            duplicates.add(first_row, pa.array(mine.keys, pa.binary(16)))
         duplicates.finish()
         with opened(job.config.state.dir) as store:
             for first_row, prompts in _prompts(job):
-                repeated = duplicates.among(first_row, len(prompts)).to_pylist()
-                first = [p for p, again in zip(prompts, repeated, strict=True) if p is not None and not again]
+                mine = _mine(job, prompts)
+                repeated = duplicates.among(first_row, len(mine)).to_pylist()
+                first = [p for p, again in zip(mine, repeated, strict=True) if p is not None and not again]
                 _count_missing(job, counts, store, first)
                 for prompt in first:
                     if prompt.key in anew:
@@ -144,6 +146,11 @@ def _count(job: Job, folder: Path) -> _Counts:
 def _prompts(job: Job) -> Iterator[tuple[int, Prompts]]:
     for chunk in read_chunks(job.source, job.config.task.columns, all_spans(job.source)):
         yield chunk.span.start, job.task.prompts(chunk.columns)
+
+
+def _mine(job: Job, prompts: Prompts) -> Prompts:
+    """Return those of *prompts* that the run asks about."""
+    return prompts if job.options.part is None else prompts.where(job.options.part.owns)
 
 
 def _count_missing(job: Job, counts: _Counts, store: Store | None, prompts: list[Prompt]) -> None:

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from pipeline.config.slices import Slice
 from pipeline.engine.lifecycle import Execution
+from pipeline.inputs.intake.copies import drop
 from pipeline.inputs.source import all_spans, ensure_unchanged
 from pipeline.job.fence import fenced
 from pipeline.job.prepare import Start
@@ -31,7 +32,9 @@ async def run_slice(
             saved = Snapshots(
                 job.workspace, execution.record.run_id, fence, clock, lambda: execution.spent_usd
             )
-            return await Answering(execution, Tee(watch or Silent(), saved), job.options.part).go()
+            result = await Answering(execution, Tee(watch or Silent(), saved), job.options.part).go()
+            fence.guard(drop, job.source)  # as a run does once it has published
+            return result
 
 
 class Answering(Journey):

@@ -10,7 +10,7 @@ from pipeline.config import Config
 from pipeline.config.slices import FOLDER, READY, Slice, slice_of, slices_below
 from pipeline.errors import InterruptedRunError, LockedError, NoInputError, UsageError
 from pipeline.job.prepare import for_provider
-from pipeline.job.state import named, running, slice_places
+from pipeline.job.state import in_store, named, running, slice_places
 from pipeline.job.workspace import PUBLISHED
 from pipeline.ledger import FILE, open_store, opened
 from pipeline.ledger.store import Store
@@ -56,7 +56,12 @@ def reslice(config: Config, count: int) -> int:
     Raises:
         NoInputError: If there is no ledger yet.
         LockedError: If a run uses it.
+        UsageError: If it is in an object store.
     """
+    if in_store(config):
+        raise UsageError(
+            f"{config.state.store}: `reslice` cuts a ledger in a folder only, and this one is in a store"
+        )
     state = for_provider(config).state.dir
     _finish(state)
     _ensure_idle(state)

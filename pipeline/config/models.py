@@ -49,7 +49,7 @@ class LimitSettings(Settings):
     tokens_per_minute: Count | None = Field(default=None, description="The account's TPM; null knows none.")
     shared: Line | None = Field(
         default=None,
-        description="A name, or the absolute path of a file: all runs on this machine that give it share the two limits above.",
+        description="A name, or the URL of a Redis: all runs on this machine, or that reach it, share the two limits above.",
     )
     max_concurrency: Count = Field(default=64, description="At most so many requests at once.")
     max_cost_usd: Usd | None = Field(default=None, description="Stop before the run costs more US dollars.")

@@ -124,7 +124,7 @@ def prepare(config: Config, options: RunOptions = RunOptions(), *, copies: Path 
     """
     config, decisions = for_provider(config), config.state.dir
     look_at_state(config)
-    members = slice_runs(config) if options.offline and not options.is_partial else ()
+    members = slice_runs(config) if options.part is None and options.selection is None else ()
     if options.part is not None:
         config = config_of(config, options.part)
     output = output_path(config, options)

@@ -4,7 +4,7 @@ import random
 
 import polars as pl
 
-from tests.jobs import texts
+from tests.jobs import JobFiles, texts
 
 
 def with_duplicates(count: int, share: float = 0.3) -> list[str | None]:
@@ -24,3 +24,10 @@ def distinct(rows: list[str | None]) -> int:
 def but_for_run_ids(frame: pl.DataFrame) -> pl.DataFrame:
     """The output without the one column that names runs."""
     return frame.drop("label_run")
+
+
+def slices(job: JobFiles, count: int, *only: int) -> None:
+    """Run all slices of *count*, or *only* some."""
+    for index in only or range(count):
+        done = job.run("--slice", f"{index}/{count}")
+        assert done.returncode == 0, done.stderr

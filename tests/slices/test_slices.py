@@ -13,7 +13,7 @@ from pipeline.job.prepare import prepare
 from pipeline.job.workspace import workspace
 from tests.faultserver.server import FaultServer
 from tests.jobs import JobFiles, asked, command, last_line, right_label, texts
-from tests.slices.compare import but_for_run_ids, distinct, with_duplicates
+from tests.slices.compare import but_for_run_ids, distinct, slices, with_duplicates
 
 ROWS = 600
 COUNTS = (
@@ -27,12 +27,6 @@ COUNTS = (
     "requests",
     "reused",
 )
-
-
-def slices(job: JobFiles, count: int, *only: int) -> None:
-    for index in only or range(count):
-        done = job.run("--slice", f"{index}/{count}")
-        assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize("name", ["in.parquet", "in.csv.gz"])

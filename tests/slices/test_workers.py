@@ -18,7 +18,6 @@ from pipeline.engine.workers import most_workers
 from pipeline.servers.simulator.settings import RateSettings
 from pipeline.telemetry.logs import said_of
 from pipeline.telemetry.pace import Progress
-from tests.benchmarks.rates import most_in_a_second
 from tests.faultserver.server import FaultServer
 from tests.faultserver.settings import FaultServerSettings
 from tests.jobs import JobFiles, asked, last_line, right_label, texts
@@ -179,9 +178,8 @@ def test_workers_share_the_limits(tmp_path: Path) -> None:
         job.table(texts(800))
         job.set(limits={"requests_per_minute": 6_000})
         assert job.spawn("--workers", "3").returncode == 0
-        times = [entry.at for entry in server.entries if entry.text]
-        assert most_in_a_second(times, [1] * len(times)) <= 110  # 101 on a quiet machine
-        assert sum(entry.status == 429 for entry in server.entries) <= 8
+        times = sorted(entry.at for entry in server.entries if entry.text)
+        assert times[-1] - times[0] >= 7.5  # 800 at 100 a second; with a quota each it would be 2.7
 
 
 @pytest.mark.slow
