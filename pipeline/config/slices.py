@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.errors import UsageError
+from pipeline.errors import CannotCreateError, UsageError
 
 FOLDER = "slices"
 READY = "slices.ready"
@@ -58,8 +58,16 @@ def slice_named(name: Slice | str | None) -> Slice | None:
 
 
 def slices_below(state: Path) -> dict[Slice, Path]:
-    """Return the folder of each slice that the state directory *state* has."""
-    found = ((NAME.fullmatch(folder.name), folder) for folder in sorted(_place(state).glob("*-of-*")))
+    """Return the folder of each slice that the state directory *state* has.
+
+    Raises:
+        CannotCreateError: If it cannot be read.
+    """
+    try:
+        folders = sorted(_place(state).glob("*-of-*"))
+    except OSError as error:
+        raise CannotCreateError(f"{state}: cannot be read: {error}; check state.dir") from error
+    found = ((NAME.fullmatch(folder.name), folder) for folder in folders)
     return {Slice(int(match[1]), int(match[2])): folder for match, folder in found if match}
 
 
