@@ -39,8 +39,8 @@ FIRST_BREAK_SECONDS, BREAK_REPLIES, BREAK_SHARE, MAX_BREAK_SECONDS = 2.0, 4.0, 0
 """Below one in flight, the longest time between two requests: at first so many seconds or replies' time, later a share of
 the time since the first refusal, up to the last. Else nothing would be learnt where nearly everything is refused."""
 
-JUDGED, MANY = 10, 3
-"""Of so many requests, so many refused are many: if a limit were known, they would be few."""
+JUDGED, MANY = 20, 6
+"""Of so many requests, so many refused are many: if a limit were known, they would be few, though a few may come together."""
 
 SURGE = 8
 """Requests of a surge, besides those that it takes to have as many in flight."""
