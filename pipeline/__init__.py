@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from pipeline.errors import PipelineError
     from pipeline.frames.labelling import aclassify, classify
     from pipeline.job.job import RunOptions
-    from pipeline.summary import RunResult
     from pipeline.system.shutdown import Stop
+    from pipeline.telemetry.summary import RunResult
 
 __all__ = [
     "Config",
@@ -54,7 +54,7 @@ _HOMES = {
     "PipelineError": "pipeline.errors",
     "Plan": "pipeline.commands.plan",
     "RunOptions": "pipeline.job.job",
-    "RunResult": "pipeline.summary",
+    "RunResult": "pipeline.telemetry.summary",
     "Stop": "pipeline.system.shutdown",
     "aclassify": "pipeline.frames.labelling",
     "arun": "pipeline.api",

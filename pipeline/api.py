@@ -15,11 +15,11 @@ from pipeline.errors import HeldError, InterruptedRunError, LockedError, Pipelin
 from pipeline.job.job import RunOptions, is_whole
 from pipeline.job.prepare import Start, started
 from pipeline.job.result import evaluation_in
-from pipeline.summary import RunResult
 from pipeline.system.interactive import is_interactive
 from pipeline.system.interruption import deferred
 from pipeline.system.memory import limit_free_memory
 from pipeline.telemetry.healthcheck import reporting
+from pipeline.telemetry.summary import RunResult
 
 if TYPE_CHECKING:
     from pipeline.commands.plan import Plan

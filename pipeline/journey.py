@@ -35,7 +35,6 @@ from pipeline.outputs.parts import DamagedPartError, Parts, gaps
 from pipeline.outputs.publish import publish
 from pipeline.outputs.tally import Tally
 from pipeline.records import Prompts, Span
-from pipeline.summary import RunResult
 from pipeline.system.clock import Clock
 from pipeline.system.memory import relaxed_gc
 from pipeline.system.prefetch import prefetch
@@ -44,6 +43,7 @@ from pipeline.tasks.gold import Agreement, GoldReader
 from pipeline.telemetry.pace import Progress
 from pipeline.telemetry.progress import Silent, Tee, Watcher
 from pipeline.telemetry.series import Series
+from pipeline.telemetry.summary import RunResult
 
 log = logging.getLogger(__name__)
 

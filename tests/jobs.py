@@ -20,10 +20,10 @@ from pipeline.inputs.read import CHUNK_ROWS
 from pipeline.job.job import RunOptions
 from pipeline.job.prepare import started
 from pipeline.journey import run_started
-from pipeline.summary import RunResult
 from pipeline.system.clock import Clock
 from pipeline.telemetry.logs import LIBRARIES, OWN_LOGGER
 from pipeline.telemetry.progress import Watcher
+from pipeline.telemetry.summary import RunResult
 from tests.faultserver.server import FaultServer
 
 LABELS = ("games", "sound", "graphics", "science", "mail")

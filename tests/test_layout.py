@@ -17,7 +17,7 @@ ROOT = Path(__file__).parent.parent / "pipeline"
 
 FLOORS = {
     0: {"records", "errors", "figures", "_version"},
-    1: {"system", "summary"},
+    1: {"system"},
     2: {"config", "telemetry", "storage"},
     3: {"tasks", "quality"},
     4: {"inputs", "ledger", "llm", "outputs", "servers", "reports"},
@@ -39,7 +39,7 @@ LOOSE = 8
 ROOM = 12
 """Most modules in a folder; more only where each is a verb of the command line or a section of the config."""
 
-LARGER_ROOMS = {"cli": 20, "commands": 20, "config": 25}
+LARGER_ROOMS = {"cli": 20, "commands": 20, "config": 24}
 
 
 def modules() -> dict[str, Path]:
@@ -269,7 +269,7 @@ def test_check_loads_what_looks_at_the_input_and_no_more(job: JobFiles) -> None:
     job.table(["text"])
     loaded = modules_after("check", str(job.config_file()))
     assert heavy(loaded) == {"pyarrow", "ruamel"}
-    assert len(loaded) < 475  # measured: 470; with all that a run loads 690
+    assert len(loaded) < 475  # measured: 471; with all that a run loads 690
 
 
 def test_a_finished_job_loads_nothing_that_asks_labels_or_publishes(job: JobFiles) -> None:
@@ -278,4 +278,4 @@ def test_a_finished_job_loads_nothing_that_asks_labels_or_publishes(job: JobFile
     loaded = modules_after("run", str(job.config_file()))
     assert heavy(loaded) == {"pyarrow", "ruamel"}
     assert not loaded & {"pipeline.engine", "pipeline.ledger", "pipeline.llm.transport", "pipeline.journey"}
-    assert len(loaded) < 460  # measured: 450
+    assert len(loaded) < 450  # measured: 448

@@ -25,8 +25,8 @@ from pipeline.errors import (
 
 if TYPE_CHECKING:
     from pipeline.config import Config
-    from pipeline.summary import RunResult
     from pipeline.system.shutdown import Stop
+    from pipeline.telemetry.summary import RunResult
 
 KEY_VARIABLE = "PIPELINE_AIRFLOW_API_KEY"
 

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from pipeline._version import __version__
-from pipeline.cli import assemble, calibrate, compare, evaluate, init, ledger, publish, review
+from pipeline.cli import calibrate, compare, evaluate, init, ledger, publish, review
 from pipeline.cli.exit import exit_status
 from pipeline.cli.options import (
     Commands,
@@ -69,7 +69,7 @@ for command in (
     compare.compare,
     report,
     publish.publish,
-    assemble.assemble,
+    publish.assemble,
     simulate,
 ):
     app.command()(command)

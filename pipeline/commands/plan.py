@@ -23,10 +23,10 @@ from pipeline.llm.catalog import ensure_payable
 from pipeline.llm.pricing import Price
 from pipeline.outputs.duplicates import Duplicates
 from pipeline.records import Prompt, Prompts, Status
-from pipeline.summary import html_table
 from pipeline.system.redaction import is_spoilt
 from pipeline.tasks.parse import Parser
 from pipeline.tasks.tokens import estimate_tokens
+from pipeline.telemetry.summary import html_table
 
 CHAT_TOKENS = 11
 """Tokens that the chat format adds to a prompt; measured on OpenAI's API."""

@@ -13,12 +13,12 @@ from pipeline.job.prepare import Start
 from pipeline.job.snapshot import Snapshots
 from pipeline.journey import Journey
 from pipeline.records import LABELLED, NOT_FAILED, Prompts, Span, Status
-from pipeline.summary import RunResult
 from pipeline.system.clock import Clock
 from pipeline.system.memory import relaxed_gc
 from pipeline.system.shutdown import Stop
 from pipeline.telemetry.pace import Progress
 from pipeline.telemetry.progress import Silent, Tee, Watcher
+from pipeline.telemetry.summary import RunResult
 
 
 async def run_slice(

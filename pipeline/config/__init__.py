@@ -2,9 +2,9 @@
 
 from pipeline.config.endpoint import ModelSettings
 from pipeline.config.endpoints import PriceSettings
-from pipeline.config.gates import GateSettings
 from pipeline.config.load import load_config, named_provider
 from pipeline.config.models import Config, LimitSettings, StateSettings
+from pipeline.config.nights import GateSettings
 from pipeline.config.schema import json_schema
 from pipeline.config.simulate.settings import SimulateSettings
 from pipeline.config.tables import ColumnsSettings, CsvSettings, InputSettings, OutputSettings

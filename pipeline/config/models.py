@@ -15,9 +15,8 @@ from pydantic_core.core_schema import ValidationInfo
 from pipeline.config.base import Settings
 from pipeline.config.endpoint import ModelSettings
 from pipeline.config.endpoints import EndpointSettings
-from pipeline.config.gates import GateSettings
 from pipeline.config.given import Overrides
-from pipeline.config.notify import NotifySettings
+from pipeline.config.nights import GateSettings, NotifySettings
 from pipeline.config.paths import StatePath, in_store, is_url, output_clash, state_clash, working_copy
 from pipeline.config.simulate.settings import SimulateSettings
 from pipeline.config.slices import Slice

@@ -19,8 +19,8 @@ from pipeline.outputs.columns import KEY
 from pipeline.outputs.parts import Parts
 from pipeline.quality.gates import Share
 from pipeline.records import KEY_BYTES, LABELLED, Answer, Prompts, Span
-from pipeline.summary import Side
 from pipeline.tasks.parse import Parser
+from pipeline.telemetry.summary import Side
 
 log = logging.getLogger(__name__)
 

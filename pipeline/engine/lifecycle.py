@@ -23,12 +23,12 @@ from pipeline.ledger import Ledger
 from pipeline.llm.request import Asker, Counters, Figures
 from pipeline.outputs.destination import digest_of
 from pipeline.outputs.writers.formats import PARQUET
-from pipeline.summary import RunResult
 from pipeline.system.clock import Clock
 from pipeline.system.shutdown import Stop
 from pipeline.system.threads import Threads
 from pipeline.tasks.parse import Parser
 from pipeline.telemetry.pace import Progress
+from pipeline.telemetry.summary import RunResult
 
 log = logging.getLogger(__name__)
 

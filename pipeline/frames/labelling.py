@@ -21,9 +21,9 @@ from pipeline.frames.texts import TEXT
 from pipeline.frames.told import in_our_words, warn_of_failures
 from pipeline.job.job import RunOptions
 from pipeline.outputs.columns import output_names
-from pipeline.summary import RunResult
 from pipeline.system.shutdown import Stop
 from pipeline.system.threads import run_aside
+from pipeline.telemetry.summary import RunResult
 
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -31,10 +31,10 @@ from pipeline.job.workspace import Workspace, workspace
 from pipeline.job.writable import column_problems, ensure_writable, output_problems
 from pipeline.outputs.destination import ensure_creatable
 from pipeline.storage import Held
-from pipeline.summary import RunResult
 from pipeline.system.lock import Lock
 from pipeline.system.places import Place
 from pipeline.tasks.prompt import Task
+from pipeline.telemetry.summary import RunResult
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,8 +12,8 @@ from pipeline import storage
 from pipeline.errors import InterruptedRunError
 from pipeline.job.job import Job
 from pipeline.job.workspace import HELD, PUBLISHED, RunRecord, Workspace
-from pipeline.summary import RunResult, Side
 from pipeline.system.atomic import write
+from pipeline.telemetry.summary import RunResult, Side
 
 if TYPE_CHECKING:  # imports pyarrow.compute, for which a finished job must not wait
     from pipeline.job.history import PublishedRun

@@ -15,7 +15,7 @@ from pipeline.errors import InterruptedRunError, LockedError, as_pipeline_error
 from pipeline.telemetry.logs import OWN_LOGGER, hide, one_line
 
 if TYPE_CHECKING:
-    from pipeline.summary import RunResult
+    from pipeline.telemetry.summary import RunResult
 
 log = logging.getLogger(__name__)
 

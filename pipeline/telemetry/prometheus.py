@@ -15,8 +15,8 @@ import orjson
 
 from pipeline.errors import CannotCreateError, LockedError, UsageError, as_pipeline_error
 from pipeline.records import Status
-from pipeline.summary import RunResult
 from pipeline.system.atomic import write
+from pipeline.telemetry.summary import RunResult
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry

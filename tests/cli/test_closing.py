@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.cli.run.closing import closing_lines, evaluation_lines, label_lines
-from pipeline.summary import RunResult
+from pipeline.telemetry.summary import RunResult
 from tests.jobs import JobFiles
 
 RESULT = RunResult(

@@ -16,8 +16,8 @@ from pipeline.cli import app
 from pipeline.errors import PipelineError
 from pipeline.job.workspace import workspace
 from pipeline.ledger import open_store, spill
-from pipeline.summary import RunResult
 from pipeline.system.atomic import make_new, replacing, write
+from pipeline.telemetry.summary import RunResult
 from tests.answers import answer, answers, key
 from tests.jobs import JobFiles, environment, run_job, texts
 

@@ -10,7 +10,7 @@ import orjson
 from pipeline import figures as write
 from pipeline.cli.tables import bar, table_lines, width
 from pipeline.config import Config
-from pipeline.summary import RunResult
+from pipeline.telemetry.summary import RunResult
 
 TOO_MANY = "more rows failed than limits.max_failed allows ({}); see label_error"
 

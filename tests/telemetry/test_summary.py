@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 import pipeline
-from pipeline.summary import RunResult
+from pipeline.telemetry.summary import RunResult
 from tests.jobs import JobFiles, command, last_line, right_label, texts
 
 ROWS = [*texts(5), None]

@@ -1,0 +1,65 @@
+"""The sections for runs that nobody watches: `gates`, what must hold before an output is published, and `notify`, who is told."""
+
+from urllib.parse import urlsplit
+
+from pydantic import Field, field_validator
+
+from pipeline.config.base import Settings
+from pipeline.config.values import CONTROL, Allowance, Share, wrong
+
+
+class GateSettings(Settings):
+    """The gates of a job; each that is set must hold, or nothing is published and the run ends with exit status 76."""
+
+    failed: Allowance | None = Field(
+        default=None, description="Share (2%) or number of rows that may fail before the output is held back."
+    )
+    invalid: Allowance | None = Field(
+        default=None, description="The same for rows whose reply was none of the labels."
+    )
+    unsure: Allowance | None = Field(default=None, description="The same for rows below task.unsure_below.")
+    label_shift: Share | None = Field(
+        default=None,
+        description="Share of the rows, 0 to 1, that may have moved to other labels since the last runs.",
+    )
+    gold_accuracy: Share | None = Field(
+        default=None, description="Share of the rows with a label in task.gold that must be right, 0 to 1."
+    )
+    canary_flips: Allowance | None = Field(
+        default=None,
+        description="Share or number of the 100 rows that each run asks anew, and pays for, that may get another label.",
+    )
+
+    @property
+    def any_set(self) -> bool:
+        """Whether there is a gate."""
+        return self != GateSettings()
+
+
+class NotifySettings(Settings):
+    """Who is told that a run began and how it ended."""
+
+    healthcheck_url: str | None = Field(
+        default=None,
+        repr=False,
+        description="Pinged as healthchecks.io wants it: URL/start, then URL or URL/fail with the end of the log. "
+        "Whoever knows the URL can ping it, so write it as ${NAME}. Empty pings nobody.",
+    )
+
+    @field_validator("healthcheck_url")
+    @classmethod
+    def _is_a_url(cls, url: str | None) -> str | None:
+        if not url:  # ${HEALTHCHECK_URL:-} with the variable unset
+            return None
+        try:
+            parts = urlsplit(url)
+            sound = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+            sound = sound and "@" not in parts.netloc and url.isascii()
+        except ValueError:
+            sound = False
+        if not sound or parts.query or parts.fragment or CONTROL.search(url) or " " in url:
+            raise wrong(
+                "is no address to ping: it has no login, no query, no blank and plain ASCII; "
+                "write one such as https://hc-ping.com/<uuid>"
+            )
+        return url.rstrip("/")
