@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import signal
-import sys
 import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -16,7 +15,7 @@ from pipeline.errors import InterruptedRunError, as_pipeline_error
 from pipeline.job.fence import Fence
 from pipeline.system.clock import Clock
 from pipeline.system.interruption import SIGNALS
-from pipeline.system.memory import claim_process, limit_free_memory, relaxed_gc
+from pipeline.system.memory import limit_free_memory, relaxed_gc
 from pipeline.system.shutdown import Stop
 from pipeline.system.threads import run_blocking
 from pipeline.telemetry.logs import OWN_LOGGER, said
@@ -90,8 +89,9 @@ def _listen(pipe: Connection, stop: Stop) -> None:
             stop.ask(reason)
 
 
-def main(pipe: Connection) -> None:
-    """Take an assignment from *pipe*, and do it."""
+def main(descriptor: int) -> None:
+    """Take an assignment from the pipe that has this *descriptor*, and do it."""
+    pipe = Connection(descriptor)
     for number in SIGNALS:  # the run has them, too, and says what is to be done
         signal.signal(number, signal.SIG_IGN)
     work: Assignment = pipe.recv()
@@ -102,7 +102,3 @@ def main(pipe: Connection) -> None:
     limit_free_memory()
     run_blocking(answer(work, pipe, told), lambda _: None)
 
-
-if __name__ == "__main__":
-    claim_process()
-    main(Connection(int(sys.argv[1])))

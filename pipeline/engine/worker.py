@@ -27,6 +27,12 @@ from pipeline.telemetry.pace import Progress
 
 log = logging.getLogger(__name__)
 
+BEGINS = (
+    "import sys; from pipeline.system.memory import claim_process; claim_process(); "
+    "from pipeline.commands.worker import main; main(int(sys.argv[1]))"
+)
+"""The program of a worker: it claims its process before anything imports pyarrow, or it would not be claimed."""
+
 RESTARTS = 3
 """How often a worker that was killed is started again."""
 
@@ -194,7 +200,7 @@ def _start(pipe: Connection) -> "subprocess.Popen[bytes]":
     root = str(Path(__file__).parents[2])
     path = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
     return subprocess.Popen(  # noqa: S603 - our own module
-        [sys.executable, "-P", "-m", "pipeline.commands.worker", str(pipe.fileno())],
+        [sys.executable, "-P", "-c", BEGINS, str(pipe.fileno())],
         pass_fds=[pipe.fileno()],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
