@@ -12,6 +12,7 @@ from pipeline.job.fence import fenced
 from pipeline.job.prepare import Start
 from pipeline.job.snapshot import Snapshots
 from pipeline.journey import Journey
+from pipeline.ledger.store import RunTotals
 from pipeline.records import LABELLED, NOT_FAILED, Prompts, Span, Status
 from pipeline.system.clock import Clock
 from pipeline.system.memory import relaxed_gc
@@ -78,7 +79,7 @@ class Answering(Journey):
     async def _result_of(self, run: str) -> RunResult:
         """Return what the slice has come to: its rows, and what they have cost."""
         job, statuses = self._job, self._statuses
-        paid = await self._execution.resolver.ledger.paid(run)
+        paid = await self._paid(run)
         labelled = sum(statuses[status] for status in LABELLED)
         return RunResult(
             run_id=run, status="done", rows=statuses.total(), ok=statuses[Status.OK],
@@ -88,6 +89,10 @@ class Answering(Journey):
             cost_usd=paid.cost_usd, cost_source=self._execution.price_source, seconds=0.0,
             output=str(job.config.state.dir), report=str(job.workspace.record),
         )  # fmt: skip
+
+    async def _paid(self, run: str) -> RunTotals:
+        """Return what *run* has paid for, which takes a look at every answer in the ledger."""
+        return await self._execution.resolver.ledger.paid(run)
 
     def progress(self) -> Progress:
         """Return how far through the whole input the slice is."""

@@ -13,6 +13,7 @@ from pipeline.engine.lifecycle import Execution
 from pipeline.engine.worker import Assignment, End, Line
 from pipeline.errors import InterruptedRunError, as_pipeline_error
 from pipeline.job.fence import Fence
+from pipeline.ledger.store import RunTotals
 from pipeline.system.clock import Clock
 from pipeline.system.interruption import SIGNALS
 from pipeline.system.memory import limit_free_memory, relaxed_gc
@@ -57,6 +58,13 @@ class Told(logging.Handler):
             await asyncio.sleep(TELL_SECONDS)
 
 
+class Share(Answering):
+    """The keys of a worker on their way to the ledger; what they have cost is counted by the run, which publishes."""
+
+    async def _paid(self, run: str) -> RunTotals:
+        return RunTotals(run, 0, 0, 0, None)
+
+
 async def answer(work: Assignment, pipe: Connection, told: Told) -> None:
     """Answer what is assigned, and tell how that ended."""
     clock, stop = Clock(), Stop()
@@ -68,7 +76,7 @@ async def answer(work: Assignment, pipe: Connection, told: Told) -> None:
             async with fence.monitored(stop.set_reason):
                 execution = Execution(work.job, fence, stop, clock)
                 try:
-                    await Answering(execution, told, work.part, work.spans).go()
+                    await Share(execution, told, work.part, work.spans).go()
                 finally:
                     end = End(None, (), execution.price_source, execution.latencies)
         except BaseException as error:  # noqa: BLE001 - the run raises it
