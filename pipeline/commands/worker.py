@@ -109,4 +109,3 @@ def main(descriptor: int) -> None:
     logger.setLevel(work.level)
     limit_free_memory()
     run_blocking(answer(work, pipe, told), lambda _: None)
-

@@ -19,11 +19,7 @@ WARN_SECONDS = 30.0
 
 
 class Pacer:
-    """Admits requests at the pace that the quotas, the endpoint's pauses and the concurrency allow.
-
-    Attributes:
-        counts_tokens: Whether there is a quota of tokens, so that a request's must be estimated.
-    """
+    """Admits requests at the pace that the quotas, the endpoint's pauses and the concurrency allow."""
 
     def __init__(self, limits: LimitSettings, concurrency: Concurrency, clock: Clock) -> None:
         self._clock = clock
@@ -38,7 +34,6 @@ class Pacer:
             self._tokens = Quota(tokens, TOKENS_CATCH_UP_SECONDS) if tokens else None
         else:
             self._share(limits.shared)
-        self.counts_tokens = self._tokens is not None
         self._longest = limits.max_outage
         self._concurrency = concurrency
         self._warned_until = float("-inf")
@@ -56,6 +51,11 @@ class Pacer:
         """Let go of what is shared with other processes; nothing is admitted after that."""
         if self._shared is not None:
             await self._shared.close()
+
+    @property
+    def counts_tokens(self) -> bool:
+        """Whether there is a rate of tokens now, so that a request's must be estimated."""
+        return self._tokens is not None and self._tokens.counts
 
     def try_admit(self, tokens: float) -> bool:
         """Admit a request of *tokens* if nothing makes it wait; takes its quota."""

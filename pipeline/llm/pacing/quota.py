@@ -25,7 +25,12 @@ class Quota:
 
     No second sees more than a second's worth plus one. An amount larger than the bucket is taken in several
     slices, so any amount gets through in its time.
+
+    Attributes:
+        counts: Whether amounts make a difference.
     """
+
+    counts = True
 
     def __init__(self, per_minute: float, catch_up_seconds: float = CATCH_UP_SECONDS) -> None:
         rate = per_minute / 60

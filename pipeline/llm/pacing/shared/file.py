@@ -23,8 +23,11 @@ LEASE_SECONDS = 0.02
 LOCK_SECONDS = 1.0
 """How long the lock is waited for before the file is used without: whoever holds it has been stopped."""
 
-_FIELDS = struct.Struct("=8s16s7d")
+_FIELDS = struct.Struct("=24s7d")
 _MAGIC = b"pipeline"
+_PAUSE = struct.Struct("=24x16xd")
+"""The fields up to until when all pause, which alone is looked at before each request."""
+
 PAUSE, RATE, SAID = 2, 3, 5
 """Fields of the file, after those until when each rate is granted: until when all pause; and, each once for REQUESTS and once
 for TOKENS, the lowest rate that somebody uses, in units a second, and when it was last used."""
@@ -55,7 +58,7 @@ class FileState:
             CannotCreateError: If it cannot be created.
         """
         self._now = now or (lambda: time.clock_gettime(time.CLOCK_BOOTTIME))
-        self._boot = _boot_id()
+        self._header = _MAGIC + _boot_id()
         self._path = path
         self._patient = True
         try:
@@ -93,18 +96,21 @@ class FileState:
 
     def pause_left(self) -> float:
         """Return for how many seconds all processes are to pause; 0 or less for none."""
-        return self._read()[PAUSE] - self._now()
+        content = os.pread(self._file, _PAUSE.size, 0)
+        if not content.startswith(self._header) or len(content) < _PAUSE.size:
+            return 0.0
+        return float(_PAUSE.unpack(content)[0] - self._now())
 
     def _read(self) -> list[float]:
         content = os.pread(self._file, _FIELDS.size, 0)
         if len(content) == _FIELDS.size:
-            magic, boot, *values = _FIELDS.unpack(content)
-            if (magic, boot) == (_MAGIC, self._boot):
+            header, *values = _FIELDS.unpack(content)
+            if header == self._header:
                 return values
         return [0.0] * 7  # new, or of before the machine's last start
 
     def _write(self, values: list[float]) -> None:
-        os.pwrite(self._file, _FIELDS.pack(_MAGIC, self._boot, *values), 0)
+        os.pwrite(self._file, _FIELDS.pack(self._header, *values), 0)
 
     @contextmanager
     def _locked(self) -> Iterator[None]:

@@ -62,11 +62,15 @@ class SharedQuota:
     """A rate of *per_minute* units that this process shares with others; it is used like a `Quota`.
 
     Without a rate of its own it keeps to the one that others have.
+
+    Attributes:
+        counts: Whether there is a rate, its own or that of others, as far as is known; else amounts make no difference.
     """
 
     def __init__(self, state: State, field: int, per_minute: float | None) -> None:
         self._state, self._field = state, field
         self._rate = per_minute / 60 * (1 - MARGIN) if per_minute else math.inf
+        self.counts = True
         self._lock = asyncio.Lock()
         self._in_hand, self._until = 0.0, 0.0
         self._warned = False
@@ -87,6 +91,7 @@ class SharedQuota:
                 return
             lease = await self._state.lease(self._field, amount, self._rate)
             self._until = time.monotonic() + lease.wait + lease.seconds + LATE_SECONDS
+            self.counts = lease.rate < math.inf
             self._warn(lease.rate)
             if lease.wait > 0:
                 await asyncio.sleep(lease.wait)

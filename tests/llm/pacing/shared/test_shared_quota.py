@@ -15,7 +15,7 @@ import pytest
 
 from pipeline.llm.pacing.shared.file import LEASE_SECONDS as FILE_LEASE
 from pipeline.llm.pacing.shared.file import LOCK_SECONDS, FileState
-from pipeline.llm.pacing.shared.quota import REQUESTS, TOKENS, SharedPause, SharedQuota
+from pipeline.llm.pacing.shared.quota import LATE_SECONDS, REQUESTS, TOKENS, SharedPause, SharedQuota
 from pipeline.llm.pacing.shared.redis import LEASE_SECONDS as REDIS_LEASE
 from pipeline.system.clock import Clock
 
@@ -132,6 +132,20 @@ async def test_who_has_no_rate_keeps_to_that_of_others_and_else_to_none(tmp_path
     assert free.holds(1e9)
     await state.lease(TOKENS, 10, 100)
     assert (await state.lease(TOKENS, 5, math.inf)).wait > 0
+
+
+async def test_amounts_count_once_somebody_has_a_rate(tmp_path: Path) -> None:
+    state = FileState(tmp_path / "quota")
+    free = SharedQuota(state, TOKENS, None)
+    assert free.counts  # others may have one
+    await free.take(1)
+    assert not free.counts
+    other = SharedQuota(state, TOKENS, 60_000)
+    await other.take(1)
+    await asyncio.sleep(FILE_LEASE + LATE_SECONDS)
+    await free.take(1)
+    assert free.counts
+    assert other.counts
 
 
 async def test_a_file_that_was_removed_is_made_again_and_shared(tmp_path: Path) -> None:
