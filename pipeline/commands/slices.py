@@ -8,9 +8,9 @@ from pathlib import Path
 
 from pipeline.config import Config
 from pipeline.config.slices import FOLDER, READY, Slice, slice_of, slices_below
-from pipeline.errors import InterruptedRunError, LockedError, NoInputError, UsageError
+from pipeline.errors import InterruptedRunError, NoInputError, UsageError
 from pipeline.job.prepare import for_provider
-from pipeline.job.state import in_store, named, running, slice_places
+from pipeline.job.state import cutting, in_store, named, slice_places
 from pipeline.job.workspace import PUBLISHED
 from pipeline.ledger import FILE, open_store, opened
 from pipeline.ledger.store import Store
@@ -63,15 +63,24 @@ def reslice(config: Config, count: int) -> int:
             f"{config.state.store}: `reslice` cuts a ledger in a folder only, and this one is in a store"
         )
     state = for_provider(config).state.dir
+    if not state.is_dir():
+        raise _no_ledger(state)
+    with cutting(state):
+        return _cut(state, count)
+
+
+def _no_ledger(state: Path) -> NoInputError:
+    return NoInputError(f"{state / FILE}: there is no ledger yet; it comes with the first run")
+
+
+def _cut(state: Path, count: int) -> int:
     _finish(state)
-    _ensure_idle(state)
     building = state / BUILDING
     shutil.rmtree(building, ignore_errors=True)
     with opened(state) as store:
         if store is None:
-            raise NoInputError(f"{state / FILE}: there is no ledger yet; it comes with the first run")
+            raise _no_ledger(state)
         answers = _copy(store, building, count)
-    _ensure_idle(state)
     if count > 1:
         building.rename(state / READY)  # from here on these are the slices
     else:
@@ -82,11 +91,6 @@ def reslice(config: Config, count: int) -> int:
         shutil.rmtree(building, ignore_errors=True)
     _finish(state)
     return answers
-
-
-def _ensure_idle(state: Path) -> None:
-    if users := running(state):
-        raise LockedError(f"{state}: in use by {', '.join(users)}; wait for it, or end it")
 
 
 def _copy(store: Store, building: Path, count: int) -> int:

@@ -2,7 +2,7 @@
 
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from pipeline.job.result import ensure_held, finished
 from pipeline.job.selection import remove_old_copies, select_rows
 from pipeline.job.state import (
     Both,
+    as_it_is_cut,
     config_of,
     ensure_one_process,
     ensure_state,
@@ -81,7 +82,10 @@ def _locked(config: Config, options: RunOptions) -> Iterator[tuple[Job, Lock]]:
     job = prepare(config, options)
     if options.is_partial and finished(whole := _whole_of(job)):
         job = whole  # nothing is pending any more
-    with job.workspace.locked() as lock:
+    state, is_whole = config.state.dir, not options.offline
+    with ExitStack() as held:
+        with as_it_is_cut(state, options.part, job.config.state.dir, whole=is_whole):
+            lock = held.enter_context(job.workspace.locked())
         yield job, lock
 
 

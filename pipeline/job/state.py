@@ -1,17 +1,19 @@
 """The state directory: whether it can be written, which runs are working in it, and how it is cut into slices."""
 
+import fcntl
 import os
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline import storage
 from pipeline.config import Config
 from pipeline.config.slices import Slice, count_of, slice_folder, slices_below
-from pipeline.errors import CannotCreateError, UsageError
+from pipeline.errors import CannotCreateError, LockedError, UsageError
 from pipeline.job.workspace import RunRecord, Workspace, workspace
 from pipeline.storage import Held
+from pipeline.system.atomic import make_private
 from pipeline.system.places import ObjectPath
 
 LEDGER = "ledger.sqlite"
@@ -140,24 +142,77 @@ def ensure_uncut(state: Path) -> None:
         )
 
 
+@contextmanager
+def as_it_is_cut(state: Path, part: Slice | None, folder: Path, *, whole: bool) -> Iterator[None]:
+    """Keep the state directory *state* as it is cut while the block runs, in which a run takes its lock in *folder*.
+
+    It may have been cut since that run looked at it first. Once the run has its lock, `cutting` finds it.
+
+    Raises:
+        UsageError: If it is not cut for the slice *part*; or is cut, and the *whole* of it is to be asked about.
+        LockedError: If it is being cut, or the slice has been moved.
+    """
+    with _flocked(state, fcntl.LOCK_SH, "`ledger reslice` is cutting it; wait, then run again"):
+        if part is not None:
+            _ensure_cut_for(state, part)
+            if slice_folder(state, part) != folder:
+                raise LockedError(f"{state}: `ledger reslice` has just cut it; run again")
+        elif whole:
+            ensure_uncut(state)
+        yield
+
+
+@contextmanager
+def cutting(state: Path) -> Iterator[None]:
+    """Keep every run out of the state directory *state* while the block runs, which cuts it.
+
+    Raises:
+        LockedError: If a run uses it, or begins to.
+    """
+    with _flocked(state, fcntl.LOCK_EX, "a run begins in it, or another command cuts it; try again"):
+        if users := running(state):
+            raise LockedError(f"{state}: in use by {', '.join(users)}; wait for it, or end it")
+        yield
+
+
+@contextmanager
+def _flocked(state: Path, how: int, taken: str) -> Iterator[None]:
+    # The folder of the runs: a file would stay behind where a process is killed, and the ledger locks the directory itself.
+    folder = state / "runs"
+    with ExitStack() as stack:
+        try:
+            make_private(folder)
+            handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+            stack.callback(os.close, handle)
+            fcntl.flock(handle, how | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise LockedError(f"{state}: {taken}") from error
+        except OSError as error:
+            raise CannotCreateError(f"{folder}: cannot be written: {error}; check state.dir") from error
+        yield
+
+
 def config_of(config: Config, part: Slice) -> Config:
     """Return *config* as the run of a slice has it: with a state directory of its own, and its share of the limits.
 
     Raises:
         UsageError: If the state directory is not cut into so many slices, but has answers.
     """
-    state = config.state.dir
-    count = count_of(slices_below(state)) or int((state / LEDGER).exists())
-    if count not in {0, part.count}:
-        is_cut = f"is cut into {count} slices" if count > 1 else "has a ledger that is not cut"
-        raise UsageError(f"{state}: {is_cut}; `ledger reslice CONFIG {part.count}` cuts it into {part.count}")
-    folder = slice_folder(state, part)
+    _ensure_cut_for(config.state.dir, part)
+    folder = slice_folder(config.state.dir, part)
     return config.model_copy(
         update={
             "limits": config.limits.divided(part),
             "state": config.state.model_copy(update={"dir": folder}),
         }
     )
+
+
+def _ensure_cut_for(state: Path, part: Slice) -> None:
+    count = count_of(slices_below(state)) or int((state / LEDGER).exists())
+    if count not in {0, part.count}:
+        is_cut = f"is cut into {count} slices" if count > 1 else "has a ledger that is not cut"
+        raise UsageError(f"{state}: {is_cut}; `ledger reslice CONFIG {part.count}` cuts it into {part.count}")
 
 
 def slice_runs(config: Config) -> tuple[RunRecord, ...]:
