@@ -1,5 +1,6 @@
 """`status`: where the latest run of a job stands, and all others below its state directory."""
 
+from functools import reduce
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -11,6 +12,7 @@ from pipeline.job.job import Job
 from pipeline.job.prepare import prepare
 from pipeline.job.workspace import PUBLISHED, RunRecord
 from pipeline.ledger import opened
+from pipeline.ledger.store import RunTotals
 
 NO_RUN = "no run"
 """Status of a job that has no run yet."""
@@ -69,7 +71,7 @@ def _latest(config: Config, job: Job, record: RunRecord) -> dict[str, Any]:
         "started": moment(record.started_at),
         "rows": job.source.rows,
         "rows_done": rows_in_parts(job.workspace) if is_open else job.source.rows,
-        **_paid(config, record.run_id),
+        **_paid(config, record),
         "requests": None if is_open else record.requests,
         "seconds": None if is_open else round(record.seconds, 1),
         "output": str(job.output),
@@ -77,16 +79,19 @@ def _latest(config: Config, job: Job, record: RunRecord) -> dict[str, Any]:
     }
 
 
-def _paid(config: Config, run: str) -> dict[str, Any]:
-    """Return what *run* has paid for, according to the ledger."""
+def _paid(config: Config, record: RunRecord) -> dict[str, Any]:
+    """Return what a run has paid for, according to the ledger, with those runs of its slices that it is the first to tell of."""
+    slices = set(record.job.get("members", ())) - set(record.job.get("billed", ()))
     with opened(config.state.dir) as store:
-        totals = store.totals(run) if store else []
-    paid = totals[0] if totals else None
-    if paid is None:
+        # All of them are found by one look at every answer.
+        totals = store.totals(None if slices else record.run_id) if store else []
+    paid = [each for each in totals if each.run in {record.run_id, *slices}]
+    if not paid:
         return NOTHING_PAID
+    total = reduce(RunTotals.plus, paid)
     return {
-        "answers": paid.answers,
-        "prompt_tokens": paid.prompt_tokens,
-        "completion_tokens": paid.completion_tokens,
-        "cost_usd": paid.cost_usd,
+        "answers": total.answers,
+        "prompt_tokens": total.prompt_tokens,
+        "completion_tokens": total.completion_tokens,
+        "cost_usd": total.cost_usd,
     }

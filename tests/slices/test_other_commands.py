@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from tests.jobs import JobFiles, command, last_line, texts
 from tests.slices.compare import distinct, slices, with_duplicates
 
@@ -30,9 +32,25 @@ def test_the_plans_of_the_slices_add_up(job: JobFiles) -> None:
 
 def test_after_assembling_every_command_knows_the_job_as_finished(job: JobFiles) -> None:
     job.table(texts(60))
-    job.set(gates={"canary_flips": "50%"})
+    job.set(gates={"canary_flips": "50%"}, model={"price": {"input": 1, "output": 2}})
+    slices(job, 2)
+    config = str(job.config_file())
+    assembled = last_line(command("assemble", config))
+    found = last_line(command("status", config))
+    assert found["current"]
+    assert found["answers"] == 60
+    assert found["cost_usd"] == pytest.approx(assembled["cost_usd"])
+    assert assembled["cost_usd"] > 0
+    assert last_line(command("plan", config))["asked_anew"] == 0
+
+
+def test_status_counts_what_an_earlier_output_has_told_once(job: JobFiles) -> None:
+    job.table(texts(60))
     slices(job, 2)
     config = str(job.config_file())
     assert command("assemble", config).returncode == 0
-    assert last_line(command("status", config))["current"]
-    assert last_line(command("plan", config))["asked_anew"] == 0
+    assert job.run("--slice", "0/2", "--retry", "ok").returncode == 0
+    anew = last_line(command("assemble", config))
+    found = last_line(command("status", config))
+    assert found["current"]
+    assert found["answers"] == anew["requests"] < 60
