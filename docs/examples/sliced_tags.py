@@ -24,16 +24,19 @@ CONFIG = "/opt/pipeline/configs/tags.yaml"
     },  # a retry continues, and asks nothing twice
 )
 def sliced_tags() -> None:
-    """Ask about each slice in a task of its own, then publish."""
+    """Ask about each slice in a task of its own, then publish.
+
+    `--date` is what `${now:...}` in the config stands for: a retry after midnight means the same output.
+    """
     slices = BashOperator.partial(
         task_id="slice",
-        bash_command='exec python -m pipeline run "$CONFIG" --slice "$SLICE"',
+        bash_command='exec python -m pipeline run "$CONFIG" --slice "$SLICE" --date "{{ ds }}"',
         append_env=True,
         map_index_template="{{ task.env['SLICE'] }}",
     ).expand(env=[{"CONFIG": CONFIG, "SLICE": f"{index}/{SLICES}"} for index in range(SLICES)])
     assemble = BashOperator(
         task_id="assemble",
-        bash_command='exec python -m pipeline assemble "$CONFIG"',
+        bash_command='exec python -m pipeline assemble "$CONFIG" --date "{{ ds }}"',
         append_env=True,
         env={"CONFIG": CONFIG},
     )

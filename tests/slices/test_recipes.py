@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import kubernetes_validate
+import polars as pl
 import pytest
 from ruamel.yaml import YAML
 
@@ -17,10 +18,25 @@ from tests.jobs import JobFiles, asked, environment, right_label, texts
 
 DOCS = Path(__file__).parents[2] / "docs"
 COUNT = 8
+DAY = "2026-01-31"
+
+
+def as_applied(name: str) -> str:
+    """A manifest as the page's commands hand it to kubectl."""
+    page = (DOCS / "many_workers.md").read_text()
+    (command,) = re.findall(rf"^(sed .* {name}) \|", page, re.MULTILINE)
+    done = subprocess.run(
+        ["sh", "-c", f"day={DAY}; {command}"],
+        cwd=DOCS / "examples",
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    return done.stdout
 
 
 def manifest(name: str) -> dict[str, Any]:
-    found: dict[str, Any] = YAML(typ="safe").load(DOCS / "examples" / name)
+    found: dict[str, Any] = YAML(typ="safe").load(as_applied(name))
     return found
 
 
@@ -31,12 +47,12 @@ def container(name: str) -> dict[str, Any]:
 
 
 def of_airflow(task: str) -> list[str]:
-    """What a task of the DAG runs: its `bash_command`, as a shell gets it."""
+    """What a task of the DAG runs: its `bash_command`, as a shell gets it for the run of DAY."""
     for node in ast.walk(ast.parse((DOCS / "examples/sliced_tags.py").read_text())):
         if isinstance(node, ast.Call):
             given = {word.arg: word.value for word in node.keywords}
             if isinstance(name := given.get("task_id"), ast.Constant) and name.value == task:
-                return ["bash", "-c", ast.literal_eval(given["bash_command"])]
+                return ["bash", "-c", ast.literal_eval(given["bash_command"]).replace("{{ ds }}", DAY)]
     raise AssertionError(f"no task {task}")
 
 
@@ -44,15 +60,24 @@ def of_slurm(config: Path) -> Iterator[list[str]]:
     page = (DOCS / "many_workers.md").read_text()
     (asks,) = re.findall(r"^srun (.*)$", page, re.MULTILINE)
     (assembles,) = re.findall(r"afterok:\.\.\.\): (.*)$", page, re.MULTILINE)
-    for line in (asks, assembles):
+    for line in (asks.partition("#")[0], assembles):
         yield ["bash", "-c", line.replace("configs/tags.yaml", str(config))]
+
+
+def given_by(home: str) -> dict[str, str]:
+    """The variables that stand in the files, or in the command that starts the job."""
+    if home == "kubernetes":
+        both = [container(f"kubernetes-{name}.yaml")["env"] for name in ("slices", "assemble")]
+        assert both[0] == both[1]
+        return {each["name"]: each["value"] for each in both[0]}
+    return {"DATE": DAY} if home == "slurm" else {}
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("home", ["kubernetes", "airflow", "slurm"])
 def test_the_commands_label_the_table(job: JobFiles, server: FaultServer, home: str) -> None:
     job.table(texts(40))
-    config = job.config_file()
+    config = job.set(output={"path": "out-${now:%Y-%m-%d}.parquet"}).config_file()
     asks, assembles = {
         "kubernetes": lambda: (
             container("kubernetes-slices.yaml")["command"],
@@ -64,10 +89,12 @@ def test_the_commands_label_the_table(job: JobFiles, server: FaultServer, home: 
     path = f"{Path(sys.executable).parent}:{environment()['PATH']}"
     for index in range(COUNT):
         told = {"JOB_COMPLETION_INDEX": index, "SLURM_ARRAY_TASK_ID": index, "SLICE": f"{index}/{COUNT}"}
-        variables = {name: str(value) for name, value in told.items()} | {"CONFIG": str(config), "PATH": path}
+        variables = {name: str(value) for name, value in told.items()} | given_by(home)
+        variables |= {"CONFIG": str(config), "PATH": path}
         subprocess.run(asks, env=environment(variables), check=True, capture_output=True)
     subprocess.run(assembles, env=environment(variables), check=True, capture_output=True)
-    assert job.labelled()["label"].to_list() == [right_label(text) for text in texts(40)]
+    labelled = pl.read_parquet(job.folder / f"out-{DAY}.parquet")
+    assert labelled["label"].to_list() == [right_label(text) for text in texts(40)]
     assert len(asked(server)) == 40
 
 
