@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Sequence
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,18 +13,25 @@ from pipeline.cli.options import (
     Commands,
     ConfigFile,
     Date,
+    DryRun,
     Limit,
+    LinesAs,
     LogFormat,
     Metrics,
     Overrides,
+    Overwrite,
+    Partial,
     ProviderName,
+    Quiet,
     Retry,
     RunProvider,
     Sample,
     Seed,
     Show,
+    ShowProgress,
     SliceName,
     Workers,
+    asks_model,
     load,
     run_options,
 )
@@ -32,6 +39,10 @@ from pipeline.cli.report import report
 from pipeline.cli.simulate.command import simulate
 from pipeline.system.interruption import deferred
 from pipeline.system.memory import claim_process
+
+if TYPE_CHECKING:
+    from pipeline.config import Config
+    from pipeline.job.job import RunOptions
 
 app = Commands(
     name="pipeline",
@@ -87,42 +98,25 @@ def run(
     retry: Retry = None,
     part: SliceName = None,
     workers: Workers = 1,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Send nothing: the same as the command plan.")
-    ] = False,
-    overwrite: Annotated[
-        bool, typer.Option(help="Replace what is at output.path even if another program wrote it.")
-    ] = False,
-    partial: Annotated[
-        bool,
-        typer.Option(
-            "--partial", help="If the run stops early, write what is answered to NAME.partial.SUFFIX."
-        ),
-    ] = False,
-    quiet: Annotated[
-        bool, typer.Option("--quiet", help="Print nothing but problems and the JSON line.")
-    ] = False,
-    progress: Annotated[bool, typer.Option(help="Show a progress bar, if stderr is a terminal.")] = True,
+    dry_run: DryRun = False,
+    overwrite: Overwrite = False,
+    partial: Partial = False,
+    quiet: Quiet = False,
+    progress: ShowProgress = True,
     show: Show = False,
-    log_format: Annotated[
-        LogFormat, typer.Option(help="Write all lines on stderr as plain text or as JSON.")
-    ] = LogFormat.TEXT,
+    log_format: LinesAs = LogFormat.TEXT,
     metrics_file: Metrics = None,
 ) -> int:
     """Label the table. Run again to continue; a finished job ends at once and sends nothing."""
     del log_format  # `console.choose_form` has read it
-    with deferred():
-        # All that takes long comes before the config: from then on the health check is told of a signal.
+    with deferred():  # what takes long, before the config: later the health check is told of a signal
         from pipeline.cli.run.command import run
-        from pipeline.config import named_provider
         from pipeline.job.job import is_whole
         from pipeline.telemetry.prometheus import MetricsFile
 
-    if metrics_file is not None:
-        # Asked for before the config is checked: one that is wrong must not end a rehearsal in the metrics.
-        asked = named_provider(config, overrides or (), provider)
-        if dry_run or not is_whole(run_options(limit, sample, None, None, part=part), asked):
-            metrics_file = None
+    of_part = dry_run or limit or sample or part
+    if metrics_file and (of_part or not asks_model(config, overrides, provider)):
+        metrics_file = None
     metrics = MetricsFile(metrics_file, config)
     with metrics.reporting():
         options = run_options(
@@ -131,9 +125,7 @@ def run(
         loaded = load(config, overrides, provider, date)
         metrics.config_loaded(loaded.state.dir, is_whole=is_whole(options, loaded.model.provider))
         if dry_run:
-            from pipeline.cli.plan import plan
-
-            return plan(loaded, options, quiet=quiet)
+            return _planned(loaded, options, quiet=quiet)
         return run(loaded, options, metrics, quiet=quiet, progress=progress, show=show)
 
 
@@ -159,10 +151,14 @@ def plan(
     retry: Retry = None,
 ) -> int:
     """Say what a run would send, and what it would cost and take. Sends nothing."""
+    options = run_options(limit, sample, seed, retry)
+    return _planned(load(config, overrides, provider, date), options, quiet=False)
+
+
+def _planned(config: "Config", options: "RunOptions", *, quiet: bool) -> int:
     from pipeline.cli.plan import plan
 
-    options = run_options(limit, sample, seed, retry)
-    return plan(load(config, overrides, provider, date), options)
+    return plan(config, options, quiet=quiet)
 
 
 @app.command()

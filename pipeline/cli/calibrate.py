@@ -1,6 +1,6 @@
 """`calibrate`: learn what confidences are worth, and print it."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -10,6 +10,9 @@ from pipeline.cli.options import ConfigFile, Date, Overrides, RunProvider, load
 from pipeline.cli.tables import Table, print_table
 from pipeline.errors import UsageError
 from pipeline.figures import interval, percent
+
+if TYPE_CHECKING:
+    from pipeline.commands.calibrate import Calibrated
 
 Remove = Annotated[
     bool,
@@ -45,6 +48,13 @@ def calibrate(
         print_result({"status": "removed" if was_there else "none"})
         return 0
     found = command.calibrate(loaded, gold)
+    _print(found, again)
+    print_result(found.as_dict())
+    return 0
+
+
+def _print(found: "Calibrated", again: str) -> None:
+    """Print what was learned; *again* is what publishes it."""
     before, after = found.fit.before, found.fit.after
     rows = [
         [
@@ -67,5 +77,3 @@ def calibrate(
         f"ECE {before.ece:.3f} before, {after.ece:.3f} after ({floor}); Brier {before.brier:.3f} before, {after.brier:.3f} after",
         f"{again} it as label_confidence, and asks nothing; the labels stay as they are",
     ])  # fmt: skip
-    print_result(found.as_dict())
-    return 0

@@ -108,6 +108,16 @@ Metrics = Annotated[
     ),
 ]
 
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Send nothing: the same as the command plan.")]
+Overwrite = Annotated[
+    bool, typer.Option(help="Replace what is at output.path even if another program wrote it.")
+]
+Partial = Annotated[
+    bool,
+    typer.Option("--partial", help="If the run stops early, write what is answered to NAME.partial.SUFFIX."),
+]
+Quiet = Annotated[bool, typer.Option("--quiet", help="Print nothing but problems and the JSON line.")]
+ShowProgress = Annotated[bool, typer.Option(help="Show a progress bar, if stderr is a terminal.")]
 Show = Annotated[
     bool, typer.Option("--show", help="Print the first rows of the output, at most 20, once it is published.")
 ]
@@ -117,6 +127,18 @@ AsJson = Annotated[
         "--json",
         help="Print the result as a line of JSON, as in a pipe, at a terminal too.",
     ),
+]
+
+
+class LogFormat(StrEnum):
+    """The format of log lines on stderr."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
+LinesAs = Annotated[
+    LogFormat, typer.Option("--log-format", help="Write all lines on stderr as plain text or as JSON.")
 ]
 
 
@@ -153,13 +175,6 @@ def _with_json(function: Callable[..., int]) -> Callable[..., int]:
     return command
 
 
-class LogFormat(StrEnum):
-    """The format of log lines on stderr."""
-
-    TEXT = "text"
-    JSON = "json"
-
-
 def run_options(
     limit: int | None,
     sample: int | None,
@@ -190,6 +205,13 @@ def run_options(
     return RunOptions(
         limit, sample, seed or 0, retried, overwrite, partial=partial, workers=workers, slice=part
     )
+
+
+def asks_model(path: Path, overrides: Sequence[str] | None, provider: str | None) -> bool:
+    """Return whether a real model is to be asked, before the config is checked: one that is wrong may be a rehearsal's."""
+    from pipeline.config import named_provider  # noqa: PLC0415
+
+    return named_provider(path, overrides or (), provider) != "simulate"
 
 
 def moment(text: str | None) -> datetime | None:

@@ -90,19 +90,14 @@ def classify(  # noqa: PLR0913 - each is a setting that users know by its name
     """
     options = RunOptions(retry=retry)
     table = given(frame)
-    usual = INSTRUCTIONS.get(kind, INSTRUCTIONS["single"])
-    sections = {
-        "task": {
-            "kind": kind,
-            "instructions": usual if instructions is None else instructions,
-            "text": _template(table) if text is None else text,
-            "labels": _labels(labels),
-            "examples": _examples(examples, kind),
-            "gold": gold,
-        },
-        "model": _model(model, provider),
-        "limits": limits,
+    words = {
+        "instructions": _usual(kind) if instructions is None else instructions,
+        "text": _template(table) if text is None else text,
+        "labels": _labels(labels),
+        "examples": _examples(examples, kind),
     }
+    task = {"kind": kind, **words, "gold": gold}
+    sections = {"task": task, "model": _model(model, provider), "limits": limits}
     with scratch(Path(STATE if state_dir is None else state_dir).absolute()) as files, in_our_words(files):
         config = load_config({**sections, **_places(files, prefix)}, overrides=settings)
         _write(table, config, files.input)
@@ -113,6 +108,10 @@ def classify(  # noqa: PLR0913 - each is a setting that users know by its name
     warn_of_failures(new)
     labelled: Frame = table.labelled(new)
     return labelled
+
+
+def _usual(kind: str) -> str:
+    return INSTRUCTIONS.get(kind, INSTRUCTIONS["single"])
 
 
 def _model(model: str | Mapping[str, Any] | None, provider: str | None) -> dict[str, Any]:

@@ -2,9 +2,12 @@
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from pipeline.servers.simulator.settings import RateSettings
 
 MAX_PORT = 65_535
 MOST_PER_MINUTE = 1e9
@@ -172,8 +175,7 @@ def simulate(  # noqa: PLR0913, PLR0917 - as many as the command has options
 
     It listens on 127.0.0.1 and speaks as OpenAI does, with the latency, limits and faults that are chosen, until Ctrl-C or SIGTERM.
     """
-    # What only the running command needs is imported here: --help must not wait for it.
-    from pipeline.cli.simulate import output, words  # noqa: PLC0415
+    from pipeline.cli.simulate import output, words  # noqa: PLC0415 - --help must not wait for what only the command needs
     from pipeline.config.simulate.latency import parse_latency  # noqa: PLC0415
     from pipeline.servers.simulator import settings as chosen  # noqa: PLC0415
 
@@ -183,13 +185,7 @@ def simulate(  # noqa: PLR0913, PLR0917 - as many as the command has options
         seed=seed,
         port=port,
         latency=parse_latency(latency),
-        rates=chosen.RateSettings(
-            requests_per_minute=requests_per_minute,
-            tokens_per_minute=tokens_per_minute,
-            window_seconds=window_seconds,
-            retry_after=retry_after.value,
-            hidden=hide_limits,
-        ),
+        rates=_rates(requests_per_minute, tokens_per_minute, window_seconds, retry_after, hidden=hide_limits),
         faults=words.parse_faults(fault or ()),
         refusals=tuple(map(words.parse_refusal, refuse or ())),
         in_flight=None if max_in_flight is None else words.parse_in_flight(max_in_flight),
@@ -200,3 +196,17 @@ def simulate(  # noqa: PLR0913, PLR0917 - as many as the command has options
         log_path=log,
     )
     return output.serve_until_stopped(settings)
+
+
+def _rates(
+    requests: float | None, tokens: float | None, window: float, told: RetryAfterForm, *, hidden: bool
+) -> "RateSettings":
+    from pipeline.servers.simulator.settings import RateSettings  # noqa: PLC0415 - as above
+
+    return RateSettings(
+        requests_per_minute=requests,
+        tokens_per_minute=tokens,
+        window_seconds=window,
+        retry_after=told.value,
+        hidden=hidden,
+    )
