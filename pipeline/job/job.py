@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 
 from pipeline.config import Config
-from pipeline.config.slices import Slice, slice_named
+from pipeline.config.slices import Slice, ensure_engine, slice_named
 from pipeline.errors import UsageError
 from pipeline.inputs.source import Source
 from pipeline.job.workspace import RunRecord, Workspace
@@ -40,6 +40,8 @@ class RunOptions:
         partial: Where the run stops early, publish what is answered into an output of its own.
         workers: How many processes ask; they share the limits.
         slice: Ask only about the keys of this slice, and publish nothing. Given as on the command line, `"0/4"`.
+        engine: `"ray"` to have the *workers* of a Ray cluster ask, a slice each.
+        address: That of the cluster; by default RAY_ADDRESS, or this machine alone.
 
     Raises:
         UsageError: If a value is none that the command line takes, or if two contradict each other.
@@ -55,6 +57,8 @@ class RunOptions:
     partial: bool = False
     workers: int = 1
     slice: Slice | str | None = None
+    engine: str | None = None
+    address: str | None = None
 
     def __post_init__(self) -> None:
         for name, count in (("limit", self.limit), ("sample", self.sample), ("workers", self.workers)):
@@ -75,6 +79,12 @@ class RunOptions:
             raise UsageError(
                 "slice: is one of all rows that are asked about, and publishes nothing; give it alone"
             )
+        ensure_engine(self.engine, self.address, part=self.selection or self.slice)
+
+    @property
+    def on_ray(self) -> bool:
+        """Whether a Ray cluster asks."""
+        return self.engine is not None and not self.offline
 
     @property
     def part(self) -> Slice | None:

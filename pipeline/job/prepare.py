@@ -10,6 +10,7 @@ from pipeline import storage
 from pipeline.config import Config
 from pipeline.config.paths import marked
 from pipeline.config.providers import PROVIDERS
+from pipeline.config.slices import Slice
 from pipeline.errors import CannotCreateError, ConfigError
 from pipeline.inputs.intake.copies import bring_in, drop, tidy
 from pipeline.inputs.survey import survey
@@ -60,8 +61,10 @@ def started(config: Config, options: RunOptions) -> Iterator[Start]:
     Raises:
         PipelineError: If it cannot run.
     """
-    ensure_one_process(config, options.workers, options.part)
-    if options.part is None and not options.offline:
+    # The slices of a cluster are each the one process of their state.
+    part = Slice(0, 1) if options.on_ray else options.part
+    ensure_one_process(config, 1 if part else options.workers, part)
+    if part is None and not options.offline:
         ensure_uncut(config.state.dir)
     with opened_state(config) as state, _locked(config, options) as (job, lock):
         job.workspace.tidy()

@@ -24,6 +24,9 @@ if TYPE_CHECKING:  # imports asyncio, for which a finished job must not wait
 REMEMBERED = 4
 """How many earlier outputs are known by their content: runs may be killed between writing one and its appearance."""
 
+LOCK = "lock"
+"""The name of the lock in the folder of an output."""
+
 RUNNING, HELD, PUBLISHED = "running", "held", "published"
 
 
@@ -227,7 +230,7 @@ class Workspace:
             yield lock
 
     def _lock(self) -> Lock:
-        return Lock(self.folder / "lock", self.output, "state.dir")
+        return Lock(self.folder / LOCK, self.output, "state.dir")
 
 
 def new_run_id(clock: "Clock") -> str:
