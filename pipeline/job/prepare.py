@@ -85,7 +85,7 @@ def _locked(config: Config, options: RunOptions) -> Iterator[tuple[Job, Lock]]:
     job = prepare(config, options)
     if options.is_partial and finished(whole := _whole_of(job)):
         job = whole  # nothing is pending any more
-    state, is_whole = config.state.dir, not options.offline
+    state, is_whole = config.state.dir, not (options.offline or options.on_ray)
     with ExitStack() as held:
         with as_it_is_cut(state, options.part, job.config.state.dir, whole=is_whole):
             lock = held.enter_context(job.workspace.locked())

@@ -1,11 +1,14 @@
 """What ties a worker to its run: the right to send, which every reply renews; the quota; and what it is told to do."""
 
+import asyncio
 import math
 import os
 import threading
 import time
+from collections import defaultdict, deque
 from collections.abc import Awaitable, Iterator
 from contextlib import contextmanager
+from itertools import chain
 from typing import Any
 
 from pipeline.commands.ray.cluster import ray
@@ -20,6 +23,9 @@ from pipeline.telemetry.pace import Progress
 SCHEME = "ray"
 
 BEAT_SECONDS = 0.5
+
+AHEAD = 2
+"""Leases that a worker with much to send asks for beside the one that it uses: a call over the network takes its time."""
 
 
 class Link:
@@ -112,14 +118,31 @@ class RayState:
     def __init__(self, link: Link, name: str) -> None:
         self._link, self._name = link, name
         self._paused_until = -math.inf
+        self._until = defaultdict[int, float](lambda: -math.inf)  # when the last lease of a field ends
+        self._ahead = defaultdict[int, deque[asyncio.Task[Grant]]](deque)
 
     async def lease(self, field: int, amount: float, rate: float) -> Lease:
         """Lease *amount* units, or more, of a *rate* a second; where others use a lower one, of that."""
+        ahead, units, clocks = self._ahead[field], 0.0, self._link.clocks
+        if (
+            time.monotonic() <= self._until[field]
+        ):  # used up in its time: there is more to send than may be sent
+            while len(ahead) < AHEAD:
+                ahead.append(asyncio.create_task(self._granted(field, amount, rate)))
+                ahead[-1].add_done_callback(lambda task: task.cancelled() or task.exception())
+        while units < amount:
+            grant = await (asyncio.shield(ahead.popleft()) if ahead else self._granted(field, amount, rate))
+            if clocks.not_after(grant.end) >= time.monotonic() or not ahead:
+                units += grant.units
+        start, self._until[field], now = (
+            clocks.not_before(grant.start), clocks.not_after(grant.end), time.monotonic(),
+        )  # fmt: skip
+        return Lease(start - now, self._until[field] - start, units, grant.rate)
+
+    async def _granted(self, field: int, amount: float, rate: float) -> Grant:
         grant: Grant = await self._link.asked("lease", self._name, field, amount, rate)
-        start, end = self._link.clocks.not_before(grant.start), self._link.clocks.not_after(grant.end)
-        now = time.monotonic()
-        self._paused_until = max(self._paused_until, now + grant.pause)
-        return Lease(start - now, end - start, grant.units, grant.rate)
+        self._paused_until = max(self._paused_until, time.monotonic() + grant.pause)
+        return grant
 
     def pause(self, seconds: float) -> None:
         """Pause all workers for at least *seconds* from now; others hear of it with their next lease."""
@@ -131,4 +154,6 @@ class RayState:
         return self._paused_until - time.monotonic()
 
     async def close(self) -> None:
-        """Let go of it: there is nothing to close."""
+        """Let go of it."""
+        for task in chain.from_iterable(self._ahead.values()):
+            task.cancel()

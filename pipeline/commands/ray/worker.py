@@ -21,7 +21,6 @@ from pipeline.job.job import RunOptions
 from pipeline.job.prepare import Start, started
 from pipeline.job.state import Both
 from pipeline.llm.pacing.shared.named import ELSEWHERE
-from pipeline.system.memory import claim_process, limit_free_memory
 from pipeline.system.shutdown import Stop
 from pipeline.system.threads import run_blocking
 from pipeline.telemetry.logs import OWN_LOGGER
@@ -51,8 +50,6 @@ class SliceWorker:
     """The actor. Each is used once: `work` ends with its slice."""
 
     def __init__(self, config: Config, options: RunOptions, term: Term, quota: Any, level: int) -> None:
-        claim_process()
-        limit_free_memory()
         self._config, self._options, self._term = config, options, term
         self._stop = Stop()
         self._link = Link(quota, term, self._stop)
