@@ -124,20 +124,20 @@ class RayState:
     async def lease(self, field: int, amount: float, rate: float) -> Lease:
         """Lease *amount* units, or more, of a *rate* a second; where others use a lower one, of that."""
         ahead, units, clocks = self._ahead[field], 0.0, self._link.clocks
-        if (
-            time.monotonic() <= self._until[field]
-        ):  # used up in its time: there is more to send than may be sent
-            while len(ahead) < AHEAD:
-                ahead.append(asyncio.create_task(self._granted(field, amount, rate)))
-                ahead[-1].add_done_callback(lambda task: task.cancelled() or task.exception())
-        while units < amount:
-            grant = await (asyncio.shield(ahead.popleft()) if ahead else self._granted(field, amount, rate))
-            if clocks.not_after(grant.end) >= time.monotonic() or not ahead:
+        # The last one was used up in its time: there is more to send than may be sent.
+        while time.monotonic() <= self._until[field] and len(ahead) < AHEAD:
+            ahead.append(asyncio.create_task(self._granted(field, amount, rate)))
+            ahead[-1].add_done_callback(lambda task: task.cancelled() or task.exception())
+        while True:
+            is_new = not ahead
+            grant = await (self._granted(field, amount, rate) if is_new else asyncio.shield(ahead.popleft()))
+            start, end = clocks.not_before(grant.start), clocks.not_after(grant.end)
+            if is_new or time.monotonic() <= end:  # or others may have used the rate since
                 units += grant.units
-        start, self._until[field], now = (
-            clocks.not_before(grant.start), clocks.not_after(grant.end), time.monotonic(),
-        )  # fmt: skip
-        return Lease(start - now, self._until[field] - start, units, grant.rate)
+            if units >= amount:
+                break
+        self._until[field] = end
+        return Lease(start - time.monotonic(), end - start, units, grant.rate)
 
     async def _granted(self, field: int, amount: float, rate: float) -> Grant:
         grant: Grant = await self._link.asked("lease", self._name, field, amount, rate)

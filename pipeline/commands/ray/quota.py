@@ -13,6 +13,9 @@ from pipeline.telemetry.pace import Progress
 GO_ON, STOP, STOP_NOW, OVER = range(4)
 """What a worker is told with every reply: the last one, that another has its slice."""
 
+FREE_SECONDS = 1.0
+"""How long a lease is where there is no rate: there may be one soon."""
+
 
 class Term(NamedTuple):
     """The time in which one worker has a slice.
@@ -98,10 +101,11 @@ class Quota:
             return self._reply(term)
         state = self._state(name)
         lease = await state.lease(field, amount, rate)
-        start = time.monotonic() + lease.wait
-        return self._reply(
-            term, Grant(start, start + lease.seconds, lease.units, lease.rate, state.pause_left())
+        start, seconds = (
+            time.monotonic() + lease.wait,
+            lease.seconds if lease.rate < math.inf else FREE_SECONDS,
         )
+        return self._reply(term, Grant(start, start + seconds, lease.units, lease.rate, state.pause_left()))
 
     async def pause(self, term: Term, name: str, seconds: float) -> None:
         """Pause all workers, as the endpoint has asked one of them to."""
