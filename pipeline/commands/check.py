@@ -1,6 +1,6 @@
 """`check`: all problems of a job that can be found without sending anything."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TypeVar
@@ -8,6 +8,7 @@ from typing import TypeVar
 from pipeline.config import Config
 from pipeline.config.paths import format_of
 from pipeline.errors import PipelineError
+from pipeline.figures import count
 from pipeline.job.job import Job
 from pipeline.job.prepare import ensure_output, ensure_replaceable, prepare
 from pipeline.job.readiness import ensure_ready, remarks
@@ -48,10 +49,18 @@ def _check(config: Config, spare: Path) -> tuple[Job, list[str]]:
         raise type(errors[0])(*dict.fromkeys(problem for error in errors for problem in error.problems))
     holder = job.workspace.holder()
     return job, [
+        *_tables(job),
         *remarks(config),
         *job.remarks,
         *([f"another run has the output now: {holder}"] if holder else []),
     ]
+
+
+def _tables(job: Job) -> Iterator[str]:
+    """Yield what is read of a Delta table."""
+    files = job.source.files
+    if job.source.version is not None:
+        yield f"{job.config.input.path}: version {job.source.version} of the Delta table is read, in {count(len(files), 'file')}"
 
 
 def _ensure_ledger(state: Path) -> None:

@@ -86,7 +86,10 @@ class InputSettings(Settings):
     """Where the rows come from."""
 
     path: SourcePath = Field(
-        description="File, folder or glob; relative to the config file. Or one in an object store: s3://, gs:// or az://."
+        description="File, folder, glob or the folder of a Delta table; relative to the config file. Or one in an object store: s3://, gs:// or az://."
+    )
+    version: int | None = Field(
+        default=None, ge=0, description="Version of a Delta table; null is the newest when a run begins."
     )
     id: Text | None = Field(default=None, description="Column that names a row in messages and in `explain`.")
     where: Text | None = Field(

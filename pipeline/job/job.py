@@ -164,11 +164,13 @@ class Job:
 
     @property
     def about(self) -> dict[str, Any]:
-        """What the record of a run keeps of its job: for people, and to find its answers again."""
+        """What the record of a run keeps of its job: for people, and to find its rows and answers again."""
+        version = self.source.version
         return {
             "output": str(self.output),
             "publish": self.config.command("publish", "--anyway"),
             "rows": self.source.rows,
+            **({"input": self.config.input.path, "version": version} if version is not None else {}),
             "provider": self.config.model.provider,
             "model": self.config.model.name,
             "task": self.task.fingerprint.hex(),

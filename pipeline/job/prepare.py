@@ -1,7 +1,8 @@
 """Prepare a job: check config and input, find the output, lock its state. Every command starts here."""
 
+import logging
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,6 +14,7 @@ from pipeline.config.providers import PROVIDERS
 from pipeline.config.slices import Slice
 from pipeline.errors import CannotCreateError, ConfigError
 from pipeline.inputs.intake.copies import bring_in, drop, tidy
+from pipeline.inputs.source import GoneError, Source
 from pipeline.inputs.survey import survey
 from pipeline.job.decisions import load_calibration
 from pipeline.job.job import Job, RunOptions
@@ -29,7 +31,7 @@ from pipeline.job.state import (
     opened_state,
     slice_runs,
 )
-from pipeline.job.workspace import Workspace, workspace
+from pipeline.job.workspace import RunRecord, Workspace, workspace
 from pipeline.job.writable import column_problems, ensure_writable, output_problems
 from pipeline.outputs.destination import ensure_creatable
 from pipeline.storage import Held
@@ -37,6 +39,8 @@ from pipeline.system.lock import Lock
 from pipeline.system.places import Place
 from pipeline.tasks.prompt import Task
 from pipeline.telemetry.summary import RunResult
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +142,7 @@ def prepare(config: Config, options: RunOptions = RunOptions(), *, copies: Path 
     state = workspace(config.state.dir, output)
     used = _used_columns(config)
     taken_in = _input_copies(config, copies)
-    source = survey(config.input, used, copies=taken_in)
+    source = _surveyed(config, used, taken_in, members or filter(None, [state.unfinished()]))
     if config.input.where is not None:
         from pipeline.inputs.where.matching import matching_rows  # noqa: PLC0415 - imports polars
 
@@ -168,6 +172,17 @@ def prepare(config: Config, options: RunOptions = RunOptions(), *, copies: Path 
     kept = list(dict.fromkeys([*job.kept_columns(), *used, *filter(None, [config.task.gold])]))
     selected = select_rows(source, options, config.input, kept, used, copies or state.folder)
     return replace(job, source=selected)
+
+
+def _surveyed(config: Config, used: Sequence[str], copies: Path, begun: Iterable[RunRecord]) -> Source:
+    """Survey the input; what has been *begun* with a version of a Delta table goes on with that one."""
+    versions = {run.job.get("version") for run in begun if run.job.get("input") == config.input.path}
+    if config.input.version is None and len(versions) == 1 and (version := versions.pop()) is not None:
+        try:
+            return survey(config.input.model_copy(update={"version": version}), used, copies=copies)
+        except GoneError as error:
+            log.warning("%s; the run goes on with the newest version", error)
+    return survey(config.input, used, copies=copies)
 
 
 def brought_in(job: Job, folder: Path | None = None) -> Job:

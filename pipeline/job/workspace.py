@@ -134,6 +134,11 @@ class Workspace:
         except (OSError, ValueError, TypeError):
             return None
 
+    def unfinished(self) -> RunRecord | None:
+        """Return the record of the latest run if its output is not published yet."""
+        record = self.load()
+        return record if record is not None and record.status != PUBLISHED else None
+
     def save(self, record: RunRecord) -> None:
         """Replace the record of the latest run by *record*, atomically.
 
