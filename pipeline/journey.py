@@ -181,7 +181,7 @@ class Journey:
         effort = execution.effort()
         gold = Agreement(GoldReader(job.config.task, job.source.null_words)) if job.config.task.gold else None
         output, tally = (
-            publication_of(job, effort.run_id, self._parts),
+            publication_of(job, effort.run_id, self._parts, execution.appending()),
             Tally(effort.run_id, [each.run_id for each in job.new_members], gold=gold),
         )
         course = Course(self._series.until(self.progress()), execution.latencies)

@@ -14,7 +14,7 @@ from pipeline.errors import UsageError
 from pipeline.inputs.source import Source
 from pipeline.job.workspace import RunRecord, Workspace
 from pipeline.outputs.columns import output_names
-from pipeline.outputs.writers.formats import PARQUET
+from pipeline.outputs.writers.formats import DELTA, PARQUET
 from pipeline.records import Status
 from pipeline.system.places import Place
 from pipeline.tasks.calibration import Calibration
@@ -182,8 +182,9 @@ class Job:
 
     @property
     def form(self) -> str:
-        """The format of the output's files."""
-        return self.config.output.file_format
+        """The format of the output's files; a table is not appended to by a run of some rows."""
+        form = self.config.output.file_format
+        return PARQUET if form == DELTA and not self.options.is_whole else form
 
     @property
     def keeps_unmatched(self) -> bool:
@@ -194,7 +195,7 @@ class Job:
         """Return the names of the input columns that the output keeps; those in the files' paths are in the output's."""
         new = set(output_names(self.config.task.kind, self.config.output.columns.prefix))
         only = self.config.output.columns.only
-        stored = self.source.stored
+        stored = self.source.schema.names if self.form == DELTA else self.source.stored
         kept = stored if only is None else [name for name in only if name in stored]
         return [name for name in kept if name not in new]
 

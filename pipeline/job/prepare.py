@@ -31,9 +31,10 @@ from pipeline.job.state import (
     opened_state,
     slice_runs,
 )
-from pipeline.job.workspace import RunRecord, Workspace, workspace
-from pipeline.job.writable import column_problems, ensure_writable, output_problems
+from pipeline.job.workspace import PUBLISHED, RunRecord, Workspace, workspace
+from pipeline.job.writable import column_problems, ensure_appendable, ensure_writable, output_problems
 from pipeline.outputs.destination import ensure_creatable
+from pipeline.outputs.writers.formats import DELTA, PARQUET
 from pipeline.storage import Held
 from pipeline.system.lock import Lock
 from pipeline.system.places import Place
@@ -142,7 +143,7 @@ def prepare(config: Config, options: RunOptions = RunOptions(), *, copies: Path 
     state = workspace(config.state.dir, output)
     used = _used_columns(config)
     taken_in = _input_copies(config, copies)
-    source = _surveyed(config, used, taken_in, members or filter(None, [state.unfinished()]))
+    source = _surveyed(config, used, taken_in, members or _begun(state))
     if config.input.where is not None:
         from pipeline.inputs.where.matching import matching_rows  # noqa: PLC0415 - imports polars
 
@@ -174,6 +175,13 @@ def prepare(config: Config, options: RunOptions = RunOptions(), *, copies: Path 
     return replace(job, source=selected)
 
 
+def _begun(state: Workspace) -> Iterator[RunRecord]:
+    """Yield the record of the latest run, if its output is not published yet."""
+    record = state.load()
+    if record is not None and record.status != PUBLISHED:
+        yield record
+
+
 def _surveyed(config: Config, used: Sequence[str], copies: Path, begun: Iterable[RunRecord]) -> Source:
     """Survey the input; what has been *begun* with a version of a Delta table goes on with that one."""
     versions = {run.job.get("version") for run in begun if run.job.get("input") == config.input.path}
@@ -196,6 +204,9 @@ def ensure_output(job: Job) -> None:
     Raises:
         CannotCreateError: If another program's output is there, or the folder cannot be written.
     """
+    if job.form == DELTA:
+        ensure_appendable(job)
+        return
     ensure_replaceable(job.workspace, job.output, single=job.source.single, overwrite=job.options.overwrite)
 
 
@@ -232,6 +243,7 @@ def output_path(config: Config, options: RunOptions) -> Place:
     """Return where the output goes: that of some rows, or of a run that is not finished, has a name of its own."""
     output = config.output
     path = output.path
+    form = PARQUET if output.is_table else output.file_format
     for mark in [options.selection, "partial" if options.is_partial else None]:
-        path = marked(path, mark, f".{output.file_format}") if mark else path
+        path = marked(path, mark, f".{form}") if mark else path
     return path

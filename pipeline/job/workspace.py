@@ -44,6 +44,7 @@ class RunRecord:
         throttled: How many of them the endpoint refused because of a rate limit.
         seconds: How long its earlier executions took together.
         output: The stamp of the published output, which shows whether it was changed or removed.
+        batch: The number of the batch that it was about to append to its table; 0 for none.
         digests: The contents of its last outputs, by which one that cannot say so itself is known as ours.
         summary: Its result, once published.
         job: What other commands than `run` need to know of its job: `Job.about`; empty in older records.
@@ -60,6 +61,7 @@ class RunRecord:
     output: str = ""
     summary: Mapping[str, Any] | None = None
     digests: list[str] = field(default_factory=list)
+    batch: int = 0
     job: Mapping[str, Any] = field(default_factory=dict)
 
     def remembering(self, digest: str) -> "RunRecord":
@@ -133,11 +135,6 @@ class Workspace:
             ) from error
         except (OSError, ValueError, TypeError):
             return None
-
-    def unfinished(self) -> RunRecord | None:
-        """Return the record of the latest run if its output is not published yet."""
-        record = self.load()
-        return record if record is not None and record.status != PUBLISHED else None
 
     def save(self, record: RunRecord) -> None:
         """Replace the record of the latest run by *record*, atomically.

@@ -12,7 +12,7 @@ from pipeline.inputs.source import Source, places
 from pipeline.inputs.text import names_labels
 from pipeline.outputs.columns import output_names, output_schema
 from pipeline.outputs.destination import RUN_METADATA_KEY, output_name
-from pipeline.outputs.writers.formats import PARQUET, ensure_place
+from pipeline.outputs.writers.formats import DELTA, PARQUET, ensure_place
 from pipeline.outputs.writers.original import Original
 from pipeline.outputs.writers.parquet import written_leaves
 
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 def output_problems(source: Source, output: OutputSettings) -> Iterator[str]:
     """Yield conflicts between the input's files and the output's."""
+    if output.is_table:
+        return
     path, suffix = output.path, format_of(output.path)
     if source.single and suffix is None:
         yield f"output.path: {path}: the input is one file; give the output a name ending in .{output.file_format}"
@@ -75,6 +77,9 @@ def ensure_writable(job: "Job") -> list[str]:
     """
     kept = job.kept_schema()
     columns = job.config.output.columns
+    if job.form == DELTA:
+        _table_schema(job)
+        return []
     if job.form != PARQUET:
         if problems := _problems(job, kept):
             raise InputDataError(*problems)
@@ -86,6 +91,26 @@ def ensure_writable(job: "Job") -> list[str]:
     except (pa.ArrowException, ValueError) as error:
         raise InputDataError(*(_problems(job, kept) or [str(error)])) from error
     return list(original.losses(written)) if original else []
+
+
+def ensure_appendable(job: "Job") -> None:
+    """Check that the output's rows can be appended to its Delta table.
+
+    Raises:
+        CannotCreateError: If not.
+    """
+    from pipeline.outputs.delta.columns import ensure_appendable as ensure  # noqa: PLC0415 - few outputs are tables
+
+    ensure(job.output, _table_schema(job), job.config.output.columns.prefix)
+
+
+def _table_schema(job: "Job") -> pa.Schema:
+    from pipeline.outputs.delta.columns import delta_schema  # noqa: PLC0415
+
+    try:
+        return delta_schema(job.kept_schema(), job.config.task.kind, job.config.output.columns.prefix)
+    except ValueError as error:
+        raise InputDataError(f"{job.config.input.path}: {error}") from error
 
 
 def _problems(job: "Job", kept: pa.Schema) -> list[str]:

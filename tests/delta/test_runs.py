@@ -46,6 +46,7 @@ def test_what_is_read_is_said_before_a_run(job: JobFiles, lake: Path, verb: str)
     assert str(lake) in said.stderr
 
 
+@pytest.mark.slow
 def test_the_next_night_asks_only_about_what_is_new(job: JobFiles, lake: Path, server: FaultServer) -> None:
     assert job.run().returncode == 0
     written(lake, table(texts(2, start=100), start=100), mode="append")
@@ -57,6 +58,7 @@ def test_the_next_night_asks_only_about_what_is_new(job: JobFiles, lake: Path, s
     assert last_line(job.run())["requests"] == 0
 
 
+@pytest.mark.slow
 def test_a_version_that_is_chosen_is_labelled_whatever_came_later(job: JobFiles, lake: Path) -> None:
     job.set(input={"version": 0})
     assert job.run().returncode == 0
@@ -77,6 +79,7 @@ class Meanwhile:
         return right_label(text)
 
 
+@pytest.mark.slow
 def test_a_run_that_was_stopped_goes_on_with_its_version(job: JobFiles, lake: Path) -> None:
     def append() -> None:
         written(lake, table(texts(2, start=100), start=100), mode="append")
@@ -96,6 +99,7 @@ def test_a_run_that_was_stopped_goes_on_with_its_version(job: JobFiles, lake: Pa
         assert len(asked(server)) == 19
 
 
+@pytest.mark.slow
 def test_files_that_vacuum_takes_amid_a_run_end_it_and_the_next_one_reads_the_newest(
     job: JobFiles, lake: Path
 ) -> None:
