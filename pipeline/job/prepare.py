@@ -31,7 +31,7 @@ from pipeline.job.state import (
     opened_state,
     slice_runs,
 )
-from pipeline.job.workspace import PUBLISHED, RunRecord, Workspace, workspace
+from pipeline.job.workspace import HELD, RUNNING, RunRecord, Workspace, workspace
 from pipeline.job.writable import column_problems, ensure_appendable, ensure_writable, output_problems
 from pipeline.outputs.destination import ensure_creatable
 from pipeline.outputs.writers.formats import DELTA, PARQUET
@@ -143,7 +143,7 @@ def prepare(config: Config, options: RunOptions = RunOptions(), *, copies: Path 
     state = workspace(config.state.dir, output)
     used = _used_columns(config)
     taken_in = _input_copies(config, copies)
-    source = _surveyed(config, used, taken_in, members or _begun(state))
+    source = _surveyed(config, used, taken_in, members or _begun(config, options))
     if config.input.where is not None:
         from pipeline.inputs.where.matching import matching_rows  # noqa: PLC0415 - imports polars
 
@@ -175,10 +175,14 @@ def prepare(config: Config, options: RunOptions = RunOptions(), *, copies: Path 
     return replace(job, source=selected)
 
 
-def _begun(state: Workspace) -> Iterator[RunRecord]:
-    """Yield the record of the latest run, if its output is not published yet."""
-    record = state.load()
-    if record is not None and record.status != PUBLISHED:
+def _begun(config: Config, options: RunOptions) -> Iterator[RunRecord]:
+    """Yield the record of the run that is to be continued, or of which something is to be published.
+
+    What a gate holds back is not waited for: the next night has another version.
+    """
+    whole = output_path(config, replace(options, offline=False, partial=False))
+    record = workspace(config.state.dir, whole).load()
+    if record is not None and (record.status == RUNNING or (record.status == HELD and options.anyway)):
         yield record
 
 

@@ -9,9 +9,9 @@ import pyarrow as pa
 import pytest
 from deltalake import DeltaTable, write_deltalake
 
-from tests.delta.tables import table, written
+from tests.delta.tables import delete_by_vector, table, written
 from tests.faultserver.server import FaultServer
-from tests.jobs import JobFiles, asked, last_line, right_label, texts
+from tests.jobs import JobFiles, asked, command, last_line, right_label, texts
 
 
 @pytest.fixture
@@ -46,6 +46,10 @@ def expected(ids: list[int], said: dict[int, str] | None = None) -> list[tuple[i
     return [(n, right_label(known[n])) for n in ids]
 
 
+def rows_of(lake: Path) -> list[int]:
+    return sorted(pl.DataFrame(pa.RecordBatchReader.from_stream(DeltaTable(lake).scan()).read_all())["id"])
+
+
 ALIVE = [n for n in range(20) if n not in {3, 4, 5}]
 
 
@@ -66,11 +70,11 @@ def test_keys_labels_and_run_are_appended_and_nothing_else(job: JobFiles, lake: 
 def test_nothing_is_appended_where_nothing_changed(job: JobFiles, lake: Path, server: FaultServer) -> None:
     assert job.run().returncode == 0
     assert last_line(job.run())["requests"] == 0
-    DeltaTable(lake).optimize.compact()  # other files, another order
-    assert job.run().returncode == 0
-    DeltaTable(job.folder / "labels").optimize.compact()
+    DeltaTable(lake).optimize.z_order(["text"])  # other files, another order
+    assert "has all rows already" in job.run().stderr
+    DeltaTable(job.folder / "labels").optimize.z_order(["label"])
     before = version(job)
-    assert job.run().returncode == 0
+    assert "has all rows already" in job.run().stderr
     assert (version(job), rows(job).height, len(asked(server))) == (before, 17, 17)
 
 
@@ -100,6 +104,8 @@ def test_a_text_that_is_again_what_it_was_has_its_old_label_again(
     assert rows(job).filter(id=7).sort("label_batch")["label_batch"].to_list() == [1, 2, 3]
     assert current(job, "id", "label") == first
     assert len(asked(server)) == 18
+    DeltaTable(lake).optimize.z_order(["text"])
+    assert "has all rows already" in job.run().stderr
 
 
 @pytest.mark.slow
@@ -230,4 +236,52 @@ def test_a_closed_gate_keeps_rows_from_the_table(job: JobFiles, lake: Path, serv
     done = job.run()
     assert done.returncode == 76, done.stderr
     assert not (job.folder / "labels").exists()
-    assert lake.exists()
+    written(lake, table(["x"], start=100), mode="append")
+    published = command("publish", str(job.config_file()), "--anyway")
+    assert published.returncode == 0, published.stderr
+    assert rows(job)["id"].sort().to_list() == ALIVE  # of the version that was held back
+    assert job.run().returncode == 76
+
+
+@pytest.mark.slow
+def test_the_night_after_a_closed_gate_reads_the_newest_version(
+    job: JobFiles, lake: Path, server: FaultServer
+) -> None:
+    job.set(gates={"invalid": "1%"}, limits={"max_failed": "100%"})
+    server.when(lambda text: "row 7 " in text, "unknown_label")
+    assert job.run().returncode == 76
+    DeltaTable(lake).delete("id = 7")
+    assert job.run().returncode == 0
+    assert rows(job).height == 16
+
+
+@pytest.mark.slow
+def test_workers_and_slices_read_and_append_as_one_process_does(job: JobFiles, lake: Path) -> None:
+    delete_by_vector(lake, [0])
+    alive = rows_of(lake)
+    done = job.spawn("--workers", "2")
+    assert done.returncode == 0, done.stderr
+    assert sorted(rows(job)["id"]) == alive
+    job.set(state={"dir": "sliced"}, output={"path": "more_labels"})
+    for part in ("0/2", "1/2"):
+        assert job.run("--slice", part).returncode == 0
+        written(lake, table([f"new {part}"], start=200), mode="append")
+    job.set(input={"version": 2})
+    assembled = command("assemble", str(job.config_file()))
+    assert assembled.returncode == 0, assembled.stderr
+    found = pl.read_delta(str(job.folder / "more_labels"))
+    assert sorted(found["id"]) == alive
+
+
+@pytest.mark.slow
+def test_a_partial_output_is_a_file_of_the_version_that_is_being_labelled(job: JobFiles, lake: Path) -> None:
+    job.set(model={"price": {"input": 1e6, "output": 1e6}})
+    job.set(limits={"max_concurrency": 1, "max_cost_usd": 1000})
+    assert job.run().returncode == 75
+    written(lake, table(["new"], start=200), mode="append")
+    partial = command("publish", str(job.config_file()), "--partial")
+    assert partial.returncode == 0, partial.stderr
+    (found,) = job.folder.glob("labels.partial*")
+    frame = pl.read_parquet(f"{found}/*.parquet" if found.is_dir() else found)
+    assert frame["id"].sort().to_list() == ALIVE
+    assert "pending" in set(frame["label_status"])

@@ -10,6 +10,7 @@ from deltalake import DeltaTable
 
 from pipeline.config import InputSettings
 from pipeline.errors import ConfigError, InputDataError, NoInputError
+from pipeline.inputs.delta import snapshot
 from pipeline.inputs.read import read_batches, read_chunks
 from pipeline.inputs.source import GoneError, Source, all_spans
 from pipeline.inputs.survey import survey
@@ -119,6 +120,15 @@ def test_a_table_that_is_reached_through_a_link_keeps_its_deleted_rows_deleted(f
     link = folder.with_name("link")
     link.symlink_to(folder)
     assert look(link).rows == 8
+
+
+def test_deleted_rows_of_a_file_that_is_not_there_are_an_error_and_not_ignored(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written(folder, table(TEN))
+    monkeypatch.setattr(snapshot, "_deleted", lambda _: {"another.parquet": [0]})
+    with pytest.raises(InputDataError, match="deleted rows of files that it does not have"):
+        look(folder)
 
 
 def test_a_renamed_column_has_its_new_name_and_its_old_values(folder: Path) -> None:
