@@ -11,10 +11,11 @@ from pipeline.config.paths import format_of
 from pipeline.errors import PipelineError
 from pipeline.figures import count
 from pipeline.job.job import Job
-from pipeline.job.prepare import ensure_output, ensure_replaceable, prepare
+from pipeline.job.prepare import prepare
 from pipeline.job.readiness import ensure_ready, remarks
 from pipeline.job.state import ensure_state, ensure_store
 from pipeline.job.workspace import workspace
+from pipeline.job.writable import ensure_output, ensure_replaceable
 
 T = TypeVar("T")
 

@@ -31,10 +31,9 @@ from pipeline.job.state import (
     opened_state,
     slice_runs,
 )
-from pipeline.job.workspace import HELD, RUNNING, RunRecord, Workspace, workspace
-from pipeline.job.writable import column_problems, ensure_appendable, ensure_writable, output_problems
-from pipeline.outputs.destination import ensure_creatable
-from pipeline.outputs.writers.formats import DELTA, PARQUET
+from pipeline.job.workspace import HELD, RUNNING, RunRecord, workspace
+from pipeline.job.writable import column_problems, ensure_writable, output_problems
+from pipeline.outputs.writers.formats import PARQUET
 from pipeline.storage import Held
 from pipeline.system.lock import Lock
 from pipeline.system.places import Place
@@ -200,24 +199,6 @@ def _surveyed(config: Config, used: Sequence[str], copies: Path, begun: Iterable
 def brought_in(job: Job, folder: Path | None = None) -> Job:
     """Return the job with all copies of its input in place, those that have gone in *folder*; call it to read rows."""
     return replace(job, source=bring_in(job.source, folder))
-
-
-def ensure_output(job: Job) -> None:
-    """Check that the output can be created; called before the first request, not after the last.
-
-    Raises:
-        CannotCreateError: If another program's output is there, or the folder cannot be written.
-    """
-    if job.form == DELTA:
-        ensure_appendable(job)
-        return
-    ensure_replaceable(job.workspace, job.output, single=job.source.single, overwrite=job.options.overwrite)
-
-
-def ensure_replaceable(state: Workspace, output: Place, *, single: bool, overwrite: bool = False) -> None:
-    """Check that the *output* whose workspace is *state* can be created, or replaced; see `ensure_output`."""
-    record = state.load()
-    ensure_creatable(output, record.digests if record else (), single=single, overwrite=overwrite)
 
 
 def for_provider(config: Config) -> Config:
