@@ -145,7 +145,9 @@ class Journey:
             async for _, prompts in stream:
                 canary.meet(prompts)
         await canary.ask(resolver)
-        return await canary.finding(resolver.ledger)
+        found = await canary.finding(resolver.ledger)
+        compared = await self._execution.packs.side(resolver.ledger)
+        return found if compared is None else found.beside(compared)
 
     async def _label(self, spans: Sequence[Span]) -> None:
         """Take the rows of *spans* from the input to their parts, a few chunks at a time."""
@@ -156,6 +158,7 @@ class Journey:
                 await room.acquire()
                 task = open_chunks.create_task(self._label_chunk(span, prompts))
                 task.add_done_callback(lambda _: room.release())
+        await self._execution.packs.finish()
 
     def _read(self, spans: Iterable[Span]) -> Iterator[tuple[Span, Prompts]]:
         """Yield the prompts of each chunk. Runs in the prefetching thread, as the event loop has requests to send."""

@@ -193,6 +193,17 @@ class Answers(Mapping[bytes, Answer]):
     def __len__(self) -> int:
         return len(self.columns["key"])
 
+    def under(self, aliases: Mapping[bytes, bytes]) -> "Answers":
+        """Return the answers with those that lie under another key put under the right one: the newest of each key."""
+        if not aliases:
+            return self
+        found: dict[bytes, Answer] = {}
+        for answer in map(self.__getitem__, self):
+            key = aliases.get(answer.key, answer.key)
+            if key not in found or found[key].at < answer.at:
+                found[key] = answer._replace(key=key)
+        return Answers.of(found.values())
+
     def where(self, chosen: Sequence[bool]) -> "Answers":
         """Return the answers at the positions where *chosen* is true."""
         return Answers({name: list(compress(column, chosen)) for name, column in self.columns.items()})

@@ -83,15 +83,17 @@ def answered_rows(
     with opened(job.config.state.dir) as store:
         for rows, cells in _gathered(_chosen(job.source, [*task_columns, *columns], wanted, only)):
             prompts = job.task.prompts({name: cells[name] for name in task_columns})
-            answers, outcomes = _known(store, parser, prompts)
+            answers, outcomes = _known(
+                store, parser, prompts, job.task.aliases(zip(prompts.keys, prompts.texts, strict=True))
+            )
             yield AnsweredRows(rows, prompts, {name: cells[name] for name in columns}, answers, outcomes)
 
 
 def _known(
-    store: Store | None, parser: Parser, prompts: Prompts
+    store: Store | None, parser: Parser, prompts: Prompts, aliases: Mapping[bytes, bytes]
 ) -> tuple[list[Answer | None], list[Outcome | None]]:
     keys = [key for key in dict.fromkeys(prompts.keys) if key is not None]
-    known = store.look_up(keys) if store and keys else Answers.of(())
+    known = store.look_up([*keys, *aliases]).under(aliases) if store and keys else Answers.of(())
     meant = dict(zip(known, map(parser.outcome, known.values()), strict=True))
     answers = [known.get(key) if key else None for key in prompts.keys]
     return answers, [EMPTY if key is None else meant.get(key) for key in prompts.keys]

@@ -153,7 +153,8 @@ def _stored(job: Job, prompt: Prompt) -> tuple[Answer | None, Answer | None]:
     record = job.workspace.load()
     bill = bill_key(prompt.key, record.run_id if record else "")
     with opened(job.config.state.dir) as store:
-        found = store.look_up([prompt.key, bill]) if store else Answers.of(())
+        aliases = job.task.aliases([(prompt.key, prompt.text)])
+        found = store.look_up([prompt.key, bill, *aliases]).under(aliases) if store else Answers.of(())
     return found.get(prompt.key), found.get(bill)
 
 

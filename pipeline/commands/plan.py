@@ -157,7 +157,9 @@ def _mine(job: Job, prompts: Prompts) -> Prompts:
 
 def _count_missing(job: Job, counts: _Counts, store: Store | None, prompts: list[Prompt]) -> None:
     parser = Parser(job.config.task, job.calibration)
-    known = store.look_up([prompt.key for prompt in prompts]) if store else {}
+    aliases = job.task.aliases((prompt.key, prompt.text) for prompt in prompts)
+    keys = [prompt.key for prompt in prompts]
+    known = store.look_up([*keys, *aliases]).under(aliases) if store else {}
     for prompt in prompts:
         answer = known.get(prompt.key)
         outcome = parser.outcome(answer) if answer else None

@@ -19,6 +19,7 @@ from pipeline.config.values import (
     FlagOrAuto,
     Line,
     Probability,
+    RowsOrAuto,
     Temperature,
     Whole,
     Within,
@@ -126,7 +127,10 @@ class ModelSettings(Settings):
         default="auto",
         description="Ask for probabilities, which give label_confidence; auto where they work.",
     )
-    rows_per_request: Literal[1] = Field(default=1, description="Rows in one request.")
+    rows_per_request: RowsOrAuto = Field(
+        default=1,
+        description="Rows in one request: 1 to 100, or auto, which finds out how many the labels stand; see docs/packs.md.",
+    )
     price: PriceSettings | None = Field(
         default=None, description="Prices, where the endpoint does not tell them."
     )

@@ -53,6 +53,9 @@ def number(value: object) -> float | None:
     return value
 
 
+MOST_ROWS = 100
+"""In one request; more than 20 save next to nothing."""
+
 MAX_WHOLE = 2**63 - 1
 """The largest integer that every JSON reader with 64-bit integers accepts."""
 
@@ -70,6 +73,13 @@ def _whole(value: object) -> int:
         raise wrong("is not a whole number; write digits only, such as 7")
     if not -MAX_WHOLE <= found <= MAX_WHOLE:
         raise wrong("is too large for the 64 bits of a JSON integer; write a smaller number")
+    return found
+
+
+def _rows(value: object) -> int:
+    found = number(value)
+    if not isinstance(found, int) or not 1 <= found <= MOST_ROWS:
+        raise wrong(f"is not a number of rows; write 1 to {MOST_ROWS}, or auto")
     return found
 
 
@@ -159,6 +169,13 @@ Count: TypeAlias = Annotated[
     int,
     BeforeValidator(_count),
     WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 1}, _DIGITS]}),
+]
+RowsOrAuto: TypeAlias = Annotated[
+    Literal["auto"] | int,
+    BeforeValidator(_or_auto(_rows)),
+    WithJsonSchema(
+        {"anyOf": [{"const": "auto"}, {"type": "integer", "minimum": 1, "maximum": MOST_ROWS}, _DIGITS]}
+    ),
 ]
 Whole: TypeAlias = Annotated[int, BeforeValidator(_whole), WithJsonSchema({"type": "integer"})]
 Usd: TypeAlias = Annotated[

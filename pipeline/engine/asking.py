@@ -8,9 +8,11 @@ from pipeline.config import Config
 from pipeline.config.providers import endpoint_names
 from pipeline.job.job import Job
 from pipeline.job.readiness import ensure_ready
+from pipeline.llm.backlog.delivery import Deliver
 from pipeline.llm.dispatcher import Dispatcher
 from pipeline.llm.pacing.budget import Budget
-from pipeline.llm.request import Asker, Deliver
+from pipeline.llm.packs.delivery import Packing
+from pipeline.llm.request import Asker
 from pipeline.llm.transport.client import Client
 from pipeline.llm.transport.credentials import request_headers
 from pipeline.llm.transport.network import network
@@ -28,6 +30,7 @@ async def asking(
     stop: Callable[[BaseException], None],
     before_send: Callable[[], Awaitable[None]],
     clock: Clock,
+    packing: Packing | None = None,
 ) -> AsyncIterator[Asker]:
     """Ask what *job* asks while the block runs; see `llm.dispatcher.Dispatcher` for the arguments.
 
@@ -42,7 +45,7 @@ async def asking(
 
             fleet = Fleet(
                 job.task, run, budget=budget, deliver=deliver, stop=stop, before_send=before_send, clock=clock,
-                max_outage=job.config.limits.max_outage,
+                max_outage=job.config.limits.max_outage, packing=packing,
             )  # fmt: skip
             configs = job.config.each_endpoint()
             for name, one, config in zip(
@@ -55,7 +58,7 @@ async def asking(
             client = await opened.enter_async_context(_client(job.config))
             asker = Dispatcher(
                 client, job.task, job.config, run, deliver=deliver, stop=stop, before_send=lambda _: before_send(),
-                clock=clock, budget=budget,
+                clock=clock, budget=budget, queue=packing.queue() if packing else None,
             )  # fmt: skip
         await asker.start()
         yield asker

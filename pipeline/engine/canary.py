@@ -7,7 +7,7 @@ The rows come first: once all of them have their answers, as many are asked anew
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 from heapq import nsmallest
 
@@ -39,6 +39,10 @@ class Finding:
 
     flips: Share | None = None
     side: Side | None = None
+
+    def beside(self, other: Side) -> "Finding":
+        """Return the finding of a run that has also paid *other* for answers that are no row's."""
+        return replace(self, side=self.side.plus(other) if self.side else other)
 
 
 class Canary:
@@ -98,7 +102,7 @@ class Canary:
         # One that gets no label any more has changed its mind, too.
         same = sum(set(labels) == set(before[key]) for key, labels in self._found.items())
         flips = Share(len(outcomes) - same, len(outcomes)) if outcomes else None
-        return Finding(flips, _bill(answers.values()) if answers else None)
+        return Finding(flips, bill(answers.values()) if answers else None)
 
     def choose(self, parts: Parts, spans: Iterable[Span]) -> None:
         """Choose the rows for the runs to come, if this is the first, from those that have labels. Runs in a thread.
@@ -139,13 +143,20 @@ def _key_in(run: str, key: bytes) -> bytes:
     return blake2b(b"canary\0" + key + run.encode(), digest_size=KEY_BYTES).digest()
 
 
-def _bill(answers: Iterable[Answer]) -> Side:
+def bill(answers: Iterable[Answer]) -> Side:
+    """Return what *answers* have cost that are no row's; those of one request count as one."""
     bills = list(answers)
     costs = [bill.cost_usd for bill in bills if bill.cost_usd is not None]
     return Side(
-        requests=sum(bill.attempts for bill in bills),
+        requests=sum(alone.attempts for alone in bills if not _shared(alone))
+        + len(set(map(_shared, bills)) - {""}),
         prompt_tokens=sum(bill.prompt_tokens or 0 for bill in bills),
         cached_tokens=sum(bill.cached_tokens or 0 for bill in bills),
         completion_tokens=sum(bill.completion_tokens or 0 for bill in bills),
         cost_usd=sum(costs) if costs else None,
     )
+
+
+def _shared(answer: Answer) -> str:
+    """Return the id of the request that has brought *answer* and others; empty if it has brought this one alone."""
+    return (answer.request_id or "").rpartition("#")[0]

@@ -13,6 +13,7 @@ from pipeline import storage
 from pipeline.engine.asking import asking
 from pipeline.engine.brake import Brake
 from pipeline.engine.ending import kept, unanswered, waits
+from pipeline.engine.packs import Packs
 from pipeline.engine.resolver import Resolver
 from pipeline.engine.workers import Workers
 from pipeline.errors import DiskError, InterruptedRunError, LockedError
@@ -44,6 +45,7 @@ class Execution:
         fence: Guards every write and request.
         threads: Runs what blocks on the disk.
         resolver: Finds the answers to prompts.
+        packs: Rows that are asked together.
         record: The run's record, without the effort of this execution until `finish`.
     """
 
@@ -66,7 +68,9 @@ class Execution:
             brake=Brake(job.config.limits, job.source.rows, stop.set_reason),
             continued=self._continued,
             leaves_open=options.is_partial,
+            aliases=job.task.aliases,
         )
+        self.packs = Packs(job, self.record.run_id, clock, self.resolver)
         self.workers = Workers(job, fence, stop)
         self._asker: Asker | None = None
         self._resources, self._opening = AsyncExitStack(), asyncio.Lock()
@@ -107,6 +111,7 @@ class Execution:
         draining = asyncio.create_task(self._drain())  # first of all: nothing more is sent from here on
         work.cancel()
         await asyncio.gather(work, return_exceptions=True)
+        await self.packs.cancel()
         await self.threads.join()
         await draining
 
@@ -162,6 +167,7 @@ class Execution:
                 opened = asking(
                     self.job, self.record.run_id, spent_usd=spent, deliver=self.resolver.ledger.append,
                     stop=self._stop.set_reason, before_send=self.fence.ensure_fresh, clock=self._clock,
+                    packing=self.packs.packing,
                 )  # fmt: skip
                 self._asker = await self._resources.enter_async_context(opened)
         return self._asker

@@ -61,6 +61,7 @@ class Resolver:
         brake: Brake | None = None,
         continued: bool = False,
         leaves_open: bool = False,
+        aliases: Callable[[Iterable[tuple[bytes | None, str | None]]], Mapping[bytes, bytes]] = lambda _: {},
     ) -> None:
         """Create a resolver.
 
@@ -72,6 +73,7 @@ class Resolver:
             brake: Looks at each answer that becomes durable.
             continued: Whether earlier executions of the run may have left bills.
             leaves_open: Whether prompts without a stored answer stay without one, instead of being asked.
+            aliases: Returns under which other keys there may be answers, see `tasks.prompt.Task.aliases`.
         """
         self._parser = parser
         self._run = run
@@ -79,6 +81,7 @@ class Resolver:
         self._doubtful = self._retry | {Status.INVALID}
         self._open_asker = open_asker
         self._brake, self._continued, self._leaves_open = brake, continued, leaves_open
+        self._aliases = aliases
         self._asker: Asker | None = None
         self._pending: dict[bytes, _PendingChunk] = {}  # the chunk that resolves each key
         self._followers: dict[bytes, list[_PendingChunk]] = {}  # other chunks that wait for the key
@@ -92,7 +95,8 @@ class Resolver:
         chunk = _PendingChunk(prompts, rows, len(rows), asyncio.get_running_loop().create_future())
         # Claimed before the look-up: between the two an answer could become durable and be missed by both.
         mine = self._claim(chunk)
-        known = await self.ledger.look_up(mine)
+        aliases = self._aliases((key, prompts.texts[rows[key]]) for key in mine)
+        known = (await self.ledger.look_up([*mine, *aliases])).under(aliases)
         self._resolve_known(chunk, known)
         missing = [key for key in mine if key in self._pending]
         if self._leaves_open:

@@ -44,6 +44,11 @@ class SlicedStore(Store):
             {name: list(chain.from_iterable(each.columns[name] for each in found)) for name in names}
         )
 
+    def starting_with(self, prefix: bytes) -> Answers:
+        """Return the newest answer of each key that starts with *prefix*."""
+        found = [store.starting_with(prefix) for store in self._stores.values()]
+        return Answers.of(chain.from_iterable(some.values() for some in found))
+
     def index(self) -> None:
         """Add the answers that any process has appended to the index."""
         for store in self._stores.values():

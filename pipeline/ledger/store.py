@@ -28,7 +28,7 @@ from pipeline.ledger.schema import (
     answer_of,
     cells_of,
 )
-from pipeline.records import Answer, Answers
+from pipeline.records import KEY_BYTES, Answer, Answers
 
 KEYS_PER_STATEMENT = 4096
 ROWS_PER_FETCH = 1000
@@ -132,6 +132,14 @@ class Store:
                 yield answer
             else:
                 raise DamagedError("its index leads to the answer of another key")
+
+    def starting_with(self, prefix: bytes) -> Answers:
+        """Return the newest answer of each key that starts with *prefix*."""
+        self.index()
+        bounds = (prefix, prefix.ljust(KEY_BYTES, b"\xff"))
+        query = "SELECT key FROM latest WHERE key BETWEEN ? AND ?"
+        keys = self.file.do(lambda connection: connection.execute(query, bounds).fetchall())
+        return self.look_up([key for (key,) in keys])
 
     def index(self) -> None:
         """Add the answers that any process has appended to the index."""

@@ -100,6 +100,10 @@ class Ledger:
         """
         return await self._in_thread(self._store.look_up, keys)
 
+    async def starting_with(self, prefix: bytes) -> Answers:
+        """Return the newest durable answer of each key that starts with *prefix*."""
+        return await self._in_thread(self._store.starting_with, prefix)
+
     async def spent(self, run: str) -> float:
         """Return the US dollars that *run* has paid so far."""
         return await self._in_thread(self._store.spent, run)

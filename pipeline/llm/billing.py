@@ -133,13 +133,14 @@ class Billing:
         # Where only replies tell costs, the highest of them: a budget must rather end early than be exceeded.
         if self.price is None:
             return self._highest_usd
-        return self.price.cost(estimate.prompt(request.prompt.text), 0, int(estimate.completion) + 1)
+        completion_tokens = int(estimate.completion * request.rows) + 1
+        return self.price.cost(estimate.prompt(request.prompt.text), 0, completion_tokens)
 
     def bound_usd(self, estimate: TokenEstimate, request: Request, ceiling: int) -> float:
         """Return the US dollars that *request* costs at most, with a reply up to *ceiling*; 0 without a budget."""
         if not self._capped:
             return 0.0
-        completion_tokens = ceiling * (1 if request.previous is None else SECOND_ASK)
+        completion_tokens = ceiling * (request.rows if request.previous is None else SECOND_ASK)
         return (self.price or GUESS).cost(estimate.bound(request.prompt.text), 0, completion_tokens)
 
     def warn_if_unreported(self, usage: Usage) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from typing import cast
 
 from pipeline.config import Config
+from pipeline.llm.backlog.delivery import Deliver
 from pipeline.llm.backlog.queue import RequestQueue
 from pipeline.llm.billing import Billing
 from pipeline.llm.failure_policy import Action, FailurePolicy
@@ -18,7 +19,7 @@ from pipeline.llm.pacing.tokens import TokenEstimate
 from pipeline.llm.protocol.form import RequestForm
 from pipeline.llm.protocol.negotiation import FormatNegotiator
 from pipeline.llm.replies import NO_USAGE, RUN_WIDE, Failure, Reply, Usage, Window
-from pipeline.llm.request import Counters, Deliver, Delivery, Figures, Request, request_for
+from pipeline.llm.request import Counters, Figures, Request, request_for
 from pipeline.llm.retry import RetryPolicy
 from pipeline.llm.timeouts import AdaptiveTimeout
 from pipeline.llm.transport.client import Client
@@ -69,15 +70,14 @@ class Dispatcher:
         self.concurrency = Concurrency(self._worker_count, clock)
         self.billing = Billing(config.model, capped=limits.max_cost_usd is not None)
         self.breaker = CircuitBreaker(clock, limits.max_outage)
-        self._client, self._model, self._delivery = client, config.model, Delivery(deliver, run, clock)
-        self._before_send, self._clock = before_send, clock
-        self._retries = RetryPolicy()
+        self._queue, self._pool = queue or RequestQueue(), WorkerPool(stop)
+        self._delivery, self._model = self._queue.delivery(deliver, run, clock), config.model
+        self._client, self._before_send, self._clock = client, before_send, clock
+        self._retries, self.pacer = RetryPolicy(), Pacer(limits, self.concurrency, clock)
         self._negotiator = FormatNegotiator(task, config.model, FormMemory(config, task, clock))
         self._policy = FailurePolicy(self.breaker, self._negotiator, self._retries, clock)
         self._estimate = TokenEstimate(task.system, config.model.max_tokens)
         self._timeout = AdaptiveTimeout(None if limits.request_timeout == "auto" else limits.request_timeout)
-        self.pacer = Pacer(limits, self.concurrency, clock)
-        self._queue, self._pool = queue or RequestQueue(), WorkerPool(stop)
         self.held = HeldRows(self._queue, self._pool, self.breaker, clock, self._give_up, self._retry)
 
     async def start(self) -> None:
@@ -134,7 +134,7 @@ class Dispatcher:
             if self.breaker.gate.turns_back(control=request.control):
                 self._queue.push(request, first=True)
                 return
-            tokens = self._estimate.quota(request.prompt.text) if self.pacer.counts_tokens else 0
+            tokens = self.pacer.counts_tokens and self._estimate.quota(request.prompt.text, request.rows)
             if not self.pacer.try_admit(tokens):
                 await self.pacer.admit(tokens)
             if await self._before_send(request):
@@ -181,7 +181,7 @@ class Dispatcher:
             await self._keep_bill(request, reply.usage)
         else:
             await self._delivery.reply(request, reply)
-            self._queue.rows.unanswered -= 1
+            self._queue.done(request)
         await self.held.on_reply(request, sent_at)
 
     async def _keep_bill(self, request: Request, usage: Usage) -> None:
@@ -191,7 +191,7 @@ class Dispatcher:
 
     async def _send(self, request: Request, form: RequestForm, bound_usd: float) -> Reply | Failure:
         """Send *request* once in *form*, and pass the outcome to everything that adapts to it."""
-        body = self._negotiator.body(request.prompt.text, form, again=request.previous is not None)
+        body = self._negotiator.body(request.prompt.text, form, again=request.again, ids=request.ids)
         seconds = self._timeout.probe_seconds if self.breaker.open else self._timeout.seconds
         self.counters.requests += 1
         departure = self.concurrency.on_sent()
@@ -212,7 +212,7 @@ class Dispatcher:
             took = self._clock.now() - departure.at
             self._timeout.learn(took)
             self.counters.latencies[bucket_of(took)] += 1
-            self._estimate.learn(request.prompt.text, outcome.usage)
+            self._estimate.learn(request.prompt.text, outcome.usage, request.rows)
             self.billing.warn_if_unreported(outcome.usage)
         return outcome
 
@@ -243,7 +243,7 @@ class Dispatcher:
 
     async def _give_up(self, request: Request, failure: Failure) -> None:
         await self._delivery.failure(request, failure)
-        self._queue.rows.unanswered -= 1
+        self._queue.done(request)
 
     def _retry(self, again: Request, seconds: float) -> None:
         self.counters.retries += 1

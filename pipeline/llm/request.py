@@ -1,7 +1,7 @@
 """A request from the queue to its answer."""
 
 from collections import Counter
-from collections.abc import Awaitable, Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from hashlib import blake2b
 from typing import NamedTuple, Protocol
@@ -10,9 +10,25 @@ from pipeline.llm.protocol.form import RequestForm
 from pipeline.llm.replies import NO_USAGE, Failure, Reply, Usage
 from pipeline.llm.retry import Attempts
 from pipeline.records import KEY_BYTES, Answer, Prompt
-from pipeline.system.clock import Clock
 
 UNTRIED = Attempts()
+
+
+class Pack(NamedTuple):
+    """Several prompts that are sent as one.
+
+    Attributes:
+        ids: The id of each in this request.
+        members: The request of each, as if it were sent alone.
+    """
+
+    ids: Sequence[str]
+    members: Sequence["Request"]
+
+    @property
+    def items(self) -> list[tuple[str, str]]:
+        """Each id, with the text that it stands for."""
+        return [(name, member.prompt.text) for name, member in zip(self.ids, self.members, strict=True)]
 
 
 class Request(NamedTuple):
@@ -25,6 +41,7 @@ class Request(NamedTuple):
         failing_since: When it first failed while others got replies, on the clock; None if it did not.
         form: The form to send it in; None for the one that is current when it is sent.
         control: Whether it is about no row, and only shows whether the endpoint answers (see `llm.held_rows`).
+        pack: The prompts that it carries, where it carries several; then `prompt` stands for all of them.
     """
 
     prompt: Prompt
@@ -33,6 +50,22 @@ class Request(NamedTuple):
     failing_since: float | None = None
     form: RequestForm | None = None
     control: bool = False
+    pack: Pack | None = None
+
+    @property
+    def rows(self) -> int:
+        """How many prompts it carries."""
+        return 1 if self.pack is None else len(self.pack.members)
+
+    @property
+    def again(self) -> bool:
+        """Whether this is the second ask."""
+        return self.previous is not None
+
+    @property
+    def ids(self) -> Sequence[str]:
+        """The ids of the prompts that it carries, where it carries several."""
+        return () if self.pack is None else self.pack.ids
 
     def again_in(self, form: RequestForm, paid: Usage) -> "Request":
         """Return the request to send again in *form*, after a reply without its answer that has cost *paid*."""
@@ -141,7 +174,7 @@ def answer_from_failure(request: Request, failure: Failure, run: str, at: float)
             cost_usd=bill.cost_usd,
         )
     error = f"after {calls} attempts: {failure.message}" if calls > 1 else failure.message
-    given_up = _without_reply(request.prompt.key, run, paid, calls, at)
+    given_up = without_reply(request.prompt.key, run, paid, calls, at)
     return given_up._replace(status=failure.row_status, error=error, asks=1)
 
 
@@ -157,7 +190,8 @@ def billed(answer: Answer | None) -> Usage:
     return Usage(answer.prompt_tokens, answer.cached_tokens, answer.completion_tokens, answer.cost_usd)
 
 
-def _without_reply(key: bytes, run: str, paid: Usage, calls: int, at: float) -> Answer:
+def without_reply(key: bytes, run: str, paid: Usage, calls: int, at: float) -> Answer:
+    """Return a bill: what *run* has paid for the prompt with *key*, in so many *calls*, without an answer."""
     return Answer(
         key=key,
         run=run,
@@ -196,41 +230,3 @@ class Asker(Protocol):
 
     async def drain(self, seconds: float) -> None:
         """Send nothing more; wait up to *seconds* for what is in flight, and give up the rest."""
-
-
-class Deliver(Protocol):
-    """What takes answers, and bills without one."""
-
-    def __call__(self, *answers: Answer) -> Awaitable[None]:
-        """Keep *answers*, all or none of them; wait when the disk is behind."""
-
-
-class Delivery:
-    """The way to the ledger: an answer to each request, and until there is one, the bill of what it has cost.
-
-    A bill is replaced by the next one of its request, and by an empty one beside the answer, which holds all costs itself.
-    """
-
-    def __init__(self, deliver: Deliver, run: str, clock: Clock) -> None:
-        self._deliver, self._run, self._clock = deliver, run, clock
-
-    async def reply(self, request: Request, reply: Reply) -> None:
-        """Deliver the answer that *reply* gives."""
-        answer = answer_from_reply(request, reply, self._run, self._clock.wall())
-        await self._deliver(answer, *self._settled(request, request.attempts.paid))
-
-    async def failure(self, request: Request, failure: Failure) -> None:
-        """Deliver the answer that *request* is given up for *failure*."""
-        answer = answer_from_failure(request, failure, self._run, self._clock.wall())
-        await self._deliver(answer, *self._settled(request, request.attempts.paid.plus(failure.usage)))
-
-    async def bill(self, request: Request, usage: Usage) -> None:
-        """Deliver what *request* has cost, with the *usage* of a reply without its answer: the run may end before there is one."""
-        await self._deliver(self._bill(request, request.attempts.paid.plus(usage)))
-
-    def _settled(self, request: Request, paid: Usage) -> tuple[Answer, ...]:
-        return () if paid is NO_USAGE else (self._bill(request, NO_USAGE),)
-
-    def _bill(self, request: Request, paid: Usage) -> Answer:
-        key = bill_key(request.prompt.key, self._run)
-        return _without_reply(key, self._run, paid, request.attempts.calls + 1, self._clock.wall())

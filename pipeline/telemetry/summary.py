@@ -31,6 +31,17 @@ class Side:
     completion_tokens: int
     cost_usd: float | None
 
+    def plus(self, other: "Side") -> "Side":
+        """Return the sum of both."""
+        costs = [cost for cost in (self.cost_usd, other.cost_usd) if cost is not None]
+        return Side(
+            self.requests + other.requests,
+            self.prompt_tokens + other.prompt_tokens,
+            self.cached_tokens + other.cached_tokens,
+            self.completion_tokens + other.completion_tokens,
+            sum(costs) if costs else None,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class RunResult:

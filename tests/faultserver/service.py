@@ -6,7 +6,8 @@ from dataclasses import dataclass, fields, replace
 from urllib.parse import unquote
 
 from pipeline.servers.protocol.errors import BadRequestError
-from pipeline.servers.simulator.chat import Ask, labels_of, read_ask
+from pipeline.servers.protocol.labels import labels_of
+from pipeline.servers.simulator.chat import Ask, read_ask
 from pipeline.servers.simulator.log import Entry
 from pipeline.servers.simulator.refusals import models
 from pipeline.servers.simulator.response import NoReply, refusal_of, refuse

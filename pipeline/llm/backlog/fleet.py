@@ -8,18 +8,15 @@ from dataclasses import dataclass, field
 from math import inf
 
 from pipeline.config import Config
-from pipeline.errors import (
-    BudgetSpentError,
-    ConfigError,
-    KeyRefusedError,
-    ProviderUnavailableError,
-)
+from pipeline.errors import BudgetSpentError, ConfigError, KeyRefusedError, ProviderUnavailableError
 from pipeline.figures import percent
+from pipeline.llm.backlog.delivery import Deliver
 from pipeline.llm.backlog.shared import Backlog, Tap
 from pipeline.llm.backlog.usefulness import SHARE
 from pipeline.llm.dispatcher import Dispatcher
 from pipeline.llm.pacing.budget import Budget
-from pipeline.llm.request import Counters, Deliver, Figures, Request, request_for
+from pipeline.llm.packs.delivery import Packing
+from pipeline.llm.request import Counters, Figures, Request, request_for
 from pipeline.llm.transport.client import Client
 from pipeline.llm.workers import WorkerPool
 from pipeline.records import Answer, Prompt
@@ -77,7 +74,7 @@ class Member:
 class Fleet:
     """Asks several endpoints; stands where one dispatcher would."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - whom it works with
         self,
         task: Task,
         run: str,
@@ -88,6 +85,7 @@ class Fleet:
         before_send: Callable[[], Awaitable[None]],
         clock: Clock,
         max_outage: float,
+        packing: Packing | None = None,
     ) -> None:
         """Make a fleet without an endpoint; see `llm.dispatcher.Dispatcher` for what is not said here.
 
@@ -100,11 +98,12 @@ class Fleet:
             before_send: Awaited before each request.
             clock: Time and chance.
             max_outage: The run ends if no endpoint was there for so many seconds.
+            packing: Makes one request of several rows.
         """
         self._task, self._run, self._budget, self._clock = task, run, budget, clock
         self._deliver, self._stop, self._before_send = deliver, stop, before_send
         self._max_outage = max_outage
-        self._backlog = Backlog(clock)
+        self._backlog = Backlog(clock, packing)
         self._members: list[Member] = []
         self._pool = WorkerPool(stop)
 

@@ -2,15 +2,33 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
+from pipeline.llm.backlog.delivery import Deliver, Delivery
 from pipeline.llm.request import Request
 from pipeline.system.clock import Clock
 
 Spawn: TypeAlias = Callable[[Coroutine[None, None, None]], None]
 """Runs something in a task of its own."""
+
+
+class Line(Protocol):
+    """Where requests wait: what a deque is, or packs several into one as they leave, see `llm.packs.line`."""
+
+    def append(self, request: Request, /) -> None:
+        """Add a request at the end."""
+
+    def appendleft(self, request: Request, /) -> None:
+        """Add one at the front."""
+
+    def popleft(self) -> Request:
+        """Take the first."""
+
+    def __len__(self) -> int: ...
+
+    def __iter__(self) -> Iterator[Request]: ...
 
 
 @dataclass(slots=True)
@@ -28,11 +46,11 @@ class RequestQueue:
         rows: Counted by whoever asks, answers and holds.
     """
 
-    def __init__(self, rows: OpenRows | None = None) -> None:
+    def __init__(self, rows: OpenRows | None = None, line: Line | None = None) -> None:
         self.rows = rows or OpenRows()
-        self._requests: deque[Request] = deque()
+        self._requests: Line = deque() if line is None else line
         self._waiters: deque[asyncio.Future[None]] = deque()
-        self._held: deque[Request] | None = None
+        self._held: Line | None = None
 
     def push(self, request: Request, *, first: bool) -> None:
         """Add *request* at the end, or at the front if *first*."""
@@ -61,9 +79,19 @@ class RequestQueue:
 
     def let_go(self) -> None:
         """Give out all requests again."""
-        self._requests.extend(self._held or ())
-        self._held = None
+        if self._held is not None:
+            meanwhile, self._requests, self._held = self._requests, self._held, None
+            while meanwhile:
+                self._requests.appendleft(meanwhile.popleft())
         self.wake(len(self._requests))
+
+    def delivery(self, deliver: Deliver, run: str, clock: Clock) -> Delivery:
+        """Return the way to the ledger for the replies to what it gives out."""
+        return Delivery(deliver, run, clock)
+
+    def done(self, request: Request) -> None:  # noqa: ARG002 - who keeps more account of it wants to know which
+        """Record that *request*, which was taken from here, has its answer."""
+        self.rows.unanswered -= 1
 
     def pop(self) -> Request | None:
         """Take the first request; None if there is none."""

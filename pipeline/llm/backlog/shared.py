@@ -4,14 +4,16 @@ Nobody assigns a request to an endpoint: whoever may send one takes it, so that 
 What one has failed with goes back to the front, for the others at once and for itself after the retry's wait.
 """
 
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Callable
 from itertools import islice
 from math import inf
 
-from pipeline.llm.backlog.queue import OpenRows, RequestQueue, Spawn
-from pipeline.llm.backlog.usefulness import Usefulness
+from pipeline.llm.backlog.delivery import Deliver, Delivery
+from pipeline.llm.backlog.queue import Line, OpenRows, RequestQueue, Spawn
+from pipeline.llm.backlog.usefulness import Given, Usefulness
 from pipeline.llm.backlog.waiting import NOWHERE_FAILED, Waiting
+from pipeline.llm.packs.delivery import Packing
 from pipeline.llm.request import Request
 from pipeline.system.clock import Clock
 
@@ -24,9 +26,6 @@ ELSEWHERE_SECONDS = 5.0
 LOOKED_AT = 100
 """Failed requests that are looked at for one that an endpoint may take: in a storm there are many that it may not yet."""
 
-REMEMBERED = 10_000
-"""Answers of which it is known who gave them: no more than wait until they are durable."""
-
 RECALL_SECONDS = 1.0
 """How long a request may wait to be sent while another endpoint has room for it."""
 
@@ -36,15 +35,17 @@ class Backlog:
 
     Attributes:
         rows: Counts the prompts without an answer, of all endpoints.
+        packing: Makes one request of several of them; None where each is sent alone.
         taps: The endpoints' ways to it.
+        given: Who has given which answer.
     """
 
-    def __init__(self, clock: Clock) -> None:
-        self.clock, self.rows = clock, OpenRows()
+    def __init__(self, clock: Clock, packing: Packing | None = None) -> None:
+        self.clock, self.rows, self.packing = clock, OpenRows(), packing
         self.taps: list[Tap] = []
-        self._fresh: deque[Request] = deque()
+        self._fresh: Line = packing.line(self.rows) if packing else deque()
         self._again: deque[Waiting] = deque()  # second asks, and what has failed
-        self._answered_by: OrderedDict[bytes, Tap] = OrderedDict()
+        self.given: Given[Tap] = Given()
         self._turn = 0.0  # of the endpoint that took the latest request
 
     def push(self, request: Request) -> None:
@@ -61,10 +62,7 @@ class Backlog:
     def put_back(self, waiting: Waiting, *, first: bool = False) -> None:
         """Add a request that an endpoint had taken, without the form in which that one takes it."""
         waiting = waiting._replace(request=waiting.request._replace(form=None))
-        if first:
-            self._again.appendleft(waiting)
-        else:
-            self._again.append(waiting)
+        (self._again.appendleft if first else self._again.append)(waiting)
         self.offer()
 
     def take(self, tap: "Tap") -> Waiting | None:
@@ -119,13 +117,7 @@ class Backlog:
 
     def answered_by(self, key: bytes) -> "Tap | None":
         """Return who has answered the prompt with *key* lately; None if nobody has."""
-        return self._answered_by.get(key)
-
-    def answered(self, key: bytes, tap: "Tap") -> None:
-        """Record that the answer to the prompt with *key* came from *tap*."""
-        self._answered_by[key] = tap
-        if len(self._answered_by) > REMEMBERED:
-            self._answered_by.popitem(last=False)
+        return self.given.get(key)
 
 
 class Tap(RequestQueue):
@@ -212,9 +204,18 @@ class Tap(RequestQueue):
 
     def answered(self, key: bytes) -> None:
         """Record that the prompt with *key* has its answer."""
-        self._in_hand.pop(key, None)
-        self._backlog.answered(key, self)
+        self._backlog.given.by(key, self)
         self.usefulness.on_answer()
+
+    def delivery(self, deliver: Deliver, run: str, clock: Clock) -> Delivery:
+        """Return the way to the ledger for this endpoint's replies."""
+        packing = self._backlog.packing
+        return packing.delivery(deliver, run, self) if packing else super().delivery(deliver, run, clock)
+
+    def done(self, request: Request) -> None:
+        """Record that *request* has its answer."""
+        super().done(request)
+        self._in_hand.pop(request.prompt.key, None)
 
     def push(self, request: Request, *, first: bool) -> None:
         """Keep what is for this endpoint alone, a control or a form of its own; give everything else back."""

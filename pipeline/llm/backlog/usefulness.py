@@ -1,8 +1,27 @@
 """Whether an endpoint's answers can be used: one that labels nothing is quick, and would take the most."""
 
+from collections import OrderedDict
+from typing import TypeVar
+
 SHARE, LEAST, MOST = 0.9, 20, 300
 """Share of answers that have to be asked for again from which an endpoint is no help, of so many answers at least; from the last
 number on, older ones count half."""
+
+
+REMEMBERED = 10_000
+"""Answers of which it is known who gave them: no more than wait until they are durable."""
+
+T = TypeVar("T")
+
+
+class Given(OrderedDict[bytes, T]):
+    """Who has given the latest answers, by their keys."""
+
+    def by(self, key: bytes, giver: T) -> None:
+        """Record that the answer to the prompt with *key* came from *giver*."""
+        self[key] = giver
+        if len(self) > REMEMBERED:
+            self.popitem(last=False)
 
 
 class Usefulness:

@@ -39,7 +39,7 @@ class TokenEstimate:
 
     def __init__(self, system: str, max_tokens: int) -> None:
         # Most runs have no quota of tokens and are told what a reply has cost, and want no estimate at all.
-        self._recent: deque[tuple[int, int | None, int | None]] = deque(maxlen=RECENT)
+        self._recent: deque[tuple[int, int | None, int | None, int]] = deque(maxlen=RECENT)
         self.set_ceiling(max_tokens)
         # The schema repeats the labels of the system message, and the chat's format adds a few tokens.
         self._surroundings = 2 * BYTES_PER_TOKEN * estimate_tokens(system) + FORMAT_TOKENS
@@ -67,25 +67,25 @@ class TokenEstimate:
         """Return the most prompt tokens that a request about *text* may have: one a byte."""
         return self._surroundings + BYTES_PER_TOKEN * estimate_tokens(text)
 
-    def quota(self, text: str) -> int:
-        """Return the tokens that a request about *text* counts as against `limits.tokens_per_minute`."""
+    def quota(self, text: str, rows: int = 1) -> int:
+        """Return the tokens that a request about *text*, of so many *rows*, counts as against `limits.tokens_per_minute`."""
         # OpenAI counts the larger of the two (its rate-limit guide: the estimate from the prompt, or max_tokens).
-        return max(self.prompt(text), self.max_tokens)
+        return max(self.prompt(text), self.max_tokens * rows)
 
     @property
     def completion(self) -> float:
-        """Estimated tokens of a reply."""
+        """Estimated tokens of a reply, about one row."""
         self._catch_up()
         return self._completion
 
-    def learn(self, text: str, usage: Usage) -> None:
-        """Correct the estimates by what a request about *text* was billed for."""
-        self._recent.append((estimate_tokens(text), usage.prompt_tokens, usage.completion_tokens))
+    def learn(self, text: str, usage: Usage, rows: int = 1) -> None:
+        """Correct the estimates by what a request about *text*, of so many *rows*, was billed for."""
+        self._recent.append((estimate_tokens(text), usage.prompt_tokens, usage.completion_tokens, rows))
 
     def _catch_up(self) -> None:
         """Learn from the replies that wait."""
         while self._recent:
-            length, prompt_tokens, completion_tokens = self._recent.popleft()
+            length, prompt_tokens, completion_tokens, rows = self._recent.popleft()
             if prompt_tokens:
                 rule_of_thumb = self._rule_intercept + length
                 billed = max(MIN_CORRECTION * rule_of_thumb, float(prompt_tokens))
@@ -93,7 +93,7 @@ class TokenEstimate:
                 self._add(length, min(MAX_CORRECTION * rule_of_thumb, billed), 1.0)
                 self._fit()
             if completion_tokens is not None:
-                self._completion += WEIGHT * (completion_tokens - self._completion)
+                self._completion += WEIGHT * (completion_tokens / rows - self._completion)
 
     def _decay(self) -> None:
         """Lower the weight of all replies so far; the anchors keep theirs."""

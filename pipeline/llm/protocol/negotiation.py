@@ -1,7 +1,7 @@
 """Negotiation of the request's form: the strictest that the endpoint accepts, found part by part."""
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Protocol
 
@@ -66,11 +66,13 @@ class FormatNegotiator:
         self._remembered = remembered is not None  # if it is refused now, all is found out anew
         self._begin_with(remembered or self._first)
 
-    def body(self, text: str, form: RequestForm, *, again: bool) -> bytes:
-        """Return the body in *form* that asks about *text*; *again* for the stricter second ask."""
-        if form is self.form:  # nearly always
-            return self._template.body(text, again=again)
-        return BodyTemplate(self._task, self._model, form).body(text, again=again)
+    def body(self, text: str, form: RequestForm, *, again: bool, ids: Sequence[str] = ()) -> bytes:
+        """Return the body in *form* that asks about *text*; *again* for the stricter second ask.
+
+        If there are *ids*, the text is the message about the rows that have them.
+        """
+        template = self._template if form is self.form else BodyTemplate(self._task, self._model, form)
+        return template.pack(ids, text) if ids else template.body(text, again=again)
 
     def on_reply(self, form: RequestForm) -> None:
         """Take a reply to a request in *form* as proof of that form."""

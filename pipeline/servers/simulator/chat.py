@@ -3,9 +3,7 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from hashlib import blake2b
-from itertools import takewhile
 from math import log
 from typing import Any, NamedTuple
 
@@ -13,15 +11,15 @@ import orjson
 
 from pipeline.records import KEY_BYTES
 from pipeline.servers.protocol.completion import EVENT_STREAM, Said, as_events, completion, cut
+from pipeline.servers.protocol.labels import MAX_LABELS, Wanted, labels_in, labels_of
+from pipeline.servers.protocol.packs import rows_in, schema_of_one
 from pipeline.servers.protocol.request import read_request, text_of
 from pipeline.servers.protocol.schema import value_for
 from pipeline.servers.simulator.response import Response, Tokens
+from pipeline.tasks.prompt import user_message
 
 BYTES_PER_TOKEN = 4
 """The usual estimate for English text."""
-
-MAX_LABELS = 3
-"""The most labels in a made-up list."""
 
 CREATED = 1_700_000_000
 """A fixed `created`, so that equal requests get equal bytes."""
@@ -48,6 +46,7 @@ class Ask(NamedTuple):
         n: How many choices.
         stream: Whether the reply is to come as events.
         stream_usage: Whether these end with the usage.
+        rows: The id and the text of each row, where the message is about several.
         prompt_tokens: UTF-8 bytes of all messages' contents, divided by four and rounded up.
     """
 
@@ -68,7 +67,14 @@ class Ask(NamedTuple):
     n: int
     stream: bool
     stream_usage: bool
+    rows: tuple[tuple[str, str], ...]
     prompt_tokens: int
+
+    def alone(self, text: str) -> "Ask":
+        """Return the request about one of its rows, which has *text*."""
+        content = user_message(text)
+        key = blake2b(content.encode(), digest_size=KEY_BYTES).hexdigest()
+        return self._replace(content=content, text=text, key=key, rows=())
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +106,9 @@ def read_ask(body: bytes) -> Ask:
     key = blake2b(content.encode(), digest_size=KEY_BYTES).hexdigest()
     form = found.get("response_format") or {"type": "text"}
     schema = form["json_schema"].get("schema", {}) if form["type"] == "json_schema" else {}
-    wanted = _labels_in(schema) if schema else _Wanted(*labels_of(prefix))
+    rows = rows_in(content)
+    one = schema_of_one(schema) if rows else schema
+    wanted = labels_in(one) if one else Wanted(*labels_of(prefix))
     stop = found.get("stop") or ()
     return Ask(
         model=found["model"],
@@ -120,6 +128,7 @@ def read_ask(body: bytes) -> Ask:
         n=found.get("n") or 1,
         stream=bool(found.get("stream")),
         stream_usage=bool((found.get("stream_options") or {}).get("include_usage")),
+        rows=rows,
         prompt_tokens=-(-sum(_size(each) for _, each in messages) // BYTES_PER_TOKEN),
     )
 
@@ -139,37 +148,6 @@ def _row(contents: Sequence[str]) -> tuple[str, str]:
         if isinstance(text, str):
             return content, text
     return contents[-1], contents[-1]
-
-
-class _Wanted(NamedTuple):
-    """Labels to choose from, whether a list of them is due, and the most that it may hold."""
-
-    labels: tuple[str, ...]
-    multi: bool
-    most: int = MAX_LABELS
-
-
-def _labels_in(schema: dict[str, Any]) -> _Wanted | None:
-    """Return the labels in a *schema* of the shape that this program sends; None for one of another shape."""
-    properties: Any = schema.get("properties")
-    name = next(iter(properties), "") if isinstance(properties, dict) and len(properties) == 1 else ""
-    if name not in {"label", "labels"}:
-        return None
-    value, most, multi = properties[name], MAX_LABELS, name == "labels"
-    if multi and isinstance(value, dict) and value.keys() <= {"type", "items", "maxItems"}:
-        most, value = value.get("maxItems", most), value.get("items")
-    labels = value.get("enum") if isinstance(value, dict) and value.keys() <= {"type", "enum"} else None
-    if type(most) is not int or most < 0 or not isinstance(labels, list) or set(map(type, labels)) != {str}:
-        return None
-    return _Wanted(tuple(labels), multi, min(most, MAX_LABELS))
-
-
-@lru_cache(maxsize=64)
-def labels_of(prefix: str) -> tuple[tuple[str, ...], bool]:
-    """Return the labels listed as `- name: description` or `- name` under a line `Labels:`, and whether a list is due."""
-    _, _, below = f"\n{prefix}".partition("\nLabels:\n")
-    lines = takewhile(lambda line: line.startswith("- "), below.split("\n"))
-    return tuple(line[2:].partition(": ")[0] for line in lines), '"labels"' in prefix
 
 
 def any_label(ask: Ask) -> str | list[str]:

@@ -10,6 +10,7 @@ from pipeline.config.simulate.latency import Fixed
 from pipeline.records import KEY_BYTES
 from pipeline.servers.protocol.errors import BadRequestError
 from pipeline.servers.protocol.http import Headers
+from pipeline.servers.protocol.packs import content_of_rows
 from pipeline.servers.simulator.call import Call
 from pipeline.servers.simulator.chat import BYTES_PER_TOKEN, Ask, any_label, read_ask
 from pipeline.servers.simulator.faults import ACTS
@@ -183,6 +184,8 @@ class Service:
         return Decision(ACTS[fault](call) if fault else call.right(), fault, ask)
 
     def _call(self, ask: Ask) -> Call:
+        if ask.rows:
+            ask = self._about_rows(ask)
         return Call(
             ask=ask,
             answer=self._answer(ask),
@@ -190,6 +193,13 @@ class Service:
             request_id=f"{self._number:08x}",
             cached_tokens=self._cached_tokens(ask),
         )
+
+    def _about_rows(self, ask: Ask) -> Ask:
+        """Return *ask* with what is right for each of its rows: what it is where that row is asked about alone."""
+        alone = [ask.alone(text) for _, text in ask.rows]
+        answers = [self._answer(each) for each in alone]
+        listed = '"answers"' in ask.prefix
+        return ask._replace(made=content_of_rows([name for name, _ in ask.rows], answers, listed=listed))
 
     def _answer(self, ask: Ask) -> str | Sequence[str]:
         return any_label(ask)

@@ -1,0 +1,157 @@
+"""The control share: whether rows that are asked together get the labels that they would get alone.
+
+Some rows are asked in both ways, and alone once more, since a model does not always agree with itself. What counts is how much
+more often an answer among others differs from one alone than two answers alone do. With `auto` that decides how many rows
+a request carries; no row is labelled by an answer of a width that has not been found good.
+"""
+
+import logging
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from pipeline.figures import percent
+from pipeline.llm.packs.width import WIDTHS, Width
+from pipeline.quality.intervals import highest, lowest, mcnemar
+
+log = logging.getLogger(__name__)
+
+LOOK, LOOKS = 200, 5
+"""After so many rows each the evidence is looked at, so many times at most."""
+
+RISK = 0.05 / LOOKS
+"""Of a wrong conclusion in one look: one in twenty over all."""
+
+HARM, NO_HARM = 0.01, 0.02
+"""More rows with another label than so are a reason to ask fewer together; less than so, no reason not to."""
+
+THIRDS = ("first", "middle", "last")
+
+Labels = tuple[str, ...]
+
+
+@dataclass(slots=True)
+class Evidence:
+    """What the rows have shown that were asked in so many a request, and alone twice.
+
+    Attributes:
+        rows: How many.
+        worse: Those of them whose label differs from the first one alone, while the second one alone does not.
+        better: Those where it is the other way round.
+        differ: Those whose label differs from the first one alone.
+        thirds: How many rows stood in each third of their request, and how many of those differ.
+    """
+
+    rows: int = 0
+    worse: int = 0
+    better: int = 0
+    differ: int = 0
+    thirds: Counter[str] = field(default_factory=Counter)
+
+    def add(self, alone: Labels, again: Labels, packed: Labels, third: str | None) -> None:
+        """Count one row."""
+        odd, own = set(packed) != set(alone), set(again) != set(alone)
+        self.rows += 1
+        self.differ += odd
+        self.worse += odd and not own
+        self.better += own and not odd
+        if third is not None:
+            self.thirds[third] += 1
+            self.thirds[f"{third} differ"] += odd
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """How many more rows get another label than would alone, as a share: at least and at most."""
+        least = lowest(self.worse, self.rows, RISK / 2) - highest(self.better, self.rows, RISK / 2)
+        most = highest(self.worse, self.rows, RISK / 2) - lowest(self.better, self.rows, RISK / 2)
+        return least, most
+
+    @property
+    def words(self) -> str:
+        """A sentence about it, for people."""
+        same = percent(1 - self.differ / self.rows, 1)
+        own = percent(1 - (self.differ - self.worse + self.better) / self.rows, 1)
+        places = ", ".join(
+            f"{third} {percent(1 - self.thirds[f'{third} differ'] / self.thirds[third], 1)}"
+            for third in THIRDS
+            if self.thirds[third]
+        )
+        p = mcnemar(self.worse, self.better)
+        by_place = f"; by place in the request: {places}" if places else ""
+        return (
+            f"of {self.rows:,} rows asked alone, too, {same} got the same label, and {own} the same alone once more "
+            f"(McNemar p = {p:.2g}){by_place}"
+        )
+
+
+class Widths:
+    """Decides how many rows a request carries, from the evidence; a number in the config stays, and is only judged."""
+
+    def __init__(self, width: Width, *, auto: bool, memory: Mapping[str, Sequence[int]]) -> None:
+        """Begin with what earlier runs have found.
+
+        Args:
+            width: What is decided about.
+            auto: Whether it is this program's to choose.
+            memory: Rows, `worse` and `better` by width, as far as they count; and under `width` the one chosen.
+        """
+        self._width, self._auto = width, auto
+        self.found: dict[int, Evidence] = {
+            int(name): Evidence(*counts[:3], counts[3]) for name, counts in memory.items() if name.isdigit()
+        }
+        self.trial = WIDTHS[-1] if auto else 0
+        if auto and "width" in memory:
+            width.rows, self.trial = memory["width"]
+
+    @property
+    def judged(self) -> int:
+        """The width that is under examination: one on trial beside rows that are asked alone, or that of all rows."""
+        return self.trial or self._width.rows
+
+    @property
+    def evidence(self) -> Evidence:
+        """What is known about it."""
+        return self.found.setdefault(self.judged, Evidence())
+
+    @property
+    def memory(self) -> dict[str, list[int]]:
+        """What the next run begins with."""
+        kept = {
+            str(width): [one.rows, one.worse, one.better, one.differ]
+            for width, one in self.found.items()
+            if one.rows < LOOK * LOOKS
+        }
+        return {**kept, "width": [self._width.rows, self.trial]}
+
+    def look(self, before: int) -> None:
+        """Decide, if there is enough evidence more than *before*, when it was of so many rows."""
+        found, width = self.evidence, self.judged
+        if found.rows // LOOK == before // LOOK:
+            return
+        least, most = found.bounds
+        if self.trial:
+            self._conclude_trial(found, width, harm=least > HARM, fine=most < NO_HARM)
+        elif least > HARM:
+            self._narrow(found, width)
+
+    def _conclude_trial(self, found: Evidence, width: int, *, harm: bool, fine: bool) -> None:
+        if fine:
+            log.info("requests carry %d rows from now on: %s", width, found.words)
+            self._width.rows, self.trial = width, 0
+            self.found.pop(width)
+        elif harm or found.rows >= LOOK * LOOKS:
+            self.trial = _next_lower(width)
+            left = f"{self.trial} are tried" if self.trial > 1 else "each is asked alone"
+            log.info("%d rows in a request are too many: %s; %s", width, found.words, left)
+            self.trial = self.trial if self.trial > 1 else 0
+
+    def _narrow(self, found: Evidence, width: int) -> None:
+        if self._auto:
+            self._width.rows = min(self._width.rows, _next_lower(width))
+            log.warning("requests carry %d rows from now on: %s", self._width.rows, found.words)
+        else:
+            log.warning("model.rows_per_request: %d costs labels: %s; try a lower one", width, found.words)
+
+
+def _next_lower(width: int) -> int:
+    return max((each for each in WIDTHS if each < width), default=1)
