@@ -96,9 +96,7 @@ class Widths:
             memory: Rows, `worse` and `better` by width, as far as they count; and under `width` the one chosen.
         """
         self._width, self._auto = width, auto
-        self.found: dict[int, Evidence] = {
-            int(name): Evidence(*counts[:3], counts[3]) for name, counts in memory.items() if name.isdigit()
-        }
+        self.found = {int(name): _evidence(some) for name, some in memory.items() if name.isdigit()}
         self.trial = WIDTHS[-1] if auto else 0
         if auto and "width" in memory:
             width.rows, self.trial = memory["width"]
@@ -155,3 +153,8 @@ class Widths:
 
 def _next_lower(width: int) -> int:
     return max((each for each in WIDTHS if each < width), default=1)
+
+
+def _evidence(counts: Sequence[int]) -> Evidence:
+    rows, worse, better, differ = counts
+    return Evidence(rows, worse, better, differ)

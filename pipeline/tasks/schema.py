@@ -40,9 +40,9 @@ def pack_schema(task: TaskSettings, ids: Sequence[str]) -> dict[str, Any]:
     if is_listed(task):
         item = _object({"id": {"type": "string"}, answer_field(task): _labels(task)})
         return _object({"answers": {"type": "array", "items": item}})
-    # The labels once: providers bound the values in all of a schema.
-    answer = {"$ref": "#/$defs/answer"}
-    return {**_object(dict.fromkeys(ids, answer)), "$defs": {"answer": _labels(task)}}
+    # The labels once: providers bound the values in all of a schema. The name is short, as it is paid for with each id.
+    answer = {"$ref": "#/$defs/a"}
+    return {**_object(dict.fromkeys(ids, answer)), "$defs": {"a": _labels(task)}}
 
 
 def _labels(task: TaskSettings) -> dict[str, Any]:

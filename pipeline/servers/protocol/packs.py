@@ -24,7 +24,7 @@ def schema_of_one(schema: Mapping[str, Any]) -> dict[str, Any]:
         fields = dict(properties["answers"].get("items", {}).get("properties", {}))
         fields.pop("id", None)
         return {"properties": fields}
-    answer = schema.get("$defs", {}).get("answer")
+    answer = schema.get("$defs", {}).get("a")
     if answer is None:
         return {}
     return {"properties": {"labels" if answer.get("type") == "array" else "label": answer}}
