@@ -13,12 +13,15 @@ import orjson
 from pipeline.config import Config
 from pipeline.llm.dispatcher import Dispatcher
 from pipeline.llm.pacing.budget import Budget
+from pipeline.llm.packs.delivery import Packing
+from pipeline.llm.packs.width import Width
 from pipeline.llm.protocol.headers import window
 from pipeline.llm.protocol.reply import read
 from pipeline.llm.replies import Failure, FailureKind, Reply, Window
 from pipeline.llm.request import Request
 from pipeline.llm.transport.client import Client
 from pipeline.records import KEY_BYTES, Answer, Prompt
+from pipeline.system.clock import Clock
 from pipeline.tasks.prompt import Task
 from tests.llm.virtual_time import now, virtual_clock
 from tests.tasks.make import config
@@ -99,6 +102,12 @@ def prompt(text: str) -> Prompt:
     return Prompt(blake2b(text.encode(), digest_size=KEY_BYTES).digest(), text, truncated=False)
 
 
+def packing_for(settings: Config, task: Task, clock: Clock) -> Packing | None:
+    """What makes packs, where the config asks for them."""
+    rows = settings.model.rows_per_request
+    return None if rows == 1 else Packing(task, Width(int(rows)), clock)
+
+
 async def _ready(_: Request) -> None:
     """Let everything be sent at once."""
 
@@ -121,16 +130,19 @@ class Case:
         self.stopped: list[BaseException] = []
         self._wanted = 0
         self._over = asyncio.Event()
+        task, clock = Task.from_config(settings), virtual_clock()
+        self.task, self.packing = task, packing_for(settings, task, clock)
         self.dispatcher = Dispatcher(
             self.endpoint,
-            Task.from_config(settings),
+            task,
             settings,
             "run",
             deliver=self._deliver,
             stop=self._stop,
             before_send=_ready,
-            clock=virtual_clock(),
+            clock=clock,
             budget=Budget(settings.limits.max_cost_usd),
+            queue=self.packing.queue() if self.packing else None,
         )
 
     async def run(self, texts: Sequence[str], *, within: float = 10 * 86_400) -> "Case":

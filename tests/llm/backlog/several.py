@@ -10,7 +10,7 @@ from pipeline.llm.backlog.fleet import Fleet
 from pipeline.llm.pacing.budget import Budget
 from pipeline.records import Answer
 from pipeline.tasks.prompt import Task
-from tests.llm.scripted import Behave, Call, Scripted, Sent, failed, limits, prompt, said
+from tests.llm.scripted import Behave, Call, Scripted, Sent, failed, limits, packing_for, prompt, said
 from tests.llm.virtual_time import in_virtual_time, now, virtual_clock
 
 PRICE = {"input": 1, "output": 2}
@@ -47,9 +47,11 @@ class Several:
         self.seconds = 0.0
         self.again: Callable[[Answer], bool] = lambda _: False
         self._wanted, self._over = 0, asyncio.Event()
+        task, clock = Task.from_config(settings), virtual_clock()
         self.fleet = Fleet(
-            Task.from_config(settings), "run", budget=Budget(settings.limits.max_cost_usd), deliver=self._deliver,
-            stop=self._stop, before_send=_ready, clock=virtual_clock(), max_outage=settings.limits.max_outage,
+            task, "run", budget=Budget(settings.limits.max_cost_usd), deliver=self._deliver,
+            stop=self._stop, before_send=_ready, clock=clock, max_outage=settings.limits.max_outage,
+            packing=packing_for(settings, task, clock),
         )  # fmt: skip
         for config, one, (name, client) in zip(
             settings.each_endpoint(), settings.model.endpoints, self.endpoints.items(), strict=True
