@@ -1,5 +1,6 @@
 """Intervals of shares that were counted in a sample."""
 
+from collections.abc import Callable
 from math import comb, exp, lgamma, log, log1p
 
 from pipeline.quality.extra import library
@@ -20,10 +21,10 @@ def wilson(count: int, rows: int) -> tuple[float, float]:
 
 def at_most(count: int, rows: int, share: float) -> float:
     """Return the probability of at most *count* of so many *rows* where each is one with probability *share*."""
+    if count < 0 or share >= 1.0 > count / rows:
+        return 0.0
     if share <= 0.0 or count >= rows:
         return 1.0
-    if share >= 1.0 or count < 0:
-        return 0.0
     whole = lgamma(rows + 1)
     ways = (whole - lgamma(k + 1) - lgamma(rows - k + 1) for k in range(count + 1))
     terms = (way + k * log(share) + (rows - k) * log1p(-share) for k, way in enumerate(ways))
@@ -32,16 +33,21 @@ def at_most(count: int, rows: int, share: float) -> float:
 
 def highest(count: int, rows: int, risk: float) -> float:
     """Return the upper bound of a share that was *count* of *rows*, too low with probability *risk* (Clopper and Pearson)."""
-    low, high = 0.0, 1.0
-    for _ in range(BISECTIONS):
-        middle = (low + high) / 2
-        low, high = (middle, high) if at_most(count, rows, middle) > risk else (low, middle)
-    return high
+    return _last(lambda share: at_most(count, rows, share) > risk)
 
 
 def lowest(count: int, rows: int, risk: float) -> float:
     """Return the lower bound of a share that was *count* of *rows*, too high with probability *risk*."""
-    return 1.0 - highest(rows - count, rows, risk)
+    return _last(lambda share: 1 - at_most(count - 1, rows, share) < risk) if count else 0.0
+
+
+def _last(holds: Callable[[float], bool]) -> float:
+    """Return up to which share *holds* is true."""
+    low, high = 0.0, 1.0
+    for _ in range(BISECTIONS):
+        middle = (low + high) / 2
+        low, high = (middle, high) if holds(middle) else (low, middle)
+    return high
 
 
 def mcnemar(only_a: int, only_b: int) -> float:
