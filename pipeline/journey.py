@@ -162,11 +162,15 @@ class Journey:
 
     def _read(self, spans: Iterable[Span]) -> Iterator[tuple[Span, Prompts]]:
         """Yield the prompts of each chunk. Runs in the prefetching thread, as the event loop has requests to send."""
-        for chunk in read_chunks(self._job.source, self._job.config.task.columns, spans):
-            yield chunk.span, self._job.task.prompts(chunk.columns)
+        packs = self._execution.packs
+        for chunk in read_chunks(self._job.source, packs.columns, spans):
+            prompts = self._job.task.prompts(chunk.columns)
+            packs.keep_alone(prompts, chunk.columns)
+            yield chunk.span, prompts
 
     async def _label_chunk(self, span: Span, prompts: Prompts) -> None:
         answered = await self._execution.resolver.resolve(prompts)
+        self._execution.packs.forget(prompts)
         self._canary.meet(prompts)
         failed, pending = await self._threads.run(self._write_part, span, prompts, answered)
         self._rows_failed += failed

@@ -40,12 +40,22 @@ def plan_text(found: Plan, config: Config) -> list[str]:
         *([] if version is None else [f"version {version} of the Delta table {config.input.path} is read"]),
         f"{found.rows:,} rows, {found.empty:,} of them empty; {found.prompts:,} different prompts",
         *(cut if found.truncated else []),
-        f"{found.answered:,} are answered already; {found.requests:,} requests would be sent",
+        f"{found.answered:,} are answered already; {found.requests:,} requests would be sent{_packs(found)}",
         f"about {found.prompt_tokens:,} prompt and {found.completion_tokens:,} completion tokens, {cost}",
         *_notes(found),
         *_canary(found),
         f"about {duration(found.seconds)} {bound}",
     ]
+
+
+def _packs(found: Plan) -> str:
+    """Return how many rows these carry, where it is not one each."""
+    if found.rows_per_request == 1:
+        return ""
+    compared = (
+        f"; {count(found.compared, 'row')} of them are asked alone, too, to compare" if found.compared else ""
+    )
+    return f", about {found.rows_per_request} rows each{compared}"
 
 
 def _canary(found: Plan) -> Iterator[str]:

@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from pipeline.commands.reply_tokens import ReplyTokens, reasons
 from pipeline.config import Config
+from pipeline.engine.packs import comparison, planned
 from pipeline.inputs.read import read_chunks
 from pipeline.inputs.source import all_spans
 from pipeline.job.decisions import asked_anew
@@ -25,11 +26,8 @@ from pipeline.outputs.duplicates import Duplicates
 from pipeline.records import Prompt, Prompts, Status
 from pipeline.system.redaction import is_spoilt
 from pipeline.tasks.parse import Parser
-from pipeline.tasks.tokens import estimate_tokens
+from pipeline.tasks.tokens import CHAT_TOKENS, estimate_tokens
 from pipeline.telemetry.summary import html_table
-
-CHAT_TOKENS = 11
-"""Tokens that the chat format adds to a prompt; measured on OpenAI's API."""
 
 SECONDS_PER_REQUEST = 0.5
 """Typical latency of a small model."""
@@ -51,7 +49,9 @@ class Plan:
         truncated: Rows whose text is cut at `task.max_text_tokens`.
         prompts: Distinct prompts of the other rows.
         answered: How many of them the ledger has an answer to.
-        requests: How many of them would be sent.
+        rows_per_request: How many rows a request carries.
+        compared: Rows that are asked alone, too, to see whether that changes their labels; `requests` and tokens include them.
+        requests: Requests that would be sent.
         prompt_tokens: Estimated prompt tokens of these requests.
         completion_tokens: Estimated tokens of the replies.
         completion_source: What that is from: earlier `answers` of this job or of this `model`, thoughts included; or a
@@ -72,6 +72,8 @@ class Plan:
     truncated: int
     prompts: int
     answered: int
+    rows_per_request: int
+    compared: int
     requests: int
     prompt_tokens: int
     completion_tokens: int
@@ -113,6 +115,7 @@ class _Counts:
     truncated: int = 0
     answered: int = 0
     missing: int = 0
+    compared: int = 0
     missing_tokens: int = 0
     canary: int = 0
     canary_tokens: int = 0
@@ -158,7 +161,7 @@ def _mine(job: Job, prompts: Prompts) -> Prompts:
 def _count_missing(job: Job, counts: _Counts, store: Store | None, prompts: list[Prompt]) -> None:
     parser = Parser(job.config.task, job.calibration)
     aliases = job.task.aliases((prompt.key, prompt.text) for prompt in prompts)
-    keys = [prompt.key for prompt in prompts]
+    keys, is_compared = [prompt.key for prompt in prompts], comparison(job)
     known = store.look_up([*keys, *aliases]).under(aliases) if store else {}
     for prompt in prompts:
         answer = known.get(prompt.key)
@@ -175,26 +178,29 @@ def _count_missing(job: Job, counts: _Counts, store: Store | None, prompts: list
             counts.answered += 1
         else:
             counts.missing += 1
-            counts.missing_tokens += estimate_tokens(prompt.text) + CHAT_TOKENS
+            counts.compared += is_compared(prompt.key)
+            counts.missing_tokens += estimate_tokens(prompt.text)
 
 
 def _estimate(job: Job, counts: _Counts) -> Plan:
-    model, requests = job.config.model, counts.missing
+    model, sent = job.config.model, planned(job, counts.missing, counts.compared, counts.missing_tokens)
     system_tokens, replies = estimate_tokens(job.task.system), counts.reply_tokens
-    prompt_tokens = counts.missing_tokens + requests * system_tokens
-    completion_tokens = replies.of(requests, model.max_tokens)
+    prompt_tokens = sent.prompt_tokens
+    completion_tokens = replies.of(sent.asked, model.max_tokens)
     canary = counts.canary_tokens + counts.canary * system_tokens, replies.of(counts.canary, model.max_tokens)
     configs = job.config.each_endpoint()
     price = _dearest(configs, prompt_tokens, completion_tokens)
-    quota_tokens = max(prompt_tokens, requests * model.max_tokens)  # as the run counts them, too
-    seconds, bound = _duration(configs, requests, quota_tokens)
+    quota_tokens = max(prompt_tokens, sent.asked * model.max_tokens)  # as the run counts them, too
+    seconds, bound = _duration(configs, sent.requests, quota_tokens)
     return Plan(
         rows=job.source.rows,
         empty=counts.empty,
         truncated=counts.truncated,
-        prompts=counts.answered + requests,
+        prompts=counts.answered + counts.missing,
         answered=counts.answered,
-        requests=requests,
+        rows_per_request=sent.width,
+        compared=sent.compared,
+        requests=sent.requests,
         prompt_tokens=prompt_tokens,
         completion_tokens=completion_tokens,
         completion_source=counts.reply_tokens.source,

@@ -69,6 +69,7 @@ class Answering(Journey):
 
     async def _label_chunk(self, span: Span, prompts: Prompts) -> None:
         answered = await self._execution.resolver.resolve(prompts)
+        self._execution.packs.forget(prompts)
         statuses = answered.statuses()
         found = Counter(statuses[key] for key in prompts.keys if key is not None)
         self._statuses.update(found)

@@ -96,6 +96,10 @@ class InputSettings(Settings):
         default=None,
         description="SQL expression; rows for which it is not true are not labelled: section = 'net'.",
     )
+    untrusted: Text | None = Field(
+        default=None,
+        description="Column; rows are alone in a request (model.rows_per_request) unless it says false, no or 0.",
+    )
     csv: CsvSettings = Field(default_factory=CsvSettings, description="How CSV files are written.")
 
 

@@ -9,8 +9,11 @@ import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from hashlib import blake2b
 
 from pipeline.figures import percent
+from pipeline.job.job import Job
+from pipeline.llm.packs.memory import kept_widths
 from pipeline.llm.packs.width import WIDTHS, Width
 from pipeline.quality.intervals import highest, lowest, mcnemar
 
@@ -21,6 +24,15 @@ LOOK, LOOKS = 200, 5
 
 RISK = 0.05 / LOOKS
 """Of a wrong conclusion in one look: one in twenty over all."""
+
+SHARE, MOST_OF_FEW = 0.02, 0.1
+"""Of the rows that are asked alone, too; and of a small table, to get to enough of them."""
+
+TRIED_SHARE, TRIED_ROWS = 0.2, 2 * LOOK
+"""Of the first rows while a width is on trial, and how many at least a trial takes."""
+
+WORTH_A_TRIAL = 10 * LOOK
+"""Rows of a table from which on a trial can pay."""
 
 HARM, NO_HARM = 0.01, 0.02
 """More rows with another label than so are a reason to ask fewer together; less than so, no reason not to."""
@@ -85,7 +97,13 @@ class Evidence:
 
 
 class Widths:
-    """Decides how many rows a request carries, from the evidence; a number in the config stays, and is only judged."""
+    """Decides how many rows a request carries, from the evidence; a number in the config stays, and is only judged.
+
+    Attributes:
+        width: How many rows a request carries.
+        found: The evidence on each width.
+        trial: The width on trial beside rows that are asked alone; 0 if none is.
+    """
 
     def __init__(self, width: Width, *, auto: bool, memory: Mapping[str, Sequence[int]]) -> None:
         """Begin with what earlier runs have found.
@@ -95,7 +113,7 @@ class Widths:
             auto: Whether it is this program's to choose.
             memory: Rows, `worse` and `better` by width, as far as they count; and under `width` the one chosen.
         """
-        self._width, self._auto = width, auto
+        self.width, self._auto = width, auto
         self.found = {int(name): _evidence(some) for name, some in memory.items() if name.isdigit()}
         self.trial = WIDTHS[-1] if auto else 0
         if auto and "width" in memory:
@@ -104,7 +122,7 @@ class Widths:
     @property
     def judged(self) -> int:
         """The width that is under examination: one on trial beside rows that are asked alone, or that of all rows."""
-        return self.trial or self._width.rows
+        return self.trial or self.width.rows
 
     @property
     def evidence(self) -> Evidence:
@@ -119,7 +137,7 @@ class Widths:
             for width, one in self.found.items()
             if one.rows < LOOK * LOOKS
         }
-        return {**kept, "width": [self._width.rows, self.trial]}
+        return {**kept, "width": [self.width.rows, self.trial]}
 
     def look(self, before: int) -> None:
         """Decide, if there is enough evidence more than *before*, when it was of so many rows."""
@@ -135,7 +153,7 @@ class Widths:
     def _conclude_trial(self, found: Evidence, width: int, *, harm: bool, fine: bool) -> None:
         if fine:
             log.info("requests carry %d rows from now on: %s", width, found.words)
-            self._width.rows, self.trial = width, 0
+            self.width.rows, self.trial = width, 0
             self.found.pop(width)
         elif harm or found.rows >= LOOK * LOOKS:
             self.trial = _next_lower(width)
@@ -145,8 +163,8 @@ class Widths:
 
     def _narrow(self, found: Evidence, width: int) -> None:
         if self._auto:
-            self._width.rows = min(self._width.rows, _next_lower(width))
-            log.warning("requests carry %d rows from now on: %s", self._width.rows, found.words)
+            self.width.rows = min(self.width.rows, _next_lower(width))
+            log.warning("requests carry %d rows from now on: %s", self.width.rows, found.words)
         else:
             log.warning("model.rows_per_request: %d costs labels: %s; try a lower one", width, found.words)
 
@@ -158,3 +176,33 @@ def _next_lower(width: int) -> int:
 def _evidence(counts: Sequence[int]) -> Evidence:
     rows, worse, better, differ = counts
     return Evidence(rows, worse, better, differ)
+
+
+def widths_of(job: Job) -> Widths:
+    """Return how many rows a request of *job* carries, and what is tried, as far as earlier runs have found that out."""
+    wanted = job.config.model.rows_per_request
+    width = Width(1 if wanted == "auto" else wanted)
+    memory = kept_widths(job.config.state.dir, job.task.fingerprint)
+    widths = Widths(width, auto=wanted == "auto", memory=memory)
+    if job.source.rows < WORTH_A_TRIAL:
+        widths.trial = 0
+    return widths
+
+
+def compared_of(job: Job, widths: Widths) -> tuple[float, int]:
+    """Return which share of the rows of *job* is asked alone, too, and how many at most."""
+    if job.options.part is not None or widths.judged == 1:
+        return 0.0, 0
+    if widths.trial:
+        return TRIED_SHARE, max(TRIED_ROWS, (widths.evidence.rows // LOOK + 1) * LOOK)
+    return max(SHARE, min(MOST_OF_FEW, LOOK / max(1, job.source.rows))), LOOK * LOOKS
+
+
+def is_packed(job: Job) -> bool:
+    """Return whether *job* asks about several rows in one request; the embedded model would gain nothing by it."""
+    return job.config.model.rows_per_request != 1 and job.config.model.provider != "local"
+
+
+def coin(key: bytes, width: int) -> float:
+    """Return a number from 0 to 1 that is as good as drawn, for the row with *key* at a *width*: always the same."""
+    return int.from_bytes(blake2b(key, digest_size=4, salt=bytes([width])).digest(), "big") / 2**32

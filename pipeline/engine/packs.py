@@ -5,34 +5,32 @@ What is asked to compare has keys of its own, which start with the run's: it is 
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from hashlib import blake2b
+from typing import NamedTuple
 
 from pipeline.engine.canary import bill
-from pipeline.engine.control import LOOK, LOOKS, Labels, Widths
+from pipeline.engine.control import Labels, coin, compared_of, is_packed, widths_of
 from pipeline.engine.resolver import Resolver
 from pipeline.job.job import Job
 from pipeline.ledger import Ledger
 from pipeline.llm.packs.delivery import Packing
-from pipeline.llm.packs.memory import keep_widths, kept_widths
-from pipeline.llm.packs.width import Width
+from pipeline.llm.packs.memory import keep_widths
 from pipeline.outputs.columns import Answered
 from pipeline.records import KEY_BYTES, Answer, Prompt, Prompts
 from pipeline.system.clock import Clock
+from pipeline.tasks.tokens import CHAT_TOKENS, estimate_tokens
 from pipeline.telemetry.summary import Side
 
 log = logging.getLogger(__name__)
 
-SHARE, MOST_OF_FEW = 0.02, 0.1
-"""Of the rows that are asked alone, too; and of a small table, to get to enough of them."""
-
-TRIED_SHARE, TRIED_ROWS = 0.2, 2 * LOOK
-"""Of the first rows while a width is on trial, and how many at least a trial takes."""
-
-WORTH_A_TRIAL = 10 * LOOK
-"""Rows of a table from which on a trial can pay."""
+ITEM_TOKENS = 8
+"""Tokens that a row's id and its place among others add to its text."""
 
 PREFIX_BYTES = 6
+
+TRUSTED = frozenset({"false", "no", "0", "0.0"})
+"""What a cell of `input.untrusted` says where a text is not a stranger's; nothing is no answer."""
 
 
 class Packs:
@@ -48,21 +46,39 @@ class Packs:
         self._tasks: set[asyncio.Task[None]] = set()
         self._drawn: list[Prompt] = []
         self._together: dict[bytes, int] = {}  # of what is asked to compare
+        self._alone: set[bytes] = set()  # of the rows in hand, those whose texts are strangers'
         self._sent = 0
         if is_packed(job):
-            wanted = job.config.model.rows_per_request
-            width = Width(1 if wanted == "auto" else wanted)
-            memory = kept_widths(job.config.state.dir, job.task.fingerprint)
-            self._widths = Widths(width, auto=wanted == "auto", memory=memory)
-            if wanted == "auto" and job.source.rows < WORTH_A_TRIAL:
-                self._widths.trial = 0
-            self.packing = Packing(job.task, width, clock, self._choose)
+            self._widths = widths_of(job)
+            self.packing = Packing(job.task, self._widths.width, clock, self._choose)
+
+    @property
+    def columns(self) -> Sequence[str]:
+        """The columns that are read: the prompt's, and the one that tells which rows are alone in a request."""
+        untrusted, columns = self._job.config.input.untrusted, self._job.config.task.columns
+        return columns if self.packing is None or untrusted is None else (*columns, untrusted)
+
+    def keep_alone(self, prompts: Prompts, columns: Mapping[str, Sequence[str | None]]) -> None:
+        """Note which of *prompts* are to be alone in a request, by the cells of `input.untrusted`. Runs in the reading thread."""
+        untrusted = self._job.config.input.untrusted
+        if self.packing is not None and untrusted is not None:
+            marks = zip(prompts.keys, columns[untrusted], strict=True)
+            self._alone.update(
+                [key for key, cell in marks if key and (cell or "").strip().lower() not in TRUSTED]
+            )
+
+    def forget(self, prompts: Prompts) -> None:
+        """Forget what was noted about *prompts*, which have their answers."""
+        if self._alone:
+            self._alone.difference_update([key for key in prompts.keys if key])
 
     def _choose(self, prompt: Prompt) -> int:
         """Return with how many others *prompt* is sent, 0 for as many as usual; draws those that are compared."""
         together = self._together.pop(prompt.key, None)
         if together is not None:
             return together
+        if prompt.key in self._alone:
+            return 1
         if not self._draws(prompt.key):
             return 0
         self._sent += 1
@@ -73,16 +89,8 @@ class Packs:
         return 1 if self._widths.trial else 0
 
     def _draws(self, key: bytes) -> bool:
-        """Return whether the row with *key*, whose bits are as good as a coin, is one of those that are compared."""
-        widths, rows = self._widths, self._job.source.rows
-        if self._job.options.part is not None or widths.judged == 1:
-            return False
-        if widths.trial:
-            share, most = TRIED_SHARE, max(TRIED_ROWS, (widths.evidence.rows // LOOK + 1) * LOOK)
-        else:
-            share, most = max(SHARE, min(MOST_OF_FEW, LOOK / max(1, rows))), LOOK * LOOKS
-        coin = int.from_bytes(key[-4:], "big") / 2**32
-        return coin < share and widths.evidence.rows + self._sent < most
+        share, most = compared_of(self._job, self._widths)
+        return self._widths.evidence.rows + self._sent < most and coin(key, self._widths.judged) < share
 
     def _compare_drawn(self) -> None:
         drawn, self._drawn = self._drawn, []
@@ -111,6 +119,8 @@ class Packs:
             labels = (found["alone"][alone], found["again"][again], found["packed"][packed])
             widths.evidence.add(*labels, third)
         widths.look(before)
+        if self.packing is not None and (widths.judged, bool(widths.trial)) != (width, on_trial):
+            self.packing.sort_anew()
 
     def _copies(self, drawn: Sequence[Prompt], way: str, together: int) -> Prompts:
         keys = [self._key(prompt.key, f"{way} {together}") for prompt in drawn]
@@ -153,11 +163,6 @@ class Packs:
         return bill(answers) if answers else None
 
 
-def is_packed(job: Job) -> bool:
-    """Return whether *job* asks about several rows in one request; the embedded model would gain nothing by it."""
-    return job.config.model.rows_per_request != 1 and job.config.model.provider != "local"
-
-
 def _prompts(drawn: Sequence[Prompt], keys: Sequence[bytes]) -> Prompts:
     return Prompts(keys, [prompt.text for prompt in drawn], [prompt.truncated for prompt in drawn])
 
@@ -173,3 +178,51 @@ def _third(answer: Answer) -> str | None:
     if not rows.isdigit() or not place.isdigit():
         return None
     return ("first", "middle", "last")[min(2, 3 * (int(place) - 1) // int(rows))]
+
+
+class Planned(NamedTuple):
+    """What is sent.
+
+    Attributes:
+        width: How many rows a request carries.
+        requests: All requests.
+        asked: How many answers they ask for, those that are only compared included.
+        compared: Rows that are asked in both ways.
+        prompt_tokens: Of all requests.
+    """
+
+    width: int
+    requests: int
+    asked: int
+    compared: int
+    prompt_tokens: int
+
+
+def comparison(job: Job) -> Callable[[bytes], bool]:
+    """Return what tells whether the row with a key would be asked alone, too, if there is no end to them."""
+    if not is_packed(job):
+        return lambda _: False
+    widths = widths_of(job)
+    share, _ = compared_of(job, widths)
+    return lambda key: coin(key, widths.judged) < share
+
+
+def planned(job: Job, rows: int, compared: int, text_tokens: int) -> Planned:
+    """Return what is sent to ask about so many *rows* of *job*, whose texts have *text_tokens* together.
+
+    Args:
+        job: The job.
+        rows: How many.
+        compared: How many of them would be asked alone, too.
+        text_tokens: Of their texts, together.
+    """
+    alone_tokens = estimate_tokens(job.task.system) + CHAT_TOKENS
+    if not is_packed(job) or (widths := widths_of(job)).judged == 1:
+        return Planned(1, rows, rows, 0, rows * alone_tokens + text_tokens)
+    _, most = compared_of(job, widths)
+    compared = min(compared, max(0, most - widths.evidence.rows))
+    # On trial each of these is asked alone, alone again, and among others; else among others, and alone twice.
+    packs, asked = -(-rows // widths.judged), rows + 2 * compared
+    prefix = packs * (estimate_tokens(job.task.pack_system) + CHAT_TOKENS) + rows * ITEM_TOKENS
+    tokens = prefix + 2 * compared * alone_tokens + round(text_tokens * asked / max(1, rows))
+    return Planned(widths.judged, packs + 2 * compared, asked, compared, tokens)

@@ -210,7 +210,8 @@ def for_provider(config: Config) -> Config:
 
 
 def _used_columns(config: Config) -> list[str]:
-    return list(dict.fromkeys([*config.task.columns, *([config.input.id] if config.input.id else [])]))
+    others = filter(None, [config.input.id, config.input.untrusted])
+    return list(dict.fromkeys([*config.task.columns, *others]))
 
 
 def _input_copies(config: Config, spare: Path | None) -> Path:

@@ -4,6 +4,9 @@ BYTES_PER_TOKEN = 4
 """UTF-8 bytes per token: OpenAI's rule of thumb for English; other scripts have more bytes per character,
 and more tokens. `llm.pacing.tokens.TokenEstimate` corrects it from the `usage` of real replies."""
 
+CHAT_TOKENS = 11
+"""Tokens that the chat format adds to a prompt; measured on OpenAI's API."""
+
 
 def estimate_tokens(text: str) -> int:
     """Estimate the number of tokens in *text*, rounded up."""

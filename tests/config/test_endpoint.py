@@ -226,7 +226,10 @@ MODELS = {
     ),
     "half a seed": ("seed: 0.5", "seed: 0.5 is not a whole number; write digits only, such as 7"),
     "yes for true": ("logprobs: yes", "logprobs: yes is not true or false; write one of them"),
-    "packs": ("rows_per_request: 4", "rows_per_request: 4 is not known; write 1"),
+    "too many rows": (
+        "rows_per_request: 101",
+        "rows_per_request: 101 is not a number of rows; write 1 to 100, or auto",
+    ),
     "a price below 0": (
         "price: {input: -1, output: 1}",
         "price.input: -1 is not a price; write US dollars per million tokens such as 0.10, or 0",

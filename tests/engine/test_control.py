@@ -33,7 +33,7 @@ def settled(harm: dict[int, float], own: float = 0.002, seed: int = 0) -> int:
         if not decided.trial:
             break
         found(decided, harm[decided.trial], own, chance)
-    return decided._width.rows
+    return decided.width.rows
 
 
 def test_auto_widens_where_packs_do_no_harm() -> None:
@@ -51,13 +51,13 @@ def test_auto_goes_back_when_a_width_that_was_good_does_harm() -> None:
     found(decided, 0.0, 0.0, chance)
     assert decided.judged == 20
     found(decided, 0.3, 0.0, chance)
-    assert decided.judged == decided._width.rows == 10
+    assert decided.judged == decided.width.rows == 10
 
 
 def test_a_number_in_the_config_stays_and_is_warned_about(caplog: pytest.LogCaptureFixture) -> None:
     decided = widths(auto=False, rows=10)
     found(decided, 0.3, 0.0, Random(0))
-    assert decided._width.rows == 10
+    assert decided.width.rows == 10
     assert "rows_per_request: 10 costs labels" in caplog.text
 
 
@@ -73,7 +73,7 @@ def _taken(share: float, own: float, chance: Random) -> bool:
     for _ in range(LOOKS):
         if decided.judged == 20 and decided.trial:
             found(decided, share, own, chance)
-    return decided._width.rows == 20
+    return decided.width.rows == 20
 
 
 def test_what_was_learned_is_what_the_next_run_begins_with() -> None:

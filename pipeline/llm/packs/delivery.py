@@ -1,7 +1,7 @@
 """From the reply to a pack to an answer of each of its rows, and back into the queue with those that got none."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from pipeline.llm.backlog.delivery import Deliver, Delivery
 from pipeline.llm.backlog.queue import OpenRows, RequestQueue
@@ -28,16 +28,24 @@ class Packing:
         width: How many rows a request carries.
         clock: Chance, and the time.
         choose: Tells with how many others a prompt is sent, see `llm.packs.line`.
+        lines: Where requests wait.
     """
 
     task: Task
     width: Width
     clock: Clock
     choose: Callable[[Prompt], int] = lambda _: 0
+    lines: list[PackingLine] = field(default_factory=list)
 
     def line(self, rows: OpenRows) -> PackingLine:
         """Return where requests wait to be packed; *rows* counts them."""
-        return PackingLine(rows, self.width, self.choose, self.clock)
+        self.lines.append(PackingLine(rows, self.width, self.choose, self.clock))
+        return self.lines[-1]
+
+    def sort_anew(self) -> None:
+        """Have `choose` called anew for each row that waits."""
+        for line in self.lines:
+            line.sort_anew()
 
     def queue(self) -> "PackingQueue":
         """Return a queue that gives out packs."""

@@ -46,6 +46,12 @@ class PackingLine:
         else:
             self._fresh.append(request)
 
+    def sort_anew(self) -> None:
+        """Choose for each row anew with how many it is sent."""
+        fresh, self._fresh = self._fresh, deque()
+        for request in fresh:
+            self.append(request)
+
     def appendleft(self, request: Request, /) -> None:
         """Add one that goes first, as it is."""
         self._ready.appendleft(request)
