@@ -114,10 +114,11 @@ class Widths:
             memory: Rows, `worse` and `better` by width, as far as they count; and under `width` the one chosen.
         """
         self.width, self._auto = width, auto
+        self._chosen = memory.get("width")  # by `auto`
         self.found = {int(name): _evidence(some) for name, some in memory.items() if name.isdigit()}
         self.trial = WIDTHS[-1] if auto else 0
-        if auto and "width" in memory:
-            width.rows, self.trial = memory["width"]
+        if auto and self._chosen:
+            width.rows, self.trial = self._chosen
 
     @property
     def judged(self) -> int:
@@ -137,7 +138,8 @@ class Widths:
             for width, one in self.found.items()
             if one.rows < LOOK * LOOKS
         }
-        return {**kept, "width": [self.width.rows, self.trial]}
+        chosen = [self.width.rows, self.trial] if self._auto else self._chosen
+        return {**kept, "width": list(chosen)} if chosen else kept
 
     def look(self, before: int) -> None:
         """Decide, if there is enough evidence more than *before*, when it was of so many rows."""
@@ -184,7 +186,7 @@ def widths_of(job: Job) -> Widths:
     width = Width(1 if wanted == "auto" else wanted)
     memory = kept_widths(job.config.state.dir, job.task.fingerprint)
     widths = Widths(width, auto=wanted == "auto", memory=memory)
-    if job.source.rows < WORTH_A_TRIAL:
+    if job.source.rows < WORTH_A_TRIAL or job.options.part is not None:
         widths.trial = 0
     return widths
 

@@ -47,7 +47,7 @@ class Packs:
         self._drawn: list[Prompt] = []
         self._together: dict[bytes, int] = {}  # of what is asked to compare
         self._alone: set[bytes] = set()  # of the rows in hand, those whose texts are strangers'
-        self._sent = 0
+        self._sent, self._learned = 0, False
         if is_packed(job):
             self._widths = widths_of(job)
             self.packing = Packing(job.task, self._widths.width, clock, self._choose)
@@ -118,6 +118,7 @@ class Packs:
             third = _third(places[packed]) if packed in places else None
             labels = (found["alone"][alone], found["again"][again], found["packed"][packed])
             widths.evidence.add(*labels, third)
+        self._learned = True
         widths.look(before)
         if self.packing is not None and (widths.judged, bool(widths.trial)) != (width, on_trial):
             self.packing.sort_anew()
@@ -146,7 +147,7 @@ class Packs:
         self._together.clear()
         if self._widths.judged > 1 and self._widths.evidence.rows:
             log.info("%d rows a request: %s", self._widths.judged, self._widths.evidence.words)
-        if not self._job.options.part:
+        if self._learned:
             keep_widths(self._job.config.state.dir, self._job.task.fingerprint, self._widths.memory)
 
     async def cancel(self) -> None:

@@ -84,6 +84,14 @@ def test_what_was_learned_is_what_the_next_run_begins_with() -> None:
     assert again.memory == first.memory
 
 
+def test_a_number_that_somebody_chose_is_not_what_auto_begins_with() -> None:
+    chosen = widths(auto=False, rows=10)
+    found(chosen, 0.0, 0.0, Random(0))
+    assert Widths(Width(1), auto=True, memory=chosen.memory).judged == 20
+    learned = widths(auto=False, rows=10, width=[5, 0])
+    assert Widths(Width(1), auto=True, memory=learned.memory).width.rows == 5
+
+
 def test_rows_are_told_apart_by_who_disagrees_and_where_they_stood() -> None:
     seen = Evidence()
     for alone, again, packed, third in [

@@ -39,6 +39,23 @@ async def test_twenty_rows_are_labelled_by_a_real_model_with_usage_and_logprobs(
     assert (await run_job(job.config())).requests == 0
 
 
+async def test_rows_that_share_a_request_are_labelled_by_a_real_model_each_under_its_id(
+    tmp_path: Path, llm_server: str
+) -> None:
+    job = JobFiles(tmp_path, llm_server).set(model={"name": "smollm2", "max_tokens": 32, "rows_per_request": 5})
+    job.set(limits={"max_outage": "30m"})
+    job.table(ROWS)
+
+    result = await run_job(job.config())
+
+    labelled, side = job.labelled(), result.side
+    assert (result.rows, result.ok, result.failed) == (20, 20, 0)
+    assert set(labelled["label"]) <= set(LABELS)
+    assert labelled["label_confidence"].null_count() == 0
+    assert result.requests == 4 + (side.requests if side else 0)
+    assert result.retries == 0
+
+
 def _no_script(ask: Ask) -> Response:
     raise NotImplementedError(f"a real model answers: {ask.text}")
 

@@ -107,7 +107,7 @@ def _beside(result: RunResult) -> Iterator[str]:
     """Yield what was paid for that is in no row."""
     if result.side:
         cost = "" if result.side.cost_usd is None else f", {write.usd(result.side.cost_usd)}"
-        yield f"beside the rows: {result.side.requests:,} requests of the canary{cost}"
+        yield f"beside the rows: {result.side.requests:,} requests to compare{cost}"
 
 
 def _cost(result: RunResult) -> str:

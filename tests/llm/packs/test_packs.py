@@ -168,18 +168,29 @@ def test_a_reply_that_is_not_whole_gives_no_row_a_label(tmp_path: Path, finish: 
     ensure_right_and_balanced(run(tmp_path, behave))
 
 
-def test_a_row_that_the_endpoint_refuses_costs_its_neighbours_nothing(tmp_path: Path) -> None:
+FILTERED = "The response was filtered due to the prompt triggering content management policy."
+
+
+@pytest.mark.parametrize(
+    ("code", "words", "status"),
+    [
+        (400, FILTERED, Status.FILTERED),
+        (404, "no such thing", Status.ERROR),
+        (402, "no credit", Status.ERROR),
+        pytest.param(500, "it failed", Status.ERROR, marks=pytest.mark.slow),
+    ],
+)
+def test_a_row_that_the_endpoint_refuses_costs_its_neighbours_nothing(
+    tmp_path: Path, code: int, words: str, status: Status
+) -> None:
     def behave(call: Call) -> Sent:
-        if ROWS[40] in map(text_of, items(call)):
-            return failed(
-                400, "The response was filtered due to the prompt triggering content management policy."
-            )
-        return answered(call)
+        return failed(code, words) if ROWS[40] in map(text_of, items(call)) else answered(call)
 
     case = run(tmp_path, behave)
     statuses = Counter(one.status for one in case.answers.values())
-    assert statuses == {None: len(ROWS) - 1, Status.FILTERED: 1}
-    assert case.of(ROWS[40]).status is Status.FILTERED
+    assert statuses == {None: len(ROWS) - 1, status: 1}
+    assert case.of(ROWS[40]).status is status
+    assert case.stopped == []
 
 
 def test_unreadable_replies_that_are_billed_are_shared_out_too(tmp_path: Path) -> None:
@@ -216,7 +227,7 @@ def test_several_endpoints_share_packs_and_none_is_asked_twice(tmp_path: Path) -
 
 
 def test_ten_rows_a_request_cost_a_quarter_and_take_a_tenth_of_the_time(tmp_path: Path) -> None:
-    rows = [f"{number:04} " + "word " * 47 for number in range(600)]  # 60 tokens each
+    rows = [f"{number:04} " + "word " * 47 for number in range(300)]  # 60 tokens each
     labels = [
         {"name": f"label {n:02}", "description": "what belongs to it, and what does not, in words"}
         for n in range(39)
