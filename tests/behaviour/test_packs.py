@@ -125,8 +125,14 @@ def test_auto_comes_to_as_many_rows_as_the_labels_stand(
 
 @pytest.mark.slow
 def test_a_kill_with_packs_in_flight_loses_no_row_and_the_tokens_balance(tmp_path: Path) -> None:
-    rows = texts(900)
+    rows, chance = texts(900), Random(3)
+
+    def drops(call: Call) -> object:
+        labels = {name: one for name, one in json.loads(call.content).items() if chance.random() < 0.95}
+        return call.reply(json.dumps(labels)).response()
+
     with a_server(FaultServerSettings(latency=Fixed(0.1))) as server:
+        server.when(is_pack, drops)
         job = a_job(tmp_path, server, rows, packed=10)
         for _ in range(3):
             before = len(server.entries)
