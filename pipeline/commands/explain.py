@@ -19,6 +19,7 @@ from pipeline.llm.protocol.form import first_form
 from pipeline.llm.request import bill_key, billed
 from pipeline.records import Answer, Answers, Outcome, Prompt, Span, Status
 from pipeline.system.clock import Clock
+from pipeline.tasks.packs import place_in
 from pipeline.tasks.parse import Parser
 from pipeline.tasks.prompt import Task
 
@@ -66,6 +67,7 @@ class Explanation:
         """Return the facts that fit in JSON."""
         answer, outcome = self.answer, self.outcome
         paid = billed(answer).plus(billed(self.owed))
+        place = place_in(answer.request_id) if answer else None
         return {
             "row": self.row,
             "key": self.prompt.key.hex() if self.prompt else None,
@@ -84,6 +86,9 @@ class Explanation:
             "cost_usd": paid.cost_usd,
             "model": answer.model if answer else None,
             "request_id": answer.request_id if answer else None,
+            "place": f"{place.row} of {place.rows} in its request; above is how it is asked alone"
+            if place
+            else None,
             "run": answer.run if answer else None,
             "answered_under": self._under(),
         }

@@ -19,6 +19,7 @@ from pipeline.outputs.columns import KEY
 from pipeline.outputs.parts import Parts
 from pipeline.quality.gates import Share
 from pipeline.records import KEY_BYTES, LABELLED, Answer, Prompts, Span
+from pipeline.tasks.packs import place_in
 from pipeline.tasks.parse import Parser
 from pipeline.telemetry.summary import Side
 
@@ -146,17 +147,12 @@ def _key_in(run: str, key: bytes) -> bytes:
 def bill(answers: Iterable[Answer]) -> Side:
     """Return what *answers* have cost that are no row's; those of one request count as one."""
     bills = list(answers)
+    shared = {place.request for place in (place_in(bill.request_id) for bill in bills) if place}
     costs = [bill.cost_usd for bill in bills if bill.cost_usd is not None]
     return Side(
-        requests=sum(alone.attempts for alone in bills if not _shared(alone))
-        + len(set(map(_shared, bills)) - {""}),
+        requests=sum(alone.attempts for alone in bills if not place_in(alone.request_id)) + len(shared),
         prompt_tokens=sum(bill.prompt_tokens or 0 for bill in bills),
         cached_tokens=sum(bill.cached_tokens or 0 for bill in bills),
         completion_tokens=sum(bill.completion_tokens or 0 for bill in bills),
         cost_usd=sum(costs) if costs else None,
     )
-
-
-def _shared(answer: Answer) -> str:
-    """Return the id of the request that has brought *answer* and others; empty if it has brought this one alone."""
-    return (answer.request_id or "").rpartition("#")[0]

@@ -10,7 +10,7 @@ from hashlib import blake2b
 from typing import NamedTuple
 
 from pipeline.engine.canary import bill
-from pipeline.engine.control import Labels, coin, compared_of, is_packed, widths_of
+from pipeline.engine.control import THIRDS, Labels, coin, compared_of, is_packed, widths_of
 from pipeline.engine.resolver import Resolver
 from pipeline.job.job import Job
 from pipeline.ledger import Ledger
@@ -19,6 +19,7 @@ from pipeline.llm.packs.memory import keep_widths
 from pipeline.outputs.columns import Answered
 from pipeline.records import KEY_BYTES, Answer, Prompt, Prompts
 from pipeline.system.clock import Clock
+from pipeline.tasks.packs import place_in
 from pipeline.tasks.tokens import CHAT_TOKENS, estimate_tokens
 from pipeline.telemetry.summary import Side
 
@@ -175,10 +176,8 @@ def _labels(answered: Answered) -> dict[bytes | None, Labels]:
 
 def _third(answer: Answer) -> str | None:
     """Return in which third of its request the row of *answer* was; None if it was alone."""
-    place, _, rows = (answer.request_id or "").rpartition("#")[2].partition("/")
-    if not rows.isdigit() or not place.isdigit():
-        return None
-    return ("first", "middle", "last")[min(2, 3 * (int(place) - 1) // int(rows))]
+    place = place_in(answer.request_id)
+    return THIRDS[min(2, 3 * (place.row - 1) // place.rows)] if place else None
 
 
 class Planned(NamedTuple):

@@ -35,6 +35,28 @@ class Found(NamedTuple):
     logprobs: str | None
 
 
+class Place(NamedTuple):
+    """Where a row stood: the id of its request, from 1 which of how many rows it was there."""
+
+    request: str
+    row: int
+    rows: int
+
+
+_PLACED = re.compile(r"(.*)#([1-9][0-9]{0,3})/([1-9][0-9]{0,3})", re.DOTALL)
+
+
+def placed(request_id: str | None, row: int, rows: int) -> str:
+    """Return the id of a request as that of one of its rows."""
+    return f"{request_id or ''}#{row}/{rows}"
+
+
+def place_in(request_id: str | None) -> Place | None:
+    """Return where the row stood whose answer has *request_id*; None if it was alone."""
+    found = _PLACED.fullmatch(request_id or "")
+    return found and Place(found[1], int(found[2]), int(found[3]))
+
+
 def new_ids(count: int, random: Callable[[], float]) -> list[str]:
     """Return *count* different ids, drawn afresh: with 1, 2, 3 a model that skips one could renumber, and all would look right."""
     drawn: dict[str, None] = {}

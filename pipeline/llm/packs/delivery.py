@@ -13,7 +13,7 @@ from pipeline.llm.request import Pack, Request, answer_from_reply
 from pipeline.llm.retry import Attempts
 from pipeline.records import Answer, Prompt
 from pipeline.system.clock import Clock
-from pipeline.tasks.packs import Found, read_pack
+from pipeline.tasks.packs import Found, placed, read_pack
 from pipeline.tasks.prompt import Task
 from pipeline.tasks.schema import answer_field
 from pipeline.tasks.tokens import estimate_tokens
@@ -91,7 +91,8 @@ class PackDelivery(Delivery):
         answers, left = list[Answer](), list[Request]()
         for name, member in self._billed(request, NO_USAGE).items():
             if name in found:
-                part = _part(reply, found[name], usages[name], f"{pack.ids.index(name) + 1}/{request.rows}")
+                place = placed(reply.request_id, pack.ids.index(name) + 1, request.rows)
+                part = reply._replace(**found[name]._asdict(), usage=usages[name], request_id=place)
                 answers.append(answer_from_reply(member, part, self._run, self._clock.wall()))
                 answers += self._settled(member, member.attempts.paid)
             else:
@@ -147,9 +148,3 @@ class PackDelivery(Delivery):
 def _called(request: Request) -> Attempts:
     """Return the attempts of *request* with one more call, that of the pack."""
     return replace(request.attempts, calls=request.attempts.calls + 1)
-
-
-def _part(reply: Reply, found: Found, usage: Usage, place: str) -> Reply:
-    """Return *reply* as if it were about one row alone; its id tells the *place* of the row in the pack."""
-    name = f"{reply.request_id or ''}#{place}"
-    return reply._replace(text=found.text, logprobs=found.logprobs, usage=usage, request_id=name)
