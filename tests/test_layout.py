@@ -20,7 +20,7 @@ FLOORS = {
     1: {"system"},
     2: {"config", "telemetry", "storage"},
     3: {"tasks", "quality"},
-    4: {"inputs", "ledger", "llm", "outputs", "servers", "reports"},
+    4: {"inputs", "ledger", "llm", "outputs", "servers", "reports", "student"},
     5: {"job"},
     6: {"engine"},
     7: {"journey"},
