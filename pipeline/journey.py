@@ -16,6 +16,7 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from functools import partial
+from typing import TYPE_CHECKING
 
 from pipeline.engine.canary import Canary, Finding
 from pipeline.engine.gates import ensure_gates_open
@@ -45,6 +46,9 @@ from pipeline.telemetry.pace import Progress
 from pipeline.telemetry.progress import Silent, Tee, Watcher
 from pipeline.telemetry.series import Series
 from pipeline.telemetry.summary import RunResult
+
+if TYPE_CHECKING:
+    from pipeline.engine.student.labels import StudentLabels
 
 log = logging.getLogger(__name__)
 
@@ -94,6 +98,7 @@ class Journey:
         schema = part_schema(self._job.config.task.kind)
         self._parts = Parts(self._job.workspace.parts, execution.record.run_id, schema)
         self._canary, self._finding = Canary(execution.job, execution.record.run_id), Finding()
+        self._student: StudentLabels | None = None
         self._rows_done = self._rows_failed = 0
         self._published: RunResult | None = None
 
@@ -126,6 +131,7 @@ class Journey:
             await self._execution.workers.answer(
                 spans, self._execution.record, self._execution.resolver.ledger
             )
+            await self._settle_student(spans)
             await self._label(spans)
             ensure_unchanged(source)
             try:
@@ -136,6 +142,16 @@ class Journey:
         raise DiskError(
             f"{self._parts.folder}: parts are damaged again and again; repair the disk, then run again"
         )
+
+    async def _settle_student(self, spans: Sequence[Span]) -> None:
+        """Decide which rows the student answers, if there is one and rows are left; before any of them is labelled."""
+        if not spans or self._job.config.student is None or self._job.options.selection is not None:
+            return
+        if self._student is None:
+            from pipeline.engine.student.labels import student_of  # noqa: PLC0415 - few jobs have one
+
+            self._student = student_of(self._execution)
+        self._job = await self._student.settle(self._read)
 
     async def _asked_anew(self, done: Sequence[Span]) -> Finding:
         """Ask the canary's rows anew, also those in *done* spans, whose prompts this execution has not made; return what it finds."""

@@ -16,7 +16,7 @@ from pipeline.config.base import Settings
 from pipeline.config.endpoint import ModelSettings
 from pipeline.config.endpoints import EndpointSettings
 from pipeline.config.given import Overrides
-from pipeline.config.nights import GateSettings, NotifySettings
+from pipeline.config.nights import GateSettings, NotifySettings, StudentSettings
 from pipeline.config.paths import StatePath, in_store, is_url, output_clash, state_clash, working_copy
 from pipeline.config.simulate.settings import SimulateSettings
 from pipeline.config.slices import Slice
@@ -166,6 +166,9 @@ class Config(Settings):
     )
     notify: NotifySettings = Field(
         default_factory=NotifySettings, description="Who is told that a run began and how it ended."
+    )
+    student: StudentSettings | None = Field(
+        default=None, description="Who answers what the model need not be asked."
     )
     simulate: SimulateSettings = Field(
         default_factory=SimulateSettings, description="How provider simulate behaves; no other heeds it."

@@ -1,11 +1,12 @@
-"""The sections for runs that nobody watches: `gates`, what must hold before an output is published, and `notify`, who is told."""
+"""The sections for runs that nobody watches: `gates`, what must hold, `notify`, who is told, and `student`, who asks less."""
 
 from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator
+from pydantic_core.core_schema import ValidationInfo
 
 from pipeline.config.base import Settings
-from pipeline.config.values import CONTROL, Allowance, Share, wrong
+from pipeline.config.values import CONTROL, Allowance, Count, Flag, Share, Text, wrong
 
 
 class GateSettings(Settings):
@@ -63,3 +64,51 @@ class NotifySettings(Settings):
                 "write one such as https://hc-ping.com/<uuid>"
             )
         return url.rstrip("/")
+
+
+class StudentSettings(Settings):
+    """A small model that answers the rows for which it is proven to say what the model would; off if the section is not there."""
+
+    target: Share = Field(
+        default=0.95,
+        description="Share of the student's rows that have to have the model's label, 0.5 to 0.999.",
+    )
+    delta: Share = Field(
+        default=0.05, description="How often that may be wrong, 0.001 to 0.5: 0.05 is one run of 20."
+    )
+    audits: Count | None = Field(
+        default=None,
+        description="How many of them are asked to find out; by default 600 up to a target of 0.95, 1200 up to 0.98, 3000 above.",
+    )
+    answers: Count = Field(
+        default=1_600,
+        description="Answers to learn from, at least 500; what the ledger lacks is asked first, for rows at random.",
+    )
+    labels_always_asked: tuple[Text, ...] = Field(
+        default=(),
+        description="Labels that the student never gives; where one of them is likely, the model is asked.",
+    )
+    ask_twice: Count | None = Field(
+        default=None,
+        description="Audited rows that are asked once more, to see how often the model agrees with itself.",
+    )
+    recertify: Flag = Field(
+        default=False, description="Whether each run forgets what earlier runs have proven, and starts anew."
+    )
+
+    @property
+    def audited(self) -> int:
+        """How many rows are audited."""
+        return self.audits or next(count for limit, count in _AUDITS if self.target <= limit)
+
+    @field_validator("target", "delta", "answers")
+    @classmethod
+    def _is_in_range(cls, value: float, info: ValidationInfo) -> float:
+        least, most = _RANGES[info.field_name or ""]
+        if not least <= value <= most:
+            raise wrong(f"is not between {least:,} and {most:,}; write one such as {least:,}")
+        return value
+
+
+_AUDITS = ((0.95, 600), (0.98, 1_200), (1.0, 3_000))
+_RANGES = {"target": (0.5, 0.999), "delta": (0.001, 0.5), "answers": (500, 1_000_000)}

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -56,7 +56,7 @@ class Execution:
         options = job.options
         # A partial output is made anew each time: there may be more answers by now.
         self.record, self._continued = job.workspace.begin_or_continue(
-            job.identity, clock, job.about, anew=options.is_partial, members=job.new_members
+            job.undecided, clock, job.about, anew=options.is_partial, members=job.new_members
         )
         self._spent_before = 0.0  # by earlier executions of the run
         self.threads = Threads()
@@ -89,6 +89,10 @@ class Execution:
                 yield
         finally:
             self._save_effort()
+
+    def keep_open(self, resource: AbstractContextManager[T]) -> T:
+        """Open a *resource* that is closed once no thread works with it any more; call it in the block of `opened`."""
+        return self._resources.enter_context(resource)
 
     async def until_stopped(self, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
         """Return the result of *work*; if asked to stop first, let requests in flight finish and raise the reason."""
@@ -218,6 +222,7 @@ class Execution:
         """Record that the run is published, with its *result*."""
         self.record = replace(
             effort,
+            identity=self.job.identity,
             status=PUBLISHED,
             output=storage.whole_stamp(self.job.output),
             digests=self.record.digests,

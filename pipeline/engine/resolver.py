@@ -12,9 +12,12 @@ from pipeline.engine.brake import Brake
 from pipeline.ledger import Ledger
 from pipeline.llm.request import Asker, bill_key
 from pipeline.outputs.columns import Answered
-from pipeline.records import Answer, Answers, Outcome, Prompt, Prompts, Status
+from pipeline.records import Answer, Answers, Outcome, Outcomes, Prompt, Prompts, Status
 from pipeline.system.redaction import is_spoilt
 from pipeline.tasks.parse import Parser
+
+StandIn = Callable[[Sequence[bytes]], Awaitable[tuple[Answers, Outcomes, str]]]
+"""Returns the answers that it has for some keys, what they mean, and whose they are."""
 
 
 @dataclass(slots=True)
@@ -47,6 +50,7 @@ class Resolver:
 
     Attributes:
         ledger: Where answers are looked up; set before the first call.
+        stand_in: Looks up answers of somebody else for keys that the ledger has none for, and says whose; None if nobody has.
         reused: How many answers earlier runs had paid for.
         answered: How many prompts have their answer while their chunk is not written; who writes it takes them off.
     """
@@ -88,6 +92,7 @@ class Resolver:
         self.reused = 0
         self.answered = 0
         self.ledger: Ledger
+        self.stand_in: StandIn | None = None
 
     async def resolve(self, prompts: Prompts) -> Answered:
         """Return the answer to each key of *prompts*, asking the model for those that have none."""
@@ -99,6 +104,10 @@ class Resolver:
         known = (await self.ledger.look_up([*mine, *aliases])).under(aliases)
         self._resolve_known(chunk, known)
         missing = [key for key in mine if key in self._pending]
+        if missing and self.stand_in is not None:
+            answers, outcomes, source = await self.stand_in(missing)
+            self._settle(chunk, answers, outcomes, source)
+            missing = [key for key in missing if key in self._pending]
         if self._leaves_open:
             self._leave_open(chunk, missing)
         elif missing:
@@ -165,13 +174,21 @@ class Resolver:
             known = known.where(reusable)
             outcomes = {name: list(compress(values, reusable)) for name, values in outcomes.items()}
         self.reused += len(known) - known.columns["run"].count(self._run)
+        self._settle(chunk, known, outcomes)
+
+    def _settle(
+        self, chunk: _PendingChunk, known: Answers, outcomes: Outcomes, source: str | None = None
+    ) -> None:
+        """Deliver the *known* answers to keys of *chunk*, which has claimed them."""
         for key in known:
             del self._pending[key]
-        chunk.answered.add_all(known, outcomes)
+        chunk.answered.add_all(known, outcomes, source)
         self._count(chunk, len(known))
-        for key in known.keys() & self._followers.keys():
-            answer = known[key]
-            self._deliver_to_followers(answer, self._parser.outcome(answer))
+        followed = known.keys() & self._followers.keys()
+        for row, key in enumerate(known if followed else ()):
+            if key in followed:
+                meant = Outcome._make(outcomes[name][row] for name in Outcome._fields)
+                self._deliver_to_followers(known[key], meant, source)
 
     def _is_reusable(self, status: Status, asks: int, run: str, text: str | None) -> bool:
         """Return whether a stored answer is final and need not be asked again."""
@@ -188,9 +205,9 @@ class Resolver:
         self._count(owner, 1)
         self._deliver_to_followers(answer, outcome)
 
-    def _deliver_to_followers(self, answer: Answer, outcome: Outcome) -> None:
+    def _deliver_to_followers(self, answer: Answer, outcome: Outcome, source: str | None = None) -> None:
         for follower in self._followers.pop(answer.key, ()):
-            follower.answered.add(answer, outcome)
+            follower.answered.add(answer, outcome, source)
             self._count(follower, 1)
 
     def _leave_open(self, chunk: _PendingChunk, keys: Sequence[bytes]) -> None:

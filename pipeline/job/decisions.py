@@ -2,13 +2,17 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
+from hashlib import blake2b
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, TypeVar
 
 import orjson
 
-from pipeline.errors import CannotCreateError, DiskError
-from pipeline.job.job import Job
+from pipeline.config import Config
+from pipeline.errors import CannotCreateError, ConfigError, DiskError
+from pipeline.job.job import Job, RunOptions
+from pipeline.job.workspace import workspace
 from pipeline.system.atomic import make_private, sweep, write
 from pipeline.tasks.calibration import Calibration
 
@@ -80,6 +84,83 @@ def save_canary(state: Path, task: bytes, labels: Mapping[bytes, Sequence[str]])
         OSError: If they cannot be written.
     """
     return _save(_file(state, "canary", task), task, {key.hex(): names for key, names in labels.items()})
+
+
+def ensure_student(config: Config, options: RunOptions) -> None:
+    """Check that a run of *config* with *options* can have the student that it is to have: all rows are there, and one decides.
+
+    Raises:
+        ConfigError: If it cannot; a line for each problem.
+    """
+    student = config.student
+    if student is None:
+        return
+    known = [label.name for label in config.task.labels]
+    problems = [
+        f"student.labels_always_asked: there is no label {name!r}; there are {', '.join(known)}"
+        for name in student.labels_always_asked
+        if name not in known
+    ]
+    if options.part is not None or options.workers > 1:
+        problems.append(
+            "student: is certified on all rows by one process; leave out --slice and --workers, or the section student"
+        )
+    if config.state.store is not None:
+        problems.append("student: needs a state.dir on this machine, where its coins are safe before it asks")
+    missing = [name for name in ("sklearn", "scipy") if find_spec(name) is None]
+    if missing:
+        problems.append(
+            f"student: {' and '.join(missing)} cannot be imported; "
+            "install what it learns with: pip install 'nano-pipeline[student]'"
+        )
+    if problems:
+        raise ConfigError(*problems)
+
+
+def student_file(job: Job) -> Path:
+    """Return where it lies what was decided about the student of *job*; another promise is another decision."""
+    return _file(job.config.state.dir, "student", _promise(job))
+
+
+def load_student(job: Job) -> Sequence[Mapping[str, Any]]:
+    """Return what was decided about the student of *job*, a certificate or a refusal for each night that has decided.
+
+    Raises:
+        DiskError: If it cannot be read.
+    """
+    return (
+        _load(
+            student_file(job),
+            _promise(job),
+            lambda found: list(found["nights"]),
+            "the next run writes it anew",
+        )
+        or ()
+    )
+
+
+def save_student(job: Job, nights: Sequence[Mapping[str, Any]]) -> str:
+    """Store what was decided about the student of *job*, *nights*; returns its hash.
+
+    Raises:
+        OSError: If it cannot be written.
+    """
+    if list(load_student(job)) != list(nights):
+        _save(student_file(job), _promise(job), {"nights": nights})
+    return hash_of_student(nights)
+
+
+def hash_of_student(nights: Sequence[Mapping[str, Any]]) -> str:
+    """Return the hash of what was decided about a student; "" if nothing was."""
+    return blake2b(orjson.dumps(list(nights)), digest_size=16).hexdigest() if nights else ""
+
+
+def _promise(job: Job) -> bytes:
+    """Return a hash of the task, of the output and of what the student is to keep to: one run at a time works with it."""
+    student = job.config.student
+    promised = [student.target, student.delta, sorted(student.labels_always_asked)] if student else []
+    promised.append(workspace(job.config.state.dir, job.config.output.path).folder.name)
+    return blake2b(orjson.dumps(promised), digest_size=16, key=job.task.fingerprint).digest()
 
 
 def _load(path: Path, task: bytes, read: Callable[[Any], T], remedy: str) -> T | None:

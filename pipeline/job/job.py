@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Collection
-from dataclasses import astuple, dataclass, field
+from dataclasses import astuple, dataclass, field, replace
 from hashlib import blake2b
 from typing import Any
 
@@ -124,6 +124,7 @@ class Job:
         calibration: What reported confidences are worth; None if that was not learned.
         members: The records of the runs of its slices, of which its output is assembled.
         billed: The ids of those whose efforts and costs an earlier output has told.
+        student: Hash of what was decided about the student; "" if it has none, or nothing is decided yet.
     """
 
     config: Config
@@ -136,6 +137,7 @@ class Job:
     calibration: Calibration | None = None
     members: tuple[RunRecord, ...] = ()
     billed: frozenset[str] = frozenset()
+    student: str = ""
 
     @property
     def identity(self) -> str:
@@ -153,9 +155,15 @@ class Job:
             *([self.form] if self.form != PARQUET else []),
             *([["unsure_below", self.config.task.unsure_below]] if self.config.task.unsure_below else []),
             *([astuple(self.calibration)] if self.calibration else []),
+            *([["student", self.student]] if self.student else []),
             *([["members", *(member.run_id for member in self.members)]] if self.members else []),
         ]
         return blake2b(json.dumps(parts).encode(), digest_size=16).hexdigest()
+
+    @property
+    def undecided(self) -> str:
+        """The identity of its run until that is published: what is decided on the way belongs to the run."""
+        return replace(self, student="").identity if self.student else self.identity
 
     @property
     def new_members(self) -> list[RunRecord]:

@@ -16,7 +16,7 @@ from pipeline.errors import CannotCreateError, ConfigError
 from pipeline.inputs.intake.copies import bring_in, drop, tidy
 from pipeline.inputs.source import GoneError, Source
 from pipeline.inputs.survey import survey
-from pipeline.job.decisions import load_calibration
+from pipeline.job.decisions import ensure_student, hash_of_student, load_calibration, load_student
 from pipeline.job.job import Job, RunOptions
 from pipeline.job.result import ensure_held, finished
 from pipeline.job.selection import remove_old_copies, select_rows
@@ -134,6 +134,7 @@ def prepare(config: Config, options: RunOptions = RunOptions(), *, copies: Path 
         PipelineError: With all problems that can be found at once.
     """
     config, decisions = for_provider(config), config.state.dir
+    ensure_student(config, options)
     look_at_state(config)
     members = slice_runs(config) if options.part is None and options.selection is None else ()
     if options.part is not None:
@@ -168,7 +169,7 @@ def prepare(config: Config, options: RunOptions = RunOptions(), *, copies: Path 
     )
     job = replace(job, remarks=tuple(ensure_writable(job)))
     if options.selection is None:
-        return job
+        return replace(job, student=hash_of_student(load_student(job))) if config.student else job
     kept = list(dict.fromkeys([*job.kept_columns(), *used, *filter(None, [config.task.gold])]))
     selected = select_rows(source, options, config.input, kept, used, copies or state.folder)
     return replace(job, source=selected)

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping
 from functools import cache
-from itertools import chain
+from itertools import chain, repeat
 from types import MappingProxyType
 from typing import Any
 
@@ -27,7 +27,7 @@ KEY = "key"
 """The prompt's key: the only column of a part that is not published, since it only serves to find duplicates."""
 
 SOURCE = "label_source"
-MODEL, DUPLICATE, NONE = "model", "duplicate", "none"
+MODEL, DUPLICATE, NONE, STUDENT = "model", "duplicate", "none", "student"
 
 BILLED = ("prompt_tokens", "cached_tokens", "completion_tokens", "cost_usd")
 """Columns that are billed to the first row with a key; its duplicates have 0."""
@@ -42,18 +42,23 @@ class Answered:
     def __init__(self) -> None:
         self._batches: list[tuple[Answers, Outcomes]] = []
         self._singles: list[tuple[Answer, Outcome]] = []
+        self._not_models: dict[bytes, str] = {}
         self._count = 0
 
     def __len__(self) -> int:
         return self._count
 
-    def add(self, answer: Answer, outcome: Outcome) -> None:
-        """Add one answer."""
+    def add(self, answer: Answer, outcome: Outcome, source: str | None = None) -> None:
+        """Add one answer; *source* says whose it is if it is not the model's."""
+        if source is not None:
+            self._not_models[answer.key] = source
         self._singles.append((answer, outcome))
         self._count += 1
 
-    def add_all(self, answers: Answers, outcomes: Outcomes) -> None:
-        """Add a batch of answers."""
+    def add_all(self, answers: Answers, outcomes: Outcomes, source: str | None = None) -> None:
+        """Add a batch of answers; *source* says whose they are if they are not the model's."""
+        if source is not None:
+            self._not_models.update(zip(answers, repeat(source)))
         self._batches.append((answers, outcomes))
         self._count += len(answers)
 
@@ -65,13 +70,15 @@ class Answered:
         return found
 
     def columns(self) -> dict[str, list[Any]]:
-        """Return the values of `KEY`, of each name in `COPIED` and of each field of `Outcome`, by name."""
+        """Return the values of `KEY`, of `SOURCE`, of each name in `COPIED` and of each field of `Outcome`, by name."""
         answers, outcomes = columns_of(2, self._singles)
         singles = Answers.of(answers), columns_by_name(Outcome._fields, outcomes)
         # Answers and outcomes both have `status` and `error`; those of the outcome are the row's.
         batches = [{**known.columns, **meant} for known, meant in [*self._batches, singles]]
         names = (KEY, *COPIED, *Outcome._fields)
-        return {name: list(chain.from_iterable(batch[name] for batch in batches)) for name in names}
+        found = {name: list(chain.from_iterable(batch[name] for batch in batches)) for name in names}
+        found[SOURCE] = list(map(self._not_models.get, found[KEY])) if self._not_models else []
+        return found
 
 
 @cache
@@ -83,6 +90,7 @@ def part_schema(kind: str) -> pa.Schema:
             pa.field(KEY, pa.binary(KEY_BYTES)),
             label,
             pa.field("label_status", pa.string()),
+            pa.field(SOURCE, pa.string()),
             pa.field("label_confidence", pa.float64()),
             pa.field("label_error", pa.string()),
             pa.field("label_truncated", pa.bool_()),
@@ -104,10 +112,7 @@ def output_names(kind: str, prefix: str) -> list[str]:
 @cache
 def _new_fields(kind: str, prefix: str) -> list[pa.Field]:
     """Return the new columns; the thousands of files of a folder have the same."""
-    fields = [field for field in part_schema(kind) if field.name != KEY]
-    places = {field.name: place for place, field in enumerate(fields, start=1)}
-    fields.insert(places["label_status"], pa.field(SOURCE, pa.string()))
-    return [field.with_name(prefix + field.name) for field in fields]
+    return [field.with_name(prefix + field.name) for field in part_schema(kind) if field.name != KEY]
 
 
 def output_schema(
@@ -131,10 +136,13 @@ def part_batch(kind: str, prompts: Prompts, answered: Answered) -> pa.RecordBatc
         each if status in LABELLED else None
         for each, status in zip(found["labels"], found["status"], strict=True)
     ]
+    # Null where the model has answered, which is everywhere as a rule.
+    sources = [*found[SOURCE], None, None] if found[SOURCE] else [None] * len(labels)
     columns = {
         "label": [each[0] if each else None for each in labels],
         "labels": labels,
         "label_status": found["status"],
+        SOURCE: sources,
         "label_confidence": found["confidence"],
         "label_error": found["error"],
         "label_model": found["model"],
@@ -213,10 +221,11 @@ def published(part: pa.RecordBatch, duplicates: pa.BooleanArray) -> pa.RecordBat
         values = part.column(field.name)
         if field.name in BILLED:
             values = pc.if_else(duplicates, pa.scalar(0, field.type), values)
+        elif field.name == SOURCE:
+            who = _word(MODEL) if values.null_count == len(values) else pc.fill_null(values, _word(MODEL))
+            asked = pc.if_else(duplicates, _word(DUPLICATE), who)
+            values = pc.if_else(pc.is_null(part.column(KEY)), _word(NONE), asked)
         columns[field.name] = values
-        if field.name == "label_status":
-            asked = pc.if_else(duplicates, _word(DUPLICATE), _word(MODEL))
-            columns[SOURCE] = pc.if_else(pc.is_null(part.column(KEY)), _word(NONE), asked)
     return pa.RecordBatch.from_pydict(columns)
 
 

@@ -21,7 +21,8 @@ from pipeline.records import Span
 from pipeline.system.atomic import write
 
 NAME = re.compile(r"r(\d{15})-(\d{15})\.arrow")
-IDENTITY = b"pipeline.part"
+IDENTITY = b"pipeline.part.2"
+"""Names the run of a part, and with it the version of its columns."""
 SEAL = b"crc32:"
 """Precedes the checksum, eight hexadecimal digits."""
 

@@ -25,6 +25,7 @@ def test_the_schema_names_its_draft_and_the_sections():
         "state",
         "gates",
         "notify",
+        "student",
         "simulate",
     ]
     assert schema["required"] == ["input", "task", "output"]

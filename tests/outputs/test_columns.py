@@ -16,7 +16,7 @@ def row(outcome: Outcome, kind: str = "single", **changes: object) -> dict[str, 
 def test_a_row_holds_what_its_answer_says_and_costs() -> None:
     found = row(Outcome(Status.OK, ("games",), 0.75))
     assert found == {
-        "key": key(1), "label": "games", "label_status": "ok", "label_confidence": 0.75, "label_error": None,
+        "key": key(1), "label": "games", "label_status": "ok", "label_source": None, "label_confidence": 0.75, "label_error": None,
         "label_truncated": False, "label_model": "test-model", "label_run": "run-1", "prompt_tokens": 100,
         "cached_tokens": 10, "completion_tokens": 5, "cost_usd": 0.25,
     }  # fmt: skip

@@ -116,7 +116,7 @@ def test_removing_leaves_an_empty_folder(parts: Parts) -> None:
 
 def test_the_seal_is_found_although_a_row_holds_the_same_text(tmp_path: Path) -> None:
     parts = Parts(tmp_path, "run-1", part_schema("single"))
-    batch = part([1]).set_column(4, "label_error", pa.array(["crc32:00000000"]))
+    batch = part([1]).set_column(5, "label_error", pa.array(["crc32:00000000"]))
     parts.write(Span(0, 1), batch)
     assert parts.read(Span(0, 1)).equals(batch)
 

@@ -1,0 +1,75 @@
+"""The student's answers in a run: settled before the rows are labelled, then looked up like those of the ledger."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from pipeline.engine.lifecycle import Execution
+from pipeline.engine.student.night import Attempt, Read
+from pipeline.job.decisions import save_student, student_file
+from pipeline.job.job import Job
+from pipeline.outputs.columns import STUDENT
+from pipeline.records import Answer, Answers, Outcome, Outcomes, Status, columns_by_name
+from pipeline.student.store import Night, Proposal, StudentStore, opened_students
+
+log = logging.getLogger(__name__)
+
+
+class StudentLabels:
+    """The student of one execution."""
+
+    def __init__(self, execution: Execution, store: StudentStore) -> None:
+        self._execution, self._store = execution, store
+
+    async def settle(self, read: Read) -> Job:
+        """Decide which rows the student answers, once for a run; returns the job that knows of the decision."""
+        execution = self._execution
+        job, run = execution.job, execution.record.run_id
+        execution.resolver.stand_in = None
+        if not job.options.offline:
+            attempt = Attempt(job, run, self._store, execution.threads, execution.resolver)
+            night = await attempt.outcome(read)
+            if night is not None and night.outcome is not None:
+                _say(night.outcome)
+            digest = await execution.threads.run(execution.fence.guard, self._save)
+            execution.job = replace(job, student=digest)
+        execution.resolver.stand_in = self._answers
+        return execution.job
+
+    def _save(self) -> str:
+        """Write what was decided where every command finds it; returns its hash. Runs in a thread."""
+        outcomes = [_facts(night, self._store) for night in self._store.nights()]
+        return save_student(self._execution.job, outcomes) if outcomes else ""
+
+    async def _answers(self, keys: Sequence[bytes]) -> tuple[Answers, Outcomes, str]:
+        found = await self._execution.threads.run(self._store.look_up, keys)
+        answers = Answers.of(map(_answer, found))
+        outcomes = [Outcome(Status.OK, each.labels, each.score) for each in found]
+        return answers, columns_by_name(Outcome._fields, outcomes), STUDENT
+
+
+def student_of(execution: Execution) -> StudentLabels:
+    """Return the student of *execution*, whose file is open as long as its ledger is."""
+    file = student_file(execution.job).with_suffix(".sqlite")
+    return StudentLabels(execution, execution.keep_open(opened_students(file)))
+
+
+def _facts(night: Night, store: StudentStore) -> dict[str, Any]:
+    return {"run": night.run, "rows": store.rows(night.run), **(night.outcome or {})}
+
+
+def _say(outcome: Mapping[str, Any]) -> None:
+    if outcome["status"] == "refused":
+        log.warning("%s", outcome["why"])
+    else:
+        log.info("student: %s", outcome["sentence"])
+
+
+def _answer(proposal: Proposal) -> Answer:
+    """Return the student's answer as the output has it: of the run that certified it, and free."""
+    return Answer(
+        key=proposal.key, run=proposal.run, text=None, finish=None, status=None, error=None, logprobs=None,
+        prompt_tokens=0, cached_tokens=0, completion_tokens=0, cost_usd=0.0, model=STUDENT, request_id=None,
+        attempts=0, asks=0, at=0.0,
+    )  # fmt: skip

@@ -1,0 +1,205 @@
+"""One run's attempt to spare the model: teach, score, audit, certify; everything or nothing, before any row is published.
+
+    answers at hand ─► student ─► scores of all other prompts ─► coins, durable ─► audit asked ─► certificate, or none
+
+Whatever happens in between, the same command goes on where it was: what was asked is in the ledger, and what the audit
+depends on is durable before its first request. After it the certified rows have the student's labels, and all others are
+asked as ever.
+"""
+
+import logging
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from contextlib import aclosing
+from functools import partial
+from os import urandom
+from typing import Any
+
+from pipeline.engine.resolver import Resolver
+from pipeline.engine.student.lesson import LEAST_ANSWERS, Lesson, Taught, unanswered
+from pipeline.engine.student.outcome import Audit, differs, of_verdict, refused
+from pipeline.figures import count
+from pipeline.inputs.source import all_spans
+from pipeline.job.job import Job
+from pipeline.records import LABELLED, Answers, Prompts, Span
+from pipeline.student.certificate import certify
+from pipeline.student.coin import SECRET_BYTES
+from pipeline.student.store import Night, StudentStore
+from pipeline.system.prefetch import prefetch
+from pipeline.system.threads import Threads
+from pipeline.tasks.parse import Parser
+
+log = logging.getLogger(__name__)
+
+Read = Callable[[Iterable[Span]], Iterator[tuple[Span, Prompts]]]
+"""Yields the prompts of some spans, a chunk at a time."""
+
+LEAST_ROOM = 3
+"""So many times as many prompts as are audited have to be sure enough, or too little is spared."""
+
+LEAST_SAVING = 0.1
+"""Share of the requests that has to be spared for the audit to be worth it."""
+
+MOST_ROWS = 0.001
+"""A prompt that stands for a larger share of the rows is always asked: the promise counts prompts."""
+
+ASKED_AT_ONCE = 1_000
+
+
+class Attempt:
+    """The attempt of one run."""
+
+    def __init__(self, job: Job, run: str, store: StudentStore, threads: Threads, resolver: Resolver) -> None:
+        settings = job.config.student
+        assert settings is not None, "the job has a student"  # noqa: S101
+        self._job, self._run, self._settings = job, run, settings
+        self._store, self._threads, self._resolver = store, threads, resolver
+        self._parser = Parser(job.config.task)
+
+    async def outcome(self, read: Read) -> Night | None:
+        """Return the attempt with its outcome, making it unless it was made; None if there is nothing to attempt."""
+        night = await self._threads.run(self._store.night, self._run)
+        if night is None:
+            night = await self._prepared(read)
+        if night is not None and night.outcome is None:
+            audit = await self._audit(night, read)
+            night = await self._threads.run(self._certified, night, audit)
+        return night
+
+    async def _prepared(self, read: Read) -> Night | None:
+        """Teach a student, score all prompts without an answer, and make durable what the audit depends on."""
+        settings = self._settings
+        await self._threads.run(partial(self._store.begin, self._run, forget=settings.recertify))
+        lesson = Lesson(self._job, self._store)
+        async for prompts, known in self._chunks(read):
+            await self._threads.run(lesson.take, prompts, known)
+        if not lesson.rows:
+            return None
+        lacking = max(0, settings.answers - lesson.answered)
+        if lesson.rows - lacking < LEAST_ROOM * settings.audited:
+            return await self._none(
+                f"{count(lesson.rows, 'row')} without an answer are too few for {settings.audited:,} audits"
+            )
+        await self._buy(lesson, lacking)
+        if lesson.answered < LEAST_ANSWERS:
+            return await self._none(f"only {count(lesson.answered, 'answer')} to learn from have labels")
+        taught = await self._threads.run(lesson.teach)
+        if not taught.thresholds:
+            return await self._none(
+                f"it has learned too little from {count(lesson.answered, 'answer')} to agree often enough"
+            )
+        async for prompts, known in self._chunks(read):
+            await self._threads.run(self._score, taught, prompts, known)
+        return await self._threads.run(self._fixed, taught, lesson.answered)
+
+    async def _buy(self, lesson: Lesson, lacking: int) -> None:
+        """Ask about prompts at random until there are enough answers to learn from."""
+        chosen = lesson.first(lacking)
+        if len(chosen):
+            log.info("student: %s at random are asked first, to learn from", count(len(chosen), "prompt"))
+        for some in _pieces(chosen):
+            await self._ask(some)
+            await self._threads.run(lesson.take, some, await self._resolver.ledger.look_up(_keys(some)))
+
+    async def _chunks(self, read: Read) -> AsyncIterator[tuple[Prompts, Answers]]:
+        """Yield the prompts of the whole input with the answers that the ledger has."""
+        async with aclosing(prefetch(read(all_spans(self._job.source)))) as stream:
+            async for _, prompts in stream:
+                yield prompts, await self._resolver.ledger.look_up(_keys(prompts))
+
+    async def _ask(self, prompts: Prompts) -> None:
+        self._resolver.answered -= len(await self._resolver.resolve(prompts))
+
+    def _score(self, taught: Taught, prompts: Prompts, known: Answers) -> None:
+        """Store what the student would answer to those of *prompts* that nobody has answered. Runs in a thread."""
+        left = unanswered(prompts, known, self._store)
+        keys = [key for key in left.keys if key is not None]
+        if not keys:
+            return
+        found = taught.student.propose([text or "" for text in left.texts])
+        # What may have a label that is always asked is never sure enough.
+        scores = [
+            -1.0 if likely else score
+            for score, likely in zip(found.scores.tolist(), found.likely.tolist(), strict=True)
+        ]
+        self._store.propose(self._run, zip(keys, found.labels, scores, strict=True))
+
+    def _fixed(self, taught: Taught, answers: int) -> Night:
+        """Draw the secret, and make all that the audit depends on durable. Runs in a thread."""
+        store, settings, lowest = self._store, self._settings, taught.thresholds[-1]
+        everything, _ = store.scored(self._run, lowest)
+        store.drop(self._run, below=lowest, most_rows=max(1.0, MOST_ROWS * self._job.source.rows))
+        _, sure = store.scored(self._run, lowest)
+        facts: dict[str, Any] = {
+            "target": settings.target,
+            "delta": settings.delta,
+            "taught": answers,
+            "student": taught.student.fingerprint,
+            "unanswered": everything,
+            "thresholds": taught.thresholds,
+            "share": min(1.0, settings.audited / max(1, sure)),
+        }
+        night = Night(self._run, urandom(SECRET_BYTES), facts)
+        spared = sure - settings.audited
+        if sure < LEAST_ROOM * settings.audited or spared < LEAST_SAVING * everything:
+            why = (
+                f"it is sure enough of {sure:,} of {count(everything, 'prompt')} without an answer only, too few for "
+                f"{settings.audited:,} audits"
+            )
+            return store.end(night, refused(why, facts), None)
+        store.fix(night)
+        log.info(
+            "student: taught by %s, it is sure enough of %s of %s; about %s of them are asked to find out",
+            count(answers, "answer"), f"{sure:,}", count(everything, "prompt"), f"{settings.audited:,}",
+        )  # fmt: skip
+        return night
+
+    async def _none(self, why: str) -> Night:
+        """End the attempt before its audit."""
+        facts = {"target": self._settings.target, "delta": self._settings.delta}
+        night = Night(self._run, b"", {**facts, "thresholds": [], "share": 0.0})
+        return await self._threads.run(self._store.end, night, refused(why, facts), None)
+
+    async def _audit(self, night: Night, read: Read) -> Audit:
+        """Ask about the audited prompts that have no answer yet, and return what was proposed and said."""
+        proposals = await self._threads.run(
+            lambda: {each.key: each for each in self._store.proposals(night.run) if night.audits(each.key)}
+        )
+        said = await self._said(list(proposals))
+        open_keys = proposals.keys() - said.keys()
+        if open_keys:
+            wanted = set(open_keys)
+            async with aclosing(prefetch(read(all_spans(self._job.source)))) as stream:
+                async for _, prompts in stream:
+                    mine = prompts.where(wanted.__contains__)
+                    for some in _pieces(mine):
+                        await self._ask(some)
+            said |= await self._said(list(open_keys))
+        return {key: (each, said.get(key)) for key, each in proposals.items()}
+
+    async def _said(self, keys: Sequence[bytes]) -> dict[bytes, tuple[str, ...] | None]:
+        """Return what the model has said to those of *keys* that it was asked about; None where it gave no label."""
+        found: dict[bytes, tuple[str, ...] | None] = {}
+        for first in range(0, len(keys), ASKED_AT_ONCE):
+            known = await self._resolver.ledger.look_up(keys[first : first + ASKED_AT_ONCE])
+            for answer in known.values():
+                outcome = self._parser.outcome(answer)
+                if self._parser.is_final(outcome.status, answer.asks):
+                    found[answer.key] = outcome.labels if outcome.status in LABELLED else None
+        return found
+
+    def _certified(self, night: Night, audit: Audit) -> Night:
+        """Test the thresholds in their order, and keep what the audit has proven. Runs in a thread."""
+        tiers = self._store.tiers(night, {key: differs(*pair) for key, pair in audit.items()})
+        verdict = certify(tiers, self._settings.target, self._settings.delta)
+        outcome = of_verdict(verdict, night, audit, self._job.config.model.name)
+        return self._store.end(night, outcome, verdict.tier.threshold if verdict.tier else None)
+
+
+def _keys(prompts: Prompts) -> list[bytes]:
+    return [key for key in dict.fromkeys(prompts.keys) if key is not None]
+
+
+def _pieces(prompts: Prompts) -> Iterator[Prompts]:
+    for first in range(0, len(prompts), ASKED_AT_ONCE):
+        piece = slice(first, first + ASKED_AT_ONCE)
+        yield Prompts(prompts.keys[piece], prompts.texts[piece], prompts.truncated[piece])

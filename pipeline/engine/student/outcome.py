@@ -1,0 +1,82 @@
+"""What an audit has come to, as values and in words: the certificate of a night, or why there is none."""
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+from pipeline.figures import count, limit, percent
+from pipeline.student.certificate import Tier, Verdict
+from pipeline.student.store import Night, Proposal
+
+Audit = Mapping[bytes, tuple[Proposal, tuple[str, ...] | None]]
+"""For each asked key what the student proposed, and what the model said; None if it gave no label."""
+
+
+def differs(proposal: Proposal, said: tuple[str, ...] | None) -> bool:
+    """Return whether the model said something else; an audit that failed counts as a difference."""
+    return said is None or set(said) != set(proposal.labels)
+
+
+def refused(why: str, facts: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the outcome of a night whose rows are all asked."""
+    return {**facts, "status": "refused", "why": f"student: refused, {why}; every row is asked"}
+
+
+def of_verdict(verdict: Verdict, night: Night, audit: Audit, model: str) -> dict[str, Any]:
+    """Return the outcome of a night whose audit is over."""
+    facts = {name: night.facts[name] for name in KEPT}
+    tier = verdict.tier or verdict.failed
+    if tier is None:
+        return refused("no threshold had enough rows in its audit", facts)
+    found = {**facts, **_figures(tier, facts), "labels": _by_label(audit, tier.threshold)}
+    if verdict.tier is None:
+        agreed = 1 - tier.differ / tier.audited
+        return refused(
+            f"{percent(agreed)} agreement found in {tier.audited:,} audited prompts, which does not prove "
+            f"{limit(facts['target'])}",
+            found,
+        )
+    sentence = (
+        f"Of the {count(tier.local, 'prompt')} answered by the student, at least {limit(facts['target'])} have the label that "
+        f"{model} would have given; this sentence is wrong in at most {_one_in(facts['delta'])} runs. "
+        f"{tier.audited:,} more were asked to find out; {tier.differ:,} differed."
+    )
+    return {**found, "status": "certified", "sentence": sentence}
+
+
+KEPT = ("target", "delta", "taught", "student", "unanswered", "thresholds", "share")
+"""What of a night's facts its outcome repeats."""
+
+
+def _figures(tier: Tier, facts: Mapping[str, Any]) -> dict[str, Any]:
+    most = tier.most_wrong(facts["delta"])
+    return {
+        "threshold": tier.threshold,
+        "prompts": tier.rows,
+        "local": tier.local,
+        "audited": tier.audited,
+        "differ": tier.differ,
+        "most_wrong": most,
+        "least_agreement": 1 - most / tier.local if tier.local else 1.0,
+        "coverage": tier.rows / facts["unanswered"],
+    }
+
+
+def _by_label(audit: Audit, threshold: float) -> dict[str, dict[str, int]]:
+    """Return for each label how often the student said it in the audit, how often the model, and how often they differed."""
+    student, model, differ = Counter[str](), Counter[str](), Counter[str]()
+    for proposal, said in audit.values():
+        if proposal.score < threshold:
+            continue
+        mine, others = set(proposal.labels), set(said or ())
+        student.update(mine)
+        model.update(others)
+        differ.update(mine if said is None else mine ^ others)
+    return {
+        name: {"student": student[name], "model": model[name], "differ": differ[name]}
+        for name in sorted({*student, *model})
+    }
+
+
+def _one_in(delta: float) -> str:
+    return f"1 of {1 / delta:,.0f}"

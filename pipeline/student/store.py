@@ -1,0 +1,228 @@
+"""What the student proposes, audits and has proven, in a file of the state directory.
+
+A night is one run's attempt: the rows that it scored, its secret, and in the end its certificate, or why there is none.
+Everything that the audit depends on is durable before the first request, and its outcome falls in one transaction: a run
+that is killed in between has the same coins, and comes to the same end.
+"""
+
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from pipeline.errors import DiskError
+from pipeline.student.certificate import Tier
+from pipeline.student.coin import toss
+from pipeline.system.atomic import make_private
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS night (run TEXT PRIMARY KEY, secret BLOB, facts TEXT, outcome TEXT);
+CREATE TABLE IF NOT EXISTS proposal (
+    key BLOB PRIMARY KEY, run TEXT NOT NULL, labels TEXT NOT NULL, score REAL NOT NULL, rows INTEGER NOT NULL
+) WITHOUT ROWID;
+"""
+
+_LOOK_UP = """
+SELECT key, labels, score, proposal.run FROM proposal JOIN night USING (run)
+WHERE key IN ({places}) AND outcome IS NOT NULL
+"""
+
+_AT_ONCE = 500
+"""Keys in one look-up."""
+
+
+@dataclass(frozen=True, slots=True)
+class Night:
+    """One run's attempt.
+
+    Attributes:
+        run: The run's id.
+        secret: Decides the coins.
+        facts: What was fixed before the first request: `thresholds`, `share` (of the rows that are audited) and others.
+        outcome: The certificate, or why there is none; None as long as the audit is on.
+    """
+
+    run: str
+    secret: bytes
+    facts: Mapping[str, Any]
+    outcome: Mapping[str, Any] | None = None
+
+    def audits(self, key: bytes) -> bool:
+        """Return whether the prompt with *key* is asked to find out."""
+        return toss(key, self.secret) < float(self.facts["share"])
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """What the student would answer to one prompt.
+
+    Attributes:
+        key: The prompt's.
+        labels: Its labels.
+        score: How sure it is.
+        run: The run that scored it.
+    """
+
+    key: bytes
+    labels: tuple[str, ...]
+    score: float
+    run: str
+
+
+class StudentStore:
+    """The file, open in one thread at a time."""
+
+    def __init__(self, path: Path) -> None:
+        """Open the file at *path*, or create it."""
+        self.path = path
+        make_private(path.parent)
+        self._file = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        self._file.execute("PRAGMA synchronous=FULL")
+        self._file.executescript(_SCHEMA)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+    @contextmanager
+    def changing(self) -> Iterator[sqlite3.Connection]:
+        """Make all changes of the block, or none."""
+        self._file.execute("BEGIN IMMEDIATE")
+        try:
+            yield self._file
+        except BaseException:
+            self._file.execute("ROLLBACK")
+            raise
+        self._file.execute("COMMIT")
+
+    def night(self, run: str) -> Night | None:
+        """Return the attempt of *run*; None if it has made none, or was killed before anything depended on it."""
+        found = self._file.execute("SELECT * FROM night WHERE run = ?", [run]).fetchone()
+        return found and _night(found)
+
+    def nights(self) -> list[Night]:
+        """Return all attempts that have come to an end, in order."""
+        found = self._file.execute("SELECT * FROM night WHERE outcome IS NOT NULL ORDER BY run")
+        return [_night(each) for each in found]
+
+    def begin(self, run: str, *, forget: bool) -> None:
+        """Remove what attempts that came to no end have left; all of them if told to *forget*."""
+        with self.changing() as file:
+            unless = "" if forget else " AND outcome IS NULL"
+            file.execute(f"DELETE FROM night WHERE run != ?{unless}", [run])  # noqa: S608 - no value of anybody's
+            file.execute("DELETE FROM proposal WHERE run NOT IN (SELECT run FROM night)")
+
+    def propose(self, run: str, proposals: Iterable[tuple[bytes, Sequence[str], float]]) -> None:
+        """Add proposals of *run*: key, labels and score. One that is there already has one row more."""
+        with self.changing() as file:
+            file.executemany(
+                "INSERT INTO proposal VALUES (?, ?, ?, ?, 1) ON CONFLICT DO UPDATE SET rows = rows + 1",
+                ((key, run, orjson.dumps(labels), score) for key, labels, score in proposals),
+            )
+
+    def scored(self, run: str, lowest: float) -> tuple[int, int]:
+        """Return how many prompts *run* has scored, and how many of them at least *lowest*."""
+        found = self._file.execute(
+            "SELECT count(*), count(CASE WHEN score >= ? THEN 1 END) FROM proposal WHERE run = ?",
+            [lowest, run],
+        ).fetchone()
+        return int(found[0]), int(found[1])
+
+    def drop(self, run: str, *, below: float, most_rows: float) -> None:
+        """Remove the proposals of *run* that score too low, or that stand for too many rows."""
+        with self.changing() as file:
+            file.execute(
+                "DELETE FROM proposal WHERE run = ? AND (score < ? OR rows > ?)", [run, below, most_rows]
+            )
+
+    def fix(self, night: Night) -> None:
+        """Make durable what the audit depends on, before its first request."""
+        with self.changing() as file:
+            _write(file, night)
+
+    def proposals(self, run: str) -> Iterator[Proposal]:
+        """Yield the proposals of *run*, in the order of their keys."""
+        found = self._file.execute(
+            "SELECT key, labels, score, run FROM proposal WHERE run = ? ORDER BY key", [run]
+        )
+        yield from map(_proposal, found)
+
+    def tiers(self, night: Night, audited: Mapping[bytes, bool]) -> list[Tier]:
+        """Return what the audit has found for each threshold; *audited* says of each asked key whether it differs."""
+        thresholds: Sequence[float] = night.facts["thresholds"]
+        rows, asked, differ = ([0] * len(thresholds) for _ in range(3))
+        for proposal in self.proposals(night.run):
+            for place, threshold in enumerate(thresholds):
+                if proposal.score >= threshold:
+                    rows[place] += 1
+                    asked[place] += proposal.key in audited
+                    differ[place] += audited.get(proposal.key, False)
+        return [Tier(*each) for each in zip(thresholds, rows, asked, differ, strict=True)]
+
+    def end(self, night: Night, outcome: Mapping[str, Any], threshold: float | None) -> Night:
+        """End an attempt: keep its proposals from *threshold* up that nobody asked about, and none if that is None."""
+        with self.changing() as file:
+            keys = [[each.key] for each in self.proposals(night.run) if _is_dropped(each, night, threshold)]
+            file.executemany("DELETE FROM proposal WHERE key = ?", keys)
+            digest = blake2b(digest_size=16)
+            for each in self.proposals(night.run):
+                digest.update(each.key + orjson.dumps([each.labels, each.score]))
+            ended = Night(
+                night.run, night.secret, night.facts, {**outcome, "labels_hash": digest.hexdigest()}
+            )
+            _write(file, ended)
+        return ended
+
+    def rows(self, run: str) -> int:
+        """Return for how many rows the proposals of *run* stand."""
+        found = self._file.execute("SELECT coalesce(sum(rows), 0) FROM proposal WHERE run = ?", [run])
+        return int(found.fetchone()[0])
+
+    def look_up(self, keys: Sequence[bytes]) -> list[Proposal]:
+        """Return the certified answers to *keys*."""
+        found: list[Proposal] = []
+        for first in range(0, len(keys), _AT_ONCE):
+            some = keys[first : first + _AT_ONCE]
+            query = _LOOK_UP.format(places=",".join("?" * len(some)))
+            found += map(_proposal, self._file.execute(query, some))
+        return found
+
+
+@contextmanager
+def opened_students(path: Path) -> Iterator[StudentStore]:
+    """Open the file at *path* while the block runs.
+
+    Raises:
+        DiskError: If it cannot be read or written.
+    """
+    try:
+        with closing(StudentStore(path)) as store:
+            yield store
+    except sqlite3.Error as error:
+        raise DiskError(f"{path}: {error}; make room, or remove it and the student starts anew") from error
+
+
+def _is_dropped(proposal: Proposal, night: Night, threshold: float | None) -> bool:
+    return threshold is None or proposal.score < threshold or night.audits(proposal.key)
+
+
+def _proposal(found: Sequence[Any]) -> Proposal:
+    key, labels, score, run = found
+    return Proposal(key, tuple(orjson.loads(labels)), score, run)
+
+
+def _night(found: Sequence[Any]) -> Night:
+    run, secret, facts, outcome = found
+    return Night(run, secret, orjson.loads(facts), outcome and orjson.loads(outcome))
+
+
+def _write(file: sqlite3.Connection, night: Night) -> None:
+    facts, outcome = orjson.dumps(night.facts), night.outcome and orjson.dumps(night.outcome)
+    file.execute(
+        "INSERT OR REPLACE INTO night VALUES (?, ?, ?, ?)", [night.run, night.secret, facts, outcome]
+    )
