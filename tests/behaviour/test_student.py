@@ -80,6 +80,7 @@ def decision(job: JobFiles) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.slow
 def test_most_rows_of_a_new_table_are_answered_by_a_student_that_was_audited(
     job: JobFiles, server: FaultServer
 ) -> None:
@@ -112,3 +113,143 @@ def test_most_rows_of_a_new_table_are_answered_by_a_student_that_was_audited(
     assert (again["again"], again["requests"]) == (False, 0)
     assert job.labelled().drop("label_run").to_dicts() == before
     assert set(job.labelled().filter(pl.col("label_source") == "student")["label_run"]) == {result["run_id"]}
+
+
+@pytest.mark.slow
+def test_what_is_proven_is_kept_and_only_new_rows_are_audited_the_next_night(
+    job: JobFiles, server: FaultServer
+) -> None:
+    first, second = easy(ROWS), easy(700, start=5_000)
+    job.table(first)
+    assert job.run().returncode == 0
+    before, requests = job.labelled(), len(asked(server))
+    learned = decision(job)["taught"]
+    job.table([*first[100:], *second])
+    assert job.run().returncode == 0
+    frame, found = job.labelled(), decision(job)
+    old = before[100:].filter(pl.col("label_source") == "student").select("text", "label", "label_run")
+    kept = frame[: ROWS - 100].filter(pl.col("label_source") == "student")
+    assert kept.select("text", "label", "label_run").equals(old)
+    # It was taught by the model's answers alone, of which there are as many as were asked and are still in the table.
+    assert learned < found["taught"] <= requests
+    assert set(asked(server)[requests:]) <= set(second)
+    assert found["status"] == "certified"
+    assert found["unanswered"] == 700
+
+
+@pytest.mark.slow
+def test_a_model_that_changes_in_the_second_half_of_the_new_rows_is_found_out(
+    job: JobFiles, model: Model
+) -> None:
+    job.table(first := easy(ROWS))
+    assert job.run().returncode == 0
+    second = easy(800, start=5_000)
+    half = set(second[400:])
+    model.label = lambda text: LABELS[LABELS.index(label_of(text)) - 1] if text in half else label_of(text)
+    job.table([*first, *second])
+    done = job.run()
+    assert "student: refused" in done.stderr
+    assert "agreement found in" in done.stderr
+    assert decision(job)["status"] == "refused"
+    new = job.labelled()[ROWS:]
+    assert set(new["label_source"]) == {"model"}
+    assert new["label"].to_list() == list(map(model.label, second))
+
+
+@pytest.mark.slow
+def test_a_model_that_guesses_one_row_in_five_is_asked_about_every_row(
+    job: JobFiles, server: FaultServer, model: Model
+) -> None:
+    random = {text: LABELS[number % 5] for number, text in enumerate(easy(ROWS)[::5])}
+    model.label = lambda text: random.get(text) or label_of(text)
+    job.set(student={**TARGET, "target": 0.95}).table(texts := easy(ROWS))
+    done = job.run()
+    assert "student: refused" in done.stderr
+    assert sources(job) == {"model": ROWS}
+    assert len(asked(server)) == len(set(asked(server))) == ROWS
+    assert job.labelled()["label"].to_list() == list(map(model.label, texts))
+
+
+@pytest.mark.slow
+def test_an_audit_that_fails_counts_as_a_difference(job: JobFiles, model: Model) -> None:
+    job.table(first := easy(ROWS))
+    assert job.run().returncode == 0
+    model.label = lambda text: "no such label" if "n5" in text else label_of(text)
+    job.set(limits={"max_failed": "100%"}).table([*first, *easy(800, start=5_000)])
+    assert job.run().returncode in {0, 1}
+    assert decision(job)["status"] == "refused"
+    assert "student" not in set(job.labelled()[ROWS:]["label_source"])
+
+
+@pytest.mark.slow
+def test_a_prompt_that_stands_for_many_rows_is_always_asked(job: JobFiles, server: FaultServer) -> None:
+    texts = easy(ROWS)
+    job.table([*texts, *[texts[7]] * 40, *[texts[8]] * 40])
+    assert job.run().returncode == 0
+    assert {texts[7], texts[8]} <= set(asked(server))
+    assert sources(job)["student"] > 500
+
+
+@pytest.mark.slow
+def test_a_label_that_is_always_asked_is_never_the_students(job: JobFiles) -> None:
+    job.set(student={**TARGET, "labels_always_asked": ["mail"]}).table(easy(ROWS))
+    assert job.run().returncode == 0
+    student = job.labelled().filter(pl.col("label_source") == "student")
+    assert len(student) > 300
+    assert "mail" not in set(student["label"])
+
+
+@pytest.mark.slow
+def test_a_table_sorted_by_label_is_learned_from_all_of_it(job: JobFiles) -> None:
+    job.table(sorted(easy(ROWS), key=label_of))
+    assert job.run().returncode == 0
+    student = job.labelled().filter(pl.col("label_source") == "student")
+    assert set(student["label"]) == set(LABELS)
+
+
+@pytest.mark.slow
+def test_another_task_has_no_student_of_this_one(job: JobFiles) -> None:
+    job.table(easy(ROWS))
+    assert job.run().returncode == 0
+    job.set(task={"instructions": "Choose another label."})
+    job.set(student={**TARGET, "audits": 1_000})
+    assert "too few for 1,000 audits" in job.run().stderr
+    assert sources(job) == {"model": ROWS}
+
+
+@pytest.mark.slow
+def test_a_table_that_is_too_small_is_asked_whole_and_nothing_is_bought_before_it_is_said(
+    job: JobFiles, server: FaultServer
+) -> None:
+    job.table(easy(300))
+    done = job.run()
+    assert "student: refused, 300 rows without an answer are too few for 100 audits" in done.stderr
+    assert len(asked(server)) == 300
+
+
+@pytest.mark.parametrize(
+    ("arguments", "settings", "words"),
+    [
+        (["--slice", "0/2"], {}, "leave out --slice and --workers"),
+        (["--workers", "2"], {}, "leave out --slice and --workers"),
+        ([], {"labels_always_asked": ["gamez"]}, "there is no label 'gamez'"),
+        ([], {"target": 1.0}, "is not between 0.5 and 0.999"),
+        ([], {"answers": 20}, "is not between 500 and"),
+    ],
+)
+def test_what_a_student_cannot_do_is_said_before_anything_is_sent(
+    job: JobFiles, server: FaultServer, arguments: list[str], settings: dict[str, Any], words: str
+) -> None:
+    job.set(student=settings).table(easy(20))
+    done = job.run(*arguments)
+    assert done.returncode == 78
+    assert words in done.stderr
+    assert server.entries == []
+
+
+@pytest.mark.slow
+def test_a_part_of_the_rows_is_asked_without_a_student(job: JobFiles, server: FaultServer) -> None:
+    job.table(easy(ROWS))
+    assert job.run("--limit", "50").returncode == 0
+    assert len(asked(server)) == 50
+    assert not list(job.folder.glob("state/decisions/*"))

@@ -19,6 +19,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from pipeline.engine.student.night import LEAST_ROOM
 from pipeline.student.certificate import Tier, certify
 from pipeline.student.coin import SECRET_BYTES, toss
 from pipeline.student.model import Student, out_of_fold
@@ -83,7 +84,7 @@ def audited(
 ) -> Trial:
     """Audit the new rows, and certify."""
     sure = scores >= thresholds[-1]
-    if sure.sum() < 3 * given.audits and not given.small:
+    if sure.sum() < LEAST_ROOM * given.audits:
         return Trial(word="too few")
     secret, share = os.urandom(SECRET_BYTES), given.audits / max(1, sure.sum())
     asked = np.array([toss(row.to_bytes(16, "big"), secret) < share for row in range(len(scores))]) & sure
@@ -114,7 +115,6 @@ def main() -> None:
     parser.add_argument("--delta", type=float, default=0.05)
     parser.add_argument("--noise", type=float, default=0.0, help="share of the answers that are random")
     parser.add_argument("--seeds", type=int, default=20)
-    parser.add_argument("--small", action="store_true", help="audit although too few rows are sure enough")
     given = parser.parse_args()
     table = read(given.table, given.text.split(","), given.label, list(filter(None, given.labels.split(","))))
     trials = [trial(table, seed, given) for seed in range(given.seeds)]

@@ -33,7 +33,7 @@ log = logging.getLogger(__name__)
 Read = Callable[[Iterable[Span]], Iterator[tuple[Span, Prompts]]]
 """Yields the prompts of some spans, a chunk at a time."""
 
-LEAST_ROOM = 3
+LEAST_ROOM = 2
 """So many times as many prompts as are audited have to be sure enough, or too little is spared."""
 
 LEAST_SAVING = 0.1
