@@ -161,9 +161,12 @@ class Journey:
             async for _, prompts in stream:
                 canary.meet(prompts)
         await canary.ask(resolver)
-        found = await canary.finding(resolver.ledger)
-        compared = await self._execution.packs.side(resolver.ledger)
-        return found if compared is None else found.beside(compared)
+        finding = await canary.finding(resolver.ledger)
+        sides = [await self._execution.packs.side(resolver.ledger)]
+        sides += [await self._student.side()] if self._student is not None else []
+        for side in filter(None, sides):
+            finding = finding.beside(side)
+        return finding
 
     async def _label(self, spans: Sequence[Span]) -> None:
         """Take the rows of *spans* from the input to their parts, a few chunks at a time."""

@@ -44,6 +44,7 @@ def plan_text(found: Plan, config: Config) -> list[str]:
         f"about {found.prompt_tokens:,} prompt and {found.completion_tokens:,} completion tokens, {cost}",
         *_notes(found),
         *_canary(found),
+        *_student(found),
         f"about {duration(found.seconds)} {bound}",
     ]
 
@@ -66,6 +67,25 @@ def _canary(found: Plan) -> Iterator[str]:
             f"besides, the canary asks {count(found.asked_anew, 'row')} anew (gates.canary_flips): about {cost}, "
             "from what limits.max_cost_usd leaves"
         )
+
+
+def _student(found: Plan) -> Iterator[str]:
+    """Yield what the student may spare."""
+    if (student := found.student) is None:
+        return
+    if student["own"]:
+        yield f"{count(student['own'], 'prompt')} more have the student's label already"
+    if not found.requests:
+        return
+    if not student["worth_it"]:
+        yield "the student is not worth it here: so few can be spared that all of these would be asked, or nearly all"
+        return
+    bought = f"{student['bought']:,} requests for answers to learn from, " if student["bought"] else ""
+    source = "what it came to last" if student["coverage_source"] == "last night" else "a careful guess"
+    yield (
+        f"with the student about {student['requests_likely']:,} of these requests ({source}), at least "
+        f"{student['requests_least']:,}; all of them if it is refused. Among them {bought}{student['audits']:,} audits"
+    )
 
 
 def _notes(found: Plan) -> list[str]:

@@ -1,8 +1,9 @@
 """`plan`: what a run would send and cost, without sending anything."""
 
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +66,7 @@ class Plan:
         input_version: The version of the Delta table that is read; None if the input is none.
         bound: The limit that determines it: `requests_per_minute`, `tokens_per_minute` or `max_concurrency`; or
             `processor` for the embedded model.
+        student: What the student may spare of them, which the figures above leave out; None if there is none.
     """
 
     rows: int
@@ -86,6 +88,7 @@ class Plan:
     seconds: float
     input_version: int | None
     bound: str
+    student: Mapping[str, Any] | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Return the fields, in order."""
@@ -119,12 +122,14 @@ class _Counts:
     missing_tokens: int = 0
     canary: int = 0
     canary_tokens: int = 0
+    student: Any = None
     reply_tokens: ReplyTokens = field(default_factory=ReplyTokens)
 
 
 def _count(job: Job, folder: Path) -> _Counts:
     """Count the distinct prompts and those that the ledger has an answer to."""
-    counts, anew = _Counts(), asked_anew(job) if finished(job) is None else ()
+    student = job.config.student and import_module("pipeline.engine.student.forecast").Forecast(job)
+    counts, anew = _Counts(student=student), asked_anew(job) if finished(job) is None else ()
     with Duplicates(folder, job.source.rows) as duplicates:
         # Two passes over the input: which prompts repeat is known only at the end of the first.
         for first_row, prompts in _prompts(job):
@@ -160,6 +165,7 @@ def _mine(job: Job, prompts: Prompts) -> Prompts:
 
 def _count_missing(job: Job, counts: _Counts, store: Store | None, prompts: list[Prompt]) -> None:
     parser = Parser(job.config.task, job.calibration)
+    prompts = counts.student.others(prompts) if counts.student else prompts
     aliases = job.task.aliases((prompt.key, prompt.text) for prompt in prompts)
     keys, is_compared = [prompt.key for prompt in prompts], comparison(job)
     known = store.look_up([*keys, *aliases]).under(aliases) if store else {}
@@ -196,7 +202,7 @@ def _estimate(job: Job, counts: _Counts) -> Plan:
         rows=job.source.rows,
         empty=counts.empty,
         truncated=counts.truncated,
-        prompts=counts.answered + counts.missing,
+        prompts=counts.answered + counts.missing + (counts.student.own if counts.student else 0),
         answered=counts.answered,
         rows_per_request=sent.width,
         compared=sent.compared,
@@ -212,6 +218,7 @@ def _estimate(job: Job, counts: _Counts) -> Plan:
         seconds=round(seconds, 1),
         input_version=job.source.version,
         bound=bound,
+        student=counts.student.of(counts.answered, counts.missing) if counts.student else None,
     )
 
 

@@ -15,7 +15,7 @@ from pipeline.engine.resolver import Resolver
 from pipeline.job.decisions import asked_anew, has_canary, save_canary
 from pipeline.job.job import Job
 from pipeline.ledger import Ledger
-from pipeline.outputs.columns import KEY
+from pipeline.outputs.columns import KEY, SOURCE
 from pipeline.outputs.parts import Parts
 from pipeline.quality.gates import Share
 from pipeline.records import KEY_BYTES, LABELLED, Answer, Prompts, Span
@@ -129,10 +129,10 @@ class Canary:
         single = self._job.config.task.kind == "single"
         lowest: dict[bytes, Sequence[str]] = {}
         for span in spans:
-            part = parts.read(span, [KEY, "label_status", "label" if single else "labels"])
-            keys, statuses, labels = (column.to_pylist() for column in part.columns)
-            for key, status, found in zip(keys, statuses, labels, strict=True):
-                if status in LABELLED:
+            part = parts.read(span, [KEY, "label_status", SOURCE, "label" if single else "labels"])
+            keys, statuses, sources, labels = (column.to_pylist() for column in part.columns)
+            for key, status, source, found in zip(keys, statuses, sources, labels, strict=True):
+                if status in LABELLED and source is None:  # the model's own
                     lowest[key] = [found] if single else found
             lowest = {key: lowest[key] for key in nsmallest(ROWS, lowest)}
         if lowest:

@@ -12,7 +12,6 @@ import orjson
 from pipeline.config import Config
 from pipeline.errors import CannotCreateError, ConfigError, DiskError
 from pipeline.job.job import Job, RunOptions
-from pipeline.job.workspace import workspace
 from pipeline.system.atomic import make_private, sweep, write
 from pipeline.tasks.calibration import Calibration
 
@@ -156,10 +155,9 @@ def hash_of_student(nights: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _promise(job: Job) -> bytes:
-    """Return a hash of the task, of the output and of what the student is to keep to: one run at a time works with it."""
+    """Return a hash of the task and of what the student is to keep to; one run at a time works with what has it."""
     student = job.config.student
     promised = [student.target, student.delta, sorted(student.labels_always_asked)] if student else []
-    promised.append(workspace(job.config.state.dir, job.config.output.path).folder.name)
     return blake2b(orjson.dumps(promised), digest_size=16, key=job.task.fingerprint).digest()
 
 

@@ -49,6 +49,7 @@ def result_of(
         unsure=tally.unsure,
         skipped=tally.skipped,
         pending=tally.pending,
+        student=tally.student,
         side=side,
     )
 
@@ -136,6 +137,7 @@ def save_report(
 ) -> "PublishedRun":
     """Write the report: the result and what was counted; return what the run came to, for the history."""
     # A finished job must not wait for them.
+    from pipeline.job.decisions import load_student  # noqa: PLC0415
     from pipeline.job.history import PublishedRun, shares  # noqa: PLC0415
     from pipeline.telemetry.latency import latency_facts  # noqa: PLC0415
 
@@ -165,6 +167,7 @@ def save_report(
         "this_run": asdict(run),
         "latency": latency,
         "series": course.series,
+        **({"student_nights": list(load_student(job))} if job.config.student else {}),
     }
     write(job.workspace.report, orjson.dumps(facts, option=orjson.OPT_INDENT_2))
     return run

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.outputs.columns import DUPLICATE, MODEL, SOURCE
+from pipeline.outputs.columns import DUPLICATE, MODEL, SOURCE, STUDENT
 from pipeline.outputs.notable import Floats, Notable
 from pipeline.records import LABELLED, NOT_FAILED, Status
 from pipeline.tasks.gold import Agreement
@@ -36,6 +36,7 @@ class Tally:
         members: Ids of the runs of its slices, whose tokens and costs are counted, too.
         rows: Number of rows, without those that `input.where` excludes.
         duplicates: Rows that repeat an earlier row's key.
+        student: Rows that the student has answered, those that repeat others aside.
         reused: Rows whose answer was paid for by an earlier run.
         truncated: Rows whose text was cut.
         prompt_tokens: Tokens that *run* was billed for its prompts.
@@ -54,6 +55,7 @@ class Tally:
     members: Sequence[str] = ()
     rows: int = 0
     duplicates: int = 0
+    student: int = 0
     reused: int = 0
     truncated: int = 0
     prompt_tokens: int = 0
@@ -78,6 +80,7 @@ class Tally:
         status, source = columns["label_status"], columns[SOURCE]
         repeats = pc.equal(source, DUPLICATE)
         self.duplicates += pc.sum(repeats).as_py() or 0
+        self.student += pc.sum(pc.equal(source, STUDENT)).as_py() or 0
         self.truncated += pc.sum(columns["label_truncated"]).as_py() or 0
         counts = _counts(status)
         self.rows += len(status) - counts.get(Status.SKIPPED.value, 0)

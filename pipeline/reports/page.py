@@ -9,7 +9,7 @@ from pipeline import figures
 from pipeline.reports.charts import confidence_chart, confusion_chart, history_charts, reliability_chart
 from pipeline.reports.courses import Chart, course_charts, latency_chart
 from pipeline.reports.drawing import draw
-from pipeline.reports.tables import label_rows, per_label, run_rows, segments, tiles
+from pipeline.reports.tables import label_rows, per_label, run_rows, segments, student_nights, tiles
 from pipeline.reports.verdict import verdict
 from pipeline.reports.words import clean
 
@@ -41,6 +41,7 @@ def page(facts: Facts) -> bytes:
         "segments": segments(facts),
         "labels": label_rows(facts),
         "per_label": per_label(evaluation),
+        "student": student_nights(facts),
         "runs": run_rows(facts["history"]),
         "confidence": _drawn([confidence_chart(facts)]),
         "course": _drawn(course_charts(facts)),

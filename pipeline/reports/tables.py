@@ -26,6 +26,9 @@ NAMES = {
 
 _TONES = {"ok": "good", "unsure": "fair", "empty": "none", "skipped": "none", "pending": "none"}
 
+MOST_NIGHTS = 7
+"""Nights of which it is shown what the student's audit came to."""
+
 Facts = Mapping[str, Any]
 
 
@@ -127,3 +130,19 @@ def run_rows(history: Sequence[Facts]) -> list[dict[str, Any]]:
             }
         )
     return rows[::-1]
+
+
+def student_nights(facts: Facts) -> dict[str, Any] | None:
+    """Return what the student's audits came to, the latest first; None if the job has no student."""
+    nights = [
+        {**dict.fromkeys(_OF_A_NIGHT), **night, "agreement": _agreement(night)}
+        for night in facts.get("student_nights") or ()
+    ]
+    return {"nights": nights[::-1][:MOST_NIGHTS]} if nights else None
+
+
+def _agreement(night: Facts) -> float | None:
+    return 1 - night["differ"] / night["audited"] if night.get("audited") else None
+
+
+_OF_A_NIGHT = ("prompts", "self_agreement", "labels", "why", "sentence", "rows")

@@ -74,6 +74,7 @@ class RunResult:
         unsure: Rows with labels whose confidence is below `task.unsure_below`.
         skipped: Rows of the output that `input.where` excludes.
         pending: Rows without an answer yet, in a partial output.
+        student: Rows that the student has answered.
         side: What it was billed for answers that are no row's; None for nothing.
         evaluation: How the labels compare with those in `task.gold`; None if the config names no such column.
     """
@@ -101,6 +102,7 @@ class RunResult:
     unsure: int = 0
     skipped: int = 0
     pending: int = 0
+    student: int = 0
     side: Side | None = None
     evaluation: dict[str, Any] | None = None
 

@@ -10,8 +10,11 @@ import numpy as np
 import polars as pl
 import pytest
 
+from pipeline.ledger import opened
+from pipeline.system.lock import Lock
 from tests.faultserver.server import FaultServer
-from tests.jobs import LABELS, JobFiles, asked, last_line
+from tests.jobs import LABELS, JobFiles, asked, command, last_line
+from tests.test_layout import modules_after
 
 WORDS = {
     "games": "chess puzzle joystick",
@@ -253,3 +256,102 @@ def test_a_part_of_the_rows_is_asked_without_a_student(job: JobFiles, server: Fa
     assert job.run("--limit", "50").returncode == 0
     assert len(asked(server)) == 50
     assert not list(job.folder.glob("state/decisions/*"))
+
+
+@pytest.mark.slow
+def test_plan_says_beforehand_what_it_may_spare_and_whether_that_is_worth_it(
+    job: JobFiles, server: FaultServer
+) -> None:
+    job.table(texts := easy(ROWS))
+    before = last_line(command("plan", str(job.config_file())))
+    student = before["student"]
+    assert (student["bought"], student["audits"], student["worth_it"]) == (500, 100, True)
+    assert job.run().returncode == 0
+    assert student["requests_least"] <= len(asked(server)) <= student["requests_most"] == ROWS
+    # The next night it has labels of its own, and knows from the last one how many it gets.
+    job.table([*texts, *easy(900, start=5_000)])
+    planned = command("plan", str(job.config_file()))
+    after = last_line(planned)
+    assert after["student"]["own"] == ROWS - len(asked(server))
+    assert (after["requests"], after["student"]["bought"]) == (900, 0)
+    assert "prompts more have the student's label already" in planned.stderr
+    assert "with the student about" in planned.stderr
+    job.table(easy(150, start=9_000))
+    assert "the student is not worth it here" in command("plan", str(job.config_file())).stderr
+
+
+@pytest.mark.slow
+def test_the_report_shows_the_certificate_and_what_differed_by_label(job: JobFiles) -> None:
+    job.set(output={"report": True}).table(easy(ROWS))
+    assert job.run().returncode == 0
+    found = report(job)
+    night = found["student_nights"][-1]
+    assert found["student"] == night["rows"] == night["local"]
+    assert sum(label["student"] for label in night["labels"].values()) == night["audited"]
+    page = next(job.folder.glob("state/runs/*/report.html")).read_text()
+    assert "What the student answered" in page
+    assert "this sentence is wrong in at most 1 of 20 runs" in page
+
+
+@pytest.mark.slow
+def test_two_outputs_of_one_task_keep_what_is_proven_and_decide_one_after_the_other(
+    job: JobFiles, server: FaultServer
+) -> None:
+    job.table(texts := easy(ROWS))
+    assert job.run().returncode == 0
+    requests = len(asked(server))
+    job.set(output={"path": "out/tomorrow.parquet"}).table(texts)
+    assert job.run().returncode == 0
+    assert len(asked(server)) == requests
+    assert sources(job) == {"model": requests, "student": ROWS - requests}
+    lock = next(job.folder.glob("state/decisions/student-*.sqlite")).with_suffix(".lock")
+    job.set(output={"path": "out/later.parquet"}).table([*texts, "chess n1"])
+    with Lock(lock, "another output", "state.dir").held():
+        assert job.run().returncode == 75
+    assert len(asked(server)) == requests
+
+
+@pytest.mark.slow
+def test_the_model_is_asked_twice_on_request_which_is_paid_for_beside_the_rows(
+    job: JobFiles, server: FaultServer, model: Model
+) -> None:
+    said: set[str] = set()
+
+    def fickle(text: str) -> str:
+        again = text in said
+        said.add(text)
+        return LABELS[LABELS.index(label_of(text)) - 1] if again and "w1" in text else label_of(text)
+
+    model.label = fickle
+    job.set(student={**TARGET, "ask_twice": 60}).table(easy(ROWS))
+    result = last_line(job.run())
+    found = decision(job)["self_agreement"]
+    assert found["asked"] == 60 == result["side"]["requests"] == len(asked(server)) - len(set(asked(server)))
+    assert 40 < found["same"] < 60
+    assert result["requests"] == len(asked(server))
+    rows = job.labelled().filter(pl.col("label_source") == "model")
+    assert len(rows) == len(asked(server)) - 60
+    assert rows["label"].to_list() == list(map(label_of, rows["text"]))
+    paid = sum(entry.prompt_tokens for entry in server.entries)
+    assert paid == result["prompt_tokens"] + result["side"]["prompt_tokens"]
+
+
+@pytest.mark.slow
+def test_the_canary_asks_anew_only_what_the_model_has_answered(job: JobFiles) -> None:
+    job.set(gates={"canary_flips": "10%"}).table(easy(ROWS))
+    assert job.run().returncode == 0
+    canary = json.loads(next(job.folder.glob("state/decisions/canary-*.json")).read_text())["decision"]
+    with opened(job.folder / "state") as store:
+        assert store is not None
+        assert len(canary) == 100 == len(store.look_up([bytes.fromhex(key) for key in canary]))
+
+
+@pytest.mark.slow
+def test_a_job_without_a_student_loads_nothing_of_it(job: JobFiles) -> None:
+    del job.settings["student"]
+    job.table(easy(20))
+    for command_line in ("plan", "run"):
+        loaded = modules_after(command_line, str(job.config_file()))
+        assert not [
+            name for name in loaded if "student" in name or name.split(".")[0] in {"sklearn", "scipy"}
+        ]

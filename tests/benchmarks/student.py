@@ -10,6 +10,7 @@ is not in it: teaching, scores, thresholds, coins and certificate are the produc
 import argparse
 import os
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -60,8 +61,17 @@ def read(path: Path, texts: list[str], label: str, names: list[str]) -> Table:
     return Table(counted, labels, known)
 
 
-def trial(table: Table, seed: int, given: argparse.Namespace) -> Trial:
-    """Teach, audit and certify once."""
+@dataclass(frozen=True, slots=True)
+class Taught:
+    """What a student makes of the new rows."""
+
+    scores: NDArray[np.float64]
+    right: NDArray[np.bool_]
+    thresholds: Sequence[float]
+
+
+def teach(table: Table, seed: int, given: argparse.Namespace) -> Taught:
+    """Teach a student by some of the rows, and have it label the others."""
     random = np.random.default_rng(seed)
     said = list(table.labels)
     for row in np.flatnonzero(random.random(len(said)) < given.noise):
@@ -72,17 +82,16 @@ def trial(table: Table, seed: int, given: argparse.Namespace) -> Trial:
     make = partial(Student, table.names, single=True)
     scores, agree, _ = out_of_fold(make, table.counted[old], answers)
     thresholds = candidates(scores, agree, given.target)
-    if not thresholds:
-        return Trial(word="no threshold")
     found = make().fit(table.counted[old], answers).propose_from(table.counted[new])
     right = np.array([one[0] == said[row] for one, row in zip(found.labels, new.tolist(), strict=True)])
-    return audited(found.scores, right, thresholds, given)
+    return Taught(found.scores, right, thresholds)
 
 
-def audited(
-    scores: NDArray[np.float64], right: NDArray[np.bool_], thresholds: Any, given: argparse.Namespace
-) -> Trial:
+def audited(taught: Taught, given: argparse.Namespace) -> Trial:
     """Audit the new rows, and certify."""
+    scores, right, thresholds = taught.scores, taught.right, taught.thresholds
+    if not thresholds:
+        return Trial(word="no threshold")
     sure = scores >= thresholds[-1]
     if sure.sum() < LEAST_ROOM * given.audits:
         return Trial(word="too few")
@@ -115,9 +124,15 @@ def main() -> None:
     parser.add_argument("--delta", type=float, default=0.05)
     parser.add_argument("--noise", type=float, default=0.0, help="share of the answers that are random")
     parser.add_argument("--seeds", type=int, default=20)
+    parser.add_argument(
+        "--splits", type=int, help="students, each audited several times; by default one a seed"
+    )
     given = parser.parse_args()
     table = read(given.table, given.text.split(","), given.label, list(filter(None, given.labels.split(","))))
-    trials = [trial(table, seed, given) for seed in range(given.seeds)]
+    trials: list[Trial] = []
+    for split in range(given.splits or given.seeds):
+        taught = teach(table, split, given)
+        trials += [audited(taught, given) for _ in range(given.seeds // (given.splits or given.seeds))]
     broken = sum(each.wrong > 1 - given.target for each in trials)
     print(
         f"{len(table.labels):,} rows, {len(table.names)} labels, {given.answers:,} answers, {given.audits:,} audits, "

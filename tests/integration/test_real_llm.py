@@ -42,7 +42,9 @@ async def test_twenty_rows_are_labelled_by_a_real_model_with_usage_and_logprobs(
 async def test_rows_that_share_a_request_are_labelled_by_a_real_model_each_under_its_id(
     tmp_path: Path, llm_server: str
 ) -> None:
-    job = JobFiles(tmp_path, llm_server).set(model={"name": "smollm2", "max_tokens": 32, "rows_per_request": 5})
+    job = JobFiles(tmp_path, llm_server).set(
+        model={"name": "smollm2", "max_tokens": 32, "rows_per_request": 5}
+    )
     job.set(limits={"max_outage": "30m"})
     job.table(ROWS)
 

@@ -118,6 +118,6 @@ def test_what_was_mended_by_asking_counts_for_nobody() -> None:
 
 
 @given(st.integers(0, 5_000), st.sampled_from([0.9, 0.95, 0.98, 0.99]))
-def test_what_is_allowed_is_never_rounded_up(local: int, target: float) -> None:
-    allowed = Tier(0.5, local, 0, 0).allowed(target)
+def test_what_is_allowed_is_a_share_of_the_local_rows_and_never_rounded_up(local: int, target: float) -> None:
+    allowed = Tier(0.5, local + 700, 700, 0).allowed(target)
     assert Fraction(allowed) <= (1 - Fraction(str(target))) * local < allowed + 1

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from pipeline.engine.canary import bill
 from pipeline.engine.lifecycle import Execution
 from pipeline.engine.student.night import Attempt, Read
 from pipeline.job.decisions import save_student, student_file
@@ -12,6 +13,9 @@ from pipeline.job.job import Job
 from pipeline.outputs.columns import STUDENT
 from pipeline.records import Answer, Answers, Outcome, Outcomes, Status, columns_by_name
 from pipeline.student.store import Night, Proposal, StudentStore, opened_students
+from pipeline.system.atomic import make_private
+from pipeline.system.lock import Lock
+from pipeline.telemetry.summary import Side
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +41,15 @@ class StudentLabels:
         execution.resolver.stand_in = self._answers
         return execution.job
 
+    async def side(self) -> Side | None:
+        """Return what the run has paid for answers that it ordered twice; None if it has ordered none."""
+        night = await self._execution.threads.run(self._store.night, self._execution.record.run_id)
+        twice = ((night and night.outcome) or {}).get("self_agreement")
+        if not twice:
+            return None
+        keys = [bytes.fromhex(key) for key in twice["keys"]]
+        return bill((await self._execution.resolver.ledger.look_up(keys)).values())
+
     def _save(self) -> str:
         """Write what was decided where every command finds it; returns its hash. Runs in a thread."""
         outcomes = [_facts(night, self._store) for night in self._store.nights()]
@@ -50,8 +63,15 @@ class StudentLabels:
 
 
 def student_of(execution: Execution) -> StudentLabels:
-    """Return the student of *execution*, whose file is open as long as its ledger is."""
+    """Return the student of *execution*, whose file is open as long as its ledger is.
+
+    Raises:
+        LockedError: If another run, of another output, decides about the same student now.
+    """
     file = student_file(execution.job).with_suffix(".sqlite")
+    make_private(file.parent)
+    if not execution.job.options.offline:
+        execution.keep_open(Lock(file.with_suffix(".lock"), file, "state.dir").held())
     return StudentLabels(execution, execution.keep_open(opened_students(file)))
 
 
@@ -64,6 +84,8 @@ def _say(outcome: Mapping[str, Any]) -> None:
         log.warning("%s", outcome["why"])
     else:
         log.info("student: %s", outcome["sentence"])
+    if twice := outcome.get("self_agreement"):
+        log.info("student: %s", twice["sentence"])
 
 
 def _answer(proposal: Proposal) -> Answer:

@@ -15,6 +15,7 @@ from os import urandom
 from typing import Any
 
 from pipeline.engine.resolver import Resolver
+from pipeline.engine.student.agreement import agreement, first_said
 from pipeline.engine.student.lesson import LEAST_ANSWERS, Lesson, Taught, unanswered
 from pipeline.engine.student.outcome import Audit, differs, of_verdict, refused
 from pipeline.figures import count
@@ -62,8 +63,20 @@ class Attempt:
             night = await self._prepared(read)
         if night is not None and night.outcome is None:
             audit = await self._audit(night, read)
-            night = await self._threads.run(self._certified, night, audit)
+            twice = await self._twice(audit, read)
+            night = await self._threads.run(self._certified, night, audit, twice)
         return night
+
+    async def _twice(self, audit: Audit, read: Read) -> dict[str, Any] | None:
+        """Ask some audited prompts once more, if told to, and return how often the model agreed with itself."""
+        if self._settings.ask_twice is None:
+            return None
+        chosen = first_said(audit, self._settings.ask_twice, self._run)
+        async for prompts, _ in self._chunks(read):
+            again = prompts.where(chosen.__contains__)
+            keys = [chosen[key].key for key in again.keys if key is not None]
+            await self._ask(Prompts(keys, again.texts, again.truncated))
+        return agreement(chosen, await self._said([each.key for each in chosen.values()]))
 
     async def _prepared(self, read: Read) -> Night | None:
         """Teach a student, score all prompts without an answer, and make durable what the audit depends on."""
@@ -187,11 +200,14 @@ class Attempt:
                     found[answer.key] = outcome.labels if outcome.status in LABELLED else None
         return found
 
-    def _certified(self, night: Night, audit: Audit) -> Night:
+    def _certified(self, night: Night, audit: Audit, twice: dict[str, Any] | None) -> Night:
         """Test the thresholds in their order, and keep what the audit has proven. Runs in a thread."""
         tiers = self._store.tiers(night, {key: differs(*pair) for key, pair in audit.items()})
         verdict = certify(tiers, self._settings.target, self._settings.delta)
-        outcome = of_verdict(verdict, night, audit, self._job.config.model.name)
+        outcome = {
+            **of_verdict(verdict, night, audit, self._job.config.model.name),
+            **({"self_agreement": twice} if twice else {}),
+        }
         return self._store.end(night, outcome, verdict.tier.threshold if verdict.tier else None)
 
 

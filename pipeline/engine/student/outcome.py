@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pipeline.figures import count, limit, percent
+from pipeline.quality.intervals import wilson
 from pipeline.student.certificate import Tier, Verdict
 from pipeline.student.store import Night, Proposal
 
@@ -62,20 +63,26 @@ def _figures(tier: Tier, facts: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _by_label(audit: Audit, threshold: float) -> dict[str, dict[str, int]]:
-    """Return for each label how often the student said it in the audit, how often the model, and how often they differed."""
-    student, model, differ = Counter[str](), Counter[str](), Counter[str]()
+def _by_label(audit: Audit, threshold: float) -> dict[str, dict[str, float]]:
+    """Return for each label how often student and model said it in the audit, and how often only one of them did.
+
+    With the Wilson interval of the share that differs where either said it; it is no certificate.
+    """
+    student, model, differ, either = Counter[str](), Counter[str](), Counter[str](), Counter[str]()
     for proposal, said in audit.values():
         if proposal.score < threshold:
             continue
         mine, others = set(proposal.labels), set(said or ())
         student.update(mine)
         model.update(others)
-        differ.update(mine if said is None else mine ^ others)
-    return {
-        name: {"student": student[name], "model": model[name], "differ": differ[name]}
-        for name in sorted({*student, *model})
-    }
+        either.update(mine | others)
+        differ.update(mine ^ others)
+    found: dict[str, dict[str, float]] = {}
+    for name in sorted(either):
+        low, high = wilson(differ[name], either[name])
+        counts = {"student": student[name], "model": model[name], "differ": differ[name]}
+        found[name] = {**counts, "low": low, "high": high}
+    return found
 
 
 def _one_in(delta: float) -> str:

@@ -1,0 +1,69 @@
+"""What `plan` says of the student: how many rows are its own already, and whether it is worth it for the others."""
+
+from math import sqrt
+from typing import Any
+
+from pipeline.engine.student.night import LEAST_ROOM, LEAST_SAVING
+from pipeline.job.decisions import load_student, student_file
+from pipeline.job.job import Job
+from pipeline.records import Prompt
+from pipeline.student.store import opened_students
+
+GUESSES = ((0.95, 0.5), (0.98, 0.25), (1.0, 0.1))
+"""Share of the rows that a first certificate covers, for targets up to so much: measured, and on the careful side."""
+
+
+class Forecast:
+    """The forecast of one plan.
+
+    Attributes:
+        own: How many prompts have the student's label already.
+    """
+
+    def __init__(self, job: Job) -> None:
+        self._job, self.own = job, 0
+        self._file = student_file(job).with_suffix(".sqlite")
+
+    def others(self, prompts: list[Prompt]) -> list[Prompt]:
+        """Return those of *prompts* that the run has to find answers to, and count the student's own."""
+        if self._job.options.selection is not None or not self._file.exists():
+            return prompts
+        with opened_students(self._file) as store:
+            certified = {each.key for each in store.look_up([prompt.key for prompt in prompts])}
+        self.own += len(certified)
+        return [prompt for prompt in prompts if prompt.key not in certified]
+
+    def of(self, answered: int, missing: int) -> dict[str, Any] | None:
+        """Return what the student may spare of *missing* requests, given how many prompts are *answered*; None if none is tried."""
+        job, student = self._job, self._job.config.student
+        if student is None or job.options.selection is not None:
+            return None
+        bought, audits = max(0, student.answers - answered), student.audited
+        share, source = _coverage(job)
+        tried = missing - bought >= LEAST_ROOM * audits
+        likely = least = missing
+        if tried:
+            likely = min(missing, round(missing - share * (missing - bought) + audits))
+            least = min(
+                likely, bought + max(0, round(audits - 3 * sqrt(audits)))
+            )  # how many fall is up to coins
+        return {
+            "own": self.own,
+            "bought": bought if tried else 0,
+            "audits": audits if tried else 0,
+            "coverage": share,
+            "coverage_source": source,
+            "requests_least": least,
+            "requests_likely": likely,
+            "requests_most": missing,
+            "worth_it": missing - likely >= LEAST_SAVING * missing > 0,
+        }
+
+
+def _coverage(job: Job) -> tuple[float, str]:
+    nights = [night for night in load_student(job) if "coverage" in night]
+    if nights:
+        last = nights[-1]
+        return (last["coverage"] if last["status"] == "certified" else 0.0), "last night"
+    target = job.config.student.target if job.config.student else 1.0
+    return next(share for most, share in GUESSES if target <= most), "guess"
