@@ -155,7 +155,6 @@ def prepare(config: Config, options: RunOptions = RunOptions(), *, copies: Path 
     if problems:
         raise ConfigError(*problems)
     task = Task.from_config(config)
-    calibration = load_calibration(decisions, task.fingerprint)
     job = Job(
         config,
         options,
@@ -163,7 +162,7 @@ def prepare(config: Config, options: RunOptions = RunOptions(), *, copies: Path 
         task,
         output,
         state,
-        calibration=calibration,
+        calibration=load_calibration(decisions, task.fingerprint),
         members=members,
         billed=state.billed(),
     )
