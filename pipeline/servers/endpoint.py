@@ -68,5 +68,7 @@ def _simulator(config: Config) -> "Simulator":
             latency=config.simulate.latency,
             faults=config.simulate.faults,
             count_repeats=False,
+            batch_seconds=config.simulate.batch_seconds,
+            batch_faults=config.simulate.batch_faults,
         )
     )

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.config.simulate.faults import Fault
+from pipeline.config.simulate.faults import BatchFault, Fault
 from tests.faultserver.log import read_log, repeats
 from tests.jobs import JobFiles, command, environment, last_line, spawn, texts
 
@@ -204,7 +204,7 @@ def test_a_price_that_is_told_is_what_the_job_costs(start: Start, plain: JobFile
 
 def test_all_faults_are_listed_with_what_they_do() -> None:
     lines = command("simulate", "--list-faults").stdout.splitlines()
-    assert [line.split()[0] for line in lines] == list(Fault)
+    assert [line.split()[0] for line in lines] == [*Fault, *BatchFault]
     assert all(len(line.split()) > 2 for line in lines)
 
 

@@ -150,6 +150,20 @@ Prices = Annotated[
         help="Tell these prices in the model object: US dollars per million tokens in and out, such as 0.10,0.40. By default none are told.",
     ),
 ]
+BatchSeconds = Annotated[
+    float,
+    typer.Option(
+        metavar="SECONDS", min=0, max=MOST_WINDOW_SECONDS, help="How long a batch takes, in seconds."
+    ),
+]
+BatchFaults = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--batch-fault",
+        metavar="NAME=SHARE",
+        help="Let that share of the batches (0 to 1) go wrong in this way, such as expired=0.3. May be given several times.",
+    ),
+]
 
 
 def simulate(  # noqa: PLR0913, PLR0917 - as many as the command has options
@@ -170,6 +184,8 @@ def simulate(  # noqa: PLR0913, PLR0917 - as many as the command has options
     capacity: Capacity = None,
     outage: Outages = None,
     price: Prices = None,
+    batch_seconds: BatchSeconds = 5.0,
+    batch_fault: BatchFaults = None,
 ) -> int:
     """Serve an endpoint that only pretends, to rehearse for free.
 
@@ -194,6 +210,8 @@ def simulate(  # noqa: PLR0913, PLR0917 - as many as the command has options
         models=tuple(model) if model else None,
         prices=None if price is None else words.parse_prices(price),
         log_path=log,
+        batch_seconds=batch_seconds,
+        batch_faults=words.parse_faults(batch_fault or ()),
     )
     return output.serve_until_stopped(settings)
 

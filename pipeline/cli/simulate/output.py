@@ -11,7 +11,7 @@ import uvloop
 
 from pipeline.cli.console import print_lines, print_result
 from pipeline.cli.exit import NO_ROOM
-from pipeline.config.simulate.faults import Fault
+from pipeline.config.simulate.faults import BatchFault, Fault
 from pipeline.errors import CannotCreateError, DiskError, PipelineError
 from pipeline.figures import limit
 from pipeline.servers.simulator.process import Sums, serve
@@ -30,6 +30,8 @@ def list_faults() -> int:
     width = max(map(len, Fault))
     for fault in Fault:
         sys.stdout.write(f"{fault:{width}}  {fault.description}\n")
+    for trouble in BatchFault:
+        sys.stdout.write(f"{trouble:{width}}  of a batch (--batch-fault): {trouble.description}\n")
     return 0
 
 

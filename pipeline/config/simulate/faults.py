@@ -10,11 +10,8 @@ ROUNDING = 1e-9
 """Tolerance for shares whose sum exceeds 1 only because they are binary fractions."""
 
 
-class Fault(StrEnum):
-    """The name of a fault, and what it does in a line for the reader.
-
-    To add one, add a line here and its act in `servers/simulator/faults.py`.
-    """
+class Described(StrEnum):
+    """A name, with a line for the reader about it."""
 
     description: str
 
@@ -24,6 +21,13 @@ class Fault(StrEnum):
         fault._value_ = name
         fault.description = description
         return fault
+
+
+class Fault(Described):
+    """The name of a fault, and what it does in a line for the reader.
+
+    To add one, add a line here and its act in `servers/simulator/faults.py`.
+    """
 
     HTTP_500 = "http_500", "500, the server failed"
     HTTP_502 = "http_502", "502 in JSON, the server behind the gateway failed"
@@ -52,6 +56,21 @@ class Fault(StrEnum):
     PROSE = "prose", "a sentence that names the right label"
     TWO_LABELS = "two_labels", "two labels where one is due; one label twice in a list"
     UNKNOWN_LABEL = "unknown_label", "a label outside the set"
+
+
+class BatchFault(Described):
+    """The name of what can go wrong with a batch; `servers/simulator/batches/service.py` does it."""
+
+    LOST_REPLY = "lost_reply", "the batch is made, and the connection closed without a word of it"
+    EXPIRED = "expired", "the batch expires when half of its lines are answered"
+    QUEUE_FULL = "queue_full", "the batch fails after it was taken: token_limit_exceeded"
+    ALL_REFUSED = "all_refused", "every line is refused, so that there is no output file"
+    EMPTY_IDS = "empty_ids", "the id of a file that is not there is empty instead of null"
+    SHUFFLED = "shuffled", "the lines of the output are in another order"
+    DUPLICATED = "duplicated", "a line of the output is there twice"
+    MISSING = "missing", "a line is in neither file, although it was billed"
+    CUT_DOWNLOAD = "cut_download", "the first download breaks off, and the second is cut and does not tell"
+    GONE = "gone", "the batch was made, and is never found again: 404"
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,11 +4,12 @@ from collections.abc import Iterator
 from typing import Annotated, TypeAlias
 
 from pydantic import BeforeValidator, Field, WithJsonSchema, field_validator
+from pydantic_core.core_schema import ValidationInfo
 
 from pipeline.config.base import Settings
-from pipeline.config.simulate.faults import Fault, share_problems
+from pipeline.config.simulate.faults import BatchFault, Described, Fault, share_problems
 from pipeline.config.simulate.latency import USUAL, AnyLatency, Fixed, parse_latency
-from pipeline.config.values import Share, Within, all_wrong, number, wrong
+from pipeline.config.values import Seconds, Share, Within, all_wrong, number, wrong
 from pipeline.errors import UsageError
 
 _FAULT_NAMES = tuple(fault.value for fault in Fault)
@@ -32,8 +33,8 @@ _LatencyOf: TypeAlias = Annotated[
 ]
 
 
-def _fault_problems(faults: dict[str, float]) -> Iterator[tuple[Within, str]]:
-    found = share_problems(faults)
+def _fault_problems(faults: dict[str, float], known: type[Described]) -> Iterator[tuple[Within, str]]:
+    found = share_problems(faults, tuple(known))
     for name, similar in found.unknown.items():
         hint = f"did you mean {similar}?" if similar else "`simulate --list-faults` lists them"
         yield (name,), f"is given to a fault that does not exist; {hint}"
@@ -55,10 +56,21 @@ class SimulateSettings(Settings):
         description="Share of the requests, 0 to 1, that go wrong in each way, such as {http_500: 0.1}.",
     )
 
-    @field_validator("faults")
+    batch_seconds: Seconds = Field(
+        default_factory=lambda: 5.0,
+        json_schema_extra={"default": "5s"},
+        description="How long a batch takes.",
+    )
+    batch_faults: dict[str, Share] = Field(
+        default_factory=dict,
+        json_schema_extra={"propertyNames": {"enum": [fault.value for fault in BatchFault]}},
+        description="Share of the batches, 0 to 1, that go wrong in each way, such as {expired: 0.1}.",
+    )
+
+    @field_validator("faults", "batch_faults")
     @classmethod
-    def _faults_are_known(cls, faults: dict[str, float]) -> dict[str, float]:
-        problems = list(_fault_problems(faults))
+    def _faults_are_known(cls, faults: dict[str, float], info: ValidationInfo) -> dict[str, float]:
+        problems = list(_fault_problems(faults, BatchFault if info.field_name == "batch_faults" else Fault))
         if problems:
             raise all_wrong(problems)
         return faults

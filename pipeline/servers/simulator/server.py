@@ -8,6 +8,8 @@ from typing import Self
 from aiohttp import web
 
 from pipeline.servers.protocol.http import read, send, untaken
+from pipeline.servers.simulator.batches.routes import Routes
+from pipeline.servers.simulator.batches.service import Batches
 from pipeline.servers.simulator.listener import HOST, Listener
 from pipeline.servers.simulator.log import Log
 from pipeline.servers.simulator.response import NoReply, Response
@@ -35,6 +37,7 @@ class Simulator:
         """Make a server that `async with` starts; without *settings* one with neither latency nor faults."""
         self.settings = settings or SimulatorSettings()
         self._service = Service(self.settings)
+        self.batches = Batches(self._service, self.settings)
         self._runner = web.AppRunner(
             self._app(),
             access_log=None,
@@ -91,7 +94,13 @@ class Simulator:
         app.router.add_post(CHAT, self._chat)
         app.router.add_get(MODELS, self._models)
         app.router.add_get(MODELS + "/{name:.+}", self._models)
+        Routes(self.batches, self._plain).add_to(app)
         return app
+
+    async def _plain(
+        self, request: web.Request, make: Callable[[], Response | NoReply]
+    ) -> web.StreamResponse:
+        return await self._reply(request, self._service.plain(make))
 
     async def _chat(self, request: web.Request) -> web.StreamResponse:
         return await self._reply(request, self._service.chat(await read(request)))

@@ -17,7 +17,7 @@ from pipeline.servers.simulator.faults import ACTS
 from pipeline.servers.simulator.log import Entry, Log
 from pipeline.servers.simulator.rate_limits import Rates
 from pipeline.servers.simulator.refusals import OUTAGES, models, no_model, turned_away
-from pipeline.servers.simulator.response import NoReply, Response, refusal_of
+from pipeline.servers.simulator.response import NoReply, Response, refusal_of, refuse
 from pipeline.servers.simulator.settings import OutageKind, SimulatorSettings
 
 CACHE_FROM_TOKENS, CACHE_STEP_TOKENS = 1024, 128
@@ -29,6 +29,10 @@ CACHED_PREFIXES = 4096
 COUNTERS = 1 << 22
 """How many counts, of one byte each, of how often a key was asked. Keys that share one are rare and harmless, and
 memory does not grow with the number of rows."""
+
+REFUSED_LINE = refuse(400, "This request is refused.")
+SILENT_LINE = refuse(500, "The server had an error", kind="server_error")
+"""What a line of a batch gets that is refused, and one that would get no reply at all."""
 
 
 class Decision(NamedTuple):
@@ -96,6 +100,25 @@ class Service:
     def refuse(self, response: Response, reason: str | None) -> Served:
         """Answer with *response* a request that no route accepts, for that *reason*."""
         return self._serve(lambda: self._away() or Decision(response, reason))
+
+    def plain(self, make: Callable[[], Response | NoReply]) -> Served:
+        """Answer a request about files or batches with what *make* returns."""
+        return self._serve(lambda: self._away() or Decision(make()))
+
+    def line(self, body: bytes, *, refused: bool = False) -> Response:
+        """Answer a line of a batch, which knows no rates; or refuse it, as if that were its row's fault."""
+        self._number += 1
+        try:
+            ask = read_ask(body)
+        except BadRequestError as error:
+            decision = Decision(refusal_of(error), "unreadable request")
+        else:
+            response = REFUSED_LINE if refused else no_model(ask.model, self.settings)
+            self._roll(ask)
+            decision = Decision(response, "refused", ask) if response else self._answered(ask, self._drawn())
+        sent = SILENT_LINE if isinstance(decision.sent, NoReply) else decision.sent
+        self.note(Served(sent, decision, 0.0, self._clock()))
+        return sent
 
     def note(self, served: Served) -> Entry:
         """Write the log's entry of a request whose answer is ready, even if its client has gone: it was made."""

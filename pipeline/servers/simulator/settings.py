@@ -6,7 +6,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import ClassVar, Literal
 
-from pipeline.config.simulate.faults import ROUNDING, Fault, share_problems
+from pipeline.config.simulate.faults import ROUNDING, BatchFault, Fault, share_problems
 from pipeline.config.simulate.latency import Fixed, Latency
 from pipeline.errors import UsageError
 
@@ -96,6 +96,8 @@ class SimulatorSettings:
         prices: US dollars per token in and out, listed in the model object; None for none.
         count_repeats: Whether keys that are billed more than once are counted, which takes 32 MB.
         log_path: File to append the log to, one JSON object a line.
+        batch_seconds: How long a batch takes.
+        batch_faults: Name to the share of batches that get it, 0..1.
     """
 
     known_faults: ClassVar[Collection[str]] = tuple(Fault)
@@ -113,9 +115,12 @@ class SimulatorSettings:
     prices: tuple[float, float] | None = None
     count_repeats: bool = True
     log_path: Path | None = None
+    batch_seconds: float = 0.0
+    batch_faults: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
 
     def __post_init__(self) -> None:
         _check_faults(self.faults, self.known_faults)
+        _check_faults(self.batch_faults, tuple(BatchFault))
         total = sum(self.faults.values()) + sum(refusal.share for refusal in self.refusals)
         if total > 1 + ROUNDING:
             raise UsageError(
