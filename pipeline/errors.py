@@ -9,6 +9,7 @@ PipelineError                70
 ├── DiskError                74   reading or writing failed
 ├── InterruptedRunError      75   stopped early; the same command continues
 │   ├── LockedError               another run has the output
+│   ├── WaitingError              for batches at the provider
 │   └── LimitReachedError         deadline, or
 │       └── BudgetSpentError      budget
 ├── HeldError                76   a gate is closed; nothing was published
@@ -82,6 +83,10 @@ class InterruptedRunError(PipelineError):
 
 class LockedError(InterruptedRunError):
     """Another run is writing the same output."""
+
+
+class WaitingError(InterruptedRunError):
+    """Batches are under way at the provider; the same command fetches them."""
 
 
 class LimitReachedError(InterruptedRunError):

@@ -10,7 +10,7 @@ from typing import Any
 
 import orjson
 
-from pipeline.errors import DiskError, HeldError, InterruptedRunError, PipelineError
+from pipeline.errors import DiskError, HeldError, InterruptedRunError, PipelineError, WaitingError
 from pipeline.telemetry.logs import JsonLines, one_line
 
 
@@ -88,7 +88,7 @@ def print_failure(failure: PipelineError) -> None:
 
 def failure_facts(failure: PipelineError) -> dict[str, Any]:
     """Return what the last line of stdout says of the error that ends a command."""
-    kinds = {InterruptedRunError: "interrupted", HeldError: "held"}
+    kinds = {WaitingError: "waiting", InterruptedRunError: "interrupted", HeldError: "held"}
     status = next((word for kind, word in kinds.items() if isinstance(failure, kind)), "error")
     return {
         "status": status,

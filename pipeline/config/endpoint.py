@@ -36,6 +36,9 @@ BESIDE_NO_OTHERS = ("base_url", "api_key_env", "api_key_file", "headers", "price
 OF_ONE_ENDPOINT = (*BESIDE_NO_OTHERS, "parameters", "endpoints")
 """Keys that belong to one endpoint: `--provider` with another name resets them."""
 
+SELL_NO_BATCHES = frozenset({"oxen", "local"})
+"""Providers that take one request at a time."""
+
 _EFFORT = re.compile(r"[a-z][a-z0-9_-]*")
 
 
@@ -127,6 +130,10 @@ class ModelSettings(Settings):
         default="auto",
         description="Ask for probabilities, which give label_confidence; auto where they work.",
     )
+    lane: Literal["live", "batch"] = Field(
+        default="live",
+        description="live asks row by row; batch hands files of rows in, which take up to 24 h and cost half at most providers that take them.",
+    )
     rows_per_request: RowsOrAuto = Field(
         default=1,
         description="Rows in one request: 1 to 100, or auto, which finds out how many the labels stand; see docs/packs.md.",
@@ -161,6 +168,14 @@ class ModelSettings(Settings):
     @model_validator(mode="after")
     def _one_source_of_the_key(self) -> Self:
         one_key(self.api_key_env, self.api_key_file)
+        return self
+
+    @model_validator(mode="after")
+    def _lane_is_there(self) -> Self:
+        if self.lane == "batch" and self.endpoints:
+            raise wrong("is batch, which asks one endpoint; leave model.endpoints out, or write live", "lane")
+        if self.lane == "batch" and self.provider in SELL_NO_BATCHES:
+            raise wrong(f"is batch, and provider {self.provider} takes no batches; write live", "lane")
         return self
 
     @model_validator(mode="after")

@@ -94,13 +94,21 @@ KeyVariable: TypeAlias = Annotated[str, AfterValidator(_variable)]
 Headers: TypeAlias = Annotated[dict[str, str], AfterValidator(_sound_headers)]
 
 
-class PriceSettings(Settings):
-    """What the endpoint charges, in US dollars per million tokens."""
+class TokenPrices(Settings):
+    """US dollars per million tokens."""
 
     input: UsdPerMillion = Field(description="US dollars per million tokens read.")
     output: UsdPerMillion = Field(description="US dollars per million tokens written.")
     cached: UsdPerMillion | None = Field(
         default=None, description="US dollars per million tokens read from the provider's cache."
+    )
+
+
+class PriceSettings(TokenPrices):
+    """What the endpoint charges, in US dollars per million tokens."""
+
+    batch: TokenPrices | None = Field(
+        default=None, description="What it charges for the same in a batch (model.lane: batch)."
     )
 
 

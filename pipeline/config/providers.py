@@ -22,6 +22,7 @@ class Provider:
         key_env: The environment variable that holds its API key by default; None if there is none.
         key_required: Whether it refuses to answer without an API key.
         model: Its only model, whatever the config says; None if it has several.
+        batch_share: What tokens cost in a batch at its own URL, as a share of the usual price; None if that is not known.
     """
 
     name: ProviderName
@@ -29,16 +30,17 @@ class Provider:
     key_env: str | None
     key_required: bool
     model: str | None = None
+    batch_share: float | None = None
 
 
 PROVIDERS: Mapping[ProviderName, Provider] = {
     provider.name: provider
     for provider in (
         Provider("oxen", "https://hub.oxen.ai/api/ai", "OXEN_API_KEY", key_required=True),
-        Provider("openai", "https://api.openai.com/v1", "OPENAI_API_KEY", key_required=True),
+        Provider("openai", "https://api.openai.com/v1", "OPENAI_API_KEY", key_required=True, batch_share=0.5),
         Provider("openai-compatible", None, None, key_required=False),
         Provider("local", None, None, key_required=False, model="multilingual-e5-small"),
-        Provider("simulate", None, None, key_required=False),
+        Provider("simulate", None, None, key_required=False, batch_share=0.5),
     )
 }
 """Name to provider; the base URLs are those of the providers' own documentation."""
@@ -54,6 +56,13 @@ def base_url(model: ModelSettings) -> str:
     if url is None:
         raise ConfigError(f"model.base_url is not set; the provider {model.provider!r} needs it")
     return url
+
+
+def batch_share(model: ModelSettings) -> float | None:
+    """Return what a token of *model* costs in a batch, as a share of its usual price; None if that is not known."""
+    provider = PROVIDERS[model.provider]
+    elsewhere = model.base_url is not None and model.base_url != provider.base_url
+    return None if elsewhere and model.provider != "simulate" else provider.batch_share
 
 
 def named_endpoints(config: "Config") -> Iterator[tuple[str, "Config"]]:

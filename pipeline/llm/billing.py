@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from pipeline.config import ModelSettings
+from pipeline.config.providers import batch_share
 from pipeline.errors import ConfigError
 from pipeline.figures import usd as in_usd
 from pipeline.llm.catalog import NO_PRICE, catalog_price, ensure_payable
@@ -54,6 +55,27 @@ class Billing:
             self._looked_up = True
             self._price = catalog_price(self._model)
         return self._price
+
+    @property
+    def batch_price(self) -> Price | None:
+        """The price of a token in a batch; None if none is known."""
+        given = self._model.price and self._model.price.batch
+        if given:
+            return per_million(given.input, given.output, given.cached, "config")
+        share = batch_share(self._model)
+        return self.price.times(share) if share is not None and self.price is not None else None
+
+    def in_batch(self, outcome: Outcome, counters: Counters) -> Outcome:
+        """Count the tokens of a line of a batch, and put its cost into the usage: as the reply tells, else by the batch price."""
+        usage, price = outcome.usage, self.batch_price
+        if usage is NO_USAGE:
+            return outcome
+        counters.add_usage(usage)
+        if usage.cost_usd or usage.prompt_tokens is None or price is None:
+            return outcome
+        return outcome.with_cost(
+            price.cost(usage.prompt_tokens, usage.cached_tokens or 0, usage.completion_tokens or 0)
+        )
 
     @property
     def source(self) -> str | None:

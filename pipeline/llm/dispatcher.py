@@ -72,24 +72,24 @@ class Dispatcher:
         self.breaker = CircuitBreaker(clock, limits.max_outage)
         self._queue, self._pool = queue or RequestQueue(), WorkerPool(stop)
         self._delivery, self._model = self._queue.delivery(deliver, run, clock), config.model
-        self._client, self._before_send, self._clock = client, before_send, clock
+        self.client, self._before_send, self._clock = client, before_send, clock
         self._retries, self.pacer = RetryPolicy(), Pacer(limits, self.concurrency, clock)
-        self._negotiator = FormatNegotiator(task, config.model, FormMemory(config, task, clock))
-        self._policy = FailurePolicy(self.breaker, self._negotiator, self._retries, clock)
-        self._estimate = TokenEstimate(task.system, config.model.max_tokens)
+        self.negotiator = FormatNegotiator(task, config.model, FormMemory(config, task, clock))
+        self._policy = FailurePolicy(self.breaker, self.negotiator, self._retries, clock)
+        self.estimate = TokenEstimate(task.system, config.model.max_tokens)
         self._timeout = AdaptiveTimeout(None if limits.request_timeout == "auto" else limits.request_timeout)
         self.held = HeldRows(self._queue, self._pool, self.breaker, clock, self._give_up, self._retry)
 
     async def start(self) -> None:
         """Read from the endpoint what the model costs and takes, and start the workers."""
-        self._negotiator.begin(await self.billing.ask(self._client))
-        self._set_ceiling(self._negotiator.form.ceiling)
+        self.negotiator.begin(await self.billing.ask(self.client))
+        self._set_ceiling(self.negotiator.form.ceiling)
         self._pool.spawn(self.concurrency.keep_time())
         for _ in range(self._worker_count):
             self._pool.spawn(self._work())
 
     def _set_ceiling(self, ceiling: int) -> None:
-        self._estimate.set_ceiling(ceiling)
+        self.estimate.set_ceiling(ceiling)
         if ceiling > self._model.max_tokens:
             self.budget.expect_all()
 
@@ -107,8 +107,8 @@ class Dispatcher:
 
     def affords(self, prompts: Iterable[Prompt]) -> int:
         """Return how many of *prompts*, the first ones, there is money for while nothing else is asked."""
-        bound, ceiling = self.billing.bound_usd, self._negotiator.form.ceiling
-        return self.budget.affords(bound(self._estimate, Request(each), ceiling) for each in prompts)
+        bound, ceiling = self.billing.bound_usd, self.negotiator.form.ceiling
+        return self.budget.affords(bound(self.estimate, Request(each), ceiling) for each in prompts)
 
     async def drain(self, seconds: float) -> None:
         """Send nothing more; wait up to *seconds* for what is in flight, and give up the rest."""
@@ -134,7 +134,7 @@ class Dispatcher:
             if self.breaker.gate.turns_back(control=request.control):
                 self._queue.push(request, first=True)
                 return
-            tokens = self.pacer.counts_tokens and self._estimate.quota(request.prompt.text, request.rows)
+            tokens = self.pacer.counts_tokens and self.estimate.quota(request.prompt.text, request.rows)
             if not self.pacer.try_admit(tokens):
                 await self.pacer.admit(tokens)
             if await self._before_send(request):
@@ -146,7 +146,7 @@ class Dispatcher:
             sent_at = self._clock.now()
             outcome = await self._send(request, form, bound_usd)
             if isinstance(outcome, Reply):
-                wider = None if outcome.finish == "stop" else self._negotiator.more_room(outcome, form)
+                wider = None if outcome.finish == "stop" else self.negotiator.more_room(outcome, form)
                 if wider is None:
                     await self._on_reply(request, outcome, sent_at)
                 else:
@@ -154,7 +154,7 @@ class Dispatcher:
                     self._set_ceiling(wider.ceiling)
                     self._retry(request.again_in(wider, outcome.usage), 0.0)
                 if self.billing.ask_again:  # only now: the answer is paid and must be kept
-                    await self.billing.ask_once_more(self._client)
+                    await self.billing.ask_once_more(self.client)
             else:
                 await self._keep_bill(request, outcome.usage)
                 await self._handle_failure(request, outcome, form)
@@ -166,12 +166,12 @@ class Dispatcher:
     async def _reserve(self, request: Request) -> tuple[RequestForm, float]:
         """Set money aside for *request*; return the form to send it in, and how much."""
         while True:
-            form = request.form or self._negotiator.form
-            bound_usd = self.billing.bound_usd(self._estimate, request, form.ceiling)
+            form = request.form or self.negotiator.form
+            bound_usd = self.billing.bound_usd(self.estimate, request, form.ceiling)
             if self.budget.try_reserve(bound_usd):
                 return form, bound_usd
             await self.budget.reserve(bound_usd)
-            if form is (request.form or self._negotiator.form):
+            if form is (request.form or self.negotiator.form):
                 return form, bound_usd
             self.budget.settle(bound_usd, None)  # the ceiling was raised meanwhile
 
@@ -191,28 +191,28 @@ class Dispatcher:
 
     async def _send(self, request: Request, form: RequestForm, bound_usd: float) -> Reply | Failure:
         """Send *request* once in *form*, and pass the outcome to everything that adapts to it."""
-        body = self._negotiator.body(request.prompt.text, form, again=request.again, ids=request.ids)
+        body = self.negotiator.body(request.prompt.text, form, again=request.again, ids=request.ids)
         seconds = self._timeout.probe_seconds if self.breaker.open else self._timeout.seconds
         self.counters.requests += 1
         departure = self.concurrency.on_sent()
         outcome: Reply | Failure | None = None
         window: Window | None = None
         try:
-            outcome, window = await self._client.ask(body, seconds)
+            outcome, window = await self.client.ask(body, seconds)
             if isinstance(outcome, Failure):
                 outcome = self._policy.judged(request, outcome)
         finally:
             self.pacer.record(departure, outcome, window, available=not self.breaker.open)
             outcome = outcome and self.billing.priced(outcome, self.counters)
-            self.budget.settle(bound_usd, self.billing.charge(outcome, request, self._estimate))
+            self.budget.settle(bound_usd, self.billing.charge(outcome, request, self.estimate))
         if isinstance(outcome, Reply):
             self.breaker.on_reply(suspect=request.attempts.suspect, control=request.control)
             self._policy.on_reply(request)
-            self._negotiator.on_reply(form)
+            self.negotiator.on_reply(form)
             took = self._clock.now() - departure.at
             self._timeout.learn(took)
             self.counters.latencies[bucket_of(took)] += 1
-            self._estimate.learn(request.prompt.text, outcome.usage, request.rows)
+            self.estimate.learn(request.prompt.text, outcome.usage, request.rows)
             self.billing.warn_if_unreported(outcome.usage)
         return outcome
 
@@ -220,7 +220,7 @@ class Dispatcher:
         decision = self._policy.decide(request, failure, form)
         again = decision.request
         if failure.kind in RUN_WIDE:
-            self._client.refresh()
+            self.client.refresh()
         match decision.action:
             case Action.END_RUN if decision.error is not None:
                 self._queue.push(again, first=True)  # for others, if there are any

@@ -37,6 +37,10 @@ class Price:
         fresh = max(0, prompt_tokens - cached_tokens)
         return fresh * self.input + cached_tokens * self.cached + completion_tokens * self.output
 
+    def times(self, share: float) -> "Price":
+        """Return *share* of the price."""
+        return Price(self.input * share, self.output * share, self.cached * share, self.source)
+
 
 def per_million(prompt: float, completion: float, cached: float | None, source: str) -> Price:
     """Make a price from US dollars per million tokens; None for *cached* means no discount."""

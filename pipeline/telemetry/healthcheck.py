@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from threading import Thread
 from typing import TYPE_CHECKING
 
-from pipeline.errors import InterruptedRunError, LockedError, as_pipeline_error
+from pipeline.errors import InterruptedRunError, LockedError, WaitingError, as_pipeline_error
 from pipeline.telemetry.logs import OWN_LOGGER, hide, one_line
 
 if TYPE_CHECKING:
@@ -82,8 +82,9 @@ class HealthCheck:
         """Report that the run has ended with *error*."""
         failure = as_pipeline_error(error)
         is_interrupted = isinstance(failure, InterruptedRunError)
+        # Waiting is neither an end nor a failure: it is told, and changes nothing.
         self._last_ping(
-            "/fail",
+            "/log" if isinstance(failure, WaitingError) else "/fail",
             f"error: {one_line('; '.join(failure.problems))}",
             INTERRUPTED_PING_SECONDS if is_interrupted else PING_SECONDS,
         )

@@ -17,10 +17,11 @@ from pipeline.llm.protocol.failures import SUCCESSES
 from pipeline.llm.protocol.headers import window
 from pipeline.llm.protocol.reply import read
 from pipeline.llm.replies import Failure, FailureKind, Reply, Window
+from pipeline.llm.transport.bodies import UNZIP, Into, Upload
 from pipeline.llm.transport.broken import PROXY_REFUSES, failure_of, refused_by_proxy
 from pipeline.llm.transport.deadlines import Deadlines
 from pipeline.llm.transport.network import Network
-from pipeline.llm.transport.wire import BROKEN, UNZIP, Response, Target, Wire
+from pipeline.llm.transport.wire import BROKEN, Response, Target, Wire
 from pipeline.system.redaction import KEY_REDACTED, Redaction, is_secret_name
 from pipeline.telemetry.logs import hide
 
@@ -147,10 +148,48 @@ class Client:
         except BROKEN as error:
             return failure_of(error, MODEL_SECONDS, self._network, self._redaction)
 
-    def _target(self, method: str, path: str) -> Target:
-        url = f"{self._base_url}/{path}{self._query}"
+    async def call(
+        self,
+        method: str,
+        path: str,
+        body: bytes | Upload = b"",
+        *,
+        seconds: float = MODEL_SECONDS,
+        kind: str = "application/json",
+        into: Into | None = None,
+    ) -> bytes | Failure:
+        """Send a request that is no question; return the body of a success, which is empty if it has gone *into*.
+
+        Args:
+            method: The HTTP method.
+            path: Below the base URL; may have a query.
+            body: What is sent.
+            seconds: How long all of it may take.
+            kind: The content type of *body*.
+            into: Takes the body of a success piece by piece, however large it is.
+        """
         try:
-            return Target(method, URL(url), self._headers, self._network.proxy)
+            async with asyncio.timeout(seconds):
+                target = self._target(method, path, {"Content-Type": kind})
+                response = await self._wire.exchange(target, body, MAX_BODY_BYTES, into)
+        except BROKEN as error:
+            return failure_of(error, seconds, self._network, self._redaction)
+        if response.content is None:
+            return _too_big()
+        if response.status in SUCCESSES:
+            return self._key_redaction.of_bytes(response.content)
+        outcome = self._outcome(response.status, self._without_secrets(response), response.content)
+        return outcome if isinstance(outcome, Failure) else _too_big()
+
+    def read(self, status: int, content: bytes) -> Reply | Failure:
+        """Return the reply or the failure in a response that came in a file, as if it had come by itself."""
+        return self._outcome(status, {}, content)
+
+    def _target(self, method: str, path: str, headers: Mapping[str, str] = {}) -> Target:
+        query = self._query.replace("?", "&", 1) if "?" in path else self._query
+        url = f"{self._base_url}/{path}{query}"
+        try:
+            return Target(method, URL(url), {**self._headers, **headers}, self._network.proxy)
         except ValueError as error:
             raise ConfigError(f"model.base_url is no valid URL: {error}") from error
 

@@ -18,6 +18,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 from yarl import URL
 
 from pipeline.config.proxy import Proxy
+from pipeline.llm.transport.bodies import UNZIP, Into, Upload, pass_on
 
 log = logging.getLogger(__name__)
 
@@ -27,9 +28,6 @@ MAX_FIELD_BYTES = 16 << 10
 CONNECT_SECONDS = 10.0
 KEEP_ALIVE_SECONDS = 15.0
 """Idle connections are closed before a typical load balancer (60 s) or a plain server closes them."""
-
-UNZIP = {"gzip": 16 + zlib.MAX_WBITS, "deflate": zlib.MAX_WBITS}
-"""The content encodings that are accepted, with zlib's window bits for each."""
 
 FRAMING = {"content-length", "transfer-encoding"}
 INFORMATIONAL = range(100, 200)
@@ -114,8 +112,12 @@ class Wire:
             self._idle.pop()[0].release()  # the pool waits until they are closed
         await self._pool.close()
 
-    async def exchange(self, target: Target, body: bytes, max_bytes: int) -> Response:
+    async def exchange(
+        self, target: Target, body: bytes | Upload, max_bytes: int, into: Into | None = None
+    ) -> Response:
         """Send *body* and return the response; a response body of more than *max_bytes* is not read to its end.
+
+        With *into*, the body of a success goes there piece by piece, however large it is, and the response has none.
 
         Raises:
             aiohttp.ClientError, HttpProcessingError, OSError, ValueError: If no connection is made, it breaks, or the response is no valid HTTP.
@@ -133,11 +135,21 @@ class Wire:
                 max_field_size=MAX_FIELD_BYTES,
             )
             transport = protocol.transport
-            transport.writelines((target.head(len(body)), body))
+            if isinstance(body, bytes):
+                transport.writelines((target.head(len(body)), body))
+            else:
+                transport.write(target.head(body.size))
+                for piece in body.pieces:
+                    transport.write(piece)
+                    await protocol._drain_helper()  # noqa: SLF001 - waits until the socket has taken most of it
             message, payload = await protocol.read()
             while message.code in INFORMATIONAL and message.code != SWITCHING:
                 message, payload = await protocol.read()
-            content = await _body(payload, message.headers, max_bytes)
+            if into is not None and message.code in SUCCESSES:
+                await pass_on(payload.iter_any(), message.headers.get("Content-Encoding", ""), into)
+                content: bytes | None = b""
+            else:
+                content = await _body(payload, message.headers, max_bytes)
             # A server that answers before it has read the whole request would take the rest of it for the next one; and
             # a gateway that gave up may yet pass on the answer, which the next request would take for its own.
             whole = payload.is_eof() and not transport.get_write_buffer_size() and message.code in SUCCESSES
