@@ -30,6 +30,7 @@ from pipeline.job.history import append
 from pipeline.job.prepare import Start, tidy_after
 from pipeline.job.result import Course, result_of, save_report
 from pipeline.job.snapshot import Snapshots
+from pipeline.job.state import has_batches
 from pipeline.job.workspace import HELD, RunRecord
 from pipeline.job.writable import ensure_output
 from pipeline.outputs.columns import Answered, failed_rows, part_batch, part_schema, pending_rows
@@ -127,6 +128,7 @@ class Journey:
             done = await self._threads.run(self._fence.guard, self._parts.spans, source.rows)
             self._rows_done = sum(span.rows for span in done)
             spans = list(gaps(source.rows, done))
+            await self._answer_in_batches(spans)
             # What other processes have been answered is in the ledger by then.
             await self._execution.workers.answer(
                 spans, self._execution.record, self._execution.resolver.ledger
@@ -152,6 +154,16 @@ class Journey:
 
             self._student = student_of(self._execution)
         self._job = await self._student.settle(self._read)
+
+    async def _answer_in_batches(self, spans: Sequence[Span]) -> None:
+        """Have batches answer the rows of *spans*, if the config says so; wait for those that are under way."""
+        if self._job.options.offline or not has_batches(self._job.config):
+            return
+        from pipeline.engine.batches.lane import BatchLane  # noqa: PLC0415 - few runs have any
+        from pipeline.llm.batch.book import Book  # noqa: PLC0415 - as above
+
+        with Book(self._job.config.state.dir) as book:
+            await BatchLane(self._execution, book).answer(lambda: self._read(spans))
 
     async def _asked_anew(self, done: Sequence[Span]) -> Finding:
         """Ask the canary's rows anew, also those in *done* spans, whose prompts this execution has not made; return what it finds."""

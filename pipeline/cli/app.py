@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pipeline._version import __version__
-from pipeline.cli import calibrate, compare, evaluate, init, ledger, publish, review
+from pipeline.cli import batch, calibrate, compare, evaluate, init, ledger, publish, review
 from pipeline.cli.exit import exit_status
 from pipeline.cli.options import (
     Commands,
@@ -34,7 +34,7 @@ from pipeline.cli.options import (
     run_options,
 )
 from pipeline.cli.report import report
-from pipeline.cli.run.options import Address, EngineName, SliceName, Workers
+from pipeline.cli.run.options import Address, EngineName, SliceName, Wait, Workers
 from pipeline.cli.simulate.command import simulate
 from pipeline.system.interruption import deferred
 from pipeline.system.memory import claim_process
@@ -71,6 +71,7 @@ def main_options(
 
 
 app.add_typer(ledger.ledger_app, name="ledger")
+app.add_typer(batch.batch_app, name="batch")
 for command in (
     init.init,
     evaluate.evaluate,
@@ -99,6 +100,7 @@ def run(
     workers: Workers = 1,
     engine: EngineName = None,
     address: Address = None,
+    wait: Wait = True,
     dry_run: DryRun = False,
     overwrite: Overwrite = False,
     partial: Partial = False,
@@ -120,8 +122,9 @@ def run(
     metrics = MetricsFile(metrics_file, config)
     with metrics.reporting():
         options = run_options(
-            limit, sample, seed, retry, part, workers, engine, address, overwrite=overwrite, partial=partial
-        )
+            limit, sample, seed, retry, part, workers, engine, address,
+            overwrite=overwrite, partial=partial, wait=wait,
+        )  # fmt: skip
         loaded = load(config, overrides, provider, date)
         metrics.config_loaded(loaded.state.dir, is_whole=is_whole(options, loaded.model.provider))
         if dry_run:

@@ -171,6 +171,7 @@ def run_options(  # noqa: PLR0913 - as many as the command has options
     *,
     overwrite: bool = False,
     partial: bool = False,
+    wait: bool = True,
 ) -> "RunOptions":
     """Return the options of a run that the command line gives.
 
@@ -189,7 +190,7 @@ def run_options(  # noqa: PLR0913 - as many as the command has options
     except UsageError as error:
         raise UsageError(f"--retry: {error}") from None
     return RunOptions(
-        limit, sample, seed or 0, retried, overwrite, partial=partial, workers=workers, slice=part,
+        limit, sample, seed or 0, retried, overwrite, partial=partial, workers=workers, wait=wait, slice=part,
         engine=engine, address=address,
     )  # fmt: skip
 

@@ -33,6 +33,9 @@ def plan_text(found: Plan, config: Config) -> list[str]:
     limit, several = getattr(config.limits, found.bound, None), len(config.model.endpoints)
     bound = "on two cores" if limit is None else f"at limits.{found.bound} = {limit:,}"
     bound = f"at the limits of {count(several, 'endpoint')}" if several else bound
+    duration_told = f"about {duration(found.seconds)} {bound}"
+    if found.bound == "batch":
+        duration_told = "handed in as batches, which take up to 24 h; `run --no-wait` ends at once, and the next run fetches them"
     texts = f"{found.truncated:,} texts" if found.truncated != 1 else "1 text"
     cut = [f"{texts} would be cut at task.max_text_tokens = {config.task.max_text_tokens:,}"]
     version = found.input_version
@@ -45,8 +48,17 @@ def plan_text(found: Plan, config: Config) -> list[str]:
         *_notes(found),
         *_canary(found),
         *_student(found),
-        f"about {duration(found.seconds)} {bound}",
+        *_other_lane(found),
+        duration_told,
     ]
+
+
+def _other_lane(found: Plan) -> Iterator[str]:
+    """Yield what the same costs in the other lane."""
+    if found.lane == "batch" and found.live_cost_usd:
+        yield f"row by row, at once, it would be about {usd(found.live_cost_usd)} (model.lane: live)"
+    elif found.lane == "live" and found.live_cost_usd and found.batch_cost_usd is not None:
+        yield f"handed in as batches, which take up to 24 h, it would be about {usd(found.batch_cost_usd)} (model.lane: batch)"
 
 
 def _packs(found: Plan) -> str:

@@ -13,7 +13,7 @@ from pipeline.figures import count
 from pipeline.job.job import Job
 from pipeline.job.prepare import prepare
 from pipeline.job.readiness import ensure_ready, remarks
-from pipeline.job.state import ensure_state, ensure_store
+from pipeline.job.state import ensure_state, ensure_store, has_batches
 from pipeline.job.workspace import workspace
 from pipeline.job.writable import ensure_output, ensure_replaceable
 
@@ -48,6 +48,10 @@ def _check(config: Config, spare: Path) -> tuple[Job, list[str]]:
     _collect(errors, lambda: ensure_store(config))
     _collect(errors, lambda: _ensure_ledger(config.state.dir))
     _collect(errors, lambda: ensure_ready(config))
+    if has_batches(config):
+        from pipeline.llm.batch.checks import ensure_batches_fit  # noqa: PLC0415 - few jobs have any
+
+        _collect(errors, lambda: ensure_batches_fit(config, None, wait=True))
     if errors or job is None:
         raise type(errors[0])(*dict.fromkeys(problem for error in errors for problem in error.problems))
     holder = job.workspace.holder()

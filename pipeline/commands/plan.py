@@ -9,6 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from pipeline.commands.batch.costs import costs_of, lasting
 from pipeline.commands.reply_tokens import ReplyTokens, reasons
 from pipeline.config import Config
 from pipeline.engine.packs import comparison, planned
@@ -65,8 +66,11 @@ class Plan:
         asked_anew_cost_usd: What that costs besides, estimated; None if no price is known.
         input_version: The version of the Delta table that is read; None if the input is none.
         bound: The limit that determines it: `requests_per_minute`, `tokens_per_minute` or `max_concurrency`; or
-            `processor` for the embedded model.
+            `processor` for the embedded model, `batch` for a batch, which takes up to a day.
         student: What the student may spare of them, which the figures above leave out; None if there is none.
+        lane: `live` or `batch`, as `model.lane` says; the cost is that of this lane.
+        live_cost_usd: What the requests would cost one by one; None if no price is known.
+        batch_cost_usd: What they would cost in batches; None if no price is known.
     """
 
     rows: int
@@ -89,6 +93,9 @@ class Plan:
     input_version: int | None
     bound: str
     student: Mapping[str, Any] | None = None
+    lane: str = "live"
+    live_cost_usd: float | None = None
+    batch_cost_usd: float | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Return the fields, in order."""
@@ -196,8 +203,9 @@ def _estimate(job: Job, counts: _Counts) -> Plan:
     canary = counts.canary_tokens + counts.canary * system_tokens, replies.of(counts.canary, model.max_tokens)
     configs = job.config.each_endpoint()
     price = _dearest(configs, prompt_tokens, completion_tokens)
+    costs = costs_of(model, price, prompt_tokens, completion_tokens)
     quota_tokens = max(prompt_tokens, sent.asked * model.max_tokens)  # as the run counts them, too
-    seconds, bound = _duration(configs, sent.requests, quota_tokens)
+    seconds, bound = lasting(model.lane, sent.requests, _duration(configs, sent.requests, quota_tokens))
     return Plan(
         rows=job.source.rows,
         empty=counts.empty,
@@ -211,14 +219,17 @@ def _estimate(job: Job, counts: _Counts) -> Plan:
         completion_tokens=completion_tokens,
         completion_source=counts.reply_tokens.source,
         reasons=reasons(job.config, job.task),
-        cost_usd=price.cost(prompt_tokens, 0, completion_tokens) if price else None,
-        cost_source=price.source if price else None,
+        cost_usd=costs.own,
+        cost_source=costs.source,
         asked_anew=counts.canary,
         asked_anew_cost_usd=price.cost(canary[0], 0, canary[1]) if price else None,
         seconds=round(seconds, 1),
         input_version=job.source.version,
         bound=bound,
         student=counts.student.of(counts.answered, counts.missing) if counts.student else None,
+        lane=model.lane,
+        live_cost_usd=costs.live,
+        batch_cost_usd=costs.batch,
     )
 
 

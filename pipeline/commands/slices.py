@@ -14,6 +14,7 @@ from pipeline.job.state import cutting, in_store, named, slice_places
 from pipeline.job.workspace import PUBLISHED
 from pipeline.ledger import FILE, open_store, opened
 from pipeline.ledger.store import Store
+from pipeline.llm.batch.checks import ensure_no_batch
 from pipeline.system.atomic import make_private
 
 BUILDING = "slices.building"
@@ -56,7 +57,7 @@ def reslice(config: Config, count: int) -> int:
     Raises:
         NoInputError: If there is no ledger yet.
         LockedError: If a run uses it.
-        UsageError: If it is in an object store.
+        UsageError: If it is in an object store, or a batch is under way.
     """
     if in_store(config):
         raise UsageError(
@@ -75,6 +76,7 @@ def _no_ledger(state: Path) -> NoInputError:
 
 def _cut(state: Path, count: int) -> int:
     _finish(state)
+    ensure_no_batch(state, "a slice")
     building = state / BUILDING
     shutil.rmtree(building, ignore_errors=True)
     with opened(state) as store:

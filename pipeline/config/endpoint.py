@@ -173,9 +173,9 @@ class ModelSettings(Settings):
     @model_validator(mode="after")
     def _lane_is_there(self) -> Self:
         if self.lane == "batch" and self.endpoints:
-            raise wrong("is batch, which asks one endpoint; leave model.endpoints out, or write live", "lane")
+            raise wrong("asks one endpoint; leave model.endpoints out, or write live", "lane")
         if self.lane == "batch" and self.provider in SELL_NO_BATCHES:
-            raise wrong(f"is batch, and provider {self.provider} takes no batches; write live", "lane")
+            raise wrong(f"is not what provider {self.provider} takes; write live", "lane")
         return self
 
     @model_validator(mode="after")

@@ -51,11 +51,11 @@ async def asking(
             for name, one, config in zip(
                 endpoint_names(configs), job.config.model.endpoints, configs, strict=True
             ):
-                client = await opened.enter_async_context(_client(config))
+                client = await opened.enter_async_context(opened_client(config))
                 fleet.add(name, config, client, weight=one.weight, priority=one.priority)
             asker: Asker = fleet
         else:
-            client = await opened.enter_async_context(_client(job.config))
+            client = await opened.enter_async_context(opened_client(job.config))
             asker = Dispatcher(
                 client, job.task, job.config, run, deliver=deliver, stop=stop, before_send=lambda _: before_send(),
                 clock=clock, budget=budget, queue=packing.queue() if packing else None,
@@ -65,7 +65,8 @@ async def asking(
 
 
 @asynccontextmanager
-async def _client(config: Config) -> AsyncIterator[Client]:
+async def opened_client(config: Config) -> AsyncIterator[Client]:
+    """Open a client of the endpoint that *config* names, which is started if it is one of our own."""
     async with (
         endpoint_url(config) as url,
         Client.open(url, partial(request_headers, config.model), network(config.model, url)) as client,

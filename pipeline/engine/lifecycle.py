@@ -43,6 +43,7 @@ class Execution:
     Attributes:
         job: The job.
         fence: Guards every write and request.
+        clock: The time.
         threads: Runs what blocks on the disk.
         resolver: Finds the answers to prompts.
         packs: Rows that are asked together.
@@ -51,7 +52,7 @@ class Execution:
 
     def __init__(self, job: Job, fence: Fence, stop: Stop, clock: Clock) -> None:
         self.job, self.fence = job, fence
-        self._stop, self._clock = stop, clock
+        self._stop, self.clock = stop, clock
         self._started = clock.now()
         options = job.options
         # A partial output is made anew each time: there may be more answers by now.
@@ -64,7 +65,7 @@ class Execution:
             Parser(job.config.task, job.calibration),
             self.record.run_id,
             retry=options.retry,
-            open_asker=self._open_asker,
+            open_asker=self.open_asker,
             brake=Brake(job.config.limits, job.source.rows, stop.set_reason),
             continued=self._continued,
             leaves_open=options.is_partial,
@@ -155,7 +156,7 @@ class Execution:
         found = self.figures
         return found.spent_usd if found.price_source else self.workers.spent_usd
 
-    async def _open_asker(self, keys: Sequence[bytes]) -> Asker:
+    async def open_asker(self, keys: Sequence[bytes]) -> Asker:
         """Return who asks, opening the endpoint when the first prompt has no stored answer, *keys* being the first.
 
         Raises:
@@ -170,7 +171,7 @@ class Execution:
                 self._spent_before = spent
                 opened = asking(
                     self.job, self.record.run_id, spent_usd=spent, deliver=self.resolver.ledger.append,
-                    stop=self._stop.set_reason, before_send=self.fence.ensure_fresh, clock=self._clock,
+                    stop=self._stop.set_reason, before_send=self.fence.ensure_fresh, clock=self.clock,
                     packing=self.packs.packing,
                 )  # fmt: skip
                 self._asker = await self._resources.enter_async_context(opened)
@@ -198,7 +199,7 @@ class Execution:
 
     def effort(self) -> RunRecord:
         """Return the run's record with the effort of this execution added."""
-        counters, seconds = self.figures.counters, self._clock.now() - self._started
+        counters, seconds = self.figures.counters, self.clock.now() - self._started
         own = self.record.after(counters.requests, counters.retries, counters.throttled, seconds)
         return self.workers.after(own)
 

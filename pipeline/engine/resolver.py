@@ -124,6 +124,18 @@ class Resolver:
             await chunk.done
         return chunk.answered
 
+    async def unanswered(self, prompts: Prompts) -> list[Prompt]:
+        """Return those of *prompts*, each once, that have no answer, or one that does not count; asks nothing."""
+        rows = {key: row for row, key in enumerate(prompts.keys) if key is not None}
+        known = await self.ledger.look_up(list(rows))
+        missing = [
+            row for key, row in rows.items() if key not in known or self._counts_for_nothing(known[key])
+        ]
+        return [prompt for row in missing if (prompt := prompts[row]) is not None]
+
+    def _counts_for_nothing(self, answer: Answer) -> bool:
+        return self._is_retried(self._parser.outcome(answer).status, answer.run, answer.text)
+
     async def affordable(self, prompts: Prompts) -> Prompts:
         """Return the first of *prompts*, as many as the run's budget is enough for; opens the endpoint, which tells prices."""
         asker = self._asker = self._asker or await self._open_asker(list(filter(None, prompts.keys)))
@@ -133,7 +145,7 @@ class Resolver:
     def on_durable(self, answers: Sequence[Answer]) -> None:
         """Deliver answers that have become durable, or ask once more where an answer is not final."""
         for answer in answers:
-            if not answer.asks:  # a bill, which nobody waits for
+            if answer.key not in self._pending:  # a bill, or an answer from a batch, which nobody waits for
                 continue
             outcome = self._parser.outcome(answer)
             final = self._parser.is_final(outcome.status, answer.asks)

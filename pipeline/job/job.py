@@ -39,6 +39,8 @@ class RunOptions:
         anyway: Publish even if a gate is closed.
         partial: Where the run stops early, publish what is answered into an output of its own.
         workers: How many processes ask; they share the limits.
+        wait: Whether to wait for batches that are under way; otherwise the run ends with WaitingError, and the next one
+            fetches them.
         slice: Ask only about the keys of this slice, and publish nothing. Given as on the command line, `"0/4"`.
         engine: `"ray"` to have the *workers* of a Ray cluster ask, a slice each.
         address: That of the cluster; by default RAY_ADDRESS, or this machine alone.
@@ -56,6 +58,7 @@ class RunOptions:
     anyway: bool = False
     partial: bool = False
     workers: int = 1
+    wait: bool = True
     slice: Slice | str | None = None
     engine: str | None = None
     address: str | None = None
@@ -70,7 +73,7 @@ class RunOptions:
             raise UsageError(f"seed: {self.seed!r} is not a whole number; write one such as 7")
         if self.seed and self.sample is None:
             raise UsageError("seed: chooses the rows of sample; give sample too, or leave seed out")
-        for name in ("overwrite", "offline", "anyway", "partial"):
+        for name in ("overwrite", "offline", "anyway", "partial", "wait"):
             if not isinstance(value := getattr(self, name), bool):
                 raise UsageError(f"{name}: {value!r} is not True or False; write one of them")
         object.__setattr__(self, "retry", statuses(self.retry))

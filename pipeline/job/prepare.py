@@ -27,6 +27,7 @@ from pipeline.job.state import (
     ensure_one_process,
     ensure_state,
     ensure_uncut,
+    has_batches,
     look_at_state,
     opened_state,
     slice_runs,
@@ -68,6 +69,10 @@ def started(config: Config, options: RunOptions) -> Iterator[Start]:
     # The slices of a cluster are each the one process of their state.
     part = Slice(0, 1) if options.on_ray else options.part
     ensure_one_process(config, 1 if part else options.workers, part)
+    if has_batches(config):
+        from pipeline.llm.batch.checks import ensure_batches_fit  # noqa: PLC0415 - few jobs have any
+
+        ensure_batches_fit(config, part, wait=options.wait)
     if part is None and not options.offline:
         ensure_uncut(config.state.dir)
     with opened_state(config) as state, _locked(config, options) as (job, lock):

@@ -17,6 +17,7 @@ from pipeline.system.atomic import make_private
 from pipeline.system.places import ObjectPath
 
 LEDGER = "ledger.sqlite"
+BATCHES = "batches.sqlite"
 
 
 def ensure_state(*folders: Path) -> None:
@@ -77,6 +78,11 @@ class Both:
 def in_store(config: Config) -> ObjectPath | None:
     """Return where the state lies in an object store; None if `state.dir` is all there is, as for a rehearsal."""
     return None if config.model.provider == "simulate" else config.state.store
+
+
+def has_batches(config: Config) -> bool:
+    """Return whether a job may have batches: it is to hand some in, or its state directory has a book of those under way."""
+    return config.model.lane == "batch" or (config.state.dir / BATCHES).exists()
 
 
 def ensure_one_process(config: Config, workers: int, part: Slice | None) -> None:

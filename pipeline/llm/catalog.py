@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from urllib.parse import urlsplit
 
 from pipeline.config import ModelSettings
-from pipeline.config.providers import PROVIDERS
+from pipeline.config.providers import PROVIDERS, batch_share
 from pipeline.errors import ConfigError
 from pipeline.llm.pricing import PER_MILLION, Price, per_million
 
@@ -25,6 +25,11 @@ VERSION = re.compile(r"(?<!\d)(\d)-(\d)(?!\d)")
 
 NO_PRICE = (
     "limits.max_cost_usd is set, but no price is known for {!r}; set model.price (US dollars per million tokens) "
+    "or remove the limit"
+)
+
+NO_BATCH_PRICE = (
+    "limits.max_cost_usd is set, and no price of a batch is known; set model.price.batch (US dollars per million tokens), "
     "or remove the limit"
 )
 
@@ -50,6 +55,13 @@ def ensure_payable(model: ModelSettings, *, capped: bool) -> None:
     Raises:
         ConfigError: If there is one (*capped*) and nobody will tell a price.
     """
+    if (
+        capped
+        and model.lane == "batch"
+        and batch_share(model) is None
+        and not (model.price and model.price.batch)
+    ):
+        raise ConfigError(NO_BATCH_PRICE)
     silent = model.provider in SILENT and model.base_url is None
     if capped and silent and model.price is None and catalog_price(model) is None:
         raise ConfigError(NO_PRICE.format(model.name))

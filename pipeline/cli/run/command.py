@@ -5,10 +5,10 @@ import os
 import sys
 
 from pipeline import api
-from pipeline.cli.console import is_json_lines, print_lines, print_result
+from pipeline.cli.console import is_json_lines, print_failure, print_lines, print_result
 from pipeline.cli.run.closing import TOO_MANY, closing_lines
 from pipeline.config import Config
-from pipeline.errors import as_pipeline_error
+from pipeline.errors import WaitingError, as_pipeline_error
 from pipeline.job.job import RunOptions
 from pipeline.system.places import place_of
 from pipeline.telemetry.colours import is_smart
@@ -38,6 +38,8 @@ def run(
             result = api.run(
                 config, options, watch=Tee(Terminal(), Log()) if bar else Log(), handle_signals=True
             )
+        except WaitingError as waiting:  # which is no problem, so that cron mails nothing
+            return _waits(waiting, history, metrics, quiet=quiet)
         except BaseException as error:
             failure = as_pipeline_error(error)
             facts, notes = {"exit_status": failure.exit_status}, getattr(failure, "__notes__", ())
@@ -57,3 +59,13 @@ def run(
         print_lines(closing_lines(result, config))
     print_result(result.as_dict())
     return result.exit_status
+
+
+def _waits(waiting: WaitingError, history: logging.Logger, metrics: MetricsFile, *, quiet: bool) -> int:
+    """Say what a run waits for that ends meanwhile, and return its exit status."""
+    told = [*waiting.problems, *getattr(waiting, "__notes__", ())]
+    history.info("waits: %s", "; ".join(told), extra={"facts": {"exit_status": waiting.exit_status}})
+    print_lines([] if quiet else told)
+    print_failure(waiting)
+    metrics.write(waiting.exit_status)
+    return waiting.exit_status

@@ -1,4 +1,4 @@
-"""Options of `run` alone: who asks."""
+"""Options of `run` alone: who asks, and whether it waits."""
 
 from typing import Annotated
 
@@ -33,5 +33,12 @@ Address = Annotated[
     typer.Option(
         metavar="HOST:PORT",
         help="The Ray cluster, or auto for the one of this machine. The default is RAY_ADDRESS, or a Ray of this machine alone.",
+    ),
+]
+Wait = Annotated[
+    bool,
+    typer.Option(
+        "--wait/--no-wait",
+        help="Wait for batches (model.lane: batch), which take up to 24 h; or end with status 75 once they are handed in, and fetch them with the next run.",
     ),
 ]

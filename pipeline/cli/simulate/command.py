@@ -198,21 +198,16 @@ def simulate(  # noqa: PLR0913, PLR0917 - as many as the command has options
     if list_faults:
         return output.list_faults()
     settings = chosen.SimulatorSettings(
-        seed=seed,
-        port=port,
-        latency=parse_latency(latency),
+        seed=seed, port=port, latency=parse_latency(latency), capacity=capacity, log_path=log,
         rates=_rates(requests_per_minute, tokens_per_minute, window_seconds, retry_after, hidden=hide_limits),
         faults=words.parse_faults(fault or ()),
         refusals=tuple(map(words.parse_refusal, refuse or ())),
         in_flight=None if max_in_flight is None else words.parse_in_flight(max_in_flight),
-        capacity=capacity,
         outages=tuple(map(words.parse_outage, outage or ())),
         models=tuple(model) if model else None,
         prices=None if price is None else words.parse_prices(price),
-        log_path=log,
-        batch_seconds=batch_seconds,
-        batch_faults=words.parse_faults(batch_fault or ()),
-    )
+        batch_seconds=batch_seconds, batch_faults=words.parse_faults(batch_fault or ()),
+    )  # fmt: skip
     return output.serve_until_stopped(settings)
 
 

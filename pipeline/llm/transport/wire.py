@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import aiohttp
+from aiohttp.client_proto import ResponseHandler
 from aiohttp.connector import Connection
 from aiohttp.http_exceptions import HttpProcessingError
 from yarl import URL
@@ -138,10 +139,7 @@ class Wire:
             if isinstance(body, bytes):
                 transport.writelines((target.head(len(body)), body))
             else:
-                transport.write(target.head(body.size))
-                for piece in body.pieces:
-                    transport.write(piece)
-                    await protocol._drain_helper()  # noqa: SLF001 - waits until the socket has taken most of it
+                await _send(protocol, transport, target.head(body.size), body)
             message, payload = await protocol.read()
             while message.code in INFORMATIONAL and message.code != SWITCHING:
                 message, payload = await protocol.read()
@@ -211,6 +209,13 @@ class Wire:
             return await self._pool.connect(target.request, [], self._connecting)
         except TimeoutError as error:
             raise aiohttp.ConnectionTimeoutError(f"no connection within {CONNECT_SECONDS:g} s") from error
+
+
+async def _send(protocol: ResponseHandler, transport: asyncio.Transport, head: bytes, body: Upload) -> None:
+    transport.write(head)
+    for piece in body.pieces:
+        transport.write(piece)
+        await protocol._drain_helper()  # noqa: SLF001 - waits until the socket has taken most of it
 
 
 async def _body(payload: aiohttp.StreamReader, headers: Mapping[str, str], max_bytes: int) -> bytes | None:

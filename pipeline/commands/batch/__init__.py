@@ -1,0 +1,1 @@
+"""Batches that are under way, for people; and what they would cost."""

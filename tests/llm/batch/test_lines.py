@@ -1,0 +1,74 @@
+"""The lines of a batch's files."""
+
+import json
+
+import pytest
+
+from pipeline.llm.batch.lines import LineReader, Result, read_result, request_line
+
+KEY = bytes(range(16))
+
+
+def test_a_request_line_is_named_by_its_key() -> None:
+    line = request_line(KEY, b'{"model":"m"}')
+    assert line.endswith(b"\n")
+    assert json.loads(line) == {
+        "custom_id": KEY.hex(),
+        "method": "POST",
+        "url": "/v1/chat/completions",
+        "body": {"model": "m"},
+    }
+
+
+def told(**changes: object) -> bytes:
+    return json.dumps(
+        {"id": "r", "custom_id": KEY.hex(), "response": None, "error": None, **changes}
+    ).encode()
+
+
+def test_a_result_has_the_response_under_its_key() -> None:
+    response = {"status_code": 200, "request_id": "x", "body": {"choices": []}}
+    assert read_result(told(response=response)) == Result(KEY, 200, b'{"choices":[]}')
+
+
+@pytest.mark.parametrize("response", [None, {"status_code": 0, "body": None}, {}])
+def test_a_line_without_a_response_was_never_asked(response: object) -> None:
+    found = read_result(told(response=response, error={"code": "batch_expired", "message": "late"}))
+    assert found == Result(KEY, None, b"", "batch_expired", "late")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"null",
+        told()[:-5],
+        told(custom_id="row-1"),
+        told(custom_id="00"),
+        told(custom_id=7),
+        told(response={"status_code": "many", "body": {}}),
+    ],
+)
+def test_what_is_no_result_of_ours_is_none(line: bytes) -> None:
+    assert read_result(line) is None
+
+
+@pytest.mark.parametrize("size", [1, 3, 1000])
+async def test_a_download_is_cut_into_whole_lines_however_it_comes(size: int) -> None:
+    groups: list[list[bytes]] = []
+
+    async def take(lines: list[bytes]) -> None:
+        groups.append(lines)
+
+    content = b"".join(b"line %d\n" % n for n in range(1_203)) + b"\n\nthe last"
+    reader = LineReader(take)
+    for at in range(0, len(content), size):
+        await reader.feed(content[at : at + size])
+    await reader.end()
+    assert [line for group in groups for line in group] == [
+        *(b"line %d" % n for n in range(1_203)),
+        b"the last",
+    ]
+    assert max(map(len, groups)) <= LineReader.GROUP
