@@ -27,8 +27,8 @@ class Peer:
         server: The simulator.
     """
 
-    def __init__(self, server: Simulator, log: Path) -> None:
-        self.server, self._log = server, log
+    def __init__(self, server: Simulator) -> None:
+        self.server = server
 
     @property
     def base_url(self) -> str:
@@ -64,7 +64,7 @@ class Peer:
 
 
 @contextmanager
-def peer(folder: Path, **settings: Any) -> Iterator[Peer]:
+def peer(**settings: Any) -> Iterator[Peer]:
     """Run a simulator with *settings* in a thread while the block runs."""
     ready, stop = threading.Event(), asyncio.Event()
     found: list[Any] = []
@@ -79,7 +79,7 @@ def peer(folder: Path, **settings: Any) -> Iterator[Peer]:
     thread.start()
     ready.wait()
     try:
-        yield Peer(found[0], folder)
+        yield Peer(found[0])
     finally:
         found[1].call_soon_threadsafe(stop.set)
         thread.join()

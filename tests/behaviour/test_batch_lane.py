@@ -30,9 +30,9 @@ NO_WAIT = RunOptions(wait=False)
 
 
 @pytest.fixture
-def provider(tmp_path: Path) -> Iterator[Peer]:
+def provider() -> Iterator[Peer]:
     """A provider whose batches end at the first look."""
-    with peer(tmp_path) as running:
+    with peer() as running:
         yield running
 
 
@@ -102,7 +102,7 @@ async def test_what_a_batch_has_answered_costs_nothing_later_and_the_other_way_r
 
 @pytest.mark.slow
 async def test_tonight_it_is_handed_in_and_tomorrow_it_is_fetched(tmp_path: Path) -> None:
-    with peer(tmp_path, batch_seconds=3600) as provider:
+    with peer(batch_seconds=3600) as provider:
         job = batch_job(tmp_path, provider.base_url, some_rows(ROWS))
         tonight = job.run("--no-wait", "--quiet")
         assert (tonight.returncode, tonight.stderr) == (75, ""), "nothing for cron to mail"
@@ -122,7 +122,7 @@ async def test_tonight_it_is_handed_in_and_tomorrow_it_is_fetched(tmp_path: Path
 
 
 async def test_neither_lane_asks_what_is_being_asked(tmp_path: Path) -> None:
-    with peer(tmp_path, batch_seconds=3600) as provider:
+    with peer(batch_seconds=3600) as provider:
         job = batch_job(tmp_path, provider.base_url, some_rows(ROWS))
         with pytest.raises(WaitingError):
             await finish(job, NO_WAIT)
@@ -139,7 +139,7 @@ async def test_neither_lane_asks_what_is_being_asked(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 async def test_another_night_asks_about_the_new_rows_only(tmp_path: Path) -> None:
-    with peer(tmp_path, batch_seconds=3600) as provider:
+    with peer(batch_seconds=3600) as provider:
         job = batch_job(tmp_path, provider.base_url, texts(30))
         with pytest.raises(WaitingError):
             await finish(job, NO_WAIT)
@@ -198,7 +198,7 @@ async def test_a_batch_that_is_refused_as_a_whole_ends_the_run_and_costs_nothing
 
 @pytest.mark.slow
 async def test_lines_that_are_refused_are_asked_one_by_one(tmp_path: Path) -> None:
-    with peer(tmp_path, faults={"http_500": 0.2}) as provider:
+    with peer(faults={"http_500": 0.2}) as provider:
         job = batch_job(tmp_path, provider.base_url, texts(ROWS))
         result = await finish(job)
         assert (result.ok, provider.made, provider.paid_twice) == (ROWS, 1, 0)
@@ -206,7 +206,7 @@ async def test_lines_that_are_refused_are_asked_one_by_one(tmp_path: Path) -> No
 
 @pytest.mark.slow
 async def test_invalid_replies_are_asked_again_one_by_one_in_a_stricter_wording(tmp_path: Path) -> None:
-    with peer(tmp_path, faults={"prose": 0.3}) as provider:
+    with peer(faults={"prose": 0.3}) as provider:
         job = batch_job(tmp_path, provider.base_url, texts(ROWS))
         result = await finish(job)
         assert provider.made == 1
@@ -216,7 +216,7 @@ async def test_invalid_replies_are_asked_again_one_by_one_in_a_stricter_wording(
 
 @pytest.mark.slow
 async def test_a_batch_that_is_not_found_any_more_is_given_up_only_on_request(tmp_path: Path) -> None:
-    with peer(tmp_path) as provider:
+    with peer() as provider:
         job = batch_job(tmp_path, provider.base_url, texts(ROWS))
         provider.plan(BatchFault.GONE)
         for _ in range(2):
@@ -233,7 +233,7 @@ async def test_a_batch_that_is_not_found_any_more_is_given_up_only_on_request(tm
 async def test_a_cancelled_batch_leaves_what_it_has_answered_and_hands_the_rest_in_again(
     tmp_path: Path,
 ) -> None:
-    with peer(tmp_path, batch_seconds=3600) as provider:
+    with peer(batch_seconds=3600) as provider:
         job = batch_job(tmp_path, provider.base_url, texts(ROWS))
         with pytest.raises(WaitingError):
             await finish(job, NO_WAIT)
@@ -329,10 +329,8 @@ async def test_without_a_price_of_a_batch_its_cost_is_unknown(job: JobFiles) -> 
 
 
 @pytest.mark.slow
-async def test_a_batch_at_another_endpoint_is_not_asked_about_here(
-    tmp_path: Path, provider: Peer, job: JobFiles
-) -> None:
-    with peer(tmp_path, batch_seconds=3600) as other:
+async def test_a_batch_at_another_endpoint_is_not_asked_about_here(provider: Peer, job: JobFiles) -> None:
+    with peer(batch_seconds=3600) as other:
         job.set(model={"base_url": other.base_url})
         with pytest.raises(WaitingError):
             await finish(job, NO_WAIT)
@@ -344,7 +342,7 @@ async def test_a_batch_at_another_endpoint_is_not_asked_about_here(
 
 @pytest.mark.slow
 async def test_a_stopped_run_cancels_nothing(tmp_path: Path) -> None:
-    with peer(tmp_path, batch_seconds=3600) as provider:
+    with peer(batch_seconds=3600) as provider:
         job = batch_job(tmp_path, provider.base_url, texts(ROWS)).set(limits={"max_runtime": "1s"})
         with pytest.raises(InterruptedRunError):
             await run_job(job.config())
@@ -393,7 +391,7 @@ def test_a_lane_that_is_not_there_is_refused(job: JobFiles, changes: dict[str, A
 
 @pytest.mark.slow
 def test_slices_and_batches_do_not_mix(tmp_path: Path) -> None:
-    with peer(tmp_path, batch_seconds=3600) as provider:
+    with peer(batch_seconds=3600) as provider:
         job = batch_job(tmp_path, provider.base_url, texts(20))
         assert "leave --slice out" in job.run("--slice", "0/2").stderr
         assert job.run("--no-wait").returncode == 75
@@ -405,7 +403,7 @@ def test_slices_and_batches_do_not_mix(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_batch_keeps_the_ledger_from_being_cut(tmp_path: Path) -> None:
-    with peer(tmp_path, batch_seconds=3600) as provider:
+    with peer(batch_seconds=3600) as provider:
         job = batch_job(tmp_path, provider.base_url, texts(20))
         assert job.run("--no-wait").returncode == 75
         refused = command("ledger", "reslice", str(job.config_file()), "2")
@@ -416,7 +414,7 @@ def test_a_batch_keeps_the_ledger_from_being_cut(tmp_path: Path) -> None:
 def test_waiting_is_no_failure_to_a_health_check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pings: list[str] = []
     monkeypatch.setattr("pipeline.telemetry.healthcheck._send", lambda url, _: pings.append(url))
-    with peer(tmp_path, batch_seconds=3600) as provider:
+    with peer(batch_seconds=3600) as provider:
         job = batch_job(tmp_path, provider.base_url, texts(20))
         job.set(notify={"healthcheck_url": "https://check.example/x"})
         assert job.run("--no-wait").returncode == 75

@@ -92,7 +92,7 @@ def killed(job: JobFiles, module: str, name: str, when: str, number: int) -> boo
 async def test_a_run_killed_at_any_step_of_a_batch_pays_nothing_twice(
     tmp_path: Path, step: str, module: str, name: str, when: str, number: int
 ) -> None:
-    with peer(tmp_path) as provider:
+    with peer() as provider:
         job = batch_job(tmp_path, provider.base_url, texts(ROWS))
         # The first process hands in, the second takes in; each dies at the step if it gets there.
         died = [killed(job, module, name, when, number) for _ in range(2)]
