@@ -6,12 +6,13 @@ from dataclasses import dataclass, field
 
 from pipeline.errors import ConfigError, ProviderUnavailableError
 from pipeline.ledger import Ledger
+from pipeline.llm.backlog.delivery import Delivery
 from pipeline.llm.batch.api import PATIENCE, Batch, BatchApi
 from pipeline.llm.batch.book import Submission
 from pipeline.llm.batch.lines import LineReader, Result, read_result
 from pipeline.llm.dispatcher import Dispatcher
 from pipeline.llm.replies import NO_USAGE, Failure, Reply
-from pipeline.llm.request import Counters, Delivery, bill_key, request_for
+from pipeline.llm.request import Counters, bill_key, request_for
 from pipeline.records import Answer, Answers, Prompt
 from pipeline.system.clock import Clock
 
