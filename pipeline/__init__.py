@@ -25,11 +25,11 @@ from pipeline._version import __version__
 
 if TYPE_CHECKING:
     from pipeline.api import arun, load_config, plan, run
-    from pipeline.commands.plan import Plan
+    from pipeline.commands.plan.command import Plan
     from pipeline.config import Config
     from pipeline.errors import PipelineError
     from pipeline.frames.labelling import aclassify, classify
-    from pipeline.job.job import RunOptions
+    from pipeline.job.options import RunOptions
     from pipeline.system.shutdown import Stop
     from pipeline.telemetry.summary import RunResult
 
@@ -52,8 +52,8 @@ __all__ = [
 _HOMES = {
     "Config": "pipeline.config",
     "PipelineError": "pipeline.errors",
-    "Plan": "pipeline.commands.plan",
-    "RunOptions": "pipeline.job.job",
+    "Plan": "pipeline.commands.plan.command",
+    "RunOptions": "pipeline.job.options",
     "RunResult": "pipeline.telemetry.summary",
     "Stop": "pipeline.system.shutdown",
     "aclassify": "pipeline.frames.labelling",

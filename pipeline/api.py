@@ -12,7 +12,7 @@ from pipeline import config as configs
 from pipeline.config import Config
 from pipeline.config.given import Overrides
 from pipeline.errors import HeldError, InterruptedRunError, LockedError, PipelineError, UsageError
-from pipeline.job.job import RunOptions, is_whole
+from pipeline.job.options import RunOptions, is_whole
 from pipeline.job.prepare import Start, started
 from pipeline.job.result import evaluation_in
 from pipeline.system.interactive import is_interactive
@@ -22,7 +22,7 @@ from pipeline.telemetry.healthcheck import reporting
 from pipeline.telemetry.summary import RunResult
 
 if TYPE_CHECKING:
-    from pipeline.commands.plan import Plan
+    from pipeline.commands.plan.command import Plan
     from pipeline.system.shutdown import Stop
     from pipeline.telemetry.progress import Watcher
 
@@ -67,7 +67,7 @@ def plan(config: Config, options: RunOptions = RunOptions()) -> "Plan":  # noqa:
         PipelineError: If the config or the input is wrong.
     """
     _ensure_are(config, options)
-    from pipeline.commands import plan as command  # noqa: PLC0415 - a finished job must not wait for it
+    from pipeline.commands.plan import command  # noqa: PLC0415 - a finished job must not wait for it
 
     return command.plan(config, options)
 

@@ -16,8 +16,8 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING
 
+from pipeline.engine.ahead import Ahead
 from pipeline.engine.canary import Canary, Finding
 from pipeline.engine.gates import ensure_gates_open
 from pipeline.engine.lifecycle import Execution
@@ -25,14 +25,13 @@ from pipeline.engine.publication import publication_of
 from pipeline.errors import DiskError, HeldError, PipelineError, as_pipeline_error
 from pipeline.inputs.read import read_chunks
 from pipeline.inputs.source import ensure_unchanged
+from pipeline.job.checks.writable import ensure_output
 from pipeline.job.fence import Fence, fenced
 from pipeline.job.history import append
 from pipeline.job.prepare import Start, tidy_after
 from pipeline.job.result import Course, result_of, save_report
 from pipeline.job.snapshot import Snapshots
-from pipeline.job.state import has_batches
 from pipeline.job.workspace import HELD, RunRecord
-from pipeline.job.writable import ensure_output
 from pipeline.outputs.columns import Answered, failed_rows, part_batch, part_schema, pending_rows
 from pipeline.outputs.parts import DamagedPartError, Parts, gaps
 from pipeline.outputs.publish import publish
@@ -47,9 +46,6 @@ from pipeline.telemetry.pace import Progress
 from pipeline.telemetry.progress import Silent, Tee, Watcher
 from pipeline.telemetry.series import Series
 from pipeline.telemetry.summary import RunResult
-
-if TYPE_CHECKING:
-    from pipeline.engine.student.labels import StudentLabels
 
 log = logging.getLogger(__name__)
 
@@ -99,7 +95,7 @@ class Journey:
         schema = part_schema(self._job.config.task.kind)
         self._parts = Parts(self._job.workspace.parts, execution.record.run_id, schema)
         self._canary, self._finding = Canary(execution.job, execution.record.run_id), Finding()
-        self._student: StudentLabels | None = None
+        self._ahead = Ahead(execution)
         self._rows_done = self._rows_failed = 0
         self._published: RunResult | None = None
 
@@ -128,12 +124,7 @@ class Journey:
             done = await self._threads.run(self._fence.guard, self._parts.spans, source.rows)
             self._rows_done = sum(span.rows for span in done)
             spans = list(gaps(source.rows, done))
-            await self._answer_in_batches(spans)
-            # What other processes have been answered is in the ledger by then.
-            await self._execution.workers.answer(
-                spans, self._execution.record, self._execution.resolver.ledger
-            )
-            await self._settle_student(spans)
+            self._job = await self._ahead.answer(spans, self._read)
             await self._label(spans)
             ensure_unchanged(source)
             try:
@@ -145,26 +136,6 @@ class Journey:
             f"{self._parts.folder}: parts are damaged again and again; repair the disk, then run again"
         )
 
-    async def _settle_student(self, spans: Sequence[Span]) -> None:
-        """Decide which rows the student answers, if there is one and rows are left; before any of them is labelled."""
-        if not spans or self._job.config.student is None or self._job.options.selection is not None:
-            return
-        if self._student is None:
-            from pipeline.engine.student.labels import student_of  # noqa: PLC0415 - few jobs have one
-
-            self._student = student_of(self._execution)
-        self._job = await self._student.settle(self._read)
-
-    async def _answer_in_batches(self, spans: Sequence[Span]) -> None:
-        """Have batches answer the rows of *spans*, if the config says so; wait for those that are under way."""
-        if self._job.options.offline or not has_batches(self._job.config):
-            return
-        from pipeline.engine.batches.lane import BatchLane  # noqa: PLC0415 - few runs have any
-        from pipeline.llm.batch.book import Book  # noqa: PLC0415 - as above
-
-        with Book(self._job.config.state.dir) as book:
-            await BatchLane(self._execution, book).answer(lambda: self._read(spans))
-
     async def _asked_anew(self, done: Sequence[Span]) -> Finding:
         """Ask the canary's rows anew, also those in *done* spans, whose prompts this execution has not made; return what it finds."""
         canary, resolver = self._canary, self._execution.resolver
@@ -174,10 +145,8 @@ class Journey:
                 canary.meet(prompts)
         await canary.ask(resolver)
         finding = await canary.finding(resolver.ledger)
-        sides = [await self._execution.packs.side(resolver.ledger)]
-        sides += [await self._student.side()] if self._student is not None else []
-        for side in filter(None, sides):
-            finding = finding.beside(side)
+        for side in await self._execution.packs.side(resolver.ledger), await self._ahead.side():
+            finding = finding if side is None else finding.beside(side)
         return finding
 
     async def _label(self, spans: Sequence[Span]) -> None:

@@ -17,7 +17,7 @@ import polars as pl
 from pipeline.cli import app
 from pipeline.config import Config, load_config
 from pipeline.inputs.read import CHUNK_ROWS
-from pipeline.job.job import RunOptions
+from pipeline.job.options import RunOptions
 from pipeline.job.prepare import started
 from pipeline.journey import run_started
 from pipeline.system.clock import Clock

@@ -41,7 +41,7 @@ from pipeline.system.memory import claim_process
 
 if TYPE_CHECKING:
     from pipeline.config import Config
-    from pipeline.job.job import RunOptions
+    from pipeline.job.options import RunOptions
 
 app = Commands(
     name="pipeline",
@@ -114,7 +114,7 @@ def run(
     del log_format  # `console.choose_form` has read it
     with deferred():  # what takes long, before the config: later the health check is told of a signal
         from pipeline.cli.run.command import run
-        from pipeline.job.job import is_whole
+        from pipeline.job.options import is_whole
         from pipeline.telemetry.prometheus import MetricsFile
 
     if metrics_file and (dry_run or limit or sample or part or not asks_model(config, overrides, provider)):

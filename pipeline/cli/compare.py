@@ -85,7 +85,7 @@ def compare(  # noqa: PLR0913, PLR0917 - as many as the command has options
 def _ask(pair: "list[Config]", sample: int, seed: int) -> None:
     """Say what it costs to label the sample with both configs, and do it: as `run --sample` does, within their limits."""
     from pipeline import api  # noqa: PLC0415
-    from pipeline.job.job import RunOptions  # noqa: PLC0415
+    from pipeline.job.options import RunOptions  # noqa: PLC0415
     from pipeline.telemetry.progress import Bar  # noqa: PLC0415
 
     options = RunOptions(sample=sample, seed=seed)

@@ -13,7 +13,7 @@ import typer
 from pipeline.errors import UsageError
 
 if TYPE_CHECKING:  # `--help` must wait neither for pyarrow nor for pydantic
-    from pipeline.job.job import RunOptions
+    from pipeline.job.options import RunOptions
 
 ConfigFile = Annotated[
     Path, typer.Argument(metavar="CONFIG", readable=False, help="The YAML file that describes the job.")
@@ -178,7 +178,7 @@ def run_options(  # noqa: PLR0913 - as many as the command has options
     Raises:
         UsageError: If they contradict each other.
     """
-    from pipeline.job.job import RunOptions, statuses  # noqa: PLC0415
+    from pipeline.job.options import RunOptions, statuses  # noqa: PLC0415
 
     if limit is not None and sample is not None:
         raise UsageError("--limit and --sample: both choose the rows; give one of them")

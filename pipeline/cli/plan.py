@@ -5,10 +5,10 @@ from collections.abc import Iterator
 
 from pipeline import api
 from pipeline.cli.console import is_json_lines, print_lines, print_result
-from pipeline.commands.plan import Plan
+from pipeline.commands.plan.command import Plan
 from pipeline.config import Config
 from pipeline.figures import count, duration, usd
-from pipeline.job.job import RunOptions
+from pipeline.job.options import RunOptions
 from pipeline.telemetry.logs import configure
 
 

@@ -27,7 +27,7 @@ def publish(
     Without --anyway and --partial: if all rows have their answers by now and no gate is closed.
     """
     from pipeline.cli.run.command import run  # noqa: PLC0415
-    from pipeline.job.job import RunOptions  # noqa: PLC0415
+    from pipeline.job.options import RunOptions  # noqa: PLC0415
     from pipeline.telemetry.prometheus import MetricsFile  # noqa: PLC0415
 
     if anyway and partial:
@@ -51,7 +51,7 @@ def assemble(
     """
     from pipeline.cli.run.command import run  # noqa: PLC0415 - --help must not wait for it
     from pipeline.commands.slices import ensure_finished  # noqa: PLC0415
-    from pipeline.job.job import RunOptions  # noqa: PLC0415
+    from pipeline.job.options import RunOptions  # noqa: PLC0415
     from pipeline.telemetry.prometheus import MetricsFile  # noqa: PLC0415
 
     metrics = MetricsFile(metrics_file, config)

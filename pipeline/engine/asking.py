@@ -6,18 +6,19 @@ from functools import partial
 
 from pipeline.config import Config
 from pipeline.config.providers import endpoint_names
+from pipeline.job.checks.readiness import ensure_ready
 from pipeline.job.job import Job
-from pipeline.job.readiness import ensure_ready
 from pipeline.llm.backlog.delivery import Deliver
 from pipeline.llm.dispatcher import Dispatcher
 from pipeline.llm.pacing.budget import Budget
 from pipeline.llm.packs.delivery import Packing
-from pipeline.llm.request import Asker
+from pipeline.llm.request import Asker, Figures
 from pipeline.llm.transport.client import Client
 from pipeline.llm.transport.credentials import request_headers
 from pipeline.llm.transport.network import network
 from pipeline.servers.endpoint import endpoint_url
 from pipeline.system.clock import Clock
+from pipeline.telemetry.pace import Progress
 
 
 @asynccontextmanager
@@ -72,3 +73,18 @@ async def opened_client(config: Config) -> AsyncIterator[Client]:
         Client.open(url, partial(request_headers, config.model), network(config.model, url)) as client,
     ):
         yield client
+
+
+def sent(figures: Figures, spent_before: float) -> Progress:
+    """Return how far who asks has come; earlier executions of the run have spent *spent_before* US dollars."""
+    counters = figures.counters
+    return Progress(
+        in_flight=figures.sending,
+        waiting=figures.away,
+        requests=counters.requests,
+        retries=counters.retries,
+        throttled=counters.throttled,
+        tokens=counters.prompt_tokens + counters.completion_tokens,
+        cost_usd=figures.spent_usd - spent_before if figures.price_source else None,
+        shares=figures.shares,
+    )

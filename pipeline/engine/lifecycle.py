@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from pipeline import storage
-from pipeline.engine.asking import asking
+from pipeline.engine.asking import asking, sent
 from pipeline.engine.brake import Brake
 from pipeline.engine.ending import kept, unanswered, waits
 from pipeline.engine.packs import Packs
@@ -238,21 +238,13 @@ class Execution:
 
     def progress(self, rows_done: int, rows_failed: int) -> Progress:
         """Return the run's progress, given that *rows_done* rows are in parts and *rows_failed* of them failed."""
-        found, rows = self.figures, self.job.source.rows
-        counters = found.counters
-        own = Progress(
+        rows = self.job.source.rows
+        own = replace(
+            sent(self.figures, self._spent_before),
             rows=rows,
             done=min(rows, rows_done + self.resolver.answered),
             failed=rows_failed,
             reused=self.resolver.reused,
-            in_flight=found.sending,
-            waiting=found.away,
             stopping=self._stop.requested.is_set(),
-            requests=counters.requests,
-            retries=counters.retries,
-            throttled=counters.throttled,
-            tokens=counters.prompt_tokens + counters.completion_tokens,
-            cost_usd=found.spent_usd - self._spent_before if found.price_source else None,
-            shares=found.shares,
         )
         return self.workers.joined(own)

@@ -19,7 +19,7 @@ from pipeline.frames.given import Given, given
 from pipeline.frames.scratch import Scratch, scratch
 from pipeline.frames.texts import TEXT
 from pipeline.frames.told import in_our_words, warn_of_failures
-from pipeline.job.job import RunOptions
+from pipeline.job.options import RunOptions
 from pipeline.outputs.columns import output_names
 from pipeline.system.shutdown import Stop
 from pipeline.system.threads import run_aside

@@ -11,7 +11,8 @@ import orjson
 
 from pipeline.config import Config
 from pipeline.errors import CannotCreateError, ConfigError, DiskError
-from pipeline.job.job import Job, RunOptions
+from pipeline.job.job import Job
+from pipeline.job.options import RunOptions
 from pipeline.system.atomic import make_private, sweep, write
 from pipeline.tasks.calibration import Calibration
 

@@ -17,7 +17,7 @@ from pipeline.errors import CannotCreateError
 from pipeline.inputs.intake.copies import bring_in
 from pipeline.inputs.source import Source, fingerprint
 from pipeline.inputs.survey import survey
-from pipeline.job.job import RunOptions
+from pipeline.job.options import RunOptions
 from pipeline.system.atomic import make_private
 
 KEPT = 5

@@ -18,7 +18,7 @@ from pipeline.errors import (
     ProviderUnavailableError,
     WaitingError,
 )
-from pipeline.job.job import RunOptions
+from pipeline.job.options import RunOptions
 from pipeline.llm.batch import lines as batch_lines
 from pipeline.llm.billing import Billing
 from tests.batching import PRICE, Peer, Quick, batch_job, bills, labels, peer, under_way

@@ -13,7 +13,7 @@ from random import Random
 import polars as pl
 import pytest
 
-from pipeline.commands.plan import plan
+from pipeline.commands.plan.command import plan
 from pipeline.config.simulate.latency import Fixed
 from pipeline.ledger import opened
 from pipeline.telemetry.summary import RunResult, Side

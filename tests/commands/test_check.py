@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 
 from pipeline.cli import app
-from pipeline.job.job import RunOptions
+from pipeline.job.options import RunOptions
 from pipeline.job.prepare import started
 from pipeline.ledger import open_store
 from tests.faultserver.server import FaultServer

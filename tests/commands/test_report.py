@@ -19,7 +19,7 @@ from pipeline.commands.report import rows as report_rows
 from pipeline.commands.report.command import report
 from pipeline.commands.report.job_facts import shown_config
 from pipeline.errors import LockedError, NoInputError
-from pipeline.job.job import RunOptions
+from pipeline.job.options import RunOptions
 from pipeline.job.workspace import Workspace, workspace
 from tests.faultserver.server import FaultServer
 from tests.jobs import JobFiles, command, environment, last_line, right_label, texts

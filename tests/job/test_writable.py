@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.errors import InputDataError
-from pipeline.job.job import RunOptions
+from pipeline.job.options import RunOptions
 from pipeline.job.prepare import prepare
 from tests import foreign_parquet
 from tests.faultserver.server import FaultServer

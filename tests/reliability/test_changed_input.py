@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 from pipeline.api import load_config
-from pipeline.commands.plan import plan
+from pipeline.commands.plan.command import plan
 from pipeline.config.simulate.latency import Fixed
 from pipeline.errors import InputDataError
 from pipeline.inputs.read import CHUNK_ROWS

@@ -11,7 +11,7 @@ import pytest
 from pipeline.commands.slices import reslice
 from pipeline.errors import LockedError, PipelineError, UsageError
 from pipeline.inputs.survey import survey
-from pipeline.job.job import RunOptions
+from pipeline.job.options import RunOptions
 from pipeline.job.prepare import started
 from pipeline.job.state import cutting
 from tests.jobs import JobFiles, command, last_line, texts

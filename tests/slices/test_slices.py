@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 from pipeline.config.slices import Slice
-from pipeline.job.job import RunOptions
+from pipeline.job.options import RunOptions
 from pipeline.job.prepare import prepare
 from pipeline.job.workspace import workspace
 from tests.faultserver.server import FaultServer

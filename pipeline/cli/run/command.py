@@ -9,7 +9,7 @@ from pipeline.cli.console import is_json_lines, print_failure, print_lines, prin
 from pipeline.cli.run.closing import TOO_MANY, closing_lines
 from pipeline.config import Config
 from pipeline.errors import WaitingError, as_pipeline_error
-from pipeline.job.job import RunOptions
+from pipeline.job.options import RunOptions
 from pipeline.system.places import place_of
 from pipeline.telemetry.colours import is_smart
 from pipeline.telemetry.logfile import log_file

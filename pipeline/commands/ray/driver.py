@@ -19,7 +19,8 @@ from pipeline.config.slices import Slice, count_of, slices_below
 from pipeline.engine.ending import kept
 from pipeline.errors import PipelineError
 from pipeline.job.fence import Fence
-from pipeline.job.job import Job, RunOptions
+from pipeline.job.job import Job
+from pipeline.job.options import RunOptions
 from pipeline.job.prepare import Start
 from pipeline.job.state import config_of, slice_runs
 from pipeline.journey import run_started

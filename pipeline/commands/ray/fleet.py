@@ -18,7 +18,8 @@ from pipeline.config.slices import Slice
 from pipeline.engine.worker import RESTARTS, End, joined
 from pipeline.engine.workers import GRACE_SECONDS
 from pipeline.errors import InterruptedRunError
-from pipeline.job.job import Job, RunOptions
+from pipeline.job.job import Job
+from pipeline.job.options import RunOptions
 from pipeline.system.shutdown import Stop
 from pipeline.telemetry.pace import Progress
 

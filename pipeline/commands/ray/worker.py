@@ -17,7 +17,7 @@ from pipeline.commands.worker import Told
 from pipeline.config import Config
 from pipeline.engine.worker import End
 from pipeline.errors import CannotCreateError, InputDataError, LockedError, as_pipeline_error
-from pipeline.job.job import RunOptions
+from pipeline.job.options import RunOptions
 from pipeline.job.prepare import Start, started
 from pipeline.job.state import Both
 from pipeline.llm.pacing.shared.named import ELSEWHERE

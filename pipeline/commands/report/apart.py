@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from pipeline.config import Config
-from pipeline.job.job import RunOptions
+from pipeline.job.options import RunOptions
 
 log = logging.getLogger(__name__)
 

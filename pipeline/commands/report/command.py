@@ -16,7 +16,8 @@ from pipeline.commands.report.rows import examples
 from pipeline.config import Config
 from pipeline.errors import DiskError, LockedError, NoInputError, PipelineError
 from pipeline.job.history import load_history
-from pipeline.job.job import Job, RunOptions
+from pipeline.job.job import Job
+from pipeline.job.options import RunOptions
 from pipeline.job.prepare import prepare
 from pipeline.reports.page import page
 from pipeline.system.atomic import write

@@ -11,7 +11,8 @@ from pipeline._version import __version__
 from pipeline.config import Config
 from pipeline.config.base import Settings
 from pipeline.errors import ConfigError
-from pipeline.job.job import Job, RunOptions
+from pipeline.job.job import Job
+from pipeline.job.options import RunOptions
 from pipeline.llm.transport.credentials import request_headers
 from pipeline.system.redaction import REDACTED, Redaction, is_secret_name
 

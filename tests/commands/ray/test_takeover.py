@@ -11,7 +11,7 @@ from pipeline.commands.ray.takeover import take_over
 from pipeline.commands.ray.worker import ensure_seen
 from pipeline.config.slices import Slice, slice_folder
 from pipeline.errors import CannotCreateError, LockedError, UsageError
-from pipeline.job.job import RunOptions
+from pipeline.job.options import RunOptions
 from pipeline.job.workspace import workspace
 from pipeline.ledger import FILE, open_store
 from tests.answers import answer

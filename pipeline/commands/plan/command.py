@@ -1,7 +1,7 @@
 """`plan`: what a run would send and cost, without sending anything."""
 
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from importlib import import_module
 from pathlib import Path
@@ -9,36 +9,26 @@ from typing import Any
 
 import pyarrow as pa
 
-from pipeline.commands.batch.costs import costs_of, lasting
-from pipeline.commands.reply_tokens import ReplyTokens, reasons
+from pipeline.commands.plan.costs import costs_of, dearest, duration, lasting
+from pipeline.commands.plan.reply_tokens import ReplyTokens, reasons
 from pipeline.config import Config
 from pipeline.engine.packs import comparison, planned
 from pipeline.inputs.read import read_chunks
 from pipeline.inputs.source import all_spans
 from pipeline.job.decisions import asked_anew
-from pipeline.job.job import Job, RunOptions
+from pipeline.job.job import Job
+from pipeline.job.options import RunOptions
 from pipeline.job.prepare import brought_in, prepare
 from pipeline.job.result import finished
 from pipeline.ledger import opened
 from pipeline.ledger.store import Store
-from pipeline.llm.billing import Billing
 from pipeline.llm.catalog import ensure_payable
-from pipeline.llm.pricing import Price
 from pipeline.outputs.duplicates import Duplicates
 from pipeline.records import Prompt, Prompts, Status
 from pipeline.system.redaction import is_spoilt
 from pipeline.tasks.parse import Parser
 from pipeline.tasks.tokens import CHAT_TOKENS, estimate_tokens
 from pipeline.telemetry.summary import html_table
-
-SECONDS_PER_REQUEST = 0.5
-"""Typical latency of a small model."""
-
-EMBEDDED_SECONDS = 0.1
-"""What a row takes the embedded model on two cores, however many are asked about at once."""
-
-FREE = Price(0.0, 0.0, 0.0, "free")
-"""The price of the embedded model."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,10 +192,10 @@ def _estimate(job: Job, counts: _Counts) -> Plan:
     completion_tokens = replies.of(sent.asked, model.max_tokens)
     canary = counts.canary_tokens + counts.canary * system_tokens, replies.of(counts.canary, model.max_tokens)
     configs = job.config.each_endpoint()
-    price = _dearest(configs, prompt_tokens, completion_tokens)
+    price = dearest(configs, prompt_tokens, completion_tokens)
     costs = costs_of(model, price, prompt_tokens, completion_tokens)
     quota_tokens = max(prompt_tokens, sent.asked * model.max_tokens)  # as the run counts them, too
-    seconds, bound = lasting(model.lane, sent.requests, _duration(configs, sent.requests, quota_tokens))
+    seconds, bound = lasting(model.lane, sent.requests, duration(configs, sent.requests, quota_tokens))
     return Plan(
         rows=job.source.rows,
         empty=counts.empty,
@@ -231,37 +221,3 @@ def _estimate(job: Job, counts: _Counts) -> Plan:
         live_cost_usd=costs.live,
         batch_cost_usd=costs.batch,
     )
-
-
-def _dearest(configs: Sequence[Config], prompt_tokens: int, completion_tokens: int) -> Price | None:
-    """Return the price of the endpoint where these tokens cost the most; None if one of them has no known price."""
-    prices = []
-    for config in configs:
-        price = Billing(config.model, capped=False).price
-        prices.append(price or (FREE if config.model.provider == "local" else None))
-    known = [price for price in prices if price is not None]
-    if len(known) < len(prices):
-        return None
-    return max(known, key=lambda price: price.cost(prompt_tokens, 0, completion_tokens))
-
-
-def _duration(configs: Sequence[Config], requests: int, tokens: int) -> tuple[float, str]:
-    """Return how many seconds all endpoints together need, and the limit that binds the fastest of them."""
-    alone = [_duration_at(config, requests, tokens) for config in configs]
-    fastest, bound = min(alone)
-    return (1 / sum(1 / seconds for seconds, _ in alone) if fastest else 0.0), bound
-
-
-def _duration_at(config: Config, requests: int, tokens: int) -> tuple[float, str]:
-    limits = config.limits
-    rpm, tpm = limits.requests_per_minute, limits.tokens_per_minute
-    is_embedded = config.model.provider == "local"
-    at_once = 0.0 if is_embedded else requests * SECONDS_PER_REQUEST / limits.max_concurrency
-    seconds = {
-        "processor": requests * EMBEDDED_SECONDS if is_embedded else 0.0,
-        "max_concurrency": at_once,
-        "requests_per_minute": 60 * requests / rpm if rpm else 0.0,
-        "tokens_per_minute": 60 * tokens / tpm if tpm else 0.0,
-    }
-    bound = max(seconds, key=lambda name: seconds[name])
-    return seconds[bound], bound

@@ -1,0 +1,57 @@
+"""Who answers rows before they are asked about one by one: batches, other processes, and a student."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from pipeline.engine.lifecycle import Execution
+from pipeline.job.job import Job
+from pipeline.job.state import has_batches
+from pipeline.records import Prompts, Span
+from pipeline.telemetry.summary import Side
+
+if TYPE_CHECKING:
+    from pipeline.engine.student.labels import StudentLabels
+
+Read = Callable[[Iterable[Span]], Iterator[tuple[Span, Prompts]]]
+"""What reads the prompts of spans, a chunk at a time."""
+
+
+class Ahead:
+    """Has rows answered ahead of the journey, which then finds their answers; most jobs have nobody for that."""
+
+    def __init__(self, execution: Execution) -> None:
+        self._execution = execution
+        self._student: StudentLabels | None = None
+
+    async def answer(self, spans: Sequence[Span], read: Read) -> Job:
+        """Have the rows of *spans* answered by all who can; returns the job, which knows what was decided about a student.
+
+        Raises:
+            PipelineError: If one of them fails, or waits for a batch that nobody wants to wait for.
+        """
+        execution = self._execution
+        await self._batches(spans, read)
+        # What other processes have been answered is in the ledger by then.
+        await execution.workers.answer(spans, execution.record, execution.resolver.ledger)
+        job = execution.job
+        if not spans or job.config.student is None or job.options.selection is not None:
+            return job
+        if self._student is None:
+            from pipeline.engine.student.labels import student_of  # noqa: PLC0415 - few jobs have one
+
+            self._student = student_of(execution)
+        return await self._student.settle(read)
+
+    async def side(self) -> Side | None:
+        """Return what the student has ordered twice, which is no row's; None if it has ordered nothing."""
+        return None if self._student is None else await self._student.side()
+
+    async def _batches(self, spans: Sequence[Span], read: Read) -> None:
+        job = self._execution.job
+        if job.options.offline or not has_batches(job.config):
+            return
+        from pipeline.engine.batches.lane import BatchLane  # noqa: PLC0415 - few runs have any
+        from pipeline.llm.batch.book import Book  # noqa: PLC0415 - as above
+
+        with Book(job.config.state.dir) as book:
+            await BatchLane(self._execution, book).answer(lambda: read(spans))
