@@ -25,13 +25,13 @@ from pipeline.engine.publication import publication_of
 from pipeline.errors import DiskError, HeldError, PipelineError, as_pipeline_error
 from pipeline.inputs.read import read_chunks
 from pipeline.inputs.source import ensure_unchanged
-from pipeline.job.checks.writable import ensure_output
 from pipeline.job.fence import Fence, fenced
-from pipeline.job.history import append
+from pipeline.job.kept.history import append
+from pipeline.job.kept.snapshot import Snapshots
 from pipeline.job.prepare import Start, tidy_after
 from pipeline.job.result import Course, result_of, save_report
-from pipeline.job.snapshot import Snapshots
 from pipeline.job.workspace import HELD, RunRecord
+from pipeline.job.writable import ensure_output
 from pipeline.outputs.columns import Answered, failed_rows, part_batch, part_schema, pending_rows
 from pipeline.outputs.parts import DamagedPartError, Parts, gaps
 from pipeline.outputs.publish import publish

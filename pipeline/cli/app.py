@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pipeline._version import __version__
-from pipeline.cli import batch, calibrate, compare, evaluate, init, ledger, publish, review
+from pipeline.cli import calibrate, compare, evaluate, init, ledger, publish, review
 from pipeline.cli.exit import exit_status
 from pipeline.cli.options import (
     Commands,
@@ -29,11 +29,10 @@ from pipeline.cli.options import (
     Seed,
     Show,
     ShowProgress,
-    asks_model,
     load,
+    metrics_of,
     run_options,
 )
-from pipeline.cli.report import report
 from pipeline.cli.run.options import Address, EngineName, SliceName, Wait, Workers
 from pipeline.cli.simulate.command import simulate
 from pipeline.system.interruption import deferred
@@ -71,14 +70,14 @@ def main_options(
 
 
 app.add_typer(ledger.ledger_app, name="ledger")
-app.add_typer(batch.batch_app, name="batch")
+app.add_typer(ledger.batch_app, name="batch")
 for command in (
     init.init,
     evaluate.evaluate,
     calibrate.calibrate,
     review.review,
     compare.compare,
-    report,
+    review.report,
     publish.publish,
     publish.assemble,
     simulate,
@@ -115,16 +114,14 @@ def run(
     with deferred():  # what takes long, before the config: later the health check is told of a signal
         from pipeline.cli.run.command import run
         from pipeline.job.options import is_whole
-        from pipeline.telemetry.prometheus import MetricsFile
 
-    if metrics_file and (dry_run or limit or sample or part or not asks_model(config, overrides, provider)):
-        metrics_file = None
-    metrics = MetricsFile(metrics_file, config)
+    of_part = bool(dry_run or limit or sample or part)
+    metrics = metrics_of(metrics_file, config, overrides, provider, of_part=of_part)
     with metrics.reporting():
+        who = part, workers, engine, address
         options = run_options(
-            limit, sample, seed, retry, part, workers, engine, address,
-            overwrite=overwrite, partial=partial, wait=wait,
-        )  # fmt: skip
+            limit, sample, seed, retry, *who, overwrite=overwrite, partial=partial, wait=wait
+        )
         loaded = load(config, overrides, provider, date)
         metrics.config_loaded(loaded.state.dir, is_whole=is_whole(options, loaded.model.provider))
         if dry_run:

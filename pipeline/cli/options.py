@@ -14,6 +14,7 @@ from pipeline.errors import UsageError
 
 if TYPE_CHECKING:  # `--help` must wait neither for pyarrow nor for pydantic
     from pipeline.job.options import RunOptions
+    from pipeline.telemetry.prometheus import MetricsFile
 
 ConfigFile = Annotated[
     Path, typer.Argument(metavar="CONFIG", readable=False, help="The YAML file that describes the job.")
@@ -225,3 +226,13 @@ def load(path: Path, overrides: Sequence[str] | None, provider: str | None, date
     from pipeline.config import load_config  # noqa: PLC0415
 
     return load_config(path, overrides=overrides or (), provider=provider, now=moment(date))
+
+
+def metrics_of(
+    file: Path | None, config: Path, overrides: Sequence[str] | None, provider: str | None, *, of_part: bool
+) -> "MetricsFile":
+    """Return where the metrics go: nowhere for a run of some rows, or one that asks no real model."""
+    from pipeline.telemetry.prometheus import MetricsFile  # noqa: PLC0415 - --help must not wait for it
+
+    is_told = file is not None and not of_part and asks_model(config, overrides, provider)
+    return MetricsFile(file if is_told else None, config)

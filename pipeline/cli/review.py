@@ -1,4 +1,4 @@
-"""`review`: print the rows that a person should look at."""
+"""`review` and `report`: print the rows that a person should look at, and draw the page about a run."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -6,7 +6,17 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pipeline.cli.console import print_lines, print_result
-from pipeline.cli.options import ConfigFile, Date, Overrides, RunProvider, load
+from pipeline.cli.options import (
+    ConfigFile,
+    Date,
+    LimitOfRun,
+    Overrides,
+    RunProvider,
+    SampleOfRun,
+    SeedOfRun,
+    load,
+    run_options,
+)
 from pipeline.cli.tables import Table, print_table, short
 from pipeline.figures import percent
 
@@ -67,3 +77,33 @@ def _table(found: "Review") -> Table:
     title = f"To look at, all with {', '.join(alike)}" if alike and len(rows) > 1 else "To look at"
     kept = kept if len(rows) > 1 else list(range(len(names)))
     return Table(title, [names[place] for place in kept], [[row[place] for place in kept] for row in rows])
+
+
+OpenIt = Annotated[bool, typer.Option("--open", help="Show the page in the browser.")]
+
+
+def report(
+    config: ConfigFile,
+    open_it: OpenIt = False,  # noqa: FBT002 - a command's options are its arguments
+    overrides: Overrides = None,
+    provider: RunProvider = None,
+    date: Date = None,
+    limit: LimitOfRun = None,
+    sample: SampleOfRun = None,
+    seed: SeedOfRun = None,
+) -> int:
+    """Draw the report of the latest run anew, and print where it is. Sends nothing.
+
+    A run draws it by itself when it ends; later, it may have right labels or rows to show that it had not.
+    """
+    # What only the running command needs is imported here: --help must not wait for it.
+    import webbrowser  # noqa: PLC0415
+
+    from pipeline.commands.report.command import report as command  # noqa: PLC0415
+
+    page = command(load(config, overrides, provider, date), run_options(limit, sample, seed, None))
+    print_lines([f"report: {page}"])
+    print_result({"status": "done", "report": str(page)})
+    if open_it and not webbrowser.open(page.as_uri()):
+        print_lines(["no browser was found; open the page by its path"])
+    return 0

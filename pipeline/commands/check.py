@@ -10,12 +10,12 @@ from pipeline.config import Config
 from pipeline.config.paths import format_of
 from pipeline.errors import PipelineError
 from pipeline.figures import count
-from pipeline.job.checks.readiness import ensure_ready, remarks
-from pipeline.job.checks.writable import ensure_output, ensure_replaceable
 from pipeline.job.job import Job
 from pipeline.job.prepare import prepare
+from pipeline.job.readiness import ensure_ready, remarks
 from pipeline.job.state import ensure_state, ensure_store, has_batches
 from pipeline.job.workspace import workspace
+from pipeline.job.writable import ensure_output, ensure_replaceable
 
 T = TypeVar("T")
 

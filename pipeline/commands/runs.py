@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from pipeline.config.slices import slices_below
-from pipeline.job.snapshot import load_snapshot
+from pipeline.job.kept.snapshot import load_snapshot
 from pipeline.job.workspace import PUBLISHED, RUNNING, RunRecord, Workspace
 from pipeline.outputs.parts import span_of
 from pipeline.system.places import place_of

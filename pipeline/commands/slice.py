@@ -9,8 +9,8 @@ from pipeline.engine.lifecycle import Execution
 from pipeline.inputs.intake.copies import drop
 from pipeline.inputs.source import all_spans, ensure_unchanged
 from pipeline.job.fence import fenced
+from pipeline.job.kept.snapshot import Snapshots
 from pipeline.job.prepare import Start
-from pipeline.job.snapshot import Snapshots
 from pipeline.journey import Journey
 from pipeline.ledger.store import RunTotals
 from pipeline.records import LABELLED, NOT_FAILED, Prompts, Span, Status

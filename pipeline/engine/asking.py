@@ -6,8 +6,8 @@ from functools import partial
 
 from pipeline.config import Config
 from pipeline.config.providers import endpoint_names
-from pipeline.job.checks.readiness import ensure_ready
 from pipeline.job.job import Job
+from pipeline.job.readiness import ensure_ready
 from pipeline.llm.backlog.delivery import Deliver
 from pipeline.llm.dispatcher import Dispatcher
 from pipeline.llm.pacing.budget import Budget

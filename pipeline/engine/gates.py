@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 
 from pipeline.errors import HeldError
-from pipeline.job.history import load_history
 from pipeline.job.job import Job
+from pipeline.job.kept.history import load_history
 from pipeline.outputs.tally import Tally
 from pipeline.quality.gates import Figures, Share, Shift, closed_gates, label_shift
 from pipeline.records import Status

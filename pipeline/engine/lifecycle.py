@@ -13,7 +13,7 @@ from pipeline import storage
 from pipeline.engine.asking import asking, sent
 from pipeline.engine.brake import Brake
 from pipeline.engine.ending import kept, unanswered, waits
-from pipeline.engine.packs import Packs
+from pipeline.engine.packing.packs import Packs
 from pipeline.engine.resolver import Resolver
 from pipeline.engine.workers import Workers
 from pipeline.errors import DiskError, InterruptedRunError, LockedError

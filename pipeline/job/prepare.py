@@ -16,7 +16,6 @@ from pipeline.errors import CannotCreateError, ConfigError
 from pipeline.inputs.intake.copies import bring_in, drop, tidy
 from pipeline.inputs.source import GoneError, Source
 from pipeline.inputs.survey import survey
-from pipeline.job.checks.writable import column_problems, ensure_writable, output_problems
 from pipeline.job.decisions import ensure_student, hash_of_student, load_calibration, load_student
 from pipeline.job.job import Job
 from pipeline.job.options import RunOptions
@@ -35,6 +34,7 @@ from pipeline.job.state import (
     slice_runs,
 )
 from pipeline.job.workspace import HELD, RUNNING, RunRecord, workspace
+from pipeline.job.writable import column_problems, ensure_writable, output_problems
 from pipeline.outputs.writers.formats import PARQUET
 from pipeline.storage import Held
 from pipeline.system.lock import Lock

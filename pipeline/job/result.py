@@ -16,7 +16,7 @@ from pipeline.system.atomic import write
 from pipeline.telemetry.summary import RunResult, Side
 
 if TYPE_CHECKING:  # imports pyarrow.compute, for which a finished job must not wait
-    from pipeline.job.history import PublishedRun
+    from pipeline.job.kept.history import PublishedRun
     from pipeline.outputs.tally import Tally
 
 
@@ -138,7 +138,7 @@ def save_report(
     """Write the report: the result and what was counted; return what the run came to, for the history."""
     # A finished job must not wait for them.
     from pipeline.job.decisions import load_student  # noqa: PLC0415
-    from pipeline.job.history import PublishedRun, shares  # noqa: PLC0415
+    from pipeline.job.kept.history import PublishedRun, shares  # noqa: PLC0415
     from pipeline.telemetry.latency import latency_facts  # noqa: PLC0415
 
     latency = latency_facts(course.latencies)

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
-from pipeline.job.history import KEPT, PublishedRun, append, history_file, load_history, shares
+from pipeline.job.kept.history import KEPT, PublishedRun, append, history_file, load_history, shares
 from pipeline.job.workspace import Workspace, workspace
 from tests.jobs import JobFiles
 

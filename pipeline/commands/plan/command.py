@@ -12,7 +12,7 @@ import pyarrow as pa
 from pipeline.commands.plan.costs import costs_of, dearest, duration, lasting
 from pipeline.commands.plan.reply_tokens import ReplyTokens, reasons
 from pipeline.config import Config
-from pipeline.engine.packs import comparison, planned
+from pipeline.engine.packing.packs import comparison, planned
 from pipeline.inputs.read import read_chunks
 from pipeline.inputs.source import all_spans
 from pipeline.job.decisions import asked_anew

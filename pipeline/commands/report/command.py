@@ -15,8 +15,8 @@ from pipeline.commands.report.job_facts import job_facts, versions
 from pipeline.commands.report.rows import examples
 from pipeline.config import Config
 from pipeline.errors import DiskError, LockedError, NoInputError, PipelineError
-from pipeline.job.history import load_history
 from pipeline.job.job import Job
+from pipeline.job.kept.history import load_history
 from pipeline.job.options import RunOptions
 from pipeline.job.prepare import prepare
 from pipeline.reports.page import page

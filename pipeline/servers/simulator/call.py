@@ -1,11 +1,17 @@
-"""A request with its right answer: what a fault has to go by."""
+"""A request with its right answer, and what of it the provider has in its cache: what a fault has to go by."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from random import Random
 
-from pipeline.servers.simulator.chat import Ask, Completion, content_of, write_completion
+from pipeline.servers.simulator.chat import BYTES_PER_TOKEN, Ask, Completion, content_of, write_completion
 from pipeline.servers.simulator.response import NoReply, Response
+
+CACHE_FROM_TOKENS, CACHE_STEP_TOKENS = 1024, 128
+"""OpenAI caches prompts from so many tokens on, in such steps."""
+
+CACHED_PREFIXES = 4096
+"""Prefixes that are cached; the oldest is dropped."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,3 +71,23 @@ class Call:
 
 Act = Callable[[Call], Response | NoReply]
 """Makes what a fault sends in place of the right answer."""
+
+
+class PrefixCache:
+    """The prefixes of prompts that were sent before."""
+
+    def __init__(self) -> None:
+        self._prefixes: dict[int, None] = {}
+
+    def tokens(self, prefix: str) -> int:
+        """Return how many tokens of *prefix* the cache has, and put it there."""
+        tokens = len(prefix) // BYTES_PER_TOKEN
+        if tokens < CACHE_FROM_TOKENS:
+            return 0
+        key = hash(prefix)
+        if key in self._prefixes:
+            return tokens - tokens % CACHE_STEP_TOKENS
+        self._prefixes[key] = None
+        if len(self._prefixes) > CACHED_PREFIXES:
+            del self._prefixes[next(iter(self._prefixes))]
+        return 0

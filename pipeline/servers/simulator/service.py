@@ -11,20 +11,14 @@ from pipeline.records import KEY_BYTES
 from pipeline.servers.protocol.errors import BadRequestError
 from pipeline.servers.protocol.http import Headers
 from pipeline.servers.protocol.packs import content_of_rows
-from pipeline.servers.simulator.call import Call
-from pipeline.servers.simulator.chat import BYTES_PER_TOKEN, Ask, any_label, read_ask
+from pipeline.servers.simulator.call import Call, PrefixCache
+from pipeline.servers.simulator.chat import Ask, any_label, read_ask
 from pipeline.servers.simulator.faults import ACTS
 from pipeline.servers.simulator.log import Entry, Log
 from pipeline.servers.simulator.rate_limits import Rates
 from pipeline.servers.simulator.refusals import OUTAGES, models, no_model, turned_away
 from pipeline.servers.simulator.response import NoReply, Response, refusal_of, refuse
 from pipeline.servers.simulator.settings import OutageKind, SimulatorSettings
-
-CACHE_FROM_TOKENS, CACHE_STEP_TOKENS = 1024, 128
-"""OpenAI caches prompts from so many tokens on, in such steps."""
-
-CACHED_PREFIXES = 4096
-"""Prefixes that are cached; the oldest is dropped."""
 
 COUNTERS = 1 << 22
 """How many counts, of one byte each, of how often a key was asked. Keys that share one are rare and harmless, and
@@ -86,7 +80,7 @@ class Service:
         self._is_random = self._goes_wrong or not isinstance(settings.latency, Fixed)
         self._dice = Random(settings.seed)  # noqa: S311 - repeatable, not secret
         self._times_asked = bytearray(COUNTERS)
-        self._prefixes: dict[int, None] = {}
+        self._cache = PrefixCache()
         self._number = 0
 
     def chat(self, body: bytes) -> Served:
@@ -214,7 +208,7 @@ class Service:
             answer=self._answer(ask),
             random=self._dice,
             request_id=f"{self._number:08x}",
-            cached_tokens=self._cached_tokens(ask),
+            cached_tokens=self._cache.tokens(ask.prefix),
         )
 
     def _about_rows(self, ask: Ask) -> Ask:
@@ -226,18 +220,6 @@ class Service:
 
     def _answer(self, ask: Ask) -> str | Sequence[str]:
         return any_label(ask)
-
-    def _cached_tokens(self, ask: Ask) -> int:
-        tokens = len(ask.prefix) // BYTES_PER_TOKEN
-        if tokens < CACHE_FROM_TOKENS:
-            return 0
-        prefix = hash(ask.prefix)
-        if prefix in self._prefixes:
-            return tokens - tokens % CACHE_STEP_TOKENS
-        self._prefixes[prefix] = None
-        if len(self._prefixes) > CACHED_PREFIXES:
-            del self._prefixes[next(iter(self._prefixes))]
-        return 0
 
     def _outgoing(self, sent: Response | NoReply) -> Response | NoReply:
         """Add the request id and the rate-limit headers."""

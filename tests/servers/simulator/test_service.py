@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.config.simulate.latency import Fixed, Uniform
-from pipeline.servers.simulator import log, service
+from pipeline.servers.simulator import call, log
 from pipeline.servers.simulator.service import Service
 from pipeline.servers.simulator.settings import InFlightLimit, RateSettings, Refusal, SimulatorSettings
 from tests.faultserver.client import chat
@@ -61,7 +61,7 @@ def test_latency_grows_in_proportion_to_what_is_in_flight_beyond_the_capacity():
 def test_a_prefix_counts_as_cached_from_its_second_use_on_until_many_others_have_come(
     monkeypatch: pytest.MonkeyPatch,
 ):
-    monkeypatch.setattr(service, "CACHED_PREFIXES", 2)
+    monkeypatch.setattr(call, "CACHED_PREFIXES", 2)
     simulated = Service(SimulatorSettings())
     systems = [letter * 5000 for letter in "aabca"]
     cached = [simulated.chat(chat("x", system=system)).sent.body for system in systems]
@@ -69,7 +69,7 @@ def test_a_prefix_counts_as_cached_from_its_second_use_on_until_many_others_have
 
 
 def test_memory_does_not_grow_with_the_number_of_requests(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(service, "CACHED_PREFIXES", 100)
+    monkeypatch.setattr(call, "CACHED_PREFIXES", 100)
     monkeypatch.setattr(log, "RECENT_TEXTS", 100)
     simulated = Service(SimulatorSettings(faults={"http_500": 0.3}, log_path=Path("/dev/null")))
 

@@ -10,7 +10,7 @@ from hashlib import blake2b
 from typing import NamedTuple
 
 from pipeline.engine.canary import bill
-from pipeline.engine.control import THIRDS, Labels, coin, compared_of, is_packed, widths_of
+from pipeline.engine.packing.control import THIRDS, Labels, coin, compared_of, is_packed, widths_of
 from pipeline.engine.resolver import Resolver
 from pipeline.job.job import Job
 from pipeline.ledger import Ledger

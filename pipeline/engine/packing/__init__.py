@@ -1,0 +1,1 @@
+"""Rows that are asked together, and whether their labels stand it."""
