@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -60,6 +61,17 @@ class Nodes:
         """The node that a worker's process is on; None for the head."""
         parent = parent_of(process)
         return next((node for node in self._cluster.worker_nodes if raylet(node) == parent), None)
+
+    def process_of(self, actor: str) -> int:
+        """The process of the *actor* of that class that lives."""
+        raylets = {raylet(node) for node in (self._cluster.head_node, *self._cluster.worker_nodes)}
+        for folder in Path("/proc").glob("[0-9]*"):
+            with suppress(OSError):
+                if (folder / "cmdline").read_text().startswith(f"ray::{actor}") and parent_of(
+                    int(folder.name)
+                ) in raylets:
+                    return int(folder.name)
+        raise AssertionError(f"no {actor}")
 
     def kill(self, process: int) -> None:
         """Kill the node that a worker's process is on, with that process, as a power cut does."""

@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from ruamel.yaml import YAML
@@ -162,9 +163,26 @@ def test_a_driver_that_is_told_to_stop_drains_its_workers_and_is_continued(
     assert server.repeats() == {}
 
 
+def test_a_run_whose_quota_is_lost_ends_and_is_continued(
+    nodes: Nodes, slow: tuple[JobFiles, FaultServer]
+) -> None:
+    job, server = slow
+    driver = start(job, nodes)
+    wait_until(lambda: len(asked(server)) > ROWS // 4, driver)
+    os.kill(nodes.process_of("Quota"), signal.SIGKILL)
+    _, said = driver.communicate()
+    assert driver.returncode == 75, said
+    assert "the quota of the run is lost" in said
+    again = run(job, nodes)
+    assert again.returncode == 0, again.stderr
+    ensure_right(job)
+    assert len(server.repeats()) <= 2 * IN_FLIGHT
+
+
 def test_without_an_address_a_ray_of_this_machine_is_started(job: JobFiles, server: FaultServer) -> None:
     job.table(texts(100))
-    done = job.spawn("--engine", "ray", "--workers", "2", env=RAY)
+    with TemporaryDirectory(prefix="ray-") as folder:  # short: there are sockets in it
+        done = job.spawn("--engine", "ray", "--workers", "2", env={**RAY, "RAY_TMPDIR": folder})
     assert done.returncode == 0, done.stderr
     assert len(asked(server)) == 100
     assert job.labelled()["label"].to_list() == [right_label(text) for text in texts(100)]
