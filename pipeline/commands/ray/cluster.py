@@ -3,6 +3,8 @@
 import asyncio
 import logging
 import os
+import signal
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -40,13 +42,21 @@ async def connected(address: str | None, workers: int) -> AsyncIterator[None]:
         raise UsageError(
             f"address: {address}: the driver has to run on a node of the cluster; submit it with `ray job submit`"
         )
-    await asyncio.to_thread(
-        _connect, address, workers
-    )  # there, as it would handle signals in the main thread
+    # In a thread: in the main one it would handle signals.
+    await asyncio.to_thread(_connect, address, workers)
+    _handle_sigterm_as_before()
     try:
         yield
     finally:
         await asyncio.to_thread(ray.shutdown)
+
+
+def _handle_sigterm_as_before() -> None:
+    """Take SIGTERM back from Ray's core, which takes it for a crash: it would abort a process that drains after 3 s."""
+    handler = signal.getsignal(signal.SIGTERM)
+    if threading.current_thread() is threading.main_thread() and handler is not None:
+        signal.signal(signal.SIGTERM, handler)
+        signal.siginterrupt(signal.SIGTERM, False)  # noqa: FBT003 - its only argument
 
 
 def _connect(address: str | None, workers: int) -> None:

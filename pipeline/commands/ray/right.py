@@ -7,13 +7,13 @@ from collections.abc import Callable
 from pipeline.commands.ray.quota import Term
 from pipeline.errors import LockedError
 
-SEND_SECONDS = 6.0
+SEND_SECONDS = 10.0
 """How long a worker may send after it has asked for something that its run has answered."""
 
-LIVE_SECONDS = 10.0
+LIVE_SECONDS = 15.0
 """How long it lives: until then what was in flight has come in and is saved; from then on it writes nothing either."""
 
-TAKEN_OVER_SECONDS = 11.0
+TAKEN_OVER_SECONDS = 16.0
 """How long nothing must have been heard of a worker before another has its slice. No two clocks are compared: the worker
 counts from before it has asked, the run from after it was asked."""
 
