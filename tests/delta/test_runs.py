@@ -1,5 +1,6 @@
 """Runs over a Delta table: which version is labelled, however the table changes meanwhile and afterwards."""
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -117,3 +118,28 @@ def test_files_that_vacuum_takes_amid_a_run_end_it_and_the_next_one_reads_the_ne
         assert done.returncode == 0, done.stderr
         assert "goes on with the newest version" in done.stderr
         assert len(labels(job)) == len(asked(server)) == 19
+
+
+@pytest.mark.parametrize("verb", ["check", "plan", "run"])
+def test_without_the_extra_the_way_to_it_is_said(
+    job: JobFiles, lake: Path, monkeypatch: pytest.MonkeyPatch, verb: str
+) -> None:
+    monkeypatch.setitem(sys.modules, "deltalake", None)
+    said = command(verb, str(job.config_file()))
+    assert (said.returncode, "pip install 'nano-pipeline[delta]'" in said.stderr) == (78, True), said.stderr
+    assert lake.exists()
+
+
+@pytest.mark.slow
+def test_other_commands_know_the_live_rows_only(job: JobFiles, lake: Path) -> None:
+    delete_by_vector(lake, [0])
+    assert job.run().returncode == 0
+    config = str(job.config_file())
+    explained = command("explain", config, "0")
+    assert explained.returncode == 0, explained.stderr
+    assert command("explain", config, "16").returncode != 0
+    made = command("init", str(lake), "--to", str(job.folder / "made.yaml"), "--labels", "a,b")
+    assert (made.returncode, "for 16 rows" in made.stderr) == (0, True), made.stderr
+    assert command("status", config).returncode == 0
+    shown = job.run("--limit", "3", "--show")
+    assert shown.returncode == 0, shown.stderr

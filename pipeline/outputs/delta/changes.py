@@ -21,6 +21,9 @@ ROWS_PER_BUCKET = 100_000
 ENTRY = np.dtype([("first", "<u8"), ("second", "<u8"), ("content", "<u8"), ("order", "<i8")])
 """The two hashes of a row's key, that of its content, and its number: of the row, or of its batch."""
 
+MOST_HELD = 131_072
+"""Number of entries that are buffered, in 4 MB, before they are appended to the bucket files."""
+
 Entries = NDArray[np.void]
 
 
@@ -48,18 +51,21 @@ class Changes:
         self._folder, self._keys, self._content = folder, list(keys), list(content)
         self._count = rows // ROWS_PER_BUCKET + 1
         self._bits = bytearray()
+        self._held: list[Entries] = []
 
     def add(self, table: pa.Table) -> None:
         """Add the next rows that are to be in the table."""
-        self._file("new", self._entries(table, np.arange(self.rows, self.rows + table.num_rows)))
+        self._hold("new", self._entries(table, np.arange(self.rows, self.rows + table.num_rows)))
         self.rows += table.num_rows
 
     def compare(self, existing: Iterator[pa.Table], batch: str) -> None:
         """Find which rows are new, given those that are in the table, whose column *batch* has the number of their batch."""
+        self._file("new")
         for path in self._folder.glob(".old-*"):
             path.unlink()
         for table in existing:
-            self._file("old", self._entries(table, table[batch].to_numpy()))
+            self._hold("old", self._entries(table, table[batch].to_numpy()))
+        self._file("old")
         bits = np.zeros(self.rows // 8 + 1, np.uint8)
         self.new = self.sharing = 0
         for number in range(self._count):
@@ -84,8 +90,16 @@ class Changes:
                 entries[name] = frame.hash_rows(seed).to_numpy()
         return entries
 
-    def _file(self, kind: str, entries: Entries) -> None:
-        """Append *entries* to the bucket files."""
+    def _hold(self, kind: str, entries: Entries) -> None:
+        """Buffer *entries*, so that few files are opened often."""
+        self._held.append(entries)
+        if sum(map(len, self._held)) >= MOST_HELD:
+            self._file(kind)
+
+    def _file(self, kind: str) -> None:
+        """Append what is buffered to the bucket files."""
+        entries = np.concatenate([np.empty(0, ENTRY), *self._held])
+        self._held.clear()
         buckets = entries["first"] % self._count
         order = np.argsort(buckets, kind="stable")
         numbers, starts = np.unique(buckets[order], return_index=True)
