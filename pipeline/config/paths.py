@@ -19,8 +19,8 @@ from pipeline.config.values import CONTROL, wrong
 from pipeline.system.places import SCHEMES, ObjectPath, Place, is_object, matches, place_of
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
-# A suffix begins with a letter, since a folder may be called 2026.11.23.
-_SUFFIX = re.compile(r"\.[A-Za-z]\w*$")
+# A suffix begins with a letter, since a folder may be called 2026.11.23; and one called x.delta is a table.
+_SUFFIX = re.compile(r"\.(?!delta$)[A-Za-z]\w*$")
 
 OutputFormat = Literal["parquet", "csv", "csv.gz", "jsonl", "jsonl.gz", "delta"]
 OUTPUT_FORMATS: tuple[str, ...] = get_args(OutputFormat)[:-1]

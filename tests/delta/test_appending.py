@@ -219,6 +219,16 @@ def test_a_table_is_never_replaced_by_files(job: JobFiles, lake: Path) -> None:
     assert lake.exists()
 
 
+def test_the_folder_of_a_table_may_be_called_delta(job: JobFiles) -> None:
+    for source in ("in.parquet", "s3://bucket/lake.delta"):
+        job.set(
+            input={"path": source}, output={"path": "x.delta", "format": "delta", "columns": {"only": ["id"]}}
+        )
+        assert job.config().output.is_table
+    job.set(output={"format": "parquet"})
+    assert not job.config().output.is_table
+
+
 def test_a_table_needs_keys_and_types_that_delta_has(job: JobFiles) -> None:
     job.table(pl.DataFrame({"id": pl.Series([1, 2**63], dtype=pl.UInt64), "text": texts(2)}))
     job.set(output={"path": "labels", "format": "delta"})
