@@ -1,8 +1,9 @@
 """The rows of a job that are answered, as far as they are: input, ledger and decisions tell, whether published or not."""
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from importlib import import_module
 from itertools import compress
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -79,13 +80,15 @@ def answered_rows(
         DiskError: If the ledger cannot be read.
     """
     task_columns = job.config.task.columns
+    published = parser is None
     parser = parser or Parser(job.config.task, job.calibration)
     with opened(job.config.state.dir) as store:
         for rows, cells in _gathered(_chosen(job.source, [*task_columns, *columns], wanted, only)):
             prompts = job.task.prompts({name: cells[name] for name in task_columns})
-            answers, outcomes = _known(
-                store, parser, prompts, job.task.aliases(zip(prompts.keys, prompts.texts, strict=True))
-            )
+            aliases = job.task.aliases(zip(prompts.keys, prompts.texts, strict=True))
+            answers, outcomes = _known(store, parser, prompts, aliases)
+            if published and job.config.student is not None:
+                _add_students(job, prompts, answers, outcomes)
             yield AnsweredRows(rows, prompts, {name: cells[name] for name in columns}, answers, outcomes)
 
 
@@ -97,6 +100,27 @@ def _known(
     meant = dict(zip(known, map(parser.outcome, known.values()), strict=True))
     answers = [known.get(key) if key else None for key in prompts.keys]
     return answers, [EMPTY if key is None else meant.get(key) for key in prompts.keys]
+
+
+def student_answers(job: Job, keys: Iterable[bytes]) -> Mapping[bytes, tuple[Answer, Outcome]]:
+    """Return what the student of *job*, if it has one, answers to those of *keys* that it has a certificate for."""
+    if job.config.student is None:
+        return {}
+    found: Mapping[bytes, tuple[Answer, Outcome]] = import_module(
+        "pipeline.engine.student.known"
+    ).student_answers(job, keys)
+    return found
+
+
+def _add_students(
+    job: Job, prompts: Prompts, answers: list[Answer | None], outcomes: list[Outcome | None]
+) -> None:
+    """Put the student's answers where the ledger has none."""
+    rows = {row: key for row, key in enumerate(prompts.keys) if key is not None and answers[row] is None}
+    own = student_answers(job, dict.fromkeys(rows.values()))
+    for row, key in rows.items():
+        if key in own:
+            answers[row], outcomes[row] = own[key]
 
 
 def _chosen(

@@ -5,6 +5,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from pipeline.commands.answered import student_answers
 from pipeline.commands.runs import Run, runs_below
 from pipeline.config import Config
 from pipeline.errors import UsageError
@@ -116,9 +117,13 @@ def explain(config: Config, row: str) -> Explanation:
         index = _row_index(job, row)
         prompt, under = _prompt(job, job.task, index), None
         answer, owed = _stored(job, prompt) if prompt else (None, None)
-        if prompt and answer is None and owed is None:
+        own = student_answers(job, [prompt.key]) if prompt and answer is None and owed is None else {}
+        if prompt and answer is None and owed is None and not own:
             answer, under = _stored_under_others(job, index)
     parser = Parser(job.config.task, job.calibration)
+    outcome = parser.outcome(answer) if answer else None
+    if prompt and prompt.key in own:
+        answer, outcome = own[prompt.key]
     form = FormMemory(job.config, job.task, Clock()).recall() or first_form(job.config.model)
     template = BodyTemplate(job.task, job.config.model, form)
     return Explanation(
@@ -128,7 +133,7 @@ def explain(config: Config, row: str) -> Explanation:
         body=template.body(prompt.text).decode() if prompt else "",
         answer=answer,
         owed=owed,
-        outcome=parser.outcome(answer) if answer else None,
+        outcome=outcome,
         under=under,
     )
 

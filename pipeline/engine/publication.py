@@ -84,4 +84,5 @@ def _metadata(job: Job, run_id: str) -> dict[bytes, bytes]:
         b"pipeline.version": __version__.encode(),
         b"pipeline.rows": str(job.source.rows).encode(),
         **({b"pipeline.calibration": calibration} if calibration else {}),
+        **({b"pipeline.student": job.student.encode()} if job.student else {}),
     }

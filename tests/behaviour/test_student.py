@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+import pyarrow.parquet as pq
 import pytest
 
 from pipeline.ledger import opened
@@ -355,3 +356,20 @@ def test_a_job_without_a_student_loads_nothing_of_it(job: JobFiles) -> None:
         assert not [
             name for name in loaded if "student" in name or name.split(".")[0] in {"sklearn", "scipy"}
         ]
+
+
+@pytest.mark.slow
+def test_commands_that_judge_read_the_students_labels_as_the_output_has_them(job: JobFiles) -> None:
+    texts = easy(ROWS)
+    frame = pl.DataFrame({"text": texts, "right": list(map(label_of, texts))})
+    job.set(task={"gold": "right"}).table(frame)
+    assert job.run().returncode == 0
+    labelled = job.labelled()
+    config = str(job.config_file())
+    found = last_line(command("evaluate", config))
+    assert (found["rows"], found["unanswered"]) == (ROWS, 0)
+    row = labelled["label_source"].to_list().index("student")
+    told = last_line(command("explain", config, str(row)))
+    assert (told["labels"], told["model"], told["status"]) == ([labelled["label"][row]], "student", "ok")
+    metadata = pq.read_schema(job.output).metadata
+    assert len(metadata[b"pipeline.student"]) == 32

@@ -7,12 +7,13 @@ from typing import Any
 
 from pipeline.engine.canary import bill
 from pipeline.engine.lifecycle import Execution
+from pipeline.engine.student.known import as_columns
 from pipeline.engine.student.night import Attempt, Read
 from pipeline.job.decisions import save_student, student_file
 from pipeline.job.job import Job
 from pipeline.outputs.columns import STUDENT
-from pipeline.records import Answer, Answers, Outcome, Outcomes, Status, columns_by_name
-from pipeline.student.store import Night, Proposal, StudentStore, opened_students
+from pipeline.records import Answers, Outcomes
+from pipeline.student.store import Night, StudentStore, opened_students
 from pipeline.system.atomic import make_private
 from pipeline.system.lock import Lock
 from pipeline.telemetry.summary import Side
@@ -57,9 +58,7 @@ class StudentLabels:
 
     async def _answers(self, keys: Sequence[bytes]) -> tuple[Answers, Outcomes, str]:
         found = await self._execution.threads.run(self._store.look_up, keys)
-        answers = Answers.of(map(_answer, found))
-        outcomes = [Outcome(Status.OK, each.labels, each.score) for each in found]
-        return answers, columns_by_name(Outcome._fields, outcomes), STUDENT
+        return *as_columns(found), STUDENT
 
 
 def student_of(execution: Execution) -> StudentLabels:
@@ -86,12 +85,3 @@ def _say(outcome: Mapping[str, Any]) -> None:
         log.info("student: %s", outcome["sentence"])
     if twice := outcome.get("self_agreement"):
         log.info("student: %s", twice["sentence"])
-
-
-def _answer(proposal: Proposal) -> Answer:
-    """Return the student's answer as the output has it: of the run that certified it, and free."""
-    return Answer(
-        key=proposal.key, run=proposal.run, text=None, finish=None, status=None, error=None, logprobs=None,
-        prompt_tokens=0, cached_tokens=0, completion_tokens=0, cost_usd=0.0, model=STUDENT, request_id=None,
-        attempts=0, asks=0, at=0.0,
-    )  # fmt: skip
