@@ -18,12 +18,9 @@ from pipeline.job.job import Job, RunOptions
 from pipeline.job.result import ensure_held, finished
 from pipeline.job.selection import remove_old_copies, select_rows
 from pipeline.job.state import (
-    Both,
     as_it_is_cut,
     config_of,
-    ensure_one_process,
     ensure_state,
-    ensure_uncut,
     look_at_state,
     opened_state,
     slice_runs,
@@ -31,7 +28,7 @@ from pipeline.job.state import (
 from pipeline.job.workspace import Workspace, workspace
 from pipeline.job.writable import column_problems, ensure_writable, output_problems
 from pipeline.outputs.destination import ensure_creatable
-from pipeline.storage import Held
+from pipeline.storage import Both, Held
 from pipeline.system.lock import Lock
 from pipeline.system.places import Place
 from pipeline.tasks.prompt import Task
@@ -60,10 +57,11 @@ def started(config: Config, options: RunOptions) -> Iterator[Start]:
     Raises:
         PipelineError: If it cannot run.
     """
-    ensure_one_process(config, options.workers, options.part)
-    if options.part is None and not options.offline:
-        ensure_uncut(config.state.dir)
-    with opened_state(config) as state, _locked(config, options) as (job, lock):
+    whole = options.part is None and not options.offline
+    with (
+        opened_state(config, options.part, whole=whole) as state,
+        _locked(config, options) as (job, lock),
+    ):
         job.workspace.tidy()
         if options.selection is not None:
             remove_old_copies(job.source, job.workspace.folder)
@@ -82,9 +80,8 @@ def _locked(config: Config, options: RunOptions) -> Iterator[tuple[Job, Lock]]:
     job = prepare(config, options)
     if options.is_partial and finished(whole := _whole_of(job)):
         job = whole  # nothing is pending any more
-    state, is_whole = config.state.dir, not options.offline
     with ExitStack() as held:
-        with as_it_is_cut(state, options.part, job.config.state.dir, whole=is_whole):
+        with as_it_is_cut(config, options.part, job.config.state.dir, whole=not options.offline):
             lock = held.enter_context(job.workspace.locked())
         yield job, lock
 
@@ -127,7 +124,7 @@ def prepare(config: Config, options: RunOptions = RunOptions(), *, copies: Path 
         PipelineError: With all problems that can be found at once.
     """
     config, decisions = for_provider(config), config.state.dir
-    look_at_state(config)
+    look_at_state(config, options.part)
     members = slice_runs(config) if options.part is None and options.selection is None else ()
     if options.part is not None:
         config = config_of(config, options.part)

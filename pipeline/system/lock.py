@@ -82,9 +82,9 @@ class Lock:
             "this run writes nothing more, run again to continue"
         )
 
-    def leash(self) -> "Leash":
+    def leashes(self, _: Path) -> "list[Leash]":
         """Return what another process needs to see whether this one still holds the lock."""
-        return Leash(self.path, self._output, self.name)
+        return [Leash(self.path, self._output, self.name)]
 
     def holder(self) -> str | None:
         """Return which process holds the lock now, or None."""

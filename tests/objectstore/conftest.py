@@ -1,5 +1,6 @@
 """A server of objects, a bucket in it, a proxy before it, and a job whose tables are there."""
 
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -41,7 +42,9 @@ def behind(s3: str, proxy: Proxy, monkeypatch: pytest.MonkeyPatch) -> Bucket:
 
 
 @pytest.fixture
-def stored(tmp_path: Path, server: FaultServer, bucket: Bucket) -> StoredJob:
+def stored(tmp_path: Path, server: FaultServer, bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> StoredJob:
+    (tmp_path / "disk").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "disk"))  # where copies of the state lie
     return StoredJob(tmp_path, server.base_url, bucket)
 
 
