@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.config.simulate.latency import Fixed
+from pipeline.storage.leash import FRESH_SECONDS
 from tests.faultserver.server import FaultServer
 from tests.faultserver.settings import FaultServerSettings
 from tests.jobs import asked, last_line, right_label, texts
@@ -87,7 +88,8 @@ def test_the_workers_of_a_run_that_is_stopped_send_nothing_before_another_takes_
     first.send_signal(signal.SIGSTOP)  # its workers go on, and are not told of anything
     long.set(state={"dir": states[1]})
     second = Machine(long, "b").start()
-    quiet = quiet_after(slow_server)
+    time.sleep(FRESH_SECONDS + 5)  # by now they must have stopped, and the second cannot have begun
+    quiet = len(asked(slow_server))
     until(lambda: len(asked(slow_server)) > quiet)
     second.send_signal(signal.SIGSTOP)  # so that whatever comes now is from the first
     time.sleep(2 * LATENCY)
@@ -100,12 +102,3 @@ def test_the_workers_of_a_run_that_is_stopped_send_nothing_before_another_takes_
     assert len(asked(slow_server)) == before
     second.kill()
     second.communicate()
-
-
-def quiet_after(server: FaultServer) -> int:
-    """Return how many requests there were once none has come for five seconds."""
-    while True:
-        seen = len(asked(server))
-        time.sleep(5)
-        if len(asked(server)) == seen:
-            return seen
