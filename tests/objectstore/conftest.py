@@ -7,9 +7,17 @@ from pathlib import Path
 import pytest
 
 from tests.faultserver.server import FaultServer
-from tests.objectstore.jobs import StoredJob
+from tests.objectstore.jobs import Machine, StoredJob
 from tests.objectstore.proxy import Proxy, proxied
 from tests.objectstore.server import Bucket, s3_server
+
+
+@pytest.fixture(autouse=True)
+def _nothing_goes_on() -> Iterator[None]:
+    yield
+    while Machine.started:
+        with Machine.started.pop() as process:
+            process.kill()
 
 
 @pytest.fixture(scope="session")

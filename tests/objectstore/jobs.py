@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import ClassVar
 
 import polars as pl
 
@@ -42,7 +43,13 @@ class StoredJob(JobFiles):
 
 
 class Machine:
-    """A machine with a temporary disk of its own, which knows nothing but the config."""
+    """A machine with a temporary disk of its own, which knows nothing but the config.
+
+    Attributes:
+        started: The processes of all machines; those of a test that fails may have been stopped, and go on for ever.
+    """
+
+    started: ClassVar[list[subprocess.Popen[str]]] = []
 
     def __init__(self, job: StoredJob, name: str, env: Mapping[str, str] | None = None) -> None:
         self.job, self.disk = job, job.folder / f"disk-{name}"
@@ -56,13 +63,15 @@ class Machine:
         return subprocess.CompletedProcess([], process.returncode, out, err)
 
     def start(self, verb: str = "run", *arguments: str) -> subprocess.Popen[str]:
-        return subprocess.Popen(
+        process = subprocess.Popen(
             [sys.executable, "-m", "pipeline", *_line(verb, str(self.job.config_file()), *arguments)],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
             env=environment(self.env),
         )
+        self.started.append(process)
+        return process
 
 
 def _line(verb: str, config: str, *arguments: str) -> list[str]:
