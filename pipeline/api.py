@@ -212,6 +212,11 @@ def _label(start: Start, watch: "Watcher | None", stop: "Stop | None", *, handle
 
     stop = stop or Stop()
     stop.handles_signals = handle_signals
-    begin = run_started if start.job.options.part is None else run_slice
-    work = begin(start, watch=watch, stop=stop)
+    if start.job.options.on_ray:
+        from pipeline.commands.ray.driver import run_on_ray  # noqa: PLC0415 - few runs are
+
+        work = run_on_ray(start, watch=watch, stop=stop)
+    else:
+        begin = run_started if start.job.options.part is None else run_slice
+        work = begin(start, watch=watch, stop=stop)
     return run_blocking(work, stop.ask) if handle_signals else run_in_thread(work, stop.ask)

@@ -12,7 +12,7 @@ Where each step lives: `job.prepare` surveys, `inputs` reads, `tasks` makes prom
 
 import asyncio
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from functools import partial
@@ -24,12 +24,13 @@ from pipeline.engine.publication import publication_of
 from pipeline.errors import DiskError, HeldError, PipelineError, as_pipeline_error
 from pipeline.inputs.read import read_chunks
 from pipeline.inputs.source import ensure_unchanged
-from pipeline.job.fence import fenced
+from pipeline.job.fence import Fence, fenced
 from pipeline.job.history import append
-from pipeline.job.prepare import Start, ensure_output, tidy_after
+from pipeline.job.prepare import Start, tidy_after
 from pipeline.job.result import Course, result_of, save_report
 from pipeline.job.snapshot import Snapshots
 from pipeline.job.workspace import HELD, RunRecord
+from pipeline.job.writable import ensure_output
 from pipeline.outputs.columns import Answered, failed_rows, part_batch, part_schema, pending_rows
 from pipeline.outputs.parts import DamagedPartError, Parts, gaps
 from pipeline.outputs.publish import publish
@@ -54,11 +55,20 @@ ROUNDS = 10
 """How often damaged parts are made again before the disk is blamed."""
 
 
+Prelude = Callable[[Start, Fence, Stop, Watcher], Awaitable[Start]]
+"""What is done before the rows are labelled, with the locks held, for the job that then remains to be done."""
+
+
 async def run_started(
-    start: Start, *, watch: Watcher | None = None, clock: Clock | None = None, stop: Stop | None = None
+    start: Start,
+    *,
+    watch: Watcher | None = None,
+    clock: Clock | None = None,
+    stop: Stop | None = None,
+    prelude: Prelude | None = None,
 ) -> RunResult:
     """Label the table of a job that is prepared and locked; result and errors are those of `api.run`."""
-    clock, stop = clock or Clock(), stop or Stop()
+    clock, stop, watch = clock or Clock(), stop or Stop(), watch or Silent()
     with stop.listening(), relaxed_gc():
         async with fenced(
             start.job.output, start.lock, clock, stop.set_reason, start.job.workspace.owner
@@ -66,11 +76,13 @@ async def run_started(
             for remark in start.job.remarks:
                 log.warning("%s", remark)
             ensure_output(start.job)
+            if prelude is not None:
+                start = await prelude(start, fence, stop, watch)
             execution = Execution(start.job, fence, stop, clock)
             saved = Snapshots(
                 start.job.workspace, execution.record.run_id, fence, clock, lambda: execution.spent_usd
             )
-            return await Journey(execution, Tee(watch or Silent(), saved)).go()
+            return await Journey(execution, Tee(watch, saved)).go()
 
 
 class Journey:
@@ -170,7 +182,7 @@ class Journey:
         effort = execution.effort()
         gold = Agreement(GoldReader(job.config.task, job.source.null_words)) if job.config.task.gold else None
         output, tally = (
-            publication_of(job, effort.run_id, self._parts),
+            publication_of(job, effort.run_id, self._parts, execution.appending()),
             Tally(effort.run_id, [each.run_id for each in job.new_members], gold=gold),
         )
         course = Course(self._series.until(self.progress()), execution.latencies)

@@ -163,6 +163,7 @@ LOCAL = {
     "inputs.where.matching": "how many rows match, in the state directory",
     "outputs.parts": "the parts, in the state directory",
     "outputs.duplicates": "the keys, in the state directory",
+    "outputs.delta.changes": "hashes of rows, in the state directory",
     "outputs.writers.stream": "a temporary file, which the storage puts in place",
     "outputs.writers.formats": "a row to nowhere",
 }

@@ -29,13 +29,12 @@ from pipeline.cli.options import (
     Seed,
     Show,
     ShowProgress,
-    SliceName,
-    Workers,
     asks_model,
     load,
     run_options,
 )
 from pipeline.cli.report import report
+from pipeline.cli.run.options import Address, EngineName, SliceName, Workers
 from pipeline.cli.simulate.command import simulate
 from pipeline.system.interruption import deferred
 from pipeline.system.memory import claim_process
@@ -98,6 +97,8 @@ def run(
     retry: Retry = None,
     part: SliceName = None,
     workers: Workers = 1,
+    engine: EngineName = None,
+    address: Address = None,
     dry_run: DryRun = False,
     overwrite: Overwrite = False,
     partial: Partial = False,
@@ -114,13 +115,12 @@ def run(
         from pipeline.job.job import is_whole
         from pipeline.telemetry.prometheus import MetricsFile
 
-    of_part = dry_run or limit or sample or part
-    if metrics_file and (of_part or not asks_model(config, overrides, provider)):
+    if metrics_file and (dry_run or limit or sample or part or not asks_model(config, overrides, provider)):
         metrics_file = None
     metrics = MetricsFile(metrics_file, config)
     with metrics.reporting():
         options = run_options(
-            limit, sample, seed, retry, overwrite=overwrite, partial=partial, part=part, workers=workers
+            limit, sample, seed, retry, part, workers, engine, address, overwrite=overwrite, partial=partial
         )
         loaded = load(config, overrides, provider, date)
         metrics.config_loaded(loaded.state.dir, is_whole=is_whole(options, loaded.model.provider))

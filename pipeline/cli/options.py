@@ -83,22 +83,6 @@ Retry = Annotated[
         help="Ask again, and pay again, for rows that ended with these statuses: invalid, refused, filtered, too_long, error, unsure, ok, or all. By default none. Rows without text (empty) are never asked.",
     ),
 ]
-SliceName = Annotated[
-    str | None,
-    typer.Option(
-        "--slice",
-        metavar="I/N",
-        help="Ask only about slice I of N, from 0, and publish nothing: for N processes, also on several machines. `assemble` publishes.",
-    ),
-]
-Workers = Annotated[
-    int,
-    typer.Option(
-        min=1,
-        metavar="N",
-        help="Have N processes ask, on this machine; they share limits and ledger. For models that answer faster than one can ask.",
-    ),
-]
 Metrics = Annotated[
     Path | None,
     typer.Option(
@@ -175,16 +159,18 @@ def _with_json(function: Callable[..., int]) -> Callable[..., int]:
     return command
 
 
-def run_options(
+def run_options(  # noqa: PLR0913 - as many as the command has options
     limit: int | None,
     sample: int | None,
     seed: int | None,
     retry: str | None,
+    part: str | None = None,
+    workers: int = 1,
+    engine: str | None = None,
+    address: str | None = None,
     *,
     overwrite: bool = False,
     partial: bool = False,
-    part: str | None = None,
-    workers: int = 1,
 ) -> "RunOptions":
     """Return the options of a run that the command line gives.
 
@@ -203,8 +189,9 @@ def run_options(
     except UsageError as error:
         raise UsageError(f"--retry: {error}") from None
     return RunOptions(
-        limit, sample, seed or 0, retried, overwrite, partial=partial, workers=workers, slice=part
-    )
+        limit, sample, seed or 0, retried, overwrite, partial=partial, workers=workers, slice=part,
+        engine=engine, address=address,
+    )  # fmt: skip
 
 
 def asks_model(path: Path, overrides: Sequence[str] | None, provider: str | None) -> bool:

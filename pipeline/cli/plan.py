@@ -35,7 +35,9 @@ def plan_text(found: Plan, config: Config) -> list[str]:
     bound = f"at the limits of {count(several, 'endpoint')}" if several else bound
     texts = f"{found.truncated:,} texts" if found.truncated != 1 else "1 text"
     cut = [f"{texts} would be cut at task.max_text_tokens = {config.task.max_text_tokens:,}"]
+    version = found.input_version
     return [
+        *([] if version is None else [f"version {version} of the Delta table {config.input.path} is read"]),
         f"{found.rows:,} rows, {found.empty:,} of them empty; {found.prompts:,} different prompts",
         *(cut if found.truncated else []),
         f"{found.answered:,} are answered already; {found.requests:,} requests would be sent",

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from pipeline.cli.options import ConfigFile, Date, Metrics, Overrides, RunProvider, load
+from pipeline.cli.options import ConfigFile, Date, Metrics, Overrides, Overwrite, RunProvider, load
 from pipeline.errors import UsageError
 
 
@@ -39,9 +39,7 @@ def publish(
 
 def assemble(
     config: ConfigFile,
-    overwrite: Annotated[  # noqa: FBT002
-        bool, typer.Option(help="Replace what is at output.path even if another program wrote it.")
-    ] = False,
+    overwrite: Overwrite = False,  # noqa: FBT002
     overrides: Overrides = None,
     provider: RunProvider = None,
     date: Date = None,

@@ -1,18 +1,21 @@
 """`check`: all problems of a job that can be found without sending anything."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TypeVar
 
+from pipeline import storage
 from pipeline.config import Config
 from pipeline.config.paths import format_of
 from pipeline.errors import PipelineError
+from pipeline.figures import count
 from pipeline.job.job import Job
-from pipeline.job.prepare import ensure_output, ensure_replaceable, prepare
+from pipeline.job.prepare import prepare
 from pipeline.job.readiness import ensure_ready, remarks
 from pipeline.job.state import ensure_state, ensure_store
 from pipeline.job.workspace import workspace
+from pipeline.job.writable import ensure_output, ensure_replaceable
 
 T = TypeVar("T")
 
@@ -39,7 +42,8 @@ def _check(config: Config, spare: Path) -> tuple[Job, list[str]]:
     else:  # the input is unknown, so the output's name must show whether it is meant to be one file
         state = workspace(config.state.dir, config.output.path)
         single = format_of(config.output.path) is not None
-        _collect(errors, lambda: ensure_replaceable(state, config.output.path, single=single))
+        if not config.output.is_table:  # whose columns are unknown, too
+            _collect(errors, lambda: ensure_replaceable(state, config.output.path, single=single))
         _collect(errors, lambda: ensure_state(config.state.dir))
     _collect(errors, lambda: ensure_store(config))
     _collect(errors, lambda: _ensure_ledger(config.state.dir))
@@ -48,10 +52,21 @@ def _check(config: Config, spare: Path) -> tuple[Job, list[str]]:
         raise type(errors[0])(*dict.fromkeys(problem for error in errors for problem in error.problems))
     holder = job.workspace.holder()
     return job, [
+        *_tables(job),
         *remarks(config),
         *job.remarks,
         *([f"another run has the output now: {holder}"] if holder else []),
     ]
+
+
+def _tables(job: Job) -> Iterator[str]:
+    """Yield what is read of a Delta table, and to which one labels go."""
+    files = job.source.files
+    if job.source.version is not None:
+        yield f"{job.config.input.path}: version {job.source.version} of the Delta table is read, in {count(len(files), 'file')}"
+    if job.config.output.is_table:
+        verb = "are appended to" if storage.is_delta_table(job.output) else "make"
+        yield f"{job.output}: labels {verb} the Delta table, by {', '.join(job.config.output.columns.only or ())}"
 
 
 def _ensure_ledger(state: Path) -> None:

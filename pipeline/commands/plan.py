@@ -62,6 +62,7 @@ class Plan:
         seconds: Estimated duration within the configured limits.
         asked_anew: Rows that are asked anew beside these, for `gates.canary_flips`, as far as `limits.max_cost_usd` goes.
         asked_anew_cost_usd: What that costs besides, estimated; None if no price is known.
+        input_version: The version of the Delta table that is read; None if the input is none.
         bound: The limit that determines it: `requests_per_minute`, `tokens_per_minute` or `max_concurrency`; or
             `processor` for the embedded model.
     """
@@ -81,6 +82,7 @@ class Plan:
     asked_anew: int
     asked_anew_cost_usd: float | None
     seconds: float
+    input_version: int | None
     bound: str
 
     def as_dict(self) -> dict[str, Any]:
@@ -200,6 +202,7 @@ def _estimate(job: Job, counts: _Counts) -> Plan:
         asked_anew=counts.canary,
         asked_anew_cost_usd=price.cost(canary[0], 0, canary[1]) if price else None,
         seconds=round(seconds, 1),
+        input_version=job.source.version,
         bound=bound,
     )
 

@@ -7,6 +7,7 @@ import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from multiprocessing.connection import Connection
+from typing import Any, Protocol
 
 from pipeline.commands.slice import Answering
 from pipeline.engine.lifecycle import Execution
@@ -25,10 +26,17 @@ from pipeline.telemetry.pace import Look
 TELL_SECONDS = 0.25
 
 
+class Sink(Protocol):
+    """Takes what a worker tells."""
+
+    def send(self, message: Any, /) -> None:
+        """Take *message* to whoever runs the worker."""
+
+
 class Told(logging.Handler):
     """Passes log lines on, and how far the worker is; from any thread."""
 
-    def __init__(self, pipe: Connection, level: int) -> None:
+    def __init__(self, pipe: Sink, level: int) -> None:
         super().__init__(level)
         self._pipe, self._sending = pipe, threading.Lock()
 

@@ -186,7 +186,7 @@ class Config(Settings):
     @classmethod
     def _output_spares_the_input(cls, output: OutputSettings, info: ValidationInfo) -> OutputSettings:
         source = info.data.get("input")
-        sentence = source and output_clash(source.path, output.path)
+        sentence = source and output_clash(source.path, output.path, is_table=output.is_table)
         if sentence:
             raise wrong(sentence, "path")
         return output

@@ -22,9 +22,9 @@ _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 # A suffix begins with a letter, since a folder may be called 2026.11.23.
 _SUFFIX = re.compile(r"\.[A-Za-z]\w*$")
 
-OutputFormat = Literal["parquet", "csv", "csv.gz", "jsonl", "jsonl.gz"]
-OUTPUT_FORMATS: tuple[str, ...] = get_args(OutputFormat)
-"""The formats of the output: the suffixes of its files, without the first dot."""
+OutputFormat = Literal["parquet", "csv", "csv.gz", "jsonl", "jsonl.gz", "delta"]
+OUTPUT_FORMATS: tuple[str, ...] = get_args(OutputFormat)[:-1]
+"""The formats of files of the output: their suffixes, without the first dot."""
 
 _SUFFIXES = f"let it end in {', '.join(f'.{each}' for each in OUTPUT_FORMATS[:-1])} or .{OUTPUT_FORMATS[-1]}"
 
@@ -40,16 +40,19 @@ def default_state_folder(config: Path) -> Path:
     return folder / ".pipeline" / config.stem
 
 
-def output_clash(source: str, output: Place) -> str | None:
+def output_clash(source: str, output: Place, *, is_table: bool = False) -> str | None:
     """Return what is wrong with an output path, given its input, as a sentence; None if nothing is."""
     many = _is_many(source)
+    if is_table and (sentence := suffix_clash(output, many=True)):
+        return sentence
+    named = None if is_table else many
     if is_object(source) != isinstance(output, ObjectPath):
-        return suffix_clash(output, many=many)
+        return suffix_clash(output, many=named)
     if _is_same(source, output):
         return "is the input itself; write the output to another path"
     if _is_within(source, output) if many or glob.has_magic(source) else _is_inside(place_of(source), output):
         return "lies within the input, and the next run would read it; write the output to another folder"
-    return suffix_clash(output, many=many)
+    return suffix_clash(output, many=named)
 
 
 def state_clash(source: str, output: Place, state: Place) -> str | None:

@@ -61,6 +61,20 @@ def slice_named(name: Slice | str | None) -> Slice | None:
     return Slice(int(match[1]), int(match[2]))
 
 
+def ensure_engine(engine: object, address: object, *, part: object) -> None:
+    """Check who is to ask: this machine if *engine* is None, or a Ray cluster at *address*, but for no *part* of the rows.
+
+    Raises:
+        UsageError: If that is nothing that there is, or contradicts itself.
+    """
+    if engine not in {None, "ray"}:
+        raise UsageError(f"engine: there is no {engine!r}; there is ray")
+    if engine is None and address is not None:
+        raise UsageError("address: is that of a Ray cluster; give the engine ray, too, or leave it out")
+    if engine is not None and part is not None:
+        raise UsageError("engine: a cluster labels all rows; leave limit, sample and slice out")
+
+
 def slices_below(state: Path) -> dict[Slice, Path]:
     """Return the folder of each slice that the state directory *state* has.
 

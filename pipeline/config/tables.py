@@ -97,7 +97,10 @@ class InputSettings(Settings):
     """Where the rows come from."""
 
     path: SourcePath = Field(
-        description="File, folder or glob; relative to the config file. Or one in an object store: s3://, gs:// or az://."
+        description="File, folder, glob or the folder of a Delta table; relative to the config file. Or one in an object store: s3://, gs:// or az://."
+    )
+    version: int | None = Field(
+        default=None, ge=0, description="Version of a Delta table; null is the newest when a run begins."
     )
     id: Text | None = Field(default=None, description="Column that names a row in messages and in `explain`.")
     where: Text | None = Field(
@@ -138,10 +141,14 @@ class OutputSettings(Settings):
         "glob; relative to the config file. Or such a place in an object store: s3://, gs:// or az://."
     )
     format: OutputFormat | None = Field(
-        default=None, description="Format of the files in an output folder; null is parquet."
+        default=None,
+        description="Format of the files in an output folder; null is parquet. Or delta: the folder is a Delta table, to "
+        "which rows are appended.",
     )
     columns: ColumnsSettings = Field(
-        default_factory=ColumnsSettings, description="Names and choice of the columns."
+        default_factory=ColumnsSettings,
+        validate_default=True,
+        description="Names and choice of the columns.",
     )
     unmatched: Literal["drop", "keep"] = Field(
         default="drop",
@@ -165,6 +172,21 @@ class OutputSettings(Settings):
         if form and path and format_of(path) not in {None, form}:
             raise wrong("is not what output.path ends in; it is for folders, leave it out")
         return form
+
+    @property
+    def is_table(self) -> bool:
+        """Whether it is a table to which rows are appended, rather than files that are replaced."""
+        return self.file_format == "delta"
+
+    @field_validator("columns")
+    @classmethod
+    def _a_table_has_keys(cls, columns: ColumnsSettings, info: ValidationInfo) -> ColumnsSettings:
+        if info.data.get("format") == "delta" and not columns.only:
+            raise wrong(
+                "is to name the columns by which the table is joined: labels go to a table of their own",
+                "only",
+            )
+        return columns
 
     @field_validator("path")
     @classmethod

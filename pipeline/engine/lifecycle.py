@@ -21,8 +21,9 @@ from pipeline.job.job import Job
 from pipeline.job.workspace import PUBLISHED, RunRecord
 from pipeline.ledger import Ledger
 from pipeline.llm.request import Asker, Counters, Figures
+from pipeline.outputs.delta.intent import Append
 from pipeline.outputs.destination import digest_of
-from pipeline.outputs.writers.formats import PARQUET
+from pipeline.outputs.writers.formats import DELTA, PARQUET
 from pipeline.system.clock import Clock
 from pipeline.system.shutdown import Stop
 from pipeline.system.threads import Threads
@@ -196,6 +197,16 @@ class Execution:
         if self.job.form != PARQUET:
             self.record = self.record.remembering(digest_of(output))
             self.fence.guard(self.job.workspace.save, self.record)
+
+    def appending(self) -> Append | None:
+        """Return who appends to the output, if it is a table."""
+        if self.job.form != DELTA:
+            return None
+        return Append(self.job.workspace.owner(), self.record.batch, self._intend)
+
+    def _intend(self, batch: int) -> None:
+        self.record = replace(self.record, batch=batch)
+        self.fence.guard(self.job.workspace.save, self.record)
 
     def finish(self, effort: RunRecord, result: RunResult) -> None:
         """Record that the run is published, with its *result*."""

@@ -10,6 +10,7 @@ from pipeline._version import __version__
 from pipeline.inputs.read import open_batches
 from pipeline.inputs.source import InputFile, Source
 from pipeline.job.job import Job
+from pipeline.outputs.delta.intent import Append
 from pipeline.outputs.destination import RUN_METADATA_KEY, output_name
 from pipeline.outputs.join import InputRows, OutputFile
 from pipeline.outputs.parts import DamagedPartError, Parts, gaps
@@ -18,8 +19,8 @@ from pipeline.outputs.writers.formats import PARQUET
 from pipeline.outputs.writers.original import Original
 
 
-def publication_of(job: Job, run_id: str, parts: Parts) -> Publication:
-    """Return the publication of *job* from its *parts*.
+def publication_of(job: Job, run_id: str, parts: Parts, append: Append | None = None) -> Publication:
+    """Return the publication of *job* from its *parts*; *append* says who appends, if it is a table.
 
     Raises:
         DamagedPartError: If a part is missing; its rows must be labelled again.
@@ -58,6 +59,7 @@ def publication_of(job: Job, run_id: str, parts: Parts) -> Publication:
         single=job.source.single,
         form=job.form,
         gold=gold,
+        append=append,
     )
 
 

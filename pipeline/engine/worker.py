@@ -195,6 +195,20 @@ def summed(progresses: Iterable[Progress]) -> Progress:
     )
 
 
+def joined(own: Progress, workers: Sequence[Progress]) -> Progress:
+    """Return the progress of a run and of its *workers* together; *own* is that of the run."""
+    if not workers:
+        return own
+    # Each worker goes through the whole input; and what they have found the run finds again.
+    return replace(
+        summed([own, *workers]),
+        rows=own.rows,
+        done=max(own.done, sum(each.done for each in workers) // len(workers)),
+        failed=max(own.failed, sum(each.failed for each in workers)),
+        reused=max(own.reused, sum(each.reused for each in workers)),
+    )
+
+
 def _start(pipe: Connection) -> "subprocess.Popen[bytes]":
     """Start the process of a worker, out of reach of the terminal's signals: the run passes them on."""
     root = str(Path(__file__).parents[2])

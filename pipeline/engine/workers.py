@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pipeline.config import Config
 from pipeline.config.slices import Slice
-from pipeline.engine.worker import Assignment, Worker, summed
+from pipeline.engine.worker import Assignment, Worker, joined, summed
 from pipeline.job.fence import Fence
 from pipeline.job.job import Job
 from pipeline.job.workspace import RunRecord, Workspace
@@ -91,18 +91,7 @@ class Workers:
 
     def joined(self, own: Progress) -> Progress:
         """Return the progress of the run and of its workers together; *own* is that of the run."""
-        if not self._workers:
-            return own
-        done = [worker.total for worker in self._workers]
-        total = summed([own, *done])
-        # Each worker goes through the whole input; and what they have found the run finds again.
-        return replace(
-            total,
-            rows=own.rows,
-            done=max(own.done, sum(each.done for each in done) // len(done)),
-            failed=max(own.failed, sum(each.failed for each in done)),
-            reused=max(own.reused, sum(each.reused for each in done)),
-        )
+        return joined(own, [worker.total for worker in self._workers])
 
     def after(self, effort: RunRecord) -> RunRecord:
         """Return the *effort* of the run with that of its workers."""

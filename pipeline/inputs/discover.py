@@ -5,9 +5,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from pipeline import storage
-from pipeline.errors import InputDataError, NoInputError
+from pipeline.errors import ConfigError, InputDataError, NoInputError
 from pipeline.inputs.folders import is_hidden, refuse_managed, table_files
 from pipeline.inputs.intake.compression import CODECS
+from pipeline.inputs.source import LiveFile
 from pipeline.system.places import Place, Unreachable, place_of
 
 # A new format needs a line here and one in `intake.copies.FORMATS`.
@@ -47,36 +48,44 @@ class Found:
     Attributes:
         path: Its location.
         name: Its path relative to the given folder, with `/`; for a single file its file name.
-        format: `parquet`, `csv`, `json` or `arrow`.
+        format: `parquet`, `csv`, `json`, `arrow` or `delta`.
+        live: What the log of its Delta table says about it.
     """
 
     path: Place
     name: str
     format: str
+    live: LiveFile | None = None
 
 
-def discover(path: str) -> tuple[list[Found], bool]:
+def discover(path: str, version: int | None = None) -> tuple[list[Found], bool]:
     """Find the files that *path* (a file, a folder or a glob) stands for, sorted by name; and whether it is one file.
 
     A folder stands for the files inside it and inside its Hive folders (`year=2024`) that have a known suffix, or none
     and the first bytes of Parquet, as Hive leaves them. Hidden ones are left out, and so are empty files, unless they
-    are Parquet, which has a footer at least.
+    are Parquet, which has a footer at least. The folder of a Delta table stands for its live files, in the newest
+    *version* if None.
 
     Raises:
         NoInputError: If there is nothing to read.
+        ConfigError: If there is a *version*, and no Delta table.
         InputDataError: If a suffix is unknown, formats are mixed, or not all files of a folder are rows.
     """
     try:
-        return _discover(path)
+        return _discover(path, version)
     except PermissionError as error:
         raise NoInputError(f"{error.filename or path}: cannot be read; check its permissions") from error
     except Unreachable as error:
         raise NoInputError(f"{path}: {error.strerror}") from error
 
 
-def _discover(path: str) -> tuple[list[Found], bool]:
+def _discover(path: str, version: int | None) -> tuple[list[Found], bool]:
     here = place_of(path)
     is_folder = storage.is_folder(here)
+    if is_folder and storage.is_delta_table(here):
+        return _live(here, version), False
+    if version is not None:
+        raise ConfigError(f"input.version: {path} is no Delta table, and has no versions; leave it out")
     if not is_folder and storage.exists(here):
         return [_single(here)], True
     if not is_folder and not storage.is_pattern(path):
@@ -90,6 +99,15 @@ def _discover(path: str) -> tuple[list[Found], bool]:
         raise NoInputError(f"{path}: holds no file that ends in one of {_KNOWN}; {_elsewhere(here)}")
     _refuse_mixture(path, found)
     return found, False
+
+
+def _live(table: Place, version: int | None) -> list[Found]:
+    from pipeline.inputs.delta.snapshot import live_files  # noqa: PLC0415 - few inputs are Delta tables
+
+    found = [Found(file.path, file.name, "delta", file.live) for file in live_files(table, version)]
+    if not found:
+        raise NoInputError(f"{table}: is a Delta table without rows; check input.path and input.version")
+    return found
 
 
 def _single(path: Place) -> Found:
@@ -190,9 +208,11 @@ def _expected(found: Found) -> tuple[str, ...]:
     packed = {".gz": "gzip", ".zst": "zstd", ".bz2": "bzip2"}.get(found.path.suffix.lower())
     if packed:
         return (packed,)
-    return {"parquet": ("Parquet",), "arrow": ("an Arrow file", "an Arrow stream")}.get(
-        found.format, ("text",)
-    )
+    return {
+        "parquet": ("Parquet",),
+        "delta": ("Parquet",),
+        "arrow": ("an Arrow file", "an Arrow stream"),
+    }.get(found.format, ("text",))
 
 
 def _recognize(head: bytes) -> str:

@@ -100,8 +100,9 @@ _ICEBERG = re.compile(r"v?\d.*\.metadata\.json")
 _SQL = "write the live ones to a file, in DuckDB: COPY (FROM {scan}('{{table}}')) TO 'live.parquet'"
 _MANAGED: dict[str, tuple[Callable[[Place], bool], str]] = {
     "a Delta table": (
-        lambda folder: storage.is_folder(folder / "_delta_log"),
-        _SQL.format(scan="delta_scan"),
+        storage.is_delta_table,
+        "give the folder of the table itself, of which the live rows are read; or "
+        + _SQL.format(scan="delta_scan"),
     ),
     "an Iceberg table": (_is_iceberg, _SQL.format(scan="iceberg_scan")),
     "a Hudi table": (

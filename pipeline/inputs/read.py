@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from pipeline.errors import InputDataError
 from pipeline.inputs.folders import with_partitions
 from pipeline.inputs.intake.copies import drop_copy
-from pipeline.inputs.parquet import open_table
+from pipeline.inputs.parquet import ParquetTable, open_table
 from pipeline.inputs.schema import conformed
 from pipeline.inputs.source import Block, InputFile, Source, Table
 from pipeline.inputs.text import as_text, byte_lengths, cells, without
@@ -104,9 +104,19 @@ def _conformed(
         yield found
 
 
-def _rows_of(table: Table, source: Source, file: InputFile) -> Table:
+def _rows_of(table: ParquetTable, source: Source, file: InputFile) -> Table:
     """Return *table*, the open *file*, without the rows that are not in *source*."""
-    return table if source.where is None else MatchingTable.of(table, source, source.where, file.whole)
+    rows = as_in_table(table, file)
+    return rows if source.where is None else MatchingTable.of(rows, source, source.where, file.whole)
+
+
+def as_in_table(table: ParquetTable, file: InputFile) -> Table:
+    """Return *table*, the open *file*, as its Delta table has it, if it is a file of one."""
+    if file.live is None:
+        return table
+    from pipeline.inputs.delta.rows import LiveTable  # noqa: PLC0415 - few inputs are Delta tables
+
+    return LiveTable(table, file.live)
 
 
 @contextmanager

@@ -1,7 +1,7 @@
 """The surveyed input: its files, where their rows are, and whether they have changed since."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -10,12 +10,15 @@ import pyarrow as pa
 
 from pipeline import storage
 from pipeline.config import CsvSettings
-from pipeline.errors import InputDataError
+from pipeline.errors import InputDataError, NoInputError
 from pipeline.inputs.folders import Partitions
 from pipeline.records import Span
 from pipeline.system.places import Place
 
-if TYPE_CHECKING:  # imports polars, which few inputs need
+if TYPE_CHECKING:  # few inputs need them, and one imports polars
+    import numpy as np
+    from numpy.typing import NDArray
+
     from pipeline.inputs.where.expression import Where
 
 
@@ -57,6 +60,29 @@ class Contents:
 
 
 @dataclass(frozen=True, slots=True)
+class LiveFile:
+    """A Parquet file as its Delta table has it: what the table's log says beyond what is in the file.
+
+    Attributes:
+        version: The version of the table.
+        schema: The columns of the table, which may have been renamed, widened or added since the file was written.
+        stored: The name in the file of each column that files hold.
+        values: The columns that files do not hold, each with the one value that all rows of the file have.
+        deleted: The rows of the file that were deleted, by their number in the file, in order.
+    """
+
+    version: int
+    schema: pa.Schema
+    stored: Mapping[str, str]
+    values: Mapping[str, pa.Array]
+    deleted: "NDArray[np.int64]"
+
+
+class GoneError(NoInputError):
+    """A version of a Delta table cannot be read any more: VACUUM has removed files of it."""
+
+
+@dataclass(frozen=True, slots=True)
 class InputFile:
     """One file of the input.
 
@@ -73,6 +99,7 @@ class InputFile:
         schema: Its own columns, as they are in it, with its own metadata.
         partitions: Its columns that are in its path, by name, with the value that all its rows have.
         all_blocks: The blocks with all of their rows, if those that do not match a condition are left out of `blocks`.
+        live: What the log of its Delta table says about it.
     """
 
     path: Place
@@ -87,6 +114,7 @@ class InputFile:
     schema: pa.Schema
     partitions: Partitions
     all_blocks: tuple[Block, ...] | None = None
+    live: LiveFile | None = field(default=None, compare=False)
 
     @property
     def span(self) -> Span:
@@ -139,6 +167,12 @@ class Source:
     def null_words(self) -> Sequence[str]:
         """What a cell says that has no text: words, if there are CSV files."""
         return self.csv.nulls if any(file.format == "csv" for file in self.files) else ()
+
+    @property
+    def version(self) -> int | None:
+        """The version that is read; None if it is no Delta table."""
+        live = self.files[0].live
+        return live.version if live else None
 
     @property
     def stored(self) -> list[str]:

@@ -10,14 +10,14 @@ import pyarrow as pa
 
 from pipeline import storage
 from pipeline.config import CsvSettings, InputSettings
-from pipeline.errors import ConfigError, InputDataError, PipelineError
+from pipeline.errors import ConfigError, InputDataError, NoInputError, PipelineError
 from pipeline.inputs.discover import Found, discover, refuse_impostor
 from pipeline.inputs.folders import partitions_of
 from pipeline.inputs.intake.copies import find_or_take_in, footer_of
 from pipeline.inputs.intake.header import other_delimiter, row_of_data
 from pipeline.inputs.parquet import inspect
 from pipeline.inputs.schema import Part, nearest, one_schema
-from pipeline.inputs.source import Contents, InputFile, Source, fingerprint, places
+from pipeline.inputs.source import Contents, GoneError, InputFile, LiveFile, Source, fingerprint, places
 from pipeline.inputs.text import has_text
 from pipeline.system.places import Place
 
@@ -75,7 +75,7 @@ def survey(settings: InputSettings, used: Sequence[str], *, copies: Path) -> Sou
 
         Whichever comes first is raised, with one line for each problem of each file.
     """
-    found, single = discover(settings.path)
+    found, single = discover(settings.path, settings.version)
     inspected, problems = _inspect(found, settings.csv, copies)
     if inspected:
         _warn_of_data_in_the_header(inspected[0], settings.csv)
@@ -98,12 +98,10 @@ def _inspect(
         try:
             refuse_impostor(file)
             stamp = storage.stamp(file.path)
-            path, contents = (
-                (file.path, inspect(file.path))
-                if file.format == "parquet"
-                else find_or_take_in(file.path, file.format, stamp, csv, copies)
-            )
+            path, contents = _looked_into(file, stamp, csv, copies)
         except PipelineError as problem:
+            if file.live is not None and isinstance(problem, NoInputError):
+                raise _gone(file, file.live) from problem
             problems.append(problem)
         else:
             inspected.append(_Inspected(file, path, stamp, contents))
@@ -114,8 +112,30 @@ def _inspect(
     return sorted(inspected, key=lambda each: each.found.name), problems
 
 
+def _looked_into(file: Found, stamp: storage.Stamp, csv: CsvSettings, copies: Path) -> tuple[Place, Contents]:
+    """Return the Parquet file to read *file* from, and its contents."""
+    if file.live is not None:
+        from pipeline.inputs.delta.rows import live_contents  # noqa: PLC0415 - few inputs are Delta tables
+
+        return file.path, live_contents(file.path, file.live)
+    if file.format == "parquet":
+        return file.path, inspect(file.path)
+    return find_or_take_in(file.path, file.format, stamp, csv, copies)
+
+
+def _gone(file: Found, live: LiveFile) -> GoneError:
+    return GoneError(
+        f"{file.path}: cannot be read, and version {live.version} of its Delta table has rows in it; VACUUM removes the files "
+        "of old versions: read a newer one, or none in particular"
+    )
+
+
 def _is_empty(file: Found) -> bool:
-    return file.format != "parquet" and storage.is_file(file.path) and not storage.stamp(file.path).size
+    return (
+        file.format not in {"parquet", "delta"}
+        and storage.is_file(file.path)
+        and not storage.stamp(file.path).size
+    )
 
 
 def _warn_of_data_in_the_header(first: _Inspected, csv: CsvSettings) -> None:
@@ -142,6 +162,7 @@ def _source(inspected: Sequence[_Inspected], schema: pa.Schema, csv: CsvSettings
             stamp=file.stamp,
             schema=file.contents.schema,
             partitions=file.partitions,
+            live=file.found.live,
         )
         for file, first in zip(inspected, firsts, strict=False)
     )

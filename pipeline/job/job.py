@@ -9,12 +9,12 @@ from typing import Any
 import pyarrow as pa
 
 from pipeline.config import Config
-from pipeline.config.slices import Slice, slice_named
+from pipeline.config.slices import Slice, ensure_engine, slice_named
 from pipeline.errors import UsageError
 from pipeline.inputs.source import Source
 from pipeline.job.workspace import RunRecord, Workspace
 from pipeline.outputs.columns import output_names
-from pipeline.outputs.writers.formats import PARQUET
+from pipeline.outputs.writers.formats import DELTA, PARQUET
 from pipeline.records import Status
 from pipeline.system.places import Place
 from pipeline.tasks.calibration import Calibration
@@ -40,6 +40,8 @@ class RunOptions:
         partial: Where the run stops early, publish what is answered into an output of its own.
         workers: How many processes ask; they share the limits.
         slice: Ask only about the keys of this slice, and publish nothing. Given as on the command line, `"0/4"`.
+        engine: `"ray"` to have the *workers* of a Ray cluster ask, a slice each.
+        address: That of the cluster; by default RAY_ADDRESS, or this machine alone.
 
     Raises:
         UsageError: If a value is none that the command line takes, or if two contradict each other.
@@ -55,6 +57,8 @@ class RunOptions:
     partial: bool = False
     workers: int = 1
     slice: Slice | str | None = None
+    engine: str | None = None
+    address: str | None = None
 
     def __post_init__(self) -> None:
         for name, count in (("limit", self.limit), ("sample", self.sample), ("workers", self.workers)):
@@ -75,6 +79,12 @@ class RunOptions:
             raise UsageError(
                 "slice: is one of all rows that are asked about, and publishes nothing; give it alone"
             )
+        ensure_engine(self.engine, self.address, part=self.selection or self.slice)
+
+    @property
+    def on_ray(self) -> bool:
+        """Whether a Ray cluster asks."""
+        return self.engine is not None and not self.offline
 
     @property
     def part(self) -> Slice | None:
@@ -154,11 +164,13 @@ class Job:
 
     @property
     def about(self) -> dict[str, Any]:
-        """What the record of a run keeps of its job: for people, and to find its answers again."""
+        """What the record of a run keeps of its job: for people, and to find its rows and answers again."""
+        version = self.source.version
         return {
             "output": str(self.output),
             "publish": self.config.command("publish", "--anyway"),
             "rows": self.source.rows,
+            **({"input": self.config.input.path, "version": version} if version is not None else {}),
             "provider": self.config.model.provider,
             "model": self.config.model.name,
             "task": self.task.fingerprint.hex(),
@@ -170,8 +182,9 @@ class Job:
 
     @property
     def form(self) -> str:
-        """The format of the output's files."""
-        return self.config.output.file_format
+        """The format of the output's files; a table is not appended to by a run of some rows."""
+        form = self.config.output.file_format
+        return PARQUET if form == DELTA and not self.options.is_whole else form
 
     @property
     def keeps_unmatched(self) -> bool:
@@ -182,7 +195,7 @@ class Job:
         """Return the names of the input columns that the output keeps; those in the files' paths are in the output's."""
         new = set(output_names(self.config.task.kind, self.config.output.columns.prefix))
         only = self.config.output.columns.only
-        stored = self.source.stored
+        stored = self.source.schema.names if self.form == DELTA else self.source.stored
         kept = stored if only is None else [name for name in only if name in stored]
         return [name for name in kept if name not in new]
 

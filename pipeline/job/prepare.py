@@ -1,7 +1,8 @@
 """Prepare a job: check config and input, find the output, lock its state. Every command starts here."""
 
+import logging
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,6 +13,7 @@ from pipeline.config.paths import marked
 from pipeline.config.providers import PROVIDERS
 from pipeline.errors import CannotCreateError, ConfigError
 from pipeline.inputs.intake.copies import bring_in, drop, tidy
+from pipeline.inputs.source import GoneError, Source
 from pipeline.inputs.survey import survey
 from pipeline.job.decisions import load_calibration
 from pipeline.job.job import Job, RunOptions
@@ -20,19 +22,22 @@ from pipeline.job.selection import remove_old_copies, select_rows
 from pipeline.job.state import (
     as_it_is_cut,
     config_of,
+    ensure_in_folder,
     ensure_state,
     look_at_state,
     opened_state,
     slice_runs,
 )
-from pipeline.job.workspace import Workspace, workspace
+from pipeline.job.workspace import HELD, RUNNING, RunRecord, workspace
 from pipeline.job.writable import column_problems, ensure_writable, output_problems
-from pipeline.outputs.destination import ensure_creatable
+from pipeline.outputs.writers.formats import PARQUET
 from pipeline.storage import Both, Held
 from pipeline.system.lock import Lock
 from pipeline.system.places import Place
 from pipeline.tasks.prompt import Task
 from pipeline.telemetry.summary import RunResult
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +62,9 @@ def started(config: Config, options: RunOptions) -> Iterator[Start]:
     Raises:
         PipelineError: If it cannot run.
     """
-    whole = options.part is None and not options.offline
+    if options.on_ray:
+        ensure_in_folder(config)
+    whole = options.part is None and not (options.offline or options.on_ray)
     with (
         opened_state(config, options.part, whole=whole) as state,
         _locked(config, options) as (job, lock),
@@ -80,8 +87,9 @@ def _locked(config: Config, options: RunOptions) -> Iterator[tuple[Job, Lock]]:
     job = prepare(config, options)
     if options.is_partial and finished(whole := _whole_of(job)):
         job = whole  # nothing is pending any more
+    is_whole = not (options.offline or options.on_ray)
     with ExitStack() as held:
-        with as_it_is_cut(config, options.part, job.config.state.dir, whole=not options.offline):
+        with as_it_is_cut(config, options.part, job.config.state.dir, whole=is_whole):
             lock = held.enter_context(job.workspace.locked())
         yield job, lock
 
@@ -132,7 +140,7 @@ def prepare(config: Config, options: RunOptions = RunOptions(), *, copies: Path 
     state = workspace(config.state.dir, output)
     used = _used_columns(config)
     taken_in = _input_copies(config, copies)
-    source = survey(config.input, used, copies=taken_in)
+    source = _surveyed(config, used, taken_in, members or _begun(config, options))
     if config.input.where is not None:
         from pipeline.inputs.where.matching import matching_rows  # noqa: PLC0415 - imports polars
 
@@ -164,24 +172,31 @@ def prepare(config: Config, options: RunOptions = RunOptions(), *, copies: Path 
     return replace(job, source=selected)
 
 
+def _begun(config: Config, options: RunOptions) -> Iterator[RunRecord]:
+    """Yield the record of the run that is to be continued, or of which something is to be published.
+
+    What a gate holds back is not waited for: the next night has another version.
+    """
+    whole = output_path(config, replace(options, offline=False, partial=False))
+    record = workspace(config.state.dir, whole).load()
+    if record is not None and (record.status == RUNNING or (record.status == HELD and options.anyway)):
+        yield record
+
+
+def _surveyed(config: Config, used: Sequence[str], copies: Path, begun: Iterable[RunRecord]) -> Source:
+    """Survey the input; what has been *begun* with a version of a Delta table goes on with that one."""
+    versions = {run.job.get("version") for run in begun if run.job.get("input") == config.input.path}
+    if config.input.version is None and len(versions) == 1 and (version := versions.pop()) is not None:
+        try:
+            return survey(config.input.model_copy(update={"version": version}), used, copies=copies)
+        except GoneError as error:
+            log.warning("%s; the run goes on with the newest version", error)
+    return survey(config.input, used, copies=copies)
+
+
 def brought_in(job: Job, folder: Path | None = None) -> Job:
     """Return the job with all copies of its input in place, those that have gone in *folder*; call it to read rows."""
     return replace(job, source=bring_in(job.source, folder))
-
-
-def ensure_output(job: Job) -> None:
-    """Check that the output can be created; called before the first request, not after the last.
-
-    Raises:
-        CannotCreateError: If another program's output is there, or the folder cannot be written.
-    """
-    ensure_replaceable(job.workspace, job.output, single=job.source.single, overwrite=job.options.overwrite)
-
-
-def ensure_replaceable(state: Workspace, output: Place, *, single: bool, overwrite: bool = False) -> None:
-    """Check that the *output* whose workspace is *state* can be created, or replaced; see `ensure_output`."""
-    record = state.load()
-    ensure_creatable(output, record.digests if record else (), single=single, overwrite=overwrite)
 
 
 def for_provider(config: Config) -> Config:
@@ -211,6 +226,7 @@ def output_path(config: Config, options: RunOptions) -> Place:
     """Return where the output goes: that of some rows, or of a run that is not finished, has a name of its own."""
     output = config.output
     path = output.path
+    form = PARQUET if output.is_table else output.file_format
     for mark in [options.selection, "partial" if options.is_partial else None]:
-        path = marked(path, mark, f".{output.file_format}") if mark else path
+        path = marked(path, mark, f".{form}") if mark else path
     return path

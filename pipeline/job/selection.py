@@ -57,7 +57,7 @@ def select_rows(
         # A copy of the whole input that has gone is only needed now.
         with TemporaryDirectory(prefix=".input-", dir=folder) as spare:
             cut_rows(bring_in(whole, Path(spare)), rows, path, kept)
-    source = survey(settings.model_copy(update={"path": str(path)}), used, copies=folder)
+    source = survey(settings.model_copy(update={"path": str(path), "version": None}), used, copies=folder)
     # What the rows are depends on the input and not on when they were copied: a copy that was removed changes nothing.
     identity = fingerprint(whole.fingerprint, options.selection)
     return replace(source, fingerprint=identity)

@@ -3,7 +3,7 @@
 import fcntl
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 
 from pipeline import storage
@@ -12,10 +12,13 @@ from pipeline.config.slices import WHOLE, Slice, count_of, slice_folder, slice_s
 from pipeline.errors import CannotCreateError, LockedError, UsageError
 from pipeline.job.workspace import RunRecord, Workspace, workspace
 from pipeline.storage import Held
-from pipeline.system.atomic import make_private
+from pipeline.system.lock import flocked
 from pipeline.system.places import ObjectPath
 
 LEDGER = "ledger.sqlite"
+
+RUNS = "runs"
+"""The folder that is locked while a state is cut: a file would stay behind where a process is killed, and the ledger locks the directory itself."""
 
 
 def ensure_state(*folders: Path) -> None:
@@ -59,6 +62,18 @@ def _ensure_writable(folder: Path) -> None:
 def in_store(config: Config) -> ObjectPath | None:
     """Return where the state lies in an object store; None if `state.dir` is all there is, as for a rehearsal."""
     return None if config.model.provider == "simulate" else config.state.store
+
+
+def ensure_in_folder(config: Config) -> None:
+    """Check that the state is in a folder, as a cluster needs it: its nodes find it there.
+
+    Raises:
+        UsageError: If it is in an object store.
+    """
+    if (store := in_store(config)) is not None:
+        raise UsageError(
+            f"state.dir: {store}: a run on a Ray cluster works with a state in a folder that all nodes share; give it one"
+        )
 
 
 @contextmanager
@@ -159,7 +174,7 @@ def as_it_is_cut(config: Config, part: Slice | None, folder: Path, *, whole: boo
     if in_store(config) is not None:
         yield
         return
-    with _flocked(state, fcntl.LOCK_SH, "`ledger reslice` is cutting it; wait, then run again"):
+    with flocked(state / RUNS, fcntl.LOCK_SH, "`ledger reslice` is cutting it; wait, then run again"):
         _ensure_cut(config, _count(state), part, whole=whole and part is None)
         if part is not None and slice_folder(state, part) != folder:
             raise LockedError(f"{state}: `ledger reslice` has just cut it; run again")
@@ -173,26 +188,9 @@ def cutting(state: Path) -> Iterator[None]:
     Raises:
         LockedError: If a run uses it, or begins to.
     """
-    with _flocked(state, fcntl.LOCK_EX, "a run begins in it, or another command cuts it; try again"):
+    with flocked(state / RUNS, fcntl.LOCK_EX, "a run begins in it, or another command cuts it; try again"):
         if users := running(state):
             raise LockedError(f"{state}: in use by {', '.join(users)}; wait for it, or end it")
-        yield
-
-
-@contextmanager
-def _flocked(state: Path, how: int, taken: str) -> Iterator[None]:
-    # The folder of the runs: a file would stay behind where a process is killed, and the ledger locks the directory itself.
-    folder = state / "runs"
-    with ExitStack() as stack:
-        try:
-            make_private(folder)
-            handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-            stack.callback(os.close, handle)
-            fcntl.flock(handle, how | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise LockedError(f"{state}: {taken}") from error
-        except OSError as error:
-            raise CannotCreateError(f"{folder}: cannot be written: {error}; check state.dir") from error
         yield
 
 

@@ -24,6 +24,9 @@ if TYPE_CHECKING:  # imports asyncio, for which a finished job must not wait
 REMEMBERED = 4
 """How many earlier outputs are known by their content: runs may be killed between writing one and its appearance."""
 
+LOCK = "lock"
+"""The name of the lock in the folder of an output."""
+
 RUNNING, HELD, PUBLISHED = "running", "held", "published"
 
 
@@ -41,6 +44,7 @@ class RunRecord:
         throttled: How many of them the endpoint refused because of a rate limit.
         seconds: How long its earlier executions took together.
         output: The stamp of the published output, which shows whether it was changed or removed.
+        batch: The number of the batch that it was about to append to its table; 0 for none.
         digests: The contents of its last outputs, by which one that cannot say so itself is known as ours.
         summary: Its result, once published.
         job: What other commands than `run` need to know of its job: `Job.about`; empty in older records.
@@ -57,6 +61,7 @@ class RunRecord:
     output: str = ""
     summary: Mapping[str, Any] | None = None
     digests: list[str] = field(default_factory=list)
+    batch: int = 0
     job: Mapping[str, Any] = field(default_factory=dict)
 
     def remembering(self, digest: str) -> "RunRecord":
@@ -227,7 +232,7 @@ class Workspace:
             yield lock
 
     def _lock(self) -> Lock:
-        return Lock(self.folder / "lock", self.output, "state.dir")
+        return Lock(self.folder / LOCK, self.output, "state.dir")
 
 
 def new_run_id(clock: "Clock") -> str:

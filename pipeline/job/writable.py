@@ -1,4 +1,4 @@
-"""Whether the output fits the input: names that clash, and types of Parquet that Arrow reads and cannot write."""
+"""Whether the output can be written: names that clash with the input's, types that Arrow cannot write, what is there already."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -10,11 +10,13 @@ from pipeline.config.paths import format_of
 from pipeline.errors import InputDataError
 from pipeline.inputs.source import Source, places
 from pipeline.inputs.text import names_labels
+from pipeline.job.workspace import Workspace
 from pipeline.outputs.columns import output_names, output_schema
-from pipeline.outputs.destination import RUN_METADATA_KEY, output_name
-from pipeline.outputs.writers.formats import PARQUET, ensure_place
+from pipeline.outputs.destination import RUN_METADATA_KEY, ensure_creatable, output_name
+from pipeline.outputs.writers.formats import DELTA, PARQUET, ensure_place
 from pipeline.outputs.writers.original import Original
 from pipeline.outputs.writers.parquet import written_leaves
+from pipeline.system.places import Place
 
 if TYPE_CHECKING:
     from pipeline.job.job import Job
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
 
 def output_problems(source: Source, output: OutputSettings) -> Iterator[str]:
     """Yield conflicts between the input's files and the output's."""
+    if output.is_table:
+        return
     path, suffix = output.path, format_of(output.path)
     if source.single and suffix is None:
         yield f"output.path: {path}: the input is one file; give the output a name ending in .{output.file_format}"
@@ -75,6 +79,9 @@ def ensure_writable(job: "Job") -> list[str]:
     """
     kept = job.kept_schema()
     columns = job.config.output.columns
+    if job.form == DELTA:
+        _table_schema(job)
+        return []
     if job.form != PARQUET:
         if problems := _problems(job, kept):
             raise InputDataError(*problems)
@@ -86,6 +93,26 @@ def ensure_writable(job: "Job") -> list[str]:
     except (pa.ArrowException, ValueError) as error:
         raise InputDataError(*(_problems(job, kept) or [str(error)])) from error
     return list(original.losses(written)) if original else []
+
+
+def ensure_appendable(job: "Job") -> None:
+    """Check that the output's rows can be appended to its Delta table.
+
+    Raises:
+        CannotCreateError: If not.
+    """
+    from pipeline.outputs.delta.columns import ensure_appendable as ensure  # noqa: PLC0415 - few outputs are tables
+
+    ensure(job.output, _table_schema(job), job.config.output.columns.prefix)
+
+
+def _table_schema(job: "Job") -> pa.Schema:
+    from pipeline.outputs.delta.columns import delta_schema  # noqa: PLC0415
+
+    try:
+        return delta_schema(job.kept_schema(), job.config.task.kind, job.config.output.columns.prefix)
+    except ValueError as error:
+        raise InputDataError(f"{job.config.input.path}: {error}") from error
 
 
 def _problems(job: "Job", kept: pa.Schema) -> list[str]:
@@ -103,3 +130,21 @@ def _reason(form: str, field: pa.Field) -> str | None:
     except (pa.ArrowException, ValueError) as error:
         return " ".join(str(error).split())
     return None
+
+
+def ensure_output(job: "Job") -> None:
+    """Check that the output can be created; called before the first request, not after the last.
+
+    Raises:
+        CannotCreateError: If another program's output is there, or the folder cannot be written.
+    """
+    if job.form == DELTA:
+        ensure_appendable(job)
+        return
+    ensure_replaceable(job.workspace, job.output, single=job.source.single, overwrite=job.options.overwrite)
+
+
+def ensure_replaceable(state: Workspace, output: Place, *, single: bool, overwrite: bool = False) -> None:
+    """Check that the *output* whose workspace is *state* can be created, or replaced; see `ensure_output`."""
+    record = state.load()
+    ensure_creatable(output, record.digests if record else (), single=single, overwrite=overwrite)

@@ -82,6 +82,11 @@ def _not_writable(path: Place, error: OSError) -> CannotCreateError:
 
 
 def _ensure_replaceable(path: Place, digests: Collection[str], *, single: bool, overwrite: bool) -> None:
+    if storage.is_delta_table(path):
+        raise CannotCreateError(
+            f"{path}: is a Delta table, which is never replaced; set output.format to delta to append to it, or give "
+            "output.path another name"
+        )
     if single and storage.is_folder(path):
         raise CannotCreateError(f"{path}: is a folder; give output.path a file's name")
     if not single and not storage.is_folder(path):

@@ -3,7 +3,7 @@
 At any instant a reader of the output path finds nothing, the complete old output, or the complete new one.
 """
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from itertools import groupby
@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from pipeline import storage
 from pipeline.outputs.columns import KEY, output_names, output_schema
+from pipeline.outputs.delta.intent import Append
 from pipeline.outputs.duplicates import Duplicates
 from pipeline.outputs.join import Joiner, NewColumns, OutputFile
 from pipeline.outputs.parts import Parts
@@ -45,6 +46,7 @@ class Publication:
         single: Whether the output is one file.
         form: The format of its files.
         row_group_rows: Number of rows at which a row group is complete.
+        append: Who appends to it, if it is a table that is not replaced.
         gold: Name of the input column with the right labels, which the files' batches have; None for none.
     """
 
@@ -59,6 +61,7 @@ class Publication:
     form: str = PARQUET
     row_group_rows: int = ROW_GROUP_ROWS
     gold: str | None = None
+    append: Append | None = None
 
 
 def publish(
@@ -95,7 +98,9 @@ def publish(
         trim_heap()
         new = NewColumns(parts, publication.parts, duplicates)
         joiner = Joiner(new, ensure_running, publication.row_group_rows)
-        if publication.single:
+        if publication.append is not None:
+            _publish_table(publication, publication.append, joiner, tally, folder, before_rename)
+        elif publication.single:
             with storage.replacing(publication.path, before_rename=before_rename) as temporary:
                 tally.remark(_write(temporary, publication, publication.files[0], joiner, tally.add_soon))
                 tally.settle()
@@ -112,21 +117,76 @@ def _write(
     count: Callable[[pa.Table], None],
 ) -> Collection[str]:
     """Write a file, *count* the new columns of each row group, and return what its readers ought to know."""
-    new = output_names(publication.kind, publication.prefix)
-    kept = [name for name in output_file.schema.names if name not in new]
     with output_file.opened() as (batches, original):
         described = original.described(output_file.schema) if original else output_file.schema
         schema = with_true_columns(
             output_schema(described, publication.kind, publication.prefix, publication.metadata)
         )
         with open_writer(publication.form, path, schema, original) as writer:
-            for group in joiner.row_groups(output_file, batches):
-                gold = publication.gold
-                count(group.new.append_column(GOLD, group.rows.column(gold)) if gold else group.new)
-                columns = [*map(group.rows.column, kept), *group.new.columns]
+            for columns in _joined(publication, output_file, joiner, batches, count):
                 writer.write(pa.Table.from_arrays(columns, schema=schema))
-                del group, columns  # frees them before the next group is read
+                columns.clear()  # frees them before the next group is read
     return writer.remarks
+
+
+def _joined(
+    publication: Publication,
+    output_file: OutputFile,
+    joiner: Joiner,
+    batches: Iterator[pa.RecordBatch],
+    count: Callable[[pa.Table], None],
+) -> Iterator[list[pa.ChunkedArray]]:
+    """Yield the columns of each row group, those that are kept and then the new ones, which *count* has."""
+    new, gold = output_names(publication.kind, publication.prefix), publication.gold
+    kept = [name for name in output_file.schema.names if name not in new]
+    for group in joiner.row_groups(output_file, batches):
+        count(group.new.append_column(GOLD, group.rows.column(gold)) if gold else group.new)
+        columns = [*map(group.rows.column, kept), *group.new.columns]
+        del group
+        yield columns
+
+
+def _publish_table(
+    publication: Publication,
+    append: Append,
+    joiner: Joiner,
+    tally: Tally,
+    folder: Path,
+    before_commit: Callable[[], None],
+) -> None:
+    """Append the rows that a table does not have yet: all are compared first, then those are read once more."""
+    from pipeline.outputs.delta.append import Appending  # noqa: PLC0415 - imports polars
+    from pipeline.outputs.delta.changes import Changes  # noqa: PLC0415
+    from pipeline.outputs.delta.columns import compared, delta_schema  # noqa: PLC0415
+
+    kept, prefix = publication.files[0].schema, publication.prefix
+    schema = delta_schema(kept, publication.kind, prefix)
+    keys = [name for name in schema.names if name in kept.names]
+    stored = pa.schema(list(schema)[:-1])  # all but the batch
+
+    def rows(count: Callable[[pa.Table], None] = lambda _: None) -> Iterator[pa.Table]:
+        for output_file in publication.files:
+            with output_file.opened() as (batches, _):
+                for columns in _joined(publication, output_file, joiner, batches, count):
+                    yield pa.table([*map(_cast, columns, stored.types)], schema=stored)
+
+    changes = Changes(folder, publication.rows, keys, compared(schema, keys, prefix))
+    for some in rows(tally.add_soon):
+        changes.add(some)
+    tally.settle()
+    metadata = {name.decode(): value.decode() for name, value in publication.metadata.items()}
+    Appending(publication.path, schema, prefix, rows, append, metadata, before_commit).run(changes)
+    if changes.sharing:
+        tally.remark(
+            [
+                f"rows share their {' and '.join(keys)}, {changes.sharing:,} times; joined by it, they are doubled"
+            ]
+        )
+
+
+def _cast(column: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray:
+    """Return a column as a table has it; nanoseconds are cut."""
+    return column if column.type == kind else column.cast(kind, safe=not pa.types.is_timestamp(kind))
 
 
 def _publish_folder(

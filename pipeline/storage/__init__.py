@@ -30,6 +30,7 @@ __all__ = [
     "entries",
     "exists",
     "files_below",
+    "is_delta_table",
     "is_file",
     "is_folder",
     "is_pattern",
@@ -139,6 +140,11 @@ def is_file(place: Place) -> bool:
 def is_folder(place: Place) -> bool:
     """Return whether a folder is at *place*."""
     return bool(_home(place).is_folder(place))
+
+
+def is_delta_table(place: Place) -> bool:
+    """Return whether the folder at *place* is a Delta table; some of the files in it may have no row of it."""
+    return is_folder(place / "_delta_log")
 
 
 def entries(folder: Place) -> Iterator[tuple[str, bool]]:

@@ -81,7 +81,7 @@ def _opened(scheme: str, bucket: str, settings: tuple[tuple[str, str], ...]) -> 
         return stores.AzureStore(bucket, **options)
     except (ValueError, obstore("exceptions").BaseError) as error:
         raise ConfigError(
-            f"{scheme}://{bucket}: cannot be opened ({_said(error)}); check the credentials in the environment"
+            f"{scheme}://{bucket}: cannot be opened ({said(error)}); check the credentials in the environment"
         ) from None
 
 
@@ -124,12 +124,12 @@ def refusal(error: Exception, place: ObjectPath) -> OSError:
         403,
     }:
         sentence = (
-            f"access denied ({_said(error)}): check the credentials in the environment and what they may do"
+            f"access denied ({said(error)}): check the credentials in the environment and what they may do"
         )
         return Unreachable(errno.EACCES, sentence, str(place))
     if isinstance(error, known.PreconditionError):
         return OSError(errno.ESTALE, "it was changed or removed meanwhile", str(place))
-    return Unreachable(errno.EIO, f"the store says {_said(error)}", str(place))
+    return Unreachable(errno.EIO, f"the store says {said(error)}", str(place))
 
 
 def asking(
@@ -171,7 +171,7 @@ def delete(place: ObjectPath, keys: Sequence[str], *, patience: float = PATIENCE
 
 def unavailable(place: ObjectPath, error: Exception) -> DiskError:
     """Return what is raised if a store is unavailable for too long."""
-    return DiskError(f"{place}: the store is unavailable ({_said(error)}); run again once it is back")
+    return DiskError(f"{place}: the store is unavailable ({said(error)}); run again once it is back")
 
 
 def _status(error: Exception) -> int | None:
@@ -179,7 +179,7 @@ def _status(error: Exception) -> int | None:
     return int(found[1]) if found else None
 
 
-def _said(error: Exception) -> str:
+def said(error: Exception) -> str:
     """Return what a store said, by status and code; its words may have secrets in them."""
     text = str(error)
     code = re.search(r"<Code>(\w{1,60})</Code>", text)

@@ -1,9 +1,10 @@
-"""Rows a second while asking, and CPU a row, of `run --workers 2` as ratios to one process, at nginx that answers at once.
+"""Rows a second, and CPU a row, of `run --workers 2` as ratios to one process, at nginx that answers at once.
 
     python -m tests.benchmarks.workers [--rows 100000] [--pairs 3] [--workers 2]
 
-Both run in turn, and the median of the pairs' ratios is told. The rate is that between a tenth and nine tenths of the
-requests, as nginx counts them: starting and publishing are not asking.
+Both run in turn, and the median of the pairs' ratios is told: of the time in which a tenth to nine tenths of the requests are
+answered, as nginx counts them, as starting and publishing are not asking; and of the whole run. Where others use the cores,
+a process that is ready waits for one, which makes it no slower program: so the rate is told, too, without that time.
 """
 
 import argparse
@@ -17,6 +18,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
+from typing import NamedTuple
 
 from tests.benchmarks.instant import BODY
 from tests.benchmarks.speed import TABLE, make_table, spend, write_config
@@ -49,12 +51,48 @@ http {{
 FIRST, LAST = 0.1, 0.9
 
 
+class Sample(NamedTuple):
+    """How far a run is.
+
+    Attributes:
+        seconds: Since its start.
+        requests: That were answered.
+        cpu: Seconds that it and its workers have used.
+        waited: Seconds that each process that asks was ready and had no core, in the mean.
+        asking: How many processes ask.
+    """
+
+    seconds: float
+    requests: int
+    cpu: float
+    waited: float
+    asking: int
+
+
+class Found(NamedTuple):
+    """What was measured.
+
+    Attributes:
+        rate: Rows a second while asking.
+        unhindered: The same, but for the time in which the processes that ask had no core.
+        asking: CPU microseconds a row while asking.
+        total: CPU microseconds a row in all.
+        speed: Rows a second from the start to the end.
+    """
+
+    rate: float
+    unhindered: float
+    asking: float
+    total: float
+    speed: float
+
+
 @dataclass
 class Pace:
-    """When how many requests had been answered, and how much CPU the run had used."""
+    """When how many requests had been answered, and what the run had used by then."""
 
     port: int
-    samples: list[tuple[float, int, float]] = field(default_factory=list)
+    samples: list[Sample] = field(default_factory=list)
 
     def look(self, process: int, seconds: float) -> None:
         """Ask nginx how many requests it has answered, and the system what the run and its workers have used."""
@@ -64,22 +102,38 @@ class Pace:
         connection.close()
         assert found
         with suppress(OSError):  # one has just ended
-            self.samples.append((seconds, int(found[3]), cpu_seconds(process)))
+            workers = children(process)
+            asking = workers or [process]
+            waited = sum(map(waited_seconds, asking)) / len(asking)
+            cpu = sum(map(cpu_seconds, [process, *workers]))
+            self.samples.append(Sample(seconds, int(found[3]), cpu, waited, len(workers)))
 
-    def steady(self) -> tuple[float, float]:
-        """Return the requests a second and the CPU microseconds a request, but for the first and the last."""
-        start = self.samples[0][1]
-        total = self.samples[-1][1] - start
-        some = [each for each in self.samples if FIRST < (each[1] - start) / total < LAST]
-        seconds, requests, cpu = (last - first for first, last in zip(some[0], some[-1], strict=True))
-        return requests / seconds, cpu / requests * 1e6
+    def steady(self) -> tuple[float, float, float]:
+        """Return `rate`, `unhindered` and `asking` of `Found`: but for the first requests and the last."""
+        start = self.samples[0].requests
+        total = self.samples[-1].requests - start
+        some = [each for each in self.samples if FIRST < (each.requests - start) / total < LAST]
+        some = [each for each in some if each.asking == some[0].asking]
+        seconds, requests, cpu, waited, _ = (
+            last - first for first, last in zip(some[0], some[-1], strict=True)
+        )
+        return requests / seconds, requests / max(0.01, seconds - waited), cpu / requests * 1e6
+
+
+def children(process: int) -> list[int]:
+    """Return the processes that *process* has started."""
+    return [int(each) for each in Path(f"/proc/{process}/task/{process}/children").read_text().split()]
 
 
 def cpu_seconds(process: int) -> float:
-    """Return the CPU seconds that *process* and its children have used."""
-    family = [process, *map(int, Path(f"/proc/{process}/task/{process}/children").read_text().split())]
-    used = [Path(f"/proc/{each}/stat").read_text().rpartition(")")[2].split()[11:13] for each in family]
-    return sum(int(ticks) for pair in used for ticks in pair) / os.sysconf("SC_CLK_TCK")
+    """Return the CPU seconds that *process* has used, with its children that have ended."""
+    used = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[11:15]
+    return sum(map(int, used)) / os.sysconf("SC_CLK_TCK")
+
+
+def waited_seconds(process: int) -> float:
+    """Return for how many seconds the main thread of *process* was ready, and another one had the core."""
+    return int(Path(f"/proc/{process}/task/{process}/schedstat").read_text().split()[1]) / 1e9
 
 
 @contextmanager
@@ -92,15 +146,15 @@ def instant_nginx(folder: Path) -> Iterator[int]:
         yield port
 
 
-def measure(folder: Path, port: int, rows: int, workers: int) -> tuple[float, float, float]:
-    """Run the job over the table in *folder*; return rows a second and CPU microseconds a row while asking, and these in all."""
+def measure(folder: Path, port: int, rows: int, workers: int) -> Found:
+    """Run the job over the table in *folder*."""
     with tempfile.TemporaryDirectory() as name:
         place, pace = Path(name), Pace(port)
         (place / TABLE).symlink_to(folder / TABLE)
         config = write_config(place, f"http://127.0.0.1:{port}/v1")
         command = [sys.executable, "-m", "pipeline", "run", str(config), "--quiet", "--workers", str(workers)]
         spent = spend(command, watch=pace.look)
-        return *pace.steady(), spent.cpu / rows * 1e6
+        return Found(*pace.steady(), spent.cpu / rows * 1e6, rows / spent.seconds)
 
 
 def main() -> None:
@@ -120,14 +174,16 @@ def main() -> None:
             for _ in range(chosen.pairs):
                 found = [measure(folder, port, chosen.rows, count) for count in (1, chosen.workers)]
                 ratios.append([many / one for one, many in zip(*found, strict=True)])
-                for count, (rate, asking, total) in zip((1, chosen.workers), found, strict=True):
+                for count, each in zip((1, chosen.workers), found, strict=True):
                     sys.stdout.write(
-                        f"{count}: {rate:,.0f} rows/s and {asking:.0f} us a row while asking, {total:.0f} us a row in all\n"
+                        f"{count}: while asking {each.rate:,.0f} rows/s ({each.unhindered:,.0f} with a core each), "
+                        f"{each.asking:.0f} us CPU a row; in all {each.speed:,.0f} rows/s, {each.total:.0f} us\n"
                     )
                 sys.stdout.flush()
-    rate, asking, total = (median(some) for some in zip(*ratios, strict=True))
+    middle = Found(*(median(some) for some in zip(*ratios, strict=True)))
     sys.stdout.write(
-        f"{rate:.2f} x rows a second, {asking:.2f} x CPU a row while asking, {total:.2f} x in all\n"
+        f"while asking {middle.rate:.2f} x rows/s ({middle.unhindered:.2f} with a core each), {middle.asking:.2f} x CPU a row; "
+        f"in all {middle.speed:.2f} x rows/s, {middle.total:.2f} x CPU\n"
     )
 
 

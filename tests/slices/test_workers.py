@@ -129,6 +129,17 @@ def test_a_run_that_is_killed_leaves_no_worker_that_sends_and_is_continued_with_
 
 
 @pytest.mark.slow
+def test_a_worker_loads_no_pandas(slow: tuple[JobFiles, FaultServer]) -> None:
+    pytest.importorskip("pandas")
+    job, server = slow
+    run = job.start("--workers", "2")
+    wait_until(lambda: len(asked(server)) > 50, run)
+    loaded = [Path(f"/proc/{worker}/maps").read_text() for worker in children(run.pid)]
+    run.communicate()
+    assert all("/pyarrow/" in each and "/pandas/" not in each for each in loaded)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
 def test_a_stop_reaches_the_workers_and_nothing_that_was_paid_is_lost(
     slow: tuple[JobFiles, FaultServer], how: signal.Signals

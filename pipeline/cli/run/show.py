@@ -1,12 +1,14 @@
 """`run --show`: the first rows of a published output, as a table that fits the terminal."""
 
 import polars as pl
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline import storage
 from pipeline.cli.tables import table_lines
 from pipeline.config import Config
 from pipeline.config.paths import format_of
+from pipeline.storage import delta
 from pipeline.system.places import Place
 
 MOST_ROWS = 20
@@ -14,7 +16,7 @@ MOST_ROWS = 20
 
 def row_lines(output: Place, config: Config) -> list[str]:
     """Return a table of the first rows of *output*: id or row, text, label, confidence."""
-    frame = _head(output, config.output.file_format)
+    frame = _head(output, format_of(output) or config.output.file_format)
     prefix = config.output.columns.prefix
     texts = [name for name in config.task.columns if name in frame.columns]
     given = config.input.id if config.input.id in frame.columns else None
@@ -32,6 +34,9 @@ def row_lines(output: Place, config: Config) -> list[str]:
 
 
 def _head(output: Place, form: str) -> pl.DataFrame:
+    if form == "delta":
+        rows = delta.open_table(output).scan()
+        return pl.DataFrame(next(iter(pa.RecordBatchReader.from_stream(rows)), None)).head(MOST_ROWS)
     files = [file for file in storage.files_below(output) if file == output or format_of(file) == form]
     frames, missing = [], MOST_ROWS
     for file in files:

@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from pipeline.inputs.folders import with_partitions
 from pipeline.inputs.parquet import open_table
+from pipeline.inputs.read import as_in_table
 from pipeline.inputs.source import Block, InputFile, Source
 from pipeline.inputs.text import as_text, cells, has_text, without
 
@@ -150,7 +151,7 @@ def _take(
 def _batches(file: InputFile, block: Block, names: Sequence[str]) -> Iterator[pa.RecordBatch]:
     stored = [name for name in names if name not in file.partitions]
     with open_table(file.path) as table:
-        for batch in table.batches(block, stored, **_BATCH):
+        for batch in as_in_table(table, file).batches(block, stored, **_BATCH):
             yield with_partitions(batch, file.partitions, names)
 
 

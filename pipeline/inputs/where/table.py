@@ -44,10 +44,10 @@ class MatchingTable:
             mask = self.where.matches(conformed(batch, self.schema, self.where.columns, self.partitions))
             if mask.true_count:
                 wanted = batch if columns is None else batch.select(list(dict.fromkeys(columns)))
-                yield _filtered(wanted, mask)
+                yield filtered(wanted, mask)
 
 
-def _filtered(batch: pa.RecordBatch, mask: pa.BooleanArray) -> pa.RecordBatch:
+def filtered(batch: pa.RecordBatch, mask: pa.BooleanArray) -> pa.RecordBatch:
     """Return the rows of *batch* for which *mask*, which has no null and is not all false, is true."""
     try:
         return batch.filter(mask)

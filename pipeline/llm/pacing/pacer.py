@@ -6,9 +6,8 @@ from pipeline.config import LimitSettings
 from pipeline.llm.pacing.concurrency import Concurrency
 from pipeline.llm.pacing.evidence import Departure
 from pipeline.llm.pacing.quota import TOKENS_CATCH_UP_SECONDS, Pause, Quota
-from pipeline.llm.pacing.shared.file import FileState, shared_file
+from pipeline.llm.pacing.shared.named import state_named
 from pipeline.llm.pacing.shared.quota import REQUESTS, TOKENS, SharedPause, SharedQuota, State
-from pipeline.llm.pacing.shared.redis import RedisState, is_redis
 from pipeline.llm.replies import Failure, Reply, Window
 from pipeline.system.clock import Clock
 
@@ -41,7 +40,7 @@ class Pacer:
 
     def _share(self, name: str) -> None:
         """Take both quotas from what all processes with the same `limits.shared` may use together."""
-        state: State = RedisState(name) if is_redis(name) else FileState(shared_file(name))
+        state = state_named(name)
         self._shared, (requests, tokens) = state, self._rates
         self._requests = SharedQuota(state, REQUESTS, requests)
         self._tokens = SharedQuota(state, TOKENS, tokens)

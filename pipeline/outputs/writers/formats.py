@@ -9,7 +9,7 @@ from pipeline.outputs.writers import Writer
 from pipeline.outputs.writers.original import Original
 from pipeline.outputs.writers.parquet import ParquetFileWriter, written_leaves
 
-PARQUET = "parquet"
+PARQUET, DELTA = "parquet", "delta"
 _PACKED = ".gz"
 
 

@@ -1,0 +1,37 @@
+"""Options of `run` alone: who asks."""
+
+from typing import Annotated
+
+import typer
+
+SliceName = Annotated[
+    str | None,
+    typer.Option(
+        "--slice",
+        metavar="I/N",
+        help="Ask only about slice I of N, from 0, and publish nothing: for N processes, also on several machines. `assemble` publishes.",
+    ),
+]
+Workers = Annotated[
+    int,
+    typer.Option(
+        min=1,
+        metavar="N",
+        help="Have N processes ask, on this machine; they share limits and ledger. For models that answer faster than one can ask.",
+    ),
+]
+EngineName = Annotated[
+    str | None,
+    typer.Option(
+        "--engine",
+        metavar="ray",
+        help="Have a Ray cluster ask, with --workers slices of the work at once; see docs/ray.md. By default this machine asks.",
+    ),
+]
+Address = Annotated[
+    str | None,
+    typer.Option(
+        metavar="HOST:PORT",
+        help="The Ray cluster, or auto for the one of this machine. The default is RAY_ADDRESS, or a Ray of this machine alone.",
+    ),
+]
