@@ -1,7 +1,7 @@
 """A DAG to copy: a mapped task for each slice of a job, and one that assembles. See docs/many_workers.md.
 
-The workers need `state.dir` on a disk that all of them reach, and that is not NFS. For a job that one process can do,
-nightly_tags.py is simpler.
+The workers need `state.dir` on a disk that all of them reach, and that is not NFS, or in an object store. For a job that one process
+can do, nightly_tags.py is simpler.
 """
 
 from datetime import datetime, timedelta

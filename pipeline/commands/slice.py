@@ -11,6 +11,7 @@ from pipeline.inputs.source import all_spans, ensure_unchanged
 from pipeline.job.fence import fenced
 from pipeline.job.kept.snapshot import Snapshots
 from pipeline.job.prepare import Start
+from pipeline.job.state import in_store
 from pipeline.journey import Journey
 from pipeline.ledger.store import RunTotals
 from pipeline.records import LABELLED, NOT_FAILED, Prompts, Span, Status
@@ -88,7 +89,7 @@ class Answering(Journey):
             reused=self._execution.resolver.reused, duplicates=0, requests=0, retries=0, throttled=0,
             prompt_tokens=paid.prompt_tokens, cached_tokens=0, completion_tokens=paid.completion_tokens,
             cost_usd=paid.cost_usd, cost_source=self._execution.price_source, seconds=0.0,
-            output=str(job.config.state.dir), report=str(job.workspace.record),
+            output=str(in_store(job.config) or job.config.state.dir), report=str(job.workspace.record),
         )  # fmt: skip
 
     async def _paid(self, run: str) -> RunTotals:

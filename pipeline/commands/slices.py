@@ -3,25 +3,22 @@
 import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack
-from itertools import islice
 from pathlib import Path
 
 from pipeline.config import Config
-from pipeline.config.slices import FOLDER, READY, Slice, slice_of, slices_below
+from pipeline.config.slices import FOLDER, READY, Slice, slices_below
 from pipeline.errors import InterruptedRunError, NoInputError, UsageError
 from pipeline.job.prepare import for_provider
-from pipeline.job.state import cutting, in_store, named, slice_places
+from pipeline.job.state import at_work, cutting, in_store, look_at_state, named, slice_places
 from pipeline.job.workspace import PUBLISHED
 from pipeline.ledger import FILE, open_store, opened
+from pipeline.ledger.slices import deal
 from pipeline.ledger.store import Store
 from pipeline.llm.batch.checks import ensure_no_batch
 from pipeline.system.atomic import make_private
 
 BUILDING = "slices.building"
 OLD = "slices.old"
-
-AT_ONCE = 5_000
-"""Answers that are copied in one transaction."""
 
 
 def ensure_finished(config: Config) -> None:
@@ -31,14 +28,18 @@ def ensure_finished(config: Config) -> None:
         UsageError: If the state directory is not cut.
         InterruptedRunError: If one is not finished; names all of them.
     """
-    places = list(slice_places(for_provider(config)))
+    config = for_provider(config)
+    look_at_state(config)
+    places = list(slice_places(config))
     if not places:
-        raise UsageError(f"{config.state.dir}: has no slices; `run CONFIG --slice INDEX/COUNT` makes one")
+        state = in_store(config) or config.state.dir
+        raise UsageError(f"{state}: has no slices; `run CONFIG --slice INDEX/COUNT` makes one")
     missing, count = {}, len(places)
+    working = at_work(config, places)
     for part, place in places:
         record = place.load()
-        if (holder := place.holder()) is not None:
-            missing[part.index] = f"{part.index}/{count} is at work as {holder}"
+        if part in working:
+            missing[part.index] = f"{part.index}/{count} is at work as {working[part]}"
         elif record is None or record.status != PUBLISHED:
             begun = "has not begun" if record is None else "was interrupted"
             missing[part.index] = f"{part.index}/{count} {begun}"
@@ -57,13 +58,13 @@ def reslice(config: Config, count: int) -> int:
     Raises:
         NoInputError: If there is no ledger yet.
         LockedError: If a run uses it.
-        UsageError: If it is in an object store, or a batch is under way.
+        UsageError: If a batch is under way.
     """
-    if in_store(config):
-        raise UsageError(
-            f"{config.state.store}: `reslice` cuts a ledger in a folder only, and this one is in a store"
-        )
     state = for_provider(config).state.dir
+    if (place := in_store(config)) is not None:
+        from pipeline.job.remote.recutting import recut  # noqa: PLC0415 - few states are in a store
+
+        return recut(place, state, count)
     if not state.is_dir():
         raise _no_ledger(state)
     with cutting(state):
@@ -97,21 +98,11 @@ def _cut(state: Path, count: int) -> int:
 
 def _copy(store: Store, building: Path, count: int) -> int:
     """Copy all answers into new ledgers, and return how many there were."""
-    copied = 0
+    folders = [building / str(Slice(index, count)) for index in range(count)]
+    for folder in folders:
+        make_private(folder)
     with ExitStack() as stack:
-        parts = []
-        for index in range(count):
-            folder = building / str(Slice(index, count))
-            make_private(folder)
-            parts.append(stack.enter_context(open_store(folder)))
-        cells = store.cells()
-        while some := list(islice(cells, AT_ONCE)):
-            copied += len(some)
-            for index, part in enumerate(parts):
-                part.append_cells([each for each in some if slice_of(each[0], count) == index])
-        for part in parts:
-            part.index()
-    return copied
+        return deal(store, [stack.enter_context(open_store(folder)) for folder in folders])
 
 
 def _finish(state: Path) -> None:

@@ -8,7 +8,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, Protocol
 
-from pydantic import Field, ModelWrapValidatorHandler, PrivateAttr, field_validator, model_validator
+from pydantic import Field, PrivateAttr, field_validator
 from pydantic.json_schema import SkipJsonSchema
 from pydantic_core.core_schema import ValidationInfo
 
@@ -17,10 +17,10 @@ from pipeline.config.endpoint import ModelSettings
 from pipeline.config.endpoints import EndpointSettings
 from pipeline.config.given import Overrides
 from pipeline.config.nights import GateSettings, NotifySettings, StudentSettings
-from pipeline.config.paths import StatePath, in_store, is_url, output_clash, state_clash, working_copy
+from pipeline.config.paths import output_clash, state_clash
 from pipeline.config.simulate.settings import SimulateSettings
 from pipeline.config.slices import Slice
-from pipeline.config.tables import InputSettings, OutputSettings
+from pipeline.config.tables import InputSettings, OutputSettings, StateSettings
 from pipeline.config.task import TaskSettings
 from pipeline.config.values import (
     Allowance,
@@ -34,7 +34,6 @@ from pipeline.config.values import (
     wrong,
 )
 from pipeline.errors import UsageError
-from pipeline.system.places import ObjectPath
 
 # Used through factories below, so that the JSON schema can show the defaults as a user would write them.
 _DEFAULT_OUTAGE_SECONDS = 1_800.0
@@ -98,37 +97,6 @@ class LimitSettings(Settings):
             return limits
         name = "#" if "://" in self.shared and "#" not in self.shared else "-"
         return limits.model_copy(update={"shared": f"{self.shared}{name}{one.account}"})
-
-
-class StateSettings(Settings):
-    """Where paid answers and the progress of runs are kept."""
-
-    dir: StatePath = Field(
-        default=None,
-        validate_default=True,
-        description="Folder; by default .pipeline/<name of the config> beside the config, or beside its folder `configs`. "
-        "Or one in an object store: s3://, gs:// or az://; then work is done in a copy of it on this machine.",
-    )
-
-    _store: ObjectPath | None = PrivateAttr(default=None)
-
-    @model_validator(mode="wrap")
-    @classmethod
-    def _works_in_a_copy(
-        cls, data: Any, inner: ModelWrapValidatorHandler["StateSettings"]
-    ) -> "StateSettings":
-        url = data.get("dir") if isinstance(data, dict) else None
-        if not isinstance(url, str) or not is_url(url):
-            return inner(data)
-        store = in_store(url)
-        made = inner({**data, "dir": str(working_copy(store))})
-        made._store = store  # noqa: SLF001 - its own
-        return made
-
-    @property
-    def store(self) -> ObjectPath | None:
-        """The folder in an object store of which `dir` is a copy; None where `dir` is all there is."""
-        return self._store
 
 
 class Origin(Protocol):

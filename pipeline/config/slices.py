@@ -6,10 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.errors import CannotCreateError, UsageError
+from pipeline.system.places import ObjectPath
 
 FOLDER = "slices"
 READY = "slices.ready"
 """Where slices are once they were cut anew, until they have taken the place of the earlier ones."""
+
+WHOLE = -1
+"""Stands for the number of slices of a state that has answers and is not cut."""
 
 NAME = re.compile(r"(\d+)-of-(\d+)")
 
@@ -93,6 +97,11 @@ def count_of(slices: Iterable[Slice]) -> int:
 def slice_folder(state: Path, part: Slice) -> Path:
     """Return the folder of a slice, which is a state directory itself."""
     return _place(state) / str(part)
+
+
+def slice_store(store: ObjectPath, part: Slice) -> ObjectPath:
+    """Return the same of a state in an object store."""
+    return store / FOLDER / str(part)
 
 
 def _place(state: Path) -> Path:

@@ -1,14 +1,25 @@
-"""The sections of the config about tables: where the rows come from, and where the labelled table goes."""
+"""The sections of the config about places: where the rows come from, where the labelled table goes, and where state is kept."""
 
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, ModelWrapValidatorHandler, PrivateAttr, field_validator, model_validator
 from pydantic_core.core_schema import ValidationInfo
 
 from pipeline.config.base import Settings
-from pipeline.config.paths import OutputFormat, OutputPath, SourcePath, format_of, suffix_clash
+from pipeline.config.paths import (
+    OutputFormat,
+    OutputPath,
+    SourcePath,
+    StatePath,
+    format_of,
+    in_store,
+    is_url,
+    suffix_clash,
+    working_copy,
+)
+from pipeline.config.slices import Slice, slice_folder, slice_store
 from pipeline.config.values import CONTROL, Text, wrong
-from pipeline.system.places import Place
+from pipeline.system.places import ObjectPath, Place
 
 
 def _one_character(value: str) -> str:
@@ -188,3 +199,40 @@ class OutputSettings(Settings):
         if sentence:
             raise wrong(sentence)
         return path
+
+
+class StateSettings(Settings):
+    """Where paid answers and the progress of runs are kept."""
+
+    dir: StatePath = Field(
+        default=None,
+        validate_default=True,
+        description="Folder; by default .pipeline/<name of the config> beside the config, or beside its folder `configs`. "
+        "Or one in an object store: s3://, gs:// or az://; then work is done in a copy of it on this machine.",
+    )
+
+    _store: ObjectPath | None = PrivateAttr(default=None)
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _works_in_a_copy(
+        cls, data: Any, inner: ModelWrapValidatorHandler["StateSettings"]
+    ) -> "StateSettings":
+        url = data.get("dir") if isinstance(data, dict) else None
+        if not isinstance(url, str) or not is_url(url):
+            return inner(data)
+        store = in_store(url)
+        made = inner({**data, "dir": str(working_copy(store))})
+        made._store = store  # noqa: SLF001 - its own
+        return made
+
+    @property
+    def store(self) -> ObjectPath | None:
+        """The folder in an object store of which `dir` is a copy; None where `dir` is all there is."""
+        return self._store
+
+    def of_slice(self, part: Slice) -> "StateSettings":
+        """Return where a slice keeps its own."""
+        found = self.model_copy(update={"dir": slice_folder(self.dir, part)})
+        found._store = self._store and slice_store(self._store, part)  # noqa: SLF001 - its own
+        return found

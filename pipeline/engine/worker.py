@@ -22,7 +22,7 @@ from pipeline.config.slices import Slice
 from pipeline.errors import BudgetSpentError, InterruptedRunError, PipelineError
 from pipeline.job.job import Job
 from pipeline.records import Span
-from pipeline.system.lock import Leash
+from pipeline.storage import Leash
 from pipeline.telemetry.pace import Progress
 
 log = logging.getLogger(__name__)

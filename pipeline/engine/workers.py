@@ -87,7 +87,7 @@ class Workers:
         config = _shared_out(self._job.config, part, self._job.workspace.folder / FOLDER / "quota", spent)
         level = logging.getLogger("pipeline").getEffectiveLevel()
         job = replace(self._job, config=config, workspace=place)
-        return Assignment(job, part, spans, self._fence.leashes(), level)
+        return Assignment(job, part, spans, self._fence.leashes(place.folder.parent), level)
 
     def joined(self, own: Progress) -> Progress:
         """Return the progress of the run and of its workers together; *own* is that of the run."""

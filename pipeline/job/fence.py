@@ -8,13 +8,13 @@ import asyncio
 import math
 from collections.abc import AsyncIterator, Callable
 from contextlib import ExitStack, asynccontextmanager
+from pathlib import Path
 from typing import Any, TypeVar
 
 from pipeline.errors import PipelineError
 from pipeline.outputs.destination import reserved
-from pipeline.storage import Held
+from pipeline.storage import Held, Leash
 from pipeline.system.clock import Clock
-from pipeline.system.lock import Leash, Lock
 from pipeline.system.places import Place
 
 CHECK_SECONDS = 1.0
@@ -29,7 +29,7 @@ T = TypeVar("T")
 class Fence:
     """The locks of a run, and when they were last found to be held."""
 
-    def __init__(self, clock: Clock, *locks: Held) -> None:
+    def __init__(self, clock: Clock, *locks: Leash) -> None:
         self._clock = clock
         self._locks = locks
         self._checked_at = clock.now()
@@ -46,9 +46,9 @@ class Fence:
             lock.ensure_held()
         self._checked_at = now
 
-    def leashes(self) -> list[Leash]:
-        """Return what a process needs that works for this run, to see that it still may."""
-        return [lock.leash() for lock in self._locks if isinstance(lock, Lock)]
+    def leashes(self, folder: Path) -> list[Leash]:
+        """Return what a process needs that works for this run, to see that it still may; *folder* takes what tells it."""
+        return [leash for lock in self._locks if isinstance(lock, Held) for leash in lock.leashes(folder)]
 
     def guard(self, write: Callable[..., T], *args: Any) -> T:
         """Call *write* if the run still holds all its locks, and return its result.
@@ -115,7 +115,9 @@ async def fenced(
         CannotCreateError: If the output's folder cannot be created or written.
     """
     with ExitStack() as reservation:
-        locks = [state] if output is None else [state, reservation.enter_context(reserved(output, owner))]
+        locks: list[Leash] = (
+            [state] if output is None else [state, reservation.enter_context(reserved(output, owner))]
+        )
         fence = Fence(clock, *locks)
         async with fence.monitored(stop):
             yield fence

@@ -22,12 +22,10 @@ from pipeline.job.options import RunOptions
 from pipeline.job.result import ensure_held, finished
 from pipeline.job.selection import remove_old_copies, select_rows
 from pipeline.job.state import (
-    Both,
     as_it_is_cut,
     config_of,
-    ensure_one_process,
+    ensure_in_folder,
     ensure_state,
-    ensure_uncut,
     has_batches,
     look_at_state,
     opened_state,
@@ -36,7 +34,7 @@ from pipeline.job.state import (
 from pipeline.job.workspace import HELD, RUNNING, RunRecord, workspace
 from pipeline.job.writable import column_problems, ensure_writable, output_problems
 from pipeline.outputs.writers.formats import PARQUET
-from pipeline.storage import Held
+from pipeline.storage import Both, Held
 from pipeline.system.lock import Lock
 from pipeline.system.places import Place
 from pipeline.tasks.prompt import Task
@@ -67,16 +65,18 @@ def started(config: Config, options: RunOptions) -> Iterator[Start]:
     Raises:
         PipelineError: If it cannot run.
     """
-    # The slices of a cluster are each the one process of their state.
-    part = Slice(0, 1) if options.on_ray else options.part
-    ensure_one_process(config, 1 if part else options.workers, part)
+    if options.on_ray:
+        ensure_in_folder(config)
     if has_batches(config):
         from pipeline.llm.batch.checks import ensure_batches_fit  # noqa: PLC0415 - few jobs have any
 
-        ensure_batches_fit(config, part, wait=options.wait)
-    if part is None and not options.offline:
-        ensure_uncut(config.state.dir)
-    with opened_state(config) as state, _locked(config, options) as (job, lock):
+        # The slices of a cluster are each the one process of their state.
+        ensure_batches_fit(config, Slice(0, 1) if options.on_ray else options.part, wait=options.wait)
+    whole = options.part is None and not (options.offline or options.on_ray)
+    with (
+        opened_state(config, options.part, whole=whole) as state,
+        _locked(config, options) as (job, lock),
+    ):
         job.workspace.tidy()
         if options.selection is not None:
             remove_old_copies(job.source, job.workspace.folder)
@@ -95,9 +95,9 @@ def _locked(config: Config, options: RunOptions) -> Iterator[tuple[Job, Lock]]:
     job = prepare(config, options)
     if options.is_partial and finished(whole := _whole_of(job)):
         job = whole  # nothing is pending any more
-    state, is_whole = config.state.dir, not (options.offline or options.on_ray)
+    is_whole = not (options.offline or options.on_ray)
     with ExitStack() as held:
-        with as_it_is_cut(state, options.part, job.config.state.dir, whole=is_whole):
+        with as_it_is_cut(config, options.part, job.config.state.dir, whole=is_whole):
             lock = held.enter_context(job.workspace.locked())
         yield job, lock
 
@@ -141,7 +141,7 @@ def prepare(config: Config, options: RunOptions = RunOptions(), *, copies: Path 
     """
     config, decisions = for_provider(config), config.state.dir
     ensure_student(config, options)
-    look_at_state(config)
+    look_at_state(config, options.part)
     members = slice_runs(config) if options.part is None and options.selection is None else ()
     if options.part is not None:
         config = config_of(config, options.part)

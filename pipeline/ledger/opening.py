@@ -28,19 +28,17 @@ NOT_ALLOWED = {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_CANT
 
 
 def open_store(folder: Path) -> Store:
-    """Open the ledger in *folder*, or those of its slices as one; see `_open_file`, whose errors it raises."""
+    """Open the ledger in *folder*, or those of its slices as one; see `open_file`, whose errors it raises."""
     if not (slices := slices_below(folder)):
-        return _open_file(folder)
+        return open_file(folder)
     count = count_of(slices)
     with ExitStack() as opened_so_far:
-        stores = {
-            part.index: opened_so_far.enter_context(_open_file(place)) for part, place in slices.items()
-        }
+        stores = {part.index: opened_so_far.enter_context(open_file(place)) for part, place in slices.items()}
         opened_so_far.pop_all()
-    return SlicedStore(stores, count, lambda index: _open_file(slice_folder(folder, Slice(index, count))))
+    return SlicedStore(stores, count, lambda index: open_file(slice_folder(folder, Slice(index, count))))
 
 
-def _open_file(folder: Path) -> Store:
+def open_file(folder: Path) -> Store:
     """Open the ledger file in *folder*, ingest what an earlier run had to spill, and renew the ballast.
 
     Raises:
@@ -104,7 +102,7 @@ def opened(folder: Path) -> Iterator[Store | None]:
         there = {index: store for index, store in stores.items() if store is not None}
         count = count_of(slices)
         yield (
-            SlicedStore(there, count, lambda index: _open_file(slice_folder(folder, Slice(index, count))))
+            SlicedStore(there, count, lambda index: open_file(slice_folder(folder, Slice(index, count))))
             if there
             else None
         )

@@ -3,12 +3,27 @@
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from itertools import chain
+from itertools import chain, islice
 
 from pipeline.config.slices import slice_of
 from pipeline.ledger.prune import Prunable
 from pipeline.ledger.store import RunTotals, Store
 from pipeline.records import Answer, Answers
+
+AT_ONCE = 5_000
+"""Answers that are copied in one transaction."""
+
+
+def deal(store: Store, parts: Sequence[Store]) -> int:
+    """Copy each answer of *store* to the one of *parts* that it falls to, and return how many there were."""
+    copied, cells = 0, store.cells()
+    while some := list(islice(cells, AT_ONCE)):
+        copied += len(some)
+        for index, part in enumerate(parts):
+            part.append_cells([each for each in some if slice_of(each[0], len(parts)) == index])
+    for part in parts:
+        part.index()
+    return copied
 
 
 class SlicedStore(Store):

@@ -4,11 +4,12 @@ No caller asks which of them it is: a place knows. What is local by nature does 
 it, and temporary files.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from io import BufferedReader
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar, runtime_checkable
 
 import pyarrow as pa
 
@@ -20,7 +21,9 @@ if TYPE_CHECKING:
     from pipeline.storage import objects
 
 __all__ = [
+    "Both",
     "Held",
+    "Leash",
     "Lockable",
     "Stamp",
     "ensure_writable",
@@ -53,8 +56,8 @@ Stamp: TypeAlias = "local.Stamp | objects.Stamp"
 P = TypeVar("P", bound=Place)
 
 
-class Held(Protocol):
-    """A lock that is held."""
+class Leash(Protocol):
+    """A lock that is held by this process, or by the one that it works for."""
 
     def ensure_held(self) -> None:
         """Check that no other process can hold the lock. Blocks.
@@ -62,6 +65,35 @@ class Held(Protocol):
         Raises:
             LockedError: If another may.
         """
+
+
+@runtime_checkable
+class Held(Leash, Protocol):
+    """A lock that this process holds."""
+
+    def leashes(self, folder: Path) -> Sequence[Leash]:
+        """Return what a process needs that works for this one, to see that it still may; *folder* takes what tells it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Both:
+    """Two locks, as one."""
+
+    first: Held
+    second: Held
+
+    def ensure_held(self) -> None:
+        """Check that no other process can hold either.
+
+        Raises:
+            LockedError: If another may.
+        """
+        self.first.ensure_held()
+        self.second.ensure_held()
+
+    def leashes(self, folder: Path) -> list[Leash]:
+        """Return what a process needs that works for this one, to see that it still may."""
+        return [*self.first.leashes(folder), *self.second.leashes(folder)]
 
 
 class Lockable(Held, Protocol):

@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from secrets import token_hex
 from typing import Any
 
@@ -22,21 +23,13 @@ import orjson
 from pipeline.errors import CannotCreateError, DiskError, LockedError, PipelineError
 from pipeline.storage.client import delete
 from pipeline.storage.conditional import Taken, Written, put, read
+from pipeline.storage.leash import FRESH_SECONDS, LOST, OUTAGE_SECONDS, Leash, now
 from pipeline.system.places import ObjectPath
 
 LEASE_SECONDS = 30.0
 RENEW_SECONDS = 5.0
-FRESH_SECONDS = 15.0
 WATCH_SECONDS = 1.0
 """How often the lease of another is looked at before it is taken over."""
-
-OUTAGE_SECONDS = 120.0
-"""For how long a holder that cannot reach the store waits, and does nothing else, before it gives up."""
-
-
-def now() -> float:
-    """Return seconds that also pass while the machine is suspended."""
-    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
 
 class Lease:
@@ -66,6 +59,7 @@ class Lease:
         self._renewed_at = 0.0
         self._turn, self._closing = threading.Lock(), threading.Event()
         self._lost: LockedError | None = None
+        self._leash: Leash | None = None
 
     @contextmanager
     def held(self) -> Iterator[None]:
@@ -121,6 +115,15 @@ class Lease:
         """Whether no other process can have taken it over."""
         return self._lost is None and now() - self._renewed_at <= FRESH_SECONDS
 
+    def leashes(self, folder: Path) -> list[Leash]:
+        """Return what another process on this machine needs to see whether this one still holds the lease.
+
+        A file in *folder* tells it, for as long as the folder is there.
+        """
+        self._leash = Leash(folder / f"{self._instance}.lease", self._output)
+        self._leash.tell(self._renewed_at)
+        return [self._leash]
+
     def holder(self) -> str | None:
         """Return which process holds the lease, or None; one that was killed counts until its lease is taken over."""
         try:
@@ -128,6 +131,16 @@ class Lease:
         except (OSError, PipelineError):
             return None
         return _facts(found).get("holder") if found else None
+
+    def live_holder(self) -> str | None:
+        """Return which process holds the lease and has renewed it before our eyes; None if none has for `LEASE_SECONDS`."""
+        found = read(self.place)
+        if found is not None and self._is_anothers(found):
+            try:
+                self._await_silence(found)
+            except LockedError:
+                return str(_facts(found)["holder"])
+        return None
 
     def _acquire(self) -> None:
         found = read(self.place)
@@ -180,6 +193,8 @@ class Lease:
             # An earlier write of ours, of which an outage has kept every reply from us.
             self._seen = put(self.place, orjson.dumps(facts), found)
         self._renewed_at = began
+        if self._leash is not None:
+            self._leash.tell(began)
 
     def _renew(self) -> None:
         with self._turn:
@@ -194,6 +209,8 @@ class Lease:
                     f"{self._output}: this run's lease {self.place} was taken over, and {has}; "
                     "this run sends and publishes nothing more, run again to continue"
                 )
+                if self._leash is not None:
+                    self._leash.tell(LOST)
 
     def _renew_repeatedly(self) -> None:
         while not self._closing.wait(RENEW_SECONDS) and self._lost is None:
@@ -203,6 +220,9 @@ class Lease:
                 self._renew()
 
     def _release(self) -> None:
+        if self._leash is not None:
+            self._leash.tell(LOST)
+            self._leash = None
         with suppress(OSError, PipelineError, Taken):
             if self._lost is not None:
                 return

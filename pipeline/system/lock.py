@@ -10,10 +10,11 @@ import os
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from pipeline.errors import CannotCreateError, LockedError, PipelineError
+from pipeline.system.atomic import make_private
 
 TRIES = 5
 TRY_SECONDS = 0.01
@@ -82,9 +83,9 @@ class Lock:
             "this run writes nothing more, run again to continue"
         )
 
-    def leash(self) -> "Leash":
+    def leashes(self, _: Path) -> "list[Leash]":
         """Return what another process needs to see whether this one still holds the lock."""
-        return Leash(self.path, self._output, self.name)
+        return [Leash(self.path, self._output, self.name)]
 
     def holder(self) -> str | None:
         """Return which process holds the lock now, or None."""
@@ -172,3 +173,24 @@ class Leash:
         """
         if Lock(self._path, self._output, "").holder() != self._name:
             raise LockedError(f"{self._output}: {self._name}, whose run this is, has ended or lost its lock")
+
+
+@contextmanager
+def flocked(folder: Path, how: int, taken: str) -> Iterator[None]:
+    """Keep *folder*, which is made if need be, locked while the block runs: *how* is a flag of `flock`.
+
+    Raises:
+        LockedError: If another process keeps it so that this one may not; *taken* says why.
+        CannotCreateError: If it cannot be made.
+    """
+    with ExitStack() as stack:
+        try:
+            make_private(folder)
+            handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+            stack.callback(os.close, handle)
+            fcntl.flock(handle, how | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise LockedError(f"{folder.parent}: {taken}") from error
+        except OSError as error:
+            raise CannotCreateError(f"{folder}: cannot be written: {error}; check state.dir") from error
+        yield

@@ -1,14 +1,23 @@
 """A server of objects, a bucket in it, a proxy before it, and a job whose tables are there."""
 
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.faultserver.server import FaultServer
-from tests.objectstore.jobs import StoredJob
+from tests.objectstore.jobs import Machine, StoredJob
 from tests.objectstore.proxy import Proxy, proxied
 from tests.objectstore.server import Bucket, s3_server
+
+
+@pytest.fixture(autouse=True)
+def _nothing_goes_on() -> Iterator[None]:
+    yield
+    while Machine.started:
+        with Machine.started.pop() as process:
+            process.kill()
 
 
 @pytest.fixture(scope="session")
@@ -41,7 +50,9 @@ def behind(s3: str, proxy: Proxy, monkeypatch: pytest.MonkeyPatch) -> Bucket:
 
 
 @pytest.fixture
-def stored(tmp_path: Path, server: FaultServer, bucket: Bucket) -> StoredJob:
+def stored(tmp_path: Path, server: FaultServer, bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> StoredJob:
+    (tmp_path / "disk").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "disk"))  # where copies of the state lie
     return StoredJob(tmp_path, server.base_url, bucket)
 
 

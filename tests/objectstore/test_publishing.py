@@ -1,13 +1,18 @@
 """An object appears at one instant, once it may; and a lease has one holder, whatever is lost on the way."""
 
+import os
+from pathlib import Path
 from threading import Event, Thread
 
 import pytest
 
 from pipeline import storage
 from pipeline.errors import LockedError
-from pipeline.storage import lease
+from pipeline.job.fence import Fence
+from pipeline.storage import Both, lease
 from pipeline.storage.lease import Lease
+from pipeline.system.clock import Clock
+from pipeline.system.lock import Lock
 from pipeline.system.places import ObjectPath
 from tests.objectstore.jobs import until
 from tests.objectstore.proxy import LOST, SLOW_DOWN, Proxy
@@ -91,6 +96,23 @@ def test_a_lease_that_was_taken_over_is_lost_for_good(
             with pytest.raises(LockedError, match="was taken over"):
                 first.ensure_held()
     assert not first.is_fresh
+
+
+def test_the_processes_of_a_holder_see_that_it_has_lost_its_lease(
+    bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "getppid", os.getpid)  # as one of them sees it
+    place = ObjectPath(bucket.url("lock"))
+    first, second = Lease(place, "it", "output.path", "state"), Lease(place, "it", "output.path", "state")
+    with first.held():
+        found = Fence(Clock(), Both(Lock(tmp_path / "lock", "it", ""), first)).leashes(tmp_path)[-1]
+        found.ensure_held()
+        with second.held():
+            monkeypatch.setattr(lease, "now", lambda now=lease.now: now() + 60)  # the first one was asleep
+            with pytest.raises(LockedError):
+                first.ensure_held()
+        with pytest.raises(LockedError, match="whose run this is"):
+            found.ensure_held()
 
 
 def test_a_lease_that_was_silent_for_long_is_taken_over_and_one_that_is_renewed_is_not(

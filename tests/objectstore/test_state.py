@@ -2,10 +2,8 @@
 
 import signal
 import sqlite3
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -18,50 +16,21 @@ from pipeline.job.remote import shipping
 from pipeline.job.remote.segments import last_id
 from pipeline.job.remote.session import look_at, stored_state
 from pipeline.ledger.opening import open_store
+from pipeline.storage.lease import Lease
 from pipeline.system.places import ObjectPath
 from tests.answers import answer
 from tests.faultserver.server import FaultServer
 from tests.faultserver.settings import FaultServerSettings
-from tests.jobs import asked, environment, last_line, right_label, texts
-from tests.objectstore.jobs import StoredJob, all_right, until
+from tests.jobs import asked, last_line, right_label, texts
+from tests.objectstore.jobs import Machine, StoredJob, all_right, end, until
 from tests.objectstore.proxy import FORBIDDEN, LOST, SLOW_DOWN, Proxy
 from tests.objectstore.server import Bucket
-
-
-class Machine:
-    """A machine with a temporary disk of its own, which knows nothing but the config."""
-
-    def __init__(self, job: StoredJob, name: str, env: Mapping[str, str] | None = None) -> None:
-        self.job, self.disk = job, job.folder / f"disk-{name}"
-        self.disk.mkdir()
-        self.env = {**job.bucket.env, **(env or {}), "TMPDIR": str(self.disk)}
-
-    def run(self, verb: str = "run", *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Run a command in a process of its own, to its end."""
-        process = self.start(verb, *arguments)
-        out, err = process.communicate(timeout=120)
-        return subprocess.CompletedProcess([], process.returncode, out, err)
-
-    def start(self, verb: str = "run", *arguments: str) -> subprocess.Popen[str]:
-        return subprocess.Popen(
-            [sys.executable, "-m", "pipeline", verb, str(self.job.config_file()), *arguments],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            env=environment(self.env),
-        )
 
 
 @pytest.fixture
 def kept(stored: StoredJob) -> StoredJob:
     stored.set(state={"dir": stored.bucket.url("state/tags")}, limits={"max_concurrency": 8})
     return stored
-
-
-def end(process: subprocess.Popen[str], how: signal.Signals) -> tuple[int, str]:
-    process.send_signal(how)
-    _, err = process.communicate(timeout=120)
-    return process.returncode, err
 
 
 @pytest.mark.slow
@@ -306,6 +275,18 @@ def test_small_files_go_along_and_one_that_is_removed_is_gone_everywhere(
         (tmp_path / "a" / name).unlink()
     look_at(store, tmp_path / "b")
     assert not (tmp_path / "b" / name).exists()
+
+
+def test_what_says_that_a_run_is_finished_is_shipped_although_the_store_was_just_away(
+    bucket: Bucket, tmp_path: Path
+) -> None:
+    store = ObjectPath(bucket.url("state"))
+    with stored_state(store, tmp_path / "a") as lease:
+        (tmp_path / "a/run.json").write_text("published")
+        assert isinstance(lease, Lease)
+        lease._renewed_at = 0.0  # as if it could not be renewed for long
+    with stored_state(store, tmp_path / "b"):
+        assert (tmp_path / "b/run.json").read_text() == "published"
 
 
 def test_a_state_that_another_process_works_with_is_in_use_and_one_that_was_given_back_is_free(

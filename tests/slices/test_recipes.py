@@ -98,15 +98,33 @@ def test_the_commands_label_the_table(job: JobFiles, server: FaultServer, home: 
     assert len(asked(server)) == 40
 
 
-@pytest.mark.parametrize("name", ["kubernetes-slices.yaml", "kubernetes-assemble.yaml"])
+MANIFESTS = (
+    "kubernetes-slices.yaml",
+    "kubernetes-assemble.yaml",
+    "kubernetes-store.yaml",
+    "kubernetes-store-assemble.yaml",
+)
+
+
+@pytest.mark.parametrize("name", MANIFESTS)
 def test_the_manifests_are_what_kubernetes_takes(name: str) -> None:
     kubernetes_validate.validate(manifest(name), "1.33", strict=True)
 
 
-def test_the_indexed_job_has_a_pod_for_each_slice_and_knows_the_exit_statuses() -> None:
-    spec = manifest("kubernetes-slices.yaml")["spec"]
+def test_pods_without_a_shared_disk_run_the_same_commands_and_keep_their_copies_on_their_own() -> None:
+    for shared, apart in zip(MANIFESTS[:2], MANIFESTS[2:], strict=True):
+        assert container(apart)["command"] == container(shared)["command"]
+        (folder,) = (each["value"] for each in container(apart)["env"] if each["name"] == "TMPDIR")
+        (volume,) = (each["name"] for each in container(apart)["volumeMounts"] if each["mountPath"] == folder)
+        volumes = {each["name"]: each for each in manifest(apart)["spec"]["template"]["spec"]["volumes"]}
+        assert "emptyDir" in volumes[volume]
+
+
+@pytest.mark.parametrize("name", ["kubernetes-slices.yaml", "kubernetes-store.yaml"])
+def test_the_indexed_job_has_a_pod_for_each_slice_and_knows_the_exit_statuses(name: str) -> None:
+    spec = manifest(name)["spec"]
     assert (spec["completionMode"], spec["completions"]) == ("Indexed", COUNT)
-    assert f"/{COUNT}" in container("kubernetes-slices.yaml")["command"][-1]
+    assert f"/{COUNT}" in container(name)["command"][-1]
     rules = {
         rule["action"]: rule["onExitCodes"]
         for rule in spec["podFailurePolicy"]["rules"]
@@ -114,5 +132,5 @@ def test_the_indexed_job_has_a_pod_for_each_slice_and_knows_the_exit_statuses() 
     }
     assert rules["Ignore"]["values"] == [75]
     assert set(rules["FailIndex"]["values"]) == {2, 65, 66, 73, 76, 77, 78}
-    assert {rule["containerName"] for rule in rules.values()} == {container("kubernetes-slices.yaml")["name"]}
+    assert {rule["containerName"] for rule in rules.values()} == {container(name)["name"]}
     assert spec["template"]["spec"]["restartPolicy"] == "Never"  # which a podFailurePolicy needs

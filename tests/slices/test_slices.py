@@ -136,6 +136,15 @@ def test_another_count_is_refused_and_the_sentence_names_the_command(
     assert len(asked(server)) == sent
 
 
+def test_a_ledger_that_is_not_cut_is_no_slice_of_one(job: JobFiles, server: FaultServer) -> None:
+    job.table(texts(10))
+    assert job.run().returncode == 0
+    refused = job.run("--slice", "0/1")
+    assert refused.returncode == 2
+    assert "has a ledger that is not cut; run without --slice" in refused.stderr
+    assert len(asked(server)) == 10
+
+
 @pytest.mark.parametrize("name", ["2/2", "3/2", "a/b", "1", "-1/2", "0/0"])
 def test_what_is_no_slice_is_refused(job: JobFiles, name: str) -> None:
     job.table(texts(3))

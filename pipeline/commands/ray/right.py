@@ -3,9 +3,11 @@
 import math
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 from pipeline.commands.ray.quota import Term
 from pipeline.errors import LockedError
+from pipeline.storage import Leash
 
 SEND_SECONDS = 10.0
 """How long a worker may send after it has asked for something that its run has answered."""
@@ -69,3 +71,7 @@ class Right:
         """
         if self.age > SEND_SECONDS:
             raise LockedError(f"slice {self._term.number}: its run was not heard of for {SEND_SECONDS:g} s")
+
+    def leashes(self, _: Path) -> list[Leash]:
+        """Return nothing: a worker on a cluster starts no processes that would have to see it."""
+        return []

@@ -19,8 +19,8 @@ from pipeline.engine.worker import End
 from pipeline.errors import CannotCreateError, InputDataError, LockedError, as_pipeline_error
 from pipeline.job.options import RunOptions
 from pipeline.job.prepare import Start, started
-from pipeline.job.state import Both
 from pipeline.llm.pacing.shared.named import ELSEWHERE
+from pipeline.storage import Both
 from pipeline.system.shutdown import Stop
 from pipeline.system.threads import run_blocking
 from pipeline.telemetry.logs import OWN_LOGGER

@@ -4,12 +4,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pipeline import storage
+from pipeline.config.slices import FOLDER
 from pipeline.job.remote.copied import Copied
 from pipeline.ledger.opening import FILE
 from pipeline.storage import conditional
 from pipeline.system.places import ObjectPath
 
-LEFT_OUT = {"parts", "input", "simulated", "lock", "progress.json", "ballast"}
+LEFT_OUT = {FOLDER, "parts", "input", "simulated", "lock", "progress.json", "ballast"}
 """Names of what is not shipped: it can be made again, or means nothing elsewhere."""
 
 LOG = "log.jsonl"

@@ -15,7 +15,7 @@ import orjson
 import pyarrow as pa
 
 from pipeline import storage
-from pipeline.ledger.opening import FILE, open_store
+from pipeline.ledger.opening import FILE, open_file
 from pipeline.storage import conditional
 from pipeline.system.places import ObjectPath
 
@@ -69,7 +69,7 @@ def merge(folder: Path, segments: Sequence[ObjectPath]) -> None:
     """
     if not segments:
         return
-    with closing(open_store(folder)) as store:
+    with closing(open_file(folder)) as store:
         for place in segments:
             found = conditional.read(place)
             if found is None:

@@ -6,6 +6,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from secrets import token_hex
 
+from pipeline.config.slices import NAME
 from pipeline.errors import CannotCreateError, DiskError, LockedError
 from pipeline.job.remote.copied import Copied
 from pipeline.job.remote.restoring import restore
@@ -41,10 +42,12 @@ def stored_state(store: ObjectPath, folder: Path) -> Iterator[Held]:
             copied.epoch = lease.epoch
             copied.save(folder)
             shipping.start()
+            finished = False
             try:
                 yield lease
+                finished = True
             finally:
-                shipping.close()
+                shipping.close(finished=finished)
 
 
 def look_at(store: ObjectPath, folder: Path) -> None:
@@ -62,7 +65,7 @@ def _copy(folder: Path, store: ObjectPath) -> Iterator[str]:
     """Have the copy in *folder* for this process alone while the block runs; yields its name, which no other copy has."""
     try:
         make_private(folder)
-        for each in (folder, folder.parent):
+        for each in (folder, *folder.parents)[: 4 if NAME.fullmatch(folder.name) else 2]:
             if each.stat().st_uid != os.getuid():
                 raise PermissionError(f"{each} is another user's")
     except OSError as error:

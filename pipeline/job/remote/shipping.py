@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from pipeline import storage
-from pipeline.errors import DiskError, PipelineError
+from pipeline.errors import DiskError, LockedError, PipelineError
 from pipeline.job.remote.copied import Copied
 from pipeline.job.remote.files import ship_files
 from pipeline.job.remote.segments import new_answers, segment_folder, snapshot_folder, take_snapshot
@@ -45,17 +45,25 @@ class Shipping:
         """Begin to ship every few seconds."""
         self._thread.start()
 
-    def close(self) -> None:
+    def close(self, *, finished: bool) -> None:
         """Ship what is left. Answers are shipped even if another has taken over: they are paid for.
+
+        *finished* says that the work was done: then the files that tell so have to arrive, too.
 
         Raises:
             DiskError: If that fails; what was not shipped stays on this machine.
+            LockedError: If another has taken over before the files could be shipped.
         """
         self._stopping.set()
         if self._thread.is_alive():
             self._thread.join()
         try:
+            self._ship_answers()
+            if finished:
+                self._lease.ensure_held()
             self._ship()
+        except LockedError:
+            raise
         except FAILURES as error:
             raise DiskError(
                 f"{self._store}: not all answers could be shipped ({error}); they are in {self._folder}, "
