@@ -8,6 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from pipeline import storage
 from pipeline.errors import ConfigError
 from pipeline.system.places import ObjectPath, Place, Unreachable
 
@@ -26,6 +27,13 @@ def deltalake(module: str = "") -> Any:
         return import_module(f"deltalake.{module}" if module else "deltalake")
     except ImportError as error:
         raise ConfigError(f"Delta tables need deltalake, which is not installed; {HINT}") from error
+
+
+def is_created(place: Place) -> bool:
+    """Return whether a table is at *place*: a log with a commit, other than what a writer that was killed leaves behind."""
+    if not storage.is_delta_table(place):
+        return False
+    return any(name.endswith((".json", ".parquet")) for name, _ in storage.entries(place / "_delta_log"))
 
 
 def open_table(place: Place, version: int | None = None) -> Any:
@@ -62,10 +70,11 @@ def speaking(place: Place) -> Iterator[None]:
     library = deltalake("exceptions")
     try:
         yield
-    except (OSError, library.CommitFailedError):
+    except library.CommitFailedError:
         raise
     except Exception as error:
-        if isinstance(error, library.DeltaError | pa.ArrowException) or type(error) is Exception:
+        known = isinstance(error, library.DeltaError | pa.ArrowException) or type(error) is Exception
+        if known or (isinstance(error, OSError) and error.errno is None):  # those of Python have a number
             raise Unreachable(0, _said(error, place), str(place)) from error
         raise
 

@@ -202,9 +202,25 @@ def test_a_table_of_something_else_is_refused_before_anything_is_asked(
     assert lake.exists()
 
 
-def test_a_folder_of_something_else_is_refused(job: JobFiles, lake: Path) -> None:
+@pytest.mark.slow
+def test_what_a_run_left_that_was_killed_before_the_first_commit_is_in_nobodys_way(
+    job: JobFiles, lake: Path
+) -> None:
+    log = job.folder / "labels" / "_delta_log"
+    log.mkdir(parents=True)
+    (log / "_commit_0f.json.tmp").touch()
+    (log.parent / "part-1.parquet#1").write_bytes(b"half of a fi")
+    pa.parquet.write_table(pa.table({"id": [1], "label_batch": [1]}), log.parent / "part-0.parquet")
+    done = job.run()
+    assert done.returncode == 0, done.stderr
+    assert current(job, "id", "label") == expected(ALIVE)
+    assert lake.exists()
+
+
+@pytest.mark.parametrize("name", ["mine.txt", "part-0.parquet"])
+def test_a_folder_of_something_else_is_refused(job: JobFiles, lake: Path, name: str) -> None:
     (job.folder / "labels").mkdir()
-    (job.folder / "labels" / "mine.txt").touch()
+    pa.parquet.write_table(pa.table({"id": [1]}), job.folder / "labels" / name)
     done = job.run("--overwrite")
     assert (done.returncode, "is no Delta table" in done.stderr) == (73, True)
     assert lake.exists()

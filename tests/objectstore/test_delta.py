@@ -14,7 +14,7 @@ from tests.delta.tables import delete_by_vector, table, written
 from tests.faultserver.server import FaultServer
 from tests.jobs import asked, environment, right_label, texts
 from tests.objectstore.jobs import StoredJob
-from tests.objectstore.proxy import LOST, SLOW_DOWN, Proxy
+from tests.objectstore.proxy import FORBIDDEN, LOST, SLOW_DOWN, Proxy
 from tests.objectstore.server import Bucket
 
 
@@ -82,6 +82,34 @@ def test_a_commit_whose_reply_is_lost_or_that_is_put_off_happens_once(
     assert done.returncode == 0, done.stderr
     assert proxy.count("PUT", "labels/_delta_log/") >= 2
     assert is_right(broken)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("part", ["labels/part-", "labels/_delta_log/"])
+def test_a_store_that_refuses_the_rows_or_the_commit_ends_the_run_and_the_next_one_appends(
+    broken: StoredJob, proxy: Proxy, server: FaultServer, part: str
+) -> None:
+    lake(broken)
+    proxy.fault = lambda call: FORBIDDEN if call.method in {"PUT", "POST"} and part in call.key else None
+    refused = broken.go()
+    assert refused.returncode == 74, refused.stderr
+    assert "cannot be appended to" in refused.stderr
+    assert not any(word in refused.stderr for word in ("SECRET", "Signature", "Traceback"))
+    proxy.fault = lambda _: None
+    done = broken.go()
+    assert done.returncode == 0, done.stderr
+    assert is_right(broken)
+    assert len(asked(server)) == 17
+
+
+@pytest.mark.slow
+def test_a_table_that_may_not_be_read_is_an_error_without_secrets(broken: StoredJob, proxy: Proxy) -> None:
+    lake(broken)
+    proxy.fault = lambda call: FORBIDDEN if call.method == "GET" and "lake/_delta_log/" in call.key else None
+    refused = broken.go()
+    assert refused.returncode in {65, 66}, refused.stderr
+    assert "Delta table" in refused.stderr
+    assert not any(word in refused.stderr for word in ("SECRET", "Signature", "Traceback"))
 
 
 @pytest.mark.slow

@@ -12,13 +12,12 @@ from typing import Any
 
 import pyarrow as pa
 
-from pipeline import storage
 from pipeline.errors import DiskError, InterruptedRunError
 from pipeline.outputs.delta.changes import Changes
 from pipeline.outputs.delta.columns import BATCH
 from pipeline.outputs.delta.intent import Append
 from pipeline.storage import delta
-from pipeline.system.places import Place, Unreachable
+from pipeline.system.places import Place
 
 log = logging.getLogger(__name__)
 
@@ -69,16 +68,16 @@ class Appending:
                         return
             except exceptions.CommitFailedError:
                 log.info("%s: another writer was quicker; looking at the table anew", self.place)
-            except Unreachable as error:
+            except OSError as error:
                 raise DiskError(
-                    f"{self.place}: cannot be appended to ({error.strerror}); run again"
+                    f"{self.place}: cannot be appended to ({error.strerror or error}); run again"
                 ) from error
         raise InterruptedRunError(f"{self.place}: other writers are quicker again and again; run again")
 
     def _is_done(self, changes: Changes) -> bool:
         """Append what is missing in the table as it is now; return whether it is there now."""
         batch = self.prefix + BATCH
-        if not storage.is_delta_table(self.place):
+        if not delta.is_created(self.place):
             changes.compare(iter(()), batch)
             return self._is_created(changes)
         table = delta.open_table(self.place)
@@ -96,7 +95,7 @@ class Appending:
         try:
             self._write(str(self.place), changes, 1, "error")
         except delta.deltalake("exceptions").DeltaError:
-            if not storage.is_delta_table(self.place):
+            if not delta.is_created(self.place):
                 raise
             return False  # another writer has created it meanwhile
         return True

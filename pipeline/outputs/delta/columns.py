@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pyarrow.types as is_a
 
 from pipeline import storage
@@ -82,10 +83,10 @@ def ensure_appendable(place: Place, schema: pa.Schema, prefix: str) -> None:
         CannotCreateError: If something else is there, or the table does not fit.
     """
     try:
-        if storage.is_delta_table(place):
+        if delta.is_created(place):
             if sentences := list(misfits(delta.open_table(place), schema, prefix + BATCH)):
                 raise CannotCreateError(*(f"{place}: {sentence}" for sentence in sentences))
-        elif storage.exists(place) and not (storage.is_folder(place) and not any(storage.entries(place))):
+        elif storage.exists(place) and not _is_left_behind(place, prefix + BATCH):
             raise CannotCreateError(
                 f"{place}: is there already and is no Delta table; give output.path another folder"
             )
@@ -93,3 +94,20 @@ def ensure_appendable(place: Place, schema: pa.Schema, prefix: str) -> None:
     except OSError as error:
         reason = getattr(error, "strerror", None) or error
         raise CannotCreateError(f"{place}: cannot be written: {reason}; check output.path") from error
+
+
+def _is_left_behind(place: Place, batch: str) -> bool:
+    """Return whether all files at *place* are of a run that was killed before its first commit, or none is there."""
+    return storage.is_folder(place) and all(_has_batch(file, batch) for file in storage.files_below(place))
+
+
+def _has_batch(file: Place, batch: str) -> bool:
+    if (
+        "_delta_log" in file.parts or "#" in file.name
+    ):  # what deltalake writes has such a name until it is whole
+        return True
+    try:
+        with storage.open_arrow(file) as opened:
+            return batch in pq.read_schema(opened).names
+    except (pa.ArrowException, OSError):
+        return False
