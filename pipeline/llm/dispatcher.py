@@ -191,7 +191,7 @@ class Dispatcher:
 
     async def _send(self, request: Request, form: RequestForm, bound_usd: float) -> Reply | Failure:
         """Send *request* once in *form*, and pass the outcome to everything that adapts to it."""
-        body = self.negotiator.body(request.prompt.text, form, again=request.again, ids=request.ids)
+        body = self.negotiator.body(request.prompt.text, form, request.ids, again=bool(request.previous))
         seconds = self._timeout.probe_seconds if self.breaker.open else self._timeout.seconds
         self.counters.requests += 1
         departure = self.concurrency.on_sent()

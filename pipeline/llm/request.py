@@ -42,6 +42,8 @@ class Request(NamedTuple):
         form: The form to send it in; None for the one that is current when it is sent.
         control: Whether it is about no row, and only shows whether the endpoint answers (see `llm.held_rows`).
         pack: The prompts that it carries, where it carries several; then `prompt` stands for all of them.
+        rows: How many prompts it carries.
+        ids: The ids of these, where they are several.
     """
 
     prompt: Prompt
@@ -51,21 +53,8 @@ class Request(NamedTuple):
     form: RequestForm | None = None
     control: bool = False
     pack: Pack | None = None
-
-    @property
-    def rows(self) -> int:
-        """How many prompts it carries."""
-        return 1 if self.pack is None else len(self.pack.members)
-
-    @property
-    def again(self) -> bool:
-        """Whether this is the second ask."""
-        return self.previous is not None
-
-    @property
-    def ids(self) -> Sequence[str]:
-        """The ids of the prompts that it carries, where it carries several."""
-        return () if self.pack is None else self.pack.ids
+    rows: int = 1
+    ids: Sequence[str] = ()
 
     def again_in(self, form: RequestForm, paid: Usage) -> "Request":
         """Return the request to send again in *form*, after a reply without its answer that has cost *paid*."""

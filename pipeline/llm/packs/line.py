@@ -84,7 +84,8 @@ def packed(some: Sequence[Request], clock: Clock) -> Request:
     members = sorted(some, key=lambda _: clock.random())
     pack = Pack(new_ids(len(members), clock.random), members)
     key = blake2b(b"".join(member.prompt.key for member in members), digest_size=KEY_BYTES).digest()
-    return Request(Prompt(key, pack_message(pack.items), truncated=False), pack=pack)
+    prompt = Prompt(key, pack_message(pack.items), truncated=False)
+    return Request(prompt, pack=pack, rows=len(members), ids=pack.ids)
 
 
 def halves(some: Sequence[Request], clock: Clock) -> list[Request]:

@@ -66,7 +66,7 @@ class FormatNegotiator:
         self._remembered = remembered is not None  # if it is refused now, all is found out anew
         self._begin_with(remembered or self._first)
 
-    def body(self, text: str, form: RequestForm, *, again: bool, ids: Sequence[str] = ()) -> bytes:
+    def body(self, text: str, form: RequestForm, ids: Sequence[str] = (), *, again: bool) -> bytes:
         """Return the body in *form* that asks about *text*; *again* for the stricter second ask.
 
         If there are *ids*, the text is the message about the rows that have them.
