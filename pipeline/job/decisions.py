@@ -101,9 +101,9 @@ def ensure_student(config: Config, options: RunOptions) -> None:
         for name in student.labels_always_asked
         if name not in known
     ]
-    if options.part is not None or options.workers > 1:
+    if options.part is not None or options.workers > 1 or options.on_ray:
         problems.append(
-            "student: is certified on all rows by one process; leave out --slice and --workers, or the section student"
+            "student: is certified on all rows by one process; leave out --slice, --workers and --engine, or the section student"
         )
     if config.state.store is not None:
         problems.append("student: needs a state.dir on this machine, where its coins are safe before it asks")

@@ -393,7 +393,7 @@ def test_a_lane_that_is_not_there_is_refused(job: JobFiles, changes: dict[str, A
 def test_slices_and_batches_do_not_mix(tmp_path: Path) -> None:
     with peer(batch_seconds=3600) as provider:
         job = batch_job(tmp_path, provider.base_url, texts(20))
-        assert "leave --slice out" in job.run("--slice", "0/2").stderr
+        assert "leave --slice and --engine out" in job.run("--slice", "0/2").stderr
         assert job.run("--no-wait").returncode == 75
         job.set(model={"lane": "live"})
         refused = job.run("--slice", "0/2")

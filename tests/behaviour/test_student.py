@@ -234,8 +234,9 @@ def test_a_table_that_is_too_small_is_asked_whole_and_nothing_is_bought_before_i
 @pytest.mark.parametrize(
     ("arguments", "settings", "words"),
     [
-        (["--slice", "0/2"], {}, "leave out --slice and --workers"),
-        (["--workers", "2"], {}, "leave out --slice and --workers"),
+        (["--slice", "0/2"], {}, "leave out --slice, --workers and --engine"),
+        (["--workers", "2", "--engine", "ray"], {}, "leave out --slice, --workers and --engine"),
+        (["--workers", "2"], {}, "leave out --slice, --workers and --engine"),
         ([], {"labels_always_asked": ["gamez"]}, "there is no label 'gamez'"),
         ([], {"target": 1.0}, "is not between 0.5 and 0.999"),
         ([], {"answers": 20}, "is not between 500 and"),

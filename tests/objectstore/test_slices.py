@@ -148,6 +148,9 @@ def test_a_state_is_cut_once_and_the_sentences_name_the_ways_out(
     cut = kept.go("--slice", "0/2")
     assert cut.returncode == 2
     assert "has a ledger that is not cut" in cut.stderr
+    cluster = kept.go("--engine", "ray")
+    assert cluster.returncode == 2
+    assert "works with a state in a folder that all nodes share" in cluster.stderr
     assert len(asked(server)) == sent + 5
 
 
@@ -274,7 +277,7 @@ def test_a_slice_that_is_killed_goes_on_on_an_empty_machine_and_asks_five_second
     assert "1/2 is at work as process" in refused.stderr
     done = Machine(long, "instead").run("run", "--slice", "0/2")
     assert done.returncode == 0, done.stderr
-    _, err = second.communicate(timeout=120)
+    _, err = second.communicate(timeout=300)
     assert second.returncode == 0, err
     again = len(asked(slow_server)) - 2 * ROWS
     record_property("asked again", again)
@@ -290,7 +293,7 @@ def test_of_two_machines_with_one_slice_one_works_and_the_other_names_it(
     long: StoredJob, slow_server: FaultServer
 ) -> None:
     running = [Machine(long, name).start("run", "--slice", "0/2") for name in "ab"]
-    ended = [process.communicate(timeout=120) for process in running]
+    ended = [process.communicate(timeout=300) for process in running]
     statuses = [process.returncode for process in running]
     assert sorted(statuses) == [0, 75]
     assert "in use by process" in ended[statuses.index(75)][1]

@@ -32,7 +32,9 @@ def ensure_batches_fit(config: Config, part: Slice | None, *, wait: bool) -> Non
     if config.model.lane != "batch":
         return
     if part is not None:
-        raise UsageError("model.lane: batch: is worked with by one process; leave --slice out, or write live")
+        raise UsageError(
+            "model.lane: batch: is worked with by one process; leave --slice and --engine out, or write live"
+        )
     if config.model.rows_per_request != 1:
         raise UsageError(
             "model.lane: batch: has one row in each request; leave model.rows_per_request out, or write live"

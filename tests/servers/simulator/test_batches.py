@@ -17,7 +17,7 @@ pytestmark = pytest.mark.slow  # OpenAI's library takes a second to load
 
 
 def client(server: Simulator) -> AsyncOpenAI:
-    return AsyncOpenAI(base_url=server.base_url, api_key="any", max_retries=0, timeout=10)
+    return AsyncOpenAI(base_url=server.base_url, api_key="any", max_retries=0, timeout=600)
 
 
 def line(name: str, content: str = "hello", **changes: Any) -> dict[str, Any]:
