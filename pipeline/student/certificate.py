@@ -56,17 +56,21 @@ class Verdict:
     failed: Tier | None = None
 
 
+ROUNDED = 1 - 1e-9
+"""Part of delta from which a probability may be delta itself, but for rounding; then the larger number is the bound."""
+
+
 def most_that_differ(rows: int, audited: int, differ: int, delta: float) -> int:
     """Return the exact upper bound on how many of *rows* differ, if *differ* of *audited* random ones do.
 
-    It is the largest number with which so few would be found with a probability above *delta*: whatever the true number,
+    It is the largest number with which so few would be found with a probability of *delta* at least: whatever the true number,
     the bound is below it with a probability of at most *delta*.
     """
     hypergeom = library("scipy.stats", extra="student").hypergeom
     low, high = differ, rows - audited + differ  # the audit itself rules out all others
     while low < high:
         middle = (low + high + 1) // 2
-        if hypergeom.cdf(differ, rows, middle, audited) > delta:
+        if hypergeom.cdf(differ, rows, middle, audited) > delta * ROUNDED:
             low = middle
         else:
             high = middle - 1
@@ -80,7 +84,7 @@ def passes(tier: Tier, target: float, delta: float) -> bool:
         return True
     # The bound is below that number if so few would be found among so many with a probability of at most delta.
     hypergeom = library("scipy.stats", extra="student").hypergeom
-    return bool(hypergeom.cdf(tier.differ, tier.rows, one_too_many, tier.audited) <= delta)
+    return bool(hypergeom.cdf(tier.differ, tier.rows, one_too_many, tier.audited) <= delta * ROUNDED)
 
 
 def least_audited(target: float, delta: float) -> float:

@@ -33,7 +33,7 @@ def test_the_bound_is_the_largest_number_that_the_audit_does_not_rule_out(
 ) -> None:
     rows, audited, differ = audit
     possible = range(differ, rows - audited + differ + 1)
-    left = [bad for bad in possible if chance_of_so_few(differ, rows, bad, audited) > Fraction(str(delta))]
+    left = [bad for bad in possible if chance_of_so_few(differ, rows, bad, audited) >= Fraction(str(delta))]
     assert most_that_differ(rows, audited, differ, delta) == max(left)
 
 
