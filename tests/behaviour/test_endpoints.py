@@ -83,6 +83,7 @@ def test_each_is_asked_with_its_own_key_and_name_and_every_row_once(
         assert cost == pytest.approx((tokens + replies) * price[model] / 1e6)
 
 
+@pytest.mark.slow
 def test_a_wrong_key_closes_that_endpoint_and_the_log_names_it_and_no_key(
     job: JobFiles, servers: list[FaultServer]
 ) -> None:
@@ -139,6 +140,7 @@ def test_probe_looks_at_each(job: JobFiles, servers: list[FaultServer]) -> None:
     assert f"{places(servers)[2]}: " in ran.stderr
 
 
+@pytest.mark.slow
 def test_one_that_dies_amid_a_run_is_done_without(job: JobFiles, servers: list[FaultServer]) -> None:
     job.table(texts(400))
     servers[2].start_outage()

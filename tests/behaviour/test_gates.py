@@ -398,6 +398,7 @@ def test_whoever_publishes_another_night_than_the_held_one_is_told_how_that_is_d
     assert (job.folder / "out/2026-01-31.parquet").exists()
 
 
+@pytest.mark.slow
 def test_a_partial_output_has_a_report_that_says_so_until_the_whole_one_is_there(job: JobFiles) -> None:
     job.set(output={"report": True})
     job.run("--limit", "20")

@@ -17,6 +17,7 @@ def first_times(fault: str, times: int, *methods: str, key: str = "") -> Fault:
     return lambda call: fault if call.method in methods and key in call.key and call.number <= times else None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "fault",
     [
@@ -37,6 +38,7 @@ def test_a_run_goes_through_what_stores_do_on_bad_days(broken: StoredJob, proxy:
     assert broken.bucket.names("out") == ["out/labelled.parquet"]
 
 
+@pytest.mark.slow
 def test_a_store_that_is_slow_is_waited_for(broken: StoredJob, proxy: Proxy) -> None:
     broken.store(texts(50))
     proxy.delay = 0.1
@@ -65,6 +67,7 @@ def hasty(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     client._opened.cache_clear()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("hasty")
 def test_a_conditional_write_whose_reply_never_comes_is_settled_by_what_is_there(
     behind: Bucket, proxy: Proxy
@@ -161,6 +164,7 @@ def test_without_the_library_the_extra_is_named(stored: StoredJob, monkeypatch: 
     assert "pip install 'nano-pipeline[s3]'" in done.stderr
 
 
+@pytest.mark.slow
 def test_one_of_two_runs_with_states_of_their_own_writes_an_output(stored: StoredJob, server: object) -> None:
     stored.store(texts(20))
     other = lease.Lease(

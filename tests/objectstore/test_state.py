@@ -189,6 +189,7 @@ def test_where_a_snapshot_has_no_room_the_segments_stay_and_the_run_goes_on(
         assert list(ledger.answers()) == [answer(1)]
 
 
+@pytest.mark.slow
 def test_a_stopped_run_publishes_what_it_has_so_far(kept: StoredJob) -> None:
     kept.store(texts(300))
     kept.set(model={"price": {"input": 10, "output": 10}}, limits={"max_cost_usd": 0.05})
@@ -289,6 +290,7 @@ def test_what_says_that_a_run_is_finished_is_shipped_although_the_store_was_just
         assert (tmp_path / "b/run.json").read_text() == "published"
 
 
+@pytest.mark.slow
 def test_a_state_that_another_process_works_with_is_in_use_and_one_that_was_given_back_is_free(
     bucket: Bucket, tmp_path: Path
 ) -> None:

@@ -110,6 +110,7 @@ def test_the_input_may_be_local_and_the_output_not_and_the_other_way_round(store
     assert all_right(stored.labelled())
 
 
+@pytest.mark.slow
 def test_a_large_table_is_read_in_ranges_and_its_output_appears_at_an_instant(
     broken: StoredJob, proxy: Proxy
 ) -> None:

@@ -95,7 +95,9 @@ async def test_what_will_never_be_answered_is_asked_once_and_its_tokens_count(
         server.when(SPOILED.__contains__, name)
         result = await run_job(job.config())
         assert result.failed == len(SPOILED)
-        sent = Counter(entry.text for entry in server.entries)
+        sent = Counter(
+            entry.text for entry in server.entries if entry.text
+        )  # and no questions about the model
         assert sent.total() == result.requests
         spoiled = sum(sent[text] for text in SPOILED)
         assert 0 <= spoiled - times * len(SPOILED) <= trials

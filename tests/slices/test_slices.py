@@ -158,6 +158,7 @@ def test_a_slice_goes_with_no_choice_of_rows(job: JobFiles) -> None:
     assert job.run("--slice", "0/2", "--limit", "2").returncode == 2
 
 
+@pytest.mark.slow
 def test_a_ledger_is_cut_anew_and_back_without_a_request(
     job: JobFiles, server: FaultServer, tmp_path: Path
 ) -> None:

@@ -160,6 +160,7 @@ def test_a_stop_reaches_the_workers_and_nothing_that_was_paid_is_lost(
     assert last_line(again)["requests"] == 1_500
 
 
+@pytest.mark.slow
 def test_the_error_of_a_worker_is_that_of_the_run(tmp_path: Path) -> None:
     with FaultServer(FaultServerSettings(api_key="right"), label_for=right_label) as server:
         job = JobFiles(tmp_path, server.base_url)

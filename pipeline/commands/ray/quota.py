@@ -79,6 +79,7 @@ class Quota:
         self._before, self._now = [Progress()] * slices, [Progress()] * slices
         self._lines: list[Line] = []
         self._states: dict[str, FileState] = {}
+        self._leased_at = 0.0  # on the clock by which grants are told
         self._order = GO_ON
 
     async def begin(self, index: int) -> Term:
@@ -102,7 +103,7 @@ class Quota:
         state = self._state(name)
         lease = await state.lease(field, amount, rate)
         start, seconds = (
-            time.monotonic() + lease.wait,
+            self._leased_at + lease.wait,
             lease.seconds if lease.rate < math.inf else FREE_SECONDS,
         )
         return self._reply(term, Grant(start, start + seconds, lease.units, lease.rate, state.pause_left()))
@@ -136,8 +137,13 @@ class Quota:
 
     def _state(self, name: str) -> FileState:
         if name not in self._states:
-            self._states[name] = FileState(shared_file(name))
+            self._states[name] = FileState(shared_file(name), self._read_clocks)
         return self._states[name]
+
+    def _read_clocks(self) -> float:
+        # Both at once: what passes between them would be granted twice.
+        boot, self._leased_at = time.clock_gettime(time.CLOCK_BOOTTIME), time.monotonic()
+        return boot
 
 
 def _total(before: Progress, now: Progress) -> Progress:
