@@ -128,10 +128,9 @@ def test_all_workers_together_use_the_limit_and_keep_to_it(nodes: Nodes, tmp_pat
     times = [entry.at for entry in entries]
     steady = [at for at in times if times[0] + 5 <= at < times[-1] - 2]
     assert sum(entry.status == REFUSED for entry in entries) <= 0.005 * len(entries)
-    # Measured at a load of 40 on two cores: 92 to 95 % used, 4 % above in one second, where three processes that share a file
-    # use 94 % and are 7 % above: a busy machine wakes them, and the server, late.
-    assert len(steady) / (steady[-1] - steady[0]) >= 0.85 * per_minute / 60
-    assert most_in_a_second(times, [1] * len(times)) <= 1.1 * per_minute / 60
+    # Measured on two quiet cores: 99 % used, half a percent above in one second; a busy machine wakes processes, and the server, late.
+    assert len(steady) / (steady[-1] - steady[0]) >= 0.9 * per_minute / 60
+    assert most_in_a_second(times, [1] * len(times)) <= 1.02 * per_minute / 60
 
 
 def test_a_driver_that_is_killed_is_continued(nodes: Nodes, slow: tuple[JobFiles, FaultServer]) -> None:
