@@ -143,7 +143,7 @@ class Journey:
         async with aclosing(prefetch(self._read(unmet))) as stream:
             async for _, prompts in stream:
                 canary.meet(prompts)
-        await canary.ask(resolver)
+        await canary.ask(resolver, self._execution.packs.beside)
         finding = await canary.finding(resolver.ledger)
         for side in await self._execution.packs.side(resolver.ledger), await self._ahead.side():
             finding = finding if side is None else finding.beside(side)

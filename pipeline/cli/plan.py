@@ -95,7 +95,7 @@ def _student(found: Plan) -> Iterator[str]:
     bought = f"{student['bought']:,} requests for answers to learn from, " if student["bought"] else ""
     source = "what it came to last" if student["coverage_source"] == "last night" else "a careful guess"
     yield (
-        f"with the student about {student['requests_likely']:,} of these requests ({source}), at least "
+        f"with the student about {student['requests_likely']:,} of these prompts ({source}), at least "
         f"{student['requests_least']:,}; all of them if it is refused. Among them {bought}{student['audits']:,} audits"
     )
 

@@ -66,6 +66,7 @@ class Answering(Journey):
 
     def _read(self, spans: Iterable[Span]) -> Iterator[tuple[Span, Prompts]]:
         for span, prompts in super()._read(spans):
+            self._execution.packs.forget(prompts, but=self._part.owns)
             yield span, prompts.where(self._part.owns)
 
     async def _label_chunk(self, span: Span, prompts: Prompts) -> None:

@@ -66,7 +66,7 @@ def _latest(config: Config, job: Job, record: RunRecord) -> dict[str, Any]:
     return {
         "run_id": record.run_id,
         "status": status_of(record, holder),
-        "current": record.identity == job.identity,
+        "current": record.identity == (job.identity if record.status == PUBLISHED else job.undecided),
         "running_as": holder,
         "started": moment(record.started_at),
         "rows": job.source.rows,

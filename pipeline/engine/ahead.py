@@ -33,18 +33,21 @@ class Ahead:
         await self._batches(spans, read)
         # What other processes have been answered is in the ledger by then.
         await execution.workers.answer(spans, execution.record, execution.resolver.ledger)
-        job = execution.job
-        if not spans or job.config.student is None or job.options.selection is not None:
-            return job
-        if self._student is None:
-            from pipeline.engine.student.labels import student_of  # noqa: PLC0415 - few jobs have one
-
-            self._student = student_of(execution)
-        return await self._student.settle(read)
+        student = self._opened_student() if spans else None
+        return execution.job if student is None else await student.settle(read)
 
     async def side(self) -> Side | None:
         """Return what the student has ordered twice, which is no row's; None if it has ordered nothing."""
-        return None if self._student is None else await self._student.side()
+        student = self._opened_student()  # an earlier execution may have ordered it
+        return None if student is None else await student.side()
+
+    def _opened_student(self) -> "StudentLabels | None":
+        job = self._execution.job
+        if self._student is None and job.config.student is not None and job.options.selection is None:
+            from pipeline.engine.student.labels import student_of  # noqa: PLC0415 - few jobs have one
+
+            self._student = student_of(self._execution)
+        return self._student
 
     async def _batches(self, spans: Sequence[Span], read: Read) -> None:
         job = self._execution.job

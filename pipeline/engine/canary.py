@@ -6,7 +6,7 @@ The rows come first: once all of them have their answers, as many are asked anew
 """
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 from heapq import nsmallest
@@ -46,6 +46,10 @@ class Finding:
         return replace(self, side=self.side.plus(other) if self.side else other)
 
 
+Beside = Callable[[Mapping[bytes, bool]], None]
+"""What is told which keys to ask about alone, and which among others."""
+
+
 class Canary:
     """The canary of one run; without `gates.canary_flips` it has no rows."""
 
@@ -71,11 +75,16 @@ class Canary:
             span for span in spans if not wanted.isdisjoint(parts.read(span, [KEY]).column(0).to_pylist())
         ]
 
-    async def ask(self, resolver: Resolver) -> None:
-        """Ask anew about the prompts that were met, as far as the run's budget goes."""
+    async def ask(self, resolver: Resolver, beside: Beside | None = None) -> None:
+        """Ask anew about the prompts that were met, each as it was asked before, as far as the run's budget goes."""
         if not self._met or self._job.options.offline:
             return
         of_run = {_key_in(self._run, key): prompt for key, prompt in self._met.items()}
+        if beside is not None:
+            texts, truncated = zip(*self._met.values(), strict=True)
+            rows = await resolver.known(Prompts(list(self._met), list(texts), list(truncated)))
+            places = {key: place_in(rows[key].request_id) for key in self._met if key in rows}
+            beside({_key_in(self._run, key): place is None for key, place in places.items()})
         known = await resolver.ledger.look_up(list(of_run))
         left = [key for key in of_run if key not in known]
         while left:
@@ -84,7 +93,8 @@ class Canary:
             some = await resolver.affordable(Prompts(left, list(texts), list(truncated)))
             if not len(some):
                 break
-            resolver.answered -= len(await resolver.resolve(some))
+            found = await resolver.resolve(some)
+            resolver.answered -= len(found)
             left = left[len(some) :]
         if left:
             log.warning(

@@ -104,8 +104,9 @@ class Resolver:
         known = (await self.ledger.look_up([*mine, *aliases])).under(aliases)
         self._resolve_known(chunk, known)
         missing = [key for key in mine if key in self._pending]
-        if missing and self.stand_in is not None:
-            answers, outcomes, source = await self.stand_in(missing)
+        # Whoever has an answer of the model's keeps it, and asks the model again for another one.
+        if self.stand_in is not None and (new := [key for key in missing if key not in known]):
+            answers, outcomes, source = await self.stand_in(new)
             self._settle(chunk, answers, outcomes, source)
             missing = [key for key in missing if key in self._pending]
         if self._leaves_open:
@@ -124,10 +125,16 @@ class Resolver:
             await chunk.done
         return chunk.answered
 
+    async def known(self, prompts: Prompts) -> Answers:
+        """Return the answers that the ledger has to *prompts*, by whatever way they were asked."""
+        rows = {key: row for row, key in enumerate(prompts.keys) if key is not None}
+        aliases = self._aliases((key, prompts.texts[row]) for key, row in rows.items())
+        return (await self.ledger.look_up([*rows, *aliases])).under(aliases)
+
     async def unanswered(self, prompts: Prompts) -> list[Prompt]:
         """Return those of *prompts*, each once, that have no answer, or one that does not count; asks nothing."""
         rows = {key: row for row, key in enumerate(prompts.keys) if key is not None}
-        known = await self.ledger.look_up(list(rows))
+        known = await self.known(prompts)
         missing = [
             row for key, row in rows.items() if key not in known or self._counts_for_nothing(known[key])
         ]

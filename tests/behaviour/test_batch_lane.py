@@ -462,3 +462,25 @@ def test_half_the_price_is_believed_only_where_it_is_sold() -> None:
     assert price(provider="openai") == pytest.approx(0.05)
     told = {"price": {**usual["price"], "batch": {"input": 0.7, "output": 1}}}
     assert price(provider="openai", **told) == 0.7
+
+
+async def test_what_is_being_asked_in_a_batch_is_not_asked_in_packs_either(tmp_path: Path) -> None:
+    with peer(batch_seconds=3600) as provider:
+        job = batch_job(tmp_path, provider.base_url, some_rows(ROWS))
+        with pytest.raises(WaitingError):
+            await finish(job, NO_WAIT)
+        billed = provider.billed
+        job.set(model={"lane": "live", "rows_per_request": 10})
+        with pytest.raises(WaitingError):
+            await finish(job, NO_WAIT)
+        assert provider.billed == billed
+
+
+async def test_a_book_of_batches_keeps_no_job_from_several_endpoints(job: JobFiles, provider: Peer) -> None:
+    await finish(job)
+    settings = {
+        key: value for key, value in job.settings["model"].items() if key not in {"base_url", "lane", "price"}
+    }
+    addresses = [provider.base_url, provider.base_url.replace("127.0.0.1", "localhost")]
+    job.settings["model"] = {**settings, "endpoints": [{"base_url": each} for each in addresses]}
+    assert (await finish(job)).requests == 0

@@ -216,3 +216,26 @@ def test_plan_counts_what_is_then_sent_and_billed(tmp_path: Path) -> None:
             "plan", str(job.config_file()), "--set", "model.rows_per_request=20", "--retry", "all"
         ).stderr
         assert "about 20 rows each" in told
+
+
+@pytest.mark.slow
+def test_the_canary_asks_alone_about_rows_that_were_asked_alone(tmp_path: Path) -> None:
+    with a_server() as server:
+        job = JobFiles(tmp_path, server.base_url)
+        job.set(
+            model={"rows_per_request": 10}, gates={"canary_flips": "50%"}, input={"untrusted": "stranger"}
+        )
+        for rows in (200, 201):
+            job.table(pl.DataFrame({"text": texts(rows), "stranger": ["yes"] * rows}))
+            assert job.run().returncode == 0
+        assert not [entry for entry in server.entries if is_pack(entry.text)]
+
+
+@pytest.mark.slow
+def test_workers_compare_nothing_as_each_would_find_out_other_things(tmp_path: Path) -> None:
+    with a_server() as server:
+        job = a_job(tmp_path, server, texts(2_100), packed="auto")
+        done = job.run("--workers", "2")
+        assert done.returncode == 0, done.stderr
+        assert last_line(done)["side"] is None
+        assert len([entry for entry in server.entries if entry.text]) == 2_100

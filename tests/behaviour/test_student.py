@@ -374,3 +374,32 @@ def test_commands_that_judge_read_the_students_labels_as_the_output_has_them(job
     assert (told["labels"], told["model"], told["status"]) == ([labelled["label"][row]], "student", "ok")
     metadata = pq.read_schema(job.output).metadata
     assert len(metadata[b"pipeline.student"]) == 32
+
+
+@pytest.mark.slow
+def test_rows_that_were_answered_alone_are_known_to_a_job_that_packs(job: JobFiles) -> None:
+    del job.settings["student"]
+    job.table(easy(1_000))
+    assert job.run().returncode == 0
+    job.set(student=TARGET, model={"rows_per_request": 10}).table(easy(1_000) + easy(ROWS, 1_000))
+    done = job.run()
+    assert decision(job)["status"] == "certified", done.stderr
+    assert sources(job)["student"] > ROWS // 2
+
+
+@pytest.mark.slow
+def test_a_label_of_the_models_is_never_replaced_by_the_students(job: JobFiles) -> None:
+    job.table(easy(ROWS))
+    assert job.run("--limit", "40").returncode == 0
+    assert job.run().returncode == 0
+    assert set(job.labelled()["label_source"][:40]) == {"model"}
+    assert job.run("--retry", "all").returncode == 0
+    assert set(job.labelled()["label_source"][:40]) == {"model"}
+
+
+@pytest.mark.slow
+def test_what_a_gate_holds_back_is_known_to_be_the_jobs_own(job: JobFiles) -> None:
+    job.set(gates={"unsure": 0}, task={"unsure_below": 0.999}).table(easy(ROWS))
+    assert job.run().returncode == 76
+    found = last_line(command("status", str(job.config_file())))
+    assert (found["status"], found["current"]) == ("held", True)

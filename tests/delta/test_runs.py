@@ -143,3 +143,18 @@ def test_other_commands_know_the_live_rows_only(job: JobFiles, lake: Path) -> No
     assert command("status", config).returncode == 0
     shown = job.run("--limit", "3", "--show")
     assert shown.returncode == 0, shown.stderr
+
+
+@pytest.mark.slow
+def test_once_the_slices_are_published_the_next_night_reads_the_newest_version(
+    job: JobFiles, lake: Path
+) -> None:
+    for part in ("0/2", "1/2"):
+        assert job.run("--slice", part).returncode == 0
+    assert command("assemble", str(job.config_file())).returncode == 0
+    written(lake, table(texts(2, start=100), start=100), mode="append")
+    assert last_line(command("plan", str(job.config_file())))["rows"] == 19
+    for part in ("0/2", "1/2"):
+        assert job.run("--slice", part).returncode == 0
+    assert command("assemble", str(job.config_file())).returncode == 0
+    assert len(labels(job)) == 19

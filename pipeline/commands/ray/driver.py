@@ -46,7 +46,7 @@ async def _answered(start: Start, _fence: Fence, stop: Stop, watch: Watcher) -> 
         count = count or max(2, node_count())
         # On the driver's disk: the actor that leases the quota is beside it.
         with tempfile.TemporaryDirectory(prefix="pipeline-") as folder:
-            fleet = Fleet(job, _config_of_workers(job.config, Path(folder)), count, stop)
+            fleet = Fleet(job, _config_of_workers(job, Path(folder)), count, stop)
             with stop.deadline(job.config.limits.max_runtime):
                 try:
                     async with watch.watching(fleet.progress):
@@ -71,9 +71,14 @@ def _wanted(job: Job) -> int:
     return count
 
 
-def _config_of_workers(config: Config, folder: Path) -> Config:
-    """Return *config* as the workers have it: with one quota for all of them, and no deadline, which the driver has."""
+def _config_of_workers(job: Job, folder: Path) -> Config:
+    """Return the config of *job* as the workers have it: with one quota for all, and the version that the driver reads.
+
+    The driver alone has a deadline.
+    """
+    config = job.config
     shared = config.limits.shared or str(folder / "quota")
     name = shared if is_redis(shared) else f"{SCHEME}://{shared}"
     limits = config.limits.model_copy(update={"shared": name, "max_runtime": None})
-    return config.model_copy(update={"limits": limits})
+    table = config.input.model_copy(update={"version": job.source.version})
+    return config.model_copy(update={"limits": limits, "input": table})

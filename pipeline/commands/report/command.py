@@ -19,6 +19,7 @@ from pipeline.job.job import Job
 from pipeline.job.kept.history import load_history
 from pipeline.job.options import RunOptions
 from pipeline.job.prepare import prepare
+from pipeline.job.workspace import PUBLISHED
 from pipeline.reports.page import page
 from pipeline.system.atomic import write
 
@@ -63,7 +64,9 @@ def collected(job: Job, folder: Path, *, after_run: bool) -> dict[str, Any]:
     run_id = found["run_id"]
     record = job.workspace.load()
     # The numbers of rows mean nothing in another input, nor do its texts in another task.
-    is_current = record is not None and (record.run_id, record.identity) == (run_id, job.identity)
+    # What is decided on the way belongs to the run once that is published.
+    identity = job.identity if record is not None and record.status == PUBLISHED else job.undecided
+    is_current = record is not None and (record.run_id, record.identity) == (run_id, identity)
     if is_current or "examples" not in found:
         found["examples"] = examples(job, found, folder, is_current=is_current, thorough=not after_run)
         found.update(_evaluated(job))

@@ -168,7 +168,10 @@ class BatchLane:
             for each in await self._execution.resolver.unanswered(prompts)
             if each.key not in self._refused
         ]
-        asked = await self._execution.threads.run(self._book.being_asked, [each.key for each in missing])
+        others = self._execution.job.task.aliases((each.key, each.text) for each in missing)
+        keys = [*(each.key for each in missing), *others]
+        found = await self._execution.threads.run(self._book.being_asked, keys)
+        asked = {others.get(key, key): intent for key, intent in found.items()}
         needed.update(asked.values())
         return [each for each in missing if each.key not in asked]
 
@@ -181,7 +184,8 @@ class BatchLane:
         if self._config.limits.max_cost_usd is not None and self._asker.billing.batch_price is None:
             raise ConfigError(NO_BATCH_PRICE)
         resolver, alone = self._execution.resolver, Prompts([first.key], [first.text], [first.truncated])
-        resolver.answered -= len(await resolver.resolve(alone))
+        found = await resolver.resolve(alone)
+        resolver.answered -= len(found)
         self._is_proven = True
 
     async def _cutter(self) -> Cutter:
@@ -230,6 +234,8 @@ OUR_OWN = "simulate"
 
 def endpoint_of(config: Config) -> str:
     """Return how the endpoint of *config* is called in the book: its URL, without what may be secret."""
+    if config.model.endpoints:
+        return ""  # batches go to one endpoint
     if config.model.provider == "simulate" and config.model.base_url is None:
         return OUR_OWN
     return base_url(config.model).partition("?")[0]

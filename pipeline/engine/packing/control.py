@@ -186,18 +186,23 @@ def widths_of(job: Job) -> Widths:
     width = Width(1 if wanted == "auto" else wanted)
     memory = kept_widths(job.config.state.dir, job.task.fingerprint)
     widths = Widths(width, auto=wanted == "auto", memory=memory)
-    if job.source.rows < WORTH_A_TRIAL or job.options.part is not None:
+    if job.source.rows < WORTH_A_TRIAL or is_share(job):
         widths.trial = 0
     return widths
 
 
 def compared_of(job: Job, widths: Widths) -> tuple[float, int]:
     """Return which share of the rows of *job* is asked alone, too, and how many at most."""
-    if job.options.part is not None or widths.judged == 1:
+    if is_share(job) or widths.judged == 1:
         return 0.0, 0
     if widths.trial:
         return TRIED_SHARE, max(TRIED_ROWS, (widths.evidence.rows // LOOK + 1) * LOOK)
     return max(SHARE, min(MOST_OF_FEW, LOOK / max(1, job.source.rows))), LOOK * LOOKS
+
+
+def is_share(job: Job) -> bool:
+    """Return whether other processes ask about rows of *job*, too: each would compare for itself, and find out other things."""
+    return job.options.part is not None or job.options.workers > 1
 
 
 def is_packed(job: Job) -> bool:

@@ -68,10 +68,14 @@ class Packs:
                 [key for key, cell in marks if key and (cell or "").strip().lower() not in TRUSTED]
             )
 
-    def forget(self, prompts: Prompts) -> None:
-        """Forget what was noted about *prompts*, which have their answers."""
+    def forget(self, prompts: Prompts, but: Callable[[bytes], bool] = lambda _: False) -> None:
+        """Forget what was noted about *prompts*, which have their answers, or are another process's; *but* for these keys."""
         if self._alone:
-            self._alone.difference_update([key for key in prompts.keys if key])
+            self._alone.difference_update([key for key in prompts.keys if key and not but(key)])
+
+    def beside(self, alone: Mapping[bytes, bool]) -> None:
+        """Have keys that are no row's asked as their rows were, *alone* or among others; they are not compared."""
+        self._together.update({key: int(is_alone) for key, is_alone in alone.items()})
 
     def _choose(self, prompt: Prompt) -> int:
         """Return with how many others *prompt* is sent, 0 for as many as usual; draws those that are compared."""

@@ -111,16 +111,17 @@ class Attempt:
             log.info("student: %s at random are asked first, to learn from", count(len(chosen), "prompt"))
         for some in _pieces(chosen):
             await self._ask(some)
-            await self._threads.run(lesson.take, some, await self._resolver.ledger.look_up(_keys(some)))
+            await self._threads.run(lesson.take, some, await self._resolver.known(some))
 
     async def _chunks(self, read: Read) -> AsyncIterator[tuple[Prompts, Answers]]:
         """Yield the prompts of the whole input with the answers that the ledger has."""
         async with aclosing(prefetch(read(all_spans(self._job.source)))) as stream:
             async for _, prompts in stream:
-                yield prompts, await self._resolver.ledger.look_up(_keys(prompts))
+                yield prompts, await self._resolver.known(prompts)
 
     async def _ask(self, prompts: Prompts) -> None:
-        self._resolver.answered -= len(await self._resolver.resolve(prompts))
+        found = await self._resolver.resolve(prompts)
+        self._resolver.answered -= len(found)
 
     def _score(self, taught: Taught, prompts: Prompts, known: Answers) -> None:
         """Store what the student would answer to those of *prompts* that nobody has answered. Runs in a thread."""
