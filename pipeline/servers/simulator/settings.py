@@ -3,7 +3,6 @@
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import MappingProxyType
 from typing import ClassVar, Literal
 
 from pipeline.config.simulate.faults import ROUNDING, BatchFault, Fault, share_problems
@@ -106,7 +105,7 @@ class SimulatorSettings:
     port: int = 0
     latency: Latency = field(default_factory=Fixed)
     rates: RateSettings = field(default_factory=RateSettings)
-    faults: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
+    faults: Mapping[str, float] = field(default_factory=dict)
     refusals: tuple[Refusal, ...] = ()
     in_flight: InFlightLimit | None = None
     capacity: int | None = None
@@ -116,7 +115,7 @@ class SimulatorSettings:
     count_repeats: bool = True
     log_path: Path | None = None
     batch_seconds: float = 0.0
-    batch_faults: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
+    batch_faults: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         _check_faults(self.faults, self.known_faults)
