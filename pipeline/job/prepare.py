@@ -31,7 +31,7 @@ from pipeline.job.state import (
     opened_state,
     slice_runs,
 )
-from pipeline.job.workspace import HELD, RUNNING, RunRecord, workspace
+from pipeline.job.workspace import HELD, RUNNING, RunRecord, Workspace, workspace
 from pipeline.job.writable import column_problems, ensure_writable, output_problems
 from pipeline.outputs.writers.formats import PARQUET
 from pipeline.storage import Both, Held
@@ -149,10 +149,7 @@ def prepare(config: Config, options: RunOptions = RunOptions(), *, copies: Path 
     state = workspace(config.state.dir, output)
     used = _used_columns(config)
     taken_in = _input_copies(config, copies)
-    # What is published of the slices is past: the next night reads a newer version.
-    told = () if options.offline else state.billed()
-    open_ones = [each for each in members if each.run_id not in told]
-    source = _surveyed(config, used, taken_in, open_ones or _begun(config, options))
+    source = _surveyed(config, used, taken_in, _open(members, state, options) or _begun(config, options))
     if config.input.where is not None:
         from pipeline.inputs.where.matching import matching_rows  # noqa: PLC0415 - imports polars
 
@@ -181,6 +178,12 @@ def prepare(config: Config, options: RunOptions = RunOptions(), *, copies: Path 
     kept = list(dict.fromkeys([*job.kept_columns(), *used, *filter(None, [config.task.gold])]))
     selected = select_rows(source, options, config.input, kept, used, copies or state.folder)
     return replace(job, source=selected)
+
+
+def _open(members: Sequence[RunRecord], state: Workspace, options: RunOptions) -> list[RunRecord]:
+    """Return those of the slices' runs that are to be published; the others are past, and the next night has another version."""
+    told = frozenset() if options.offline else state.billed()
+    return [each for each in members if each.run_id not in told]
 
 
 def _begun(config: Config, options: RunOptions) -> Iterator[RunRecord]:

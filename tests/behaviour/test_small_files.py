@@ -50,10 +50,12 @@ def test_a_file_is_as_much_work_among_many_as_among_few(more: tuple[Counts, Coun
         assert many[what] < 1.15 * few[what]
 
 
+@pytest.mark.slow
 def test_a_file_is_synced_once(more: tuple[Counts, Counts]) -> None:
     assert more[1]["syncs"] == pytest.approx(1, abs=0.02)  # the record of the run has some, too
 
 
+@pytest.mark.slow
 def test_files_share_a_part_and_a_look_up(more: tuple[Counts, Counts]) -> None:
     assert more[1]["parts"] < 0.02
     assert more[1]["ledger look_up"] < 0.02

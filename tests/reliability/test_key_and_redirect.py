@@ -56,6 +56,7 @@ class From:
             return FAULTS[self._name].act(call)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(EXIT))
 async def test_what_no_row_can_pass_ends_the_run_once_it_persists_and_the_next_goes_on(
     tmp_path: Path, name: str

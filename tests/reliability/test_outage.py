@@ -66,6 +66,7 @@ async def through_an_outage(
     return sent - (on_the_way if eye.when_unavailable is None else eye.when_unavailable), began, back
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "speed"),
     [

@@ -92,6 +92,7 @@ async def test_without_a_wait_that_makes_sense_the_waits_are_our_own_and_grow(
         assert violations(job, server) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("status", [429, 503])
 async def test_a_wait_longer_than_max_outage_ends_the_run_at_once_and_the_next_one_continues(
     tmp_path: Path, status: int
@@ -162,6 +163,7 @@ def share_of_refusals(
     return sum(adapted) / len(adapted)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("per_minute", "seconds", "rows"),
     [

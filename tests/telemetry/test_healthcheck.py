@@ -88,6 +88,7 @@ def test_a_good_night_is_pinged_at_its_start_and_its_end(nightly: JobFiles, ping
     assert [place for place, _ in pinged.pings[2:]] == [""]
 
 
+@pytest.mark.slow
 def test_a_bad_night_is_pinged_as_failed_with_the_end_of_the_log(nightly: JobFiles, pinged: Pinged) -> None:
     nightly.set(
         notify={"healthcheck_url": pinged.url},

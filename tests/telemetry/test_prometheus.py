@@ -73,6 +73,7 @@ def test_the_metrics_file_says_what_the_result_says(nightly: JobFiles, file: Pat
     assert found[SUCCESS] == found[END]
 
 
+@pytest.mark.slow
 def test_a_night_that_fails_keeps_what_is_known_of_the_last_good_one(
     nightly: JobFiles, file: Path, run: Run
 ) -> None:

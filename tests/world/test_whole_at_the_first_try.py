@@ -19,6 +19,7 @@ from tests.world.sample import ROWS, SAID, job_for, section_of
 from tests.world.server import WorldServer
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("endpoint", [*OPENAI, *CLOUDS, *GATEWAYS, *OWN_SERVERS], ids=str)
 def test_every_row_is_labelled_at_the_first_try_and_paid_for_once(endpoint: Endpoint, tmp_path: Path) -> None:
     with WorldServer(endpoint, section_of) as server:
