@@ -134,7 +134,7 @@ class Dispatcher:
             if self.breaker.gate.turns_back(control=request.control):
                 self._queue.push(request, first=True)
                 return
-            tokens = self.pacer.counts_tokens and self.estimate.quota(request.prompt.text, request.rows)
+            tokens = self.estimate.quota(request.prompt.text, request.rows) if self.pacer.counts_tokens else 0
             if not self.pacer.try_admit(tokens):
                 await self.pacer.admit(tokens)
             if await self._before_send(request):
