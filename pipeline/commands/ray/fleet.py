@@ -63,7 +63,7 @@ class Fleet:
             for task in (answering, stopping, looking):
                 task.cancel()
             await asyncio.gather(answering, stopping, looking, *tasks, return_exceptions=True)
-            with suppress(ray.exceptions.RayError):
+            with suppress(InterruptedRunError):
                 await self._hear()  # their last words
         if self._stop.reason is not None:
             raise self._stop.reason
@@ -97,16 +97,11 @@ class Fleet:
             InterruptedRunError: If the actor that hears them is gone.
         """
         while True:
-            try:
-                await self._hear()
-            except ray.exceptions.RayError as error:
-                raise InterruptedRunError(
-                    f"the quota of the run is lost: {_first_line(error)}; run again to continue"
-                ) from error
+            await self._hear()
             await asyncio.sleep(LOOK_SECONDS)
 
     async def _hear(self) -> None:
-        self._heard, lines = await self._quota.look.remote()
+        self._heard, lines = await _said_by_quota(self._quota.look.remote())
         for line in lines:
             if line.text not in self._said:  # what one has said the others need not say again
                 self._said.add(line.text)
@@ -126,7 +121,7 @@ class Fleet:
                 )
             if losses:
                 log.warning("slice %d: its worker is lost, and another is started: %s", part.index, how)
-            term: Term = await self._quota.begin.remote(part.index)
+            term: Term = await _said_by_quota(self._quota.begin.remote(part.index))
             end, how = await self._term(term, part)
             losses = 1 if self._heard[part.index].now.requests else losses + 1
         if end.kind is not None:
@@ -172,6 +167,20 @@ class Fleet:
         """Return where the run stands."""
         own = Progress(rows=self._job.source.rows, stopping=self._stop.requested.is_set())
         return joined(own, [heard.total for heard in self._heard])
+
+
+async def _said_by_quota(reference: Any) -> Any:
+    """Return what the actor of the quota says; whoever asks it first finds out that it is gone.
+
+    Raises:
+        InterruptedRunError: If it is.
+    """
+    try:
+        return await reference
+    except ray.exceptions.RayError as error:
+        raise InterruptedRunError(
+            f"the quota of the run is lost: {_first_line(error)}; run again to continue"
+        ) from error
 
 
 async def _of(reference: Any) -> End | None:
