@@ -4,7 +4,7 @@ This look-up by key is the whole of resume, reuse, deduplication and "only chang
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import compress
 
@@ -100,8 +100,7 @@ class Resolver:
         chunk = _PendingChunk(prompts, rows, len(rows), asyncio.get_running_loop().create_future())
         # Claimed before the look-up: between the two an answer could become durable and be missed by both.
         mine = self._claim(chunk)
-        aliases = self._aliases((key, prompts.texts[rows[key]]) for key in mine)
-        known = (await self.ledger.look_up([*mine, *aliases])).under(aliases)
+        known = await self._look_up(mine, prompts, rows)
         self._resolve_known(chunk, known)
         missing = [key for key in mine if key in self._pending]
         # Whoever has an answer of the model's keeps it, and asks the model again for another one.
@@ -128,8 +127,11 @@ class Resolver:
     async def known(self, prompts: Prompts) -> Answers:
         """Return the answers that the ledger has to *prompts*, by whatever way they were asked."""
         rows = {key: row for row, key in enumerate(prompts.keys) if key is not None}
-        aliases = self._aliases((key, prompts.texts[row]) for key, row in rows.items())
-        return (await self.ledger.look_up([*rows, *aliases])).under(aliases)
+        return await self._look_up(rows, prompts, rows)
+
+    async def _look_up(self, keys: Collection[bytes], prompts: Prompts, rows: Mapping[bytes, int]) -> Answers:
+        aliases = self._aliases((key, prompts.texts[rows[key]]) for key in keys)
+        return (await self.ledger.look_up([*keys, *aliases])).under(aliases)
 
     async def unanswered(self, prompts: Prompts) -> list[Prompt]:
         """Return those of *prompts*, each once, that have no answer, or one that does not count; asks nothing."""

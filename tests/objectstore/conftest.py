@@ -6,7 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.config.simulate.latency import Fixed
 from tests.faultserver.server import FaultServer
+from tests.faultserver.settings import FaultServerSettings
+from tests.jobs import right_label
 from tests.objectstore.jobs import Machine, StoredJob
 from tests.objectstore.proxy import Proxy, proxied
 from tests.objectstore.server import Bucket, s3_server
@@ -60,3 +63,11 @@ def stored(tmp_path: Path, server: FaultServer, bucket: Bucket, monkeypatch: pyt
 def broken(tmp_path: Path, server: FaultServer, behind: Bucket) -> StoredJob:
     """The same behind the proxy."""
     return StoredJob(tmp_path, server.base_url, behind)
+
+
+@pytest.fixture
+def slow_server(request: pytest.FixtureRequest) -> Iterator[FaultServer]:
+    """An endpoint whose replies take the LATENCY of the module, in seconds."""
+    latency = Fixed(request.module.LATENCY)
+    with FaultServer(FaultServerSettings(latency=latency), label_for=right_label) as server:
+        yield server

@@ -2,7 +2,7 @@
 
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from functools import partial
@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 
-from pipeline.config.simulate.latency import Fixed
 from pipeline.config.slices import WHOLE, Slice
 from pipeline.errors import UsageError
 from pipeline.job.remote import cut as cutting
@@ -24,8 +23,7 @@ from pipeline.ledger.opening import open_store
 from pipeline.system.places import ObjectPath
 from tests.answers import answer
 from tests.faultserver.server import FaultServer
-from tests.faultserver.settings import FaultServerSettings
-from tests.jobs import asked, command, last_line, right_label, texts
+from tests.jobs import asked, command, last_line, texts
 from tests.objectstore.jobs import Machine, StoredJob, all_right, end, until
 from tests.objectstore.proxy import CONFLICT, LOST, SLOW_DOWN, Call, Proxy
 from tests.objectstore.server import Bucket
@@ -39,12 +37,6 @@ ROWS = 1_600
 def kept(stored: StoredJob) -> StoredJob:
     stored.set(state={"dir": stored.bucket.url("state/tags")})
     return stored
-
-
-@pytest.fixture
-def slow_server() -> Iterator[FaultServer]:
-    with FaultServer(FaultServerSettings(latency=Fixed(LATENCY)), label_for=right_label) as server:
-        yield server
 
 
 @pytest.fixture

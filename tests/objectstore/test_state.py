@@ -3,14 +3,13 @@
 import signal
 import sqlite3
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from pipeline import storage
-from pipeline.config.simulate.latency import Fixed
 from pipeline.errors import DiskError, LockedError
 from pipeline.job.remote import shipping
 from pipeline.job.remote.segments import last_id
@@ -20,8 +19,7 @@ from pipeline.storage.lease import Lease
 from pipeline.system.places import ObjectPath
 from tests.answers import answer
 from tests.faultserver.server import FaultServer
-from tests.faultserver.settings import FaultServerSettings
-from tests.jobs import asked, last_line, right_label, texts
+from tests.jobs import asked, last_line, texts
 from tests.objectstore.jobs import Machine, StoredJob, all_right, end, until
 from tests.objectstore.proxy import FORBIDDEN, LOST, SLOW_DOWN, Proxy
 from tests.objectstore.server import Bucket
@@ -47,12 +45,6 @@ def test_a_finished_job_is_found_finished_on_an_empty_machine(kept: StoredJob, s
 LATENCY, AT_ONCE = 0.1, 8
 ROWS = 1_600
 """They take 20 s."""
-
-
-@pytest.fixture
-def slow_server() -> Iterator[FaultServer]:
-    with FaultServer(FaultServerSettings(latency=Fixed(LATENCY)), label_for=right_label) as server:
-        yield server
 
 
 @pytest.fixture

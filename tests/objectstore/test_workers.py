@@ -2,16 +2,14 @@
 
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from pipeline.config.simulate.latency import Fixed
 from pipeline.storage.leash import FRESH_SECONDS
 from tests.faultserver.server import FaultServer
-from tests.faultserver.settings import FaultServerSettings
-from tests.jobs import asked, last_line, right_label, texts
+from tests.jobs import asked, last_line, texts
 from tests.objectstore.jobs import Machine, StoredJob, all_right, end, until
 from tests.objectstore.server import Bucket
 from tests.slices.compare import but_for_run_ids, distinct, with_duplicates
@@ -20,12 +18,6 @@ LATENCY, AT_ONCE = 0.4, 8
 ROWS = 1_200
 """They take a minute."""
 FEWER = 400
-
-
-@pytest.fixture
-def slow_server() -> Iterator[FaultServer]:
-    with FaultServer(FaultServerSettings(latency=Fixed(LATENCY)), label_for=right_label) as server:
-        yield server
 
 
 @pytest.fixture
