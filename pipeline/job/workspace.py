@@ -236,7 +236,7 @@ class Workspace:
 
 
 def new_run_id(clock: "Clock") -> str:
-    """Return a unique id that sorts by time: date, time (UTC) and four random hexadecimal digits."""
+    """Return a unique id: date, time (UTC), by which ids of different seconds sort, and four random hexadecimal digits."""
     moment = datetime.fromtimestamp(clock.wall(), UTC)
     return f"{moment:%Y%m%d-%H%M%S}-{int(clock.random() * 0x10000):04x}"
 

@@ -106,8 +106,10 @@ class StudentStore:
         return found and _night(found)
 
     def nights(self) -> list[Night]:
-        """Return all attempts that have come to an end, in order."""
-        found = self._file.execute("SELECT * FROM night WHERE outcome IS NOT NULL ORDER BY run")
+        """Return all attempts that have come to an end, in the order in which they came to it."""
+        # Writing an outcome gives its row the highest number. Ids of runs tell nothing of it: two that start within a second,
+        # or before and after a clock was put back, may sort the other way round.
+        found = self._file.execute("SELECT * FROM night WHERE outcome IS NOT NULL ORDER BY rowid")
         return [_night(each) for each in found]
 
     def begin(self, run: str, *, forget: bool) -> None:
