@@ -1,5 +1,6 @@
 """`review` and `report`: print the rows that a person should look at, and draw the page about a run."""
 
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -22,6 +23,10 @@ from pipeline.figures import percent
 
 if TYPE_CHECKING:  # `--help` must not wait for what judges
     from pipeline.commands.review import Review
+    from pipeline.commands.suspects import Suspicions
+
+MOST_PAIRS = 10
+"""So many contradicting pairs are printed; the JSON line has all."""
 
 Top = Annotated[int, typer.Option("--top", min=1, metavar="N", help="How many rows.")]
 CsvFile = Annotated[
@@ -38,7 +43,7 @@ def review(
     provider: RunProvider = None,
     date: Date = None,
 ) -> int:
-    """Show the rows to look at: failed ones, then the least sure. Sends nothing."""
+    """Show the rows to look at: failed ones, the least sure, and probably mislabelled ones. Sends nothing."""
     loaded = load(config, overrides, provider, date)
     from pipeline.commands import review as command  # noqa: PLC0415
 
@@ -47,9 +52,13 @@ def review(
         command.save(found, csv)
     if found.rows:
         print_table(_table(found))
+    for table in _suspected(found.suspects):
+        print_table(table)
     lines = [f"{found.answered:,} rows have an answer: {found.failed:,} failed, {found.unsure:,} are unsure"]
     if not found.sure:
         lines.append("no row has a confidence: the endpoint tells no log-probabilities")
+    if found.suspects.note:
+        lines.append(found.suspects.note)
     if csv is not None:
         lines.append(f"written to {csv}")
     print_lines(["", *lines])
@@ -77,6 +86,39 @@ def _table(found: "Review") -> Table:
     title = f"To look at, all with {', '.join(alike)}" if alike and len(rows) > 1 else "To look at"
     kept = kept if len(rows) > 1 else list(range(len(names)))
     return Table(title, [names[place] for place in kept], [[row[place] for place in kept] for row in rows])
+
+
+def _suspected(found: "Suspicions") -> Iterator[Table]:
+    """Yield what there is to suspect as tables."""
+    if found.rows:
+        yield Table(
+            "Probably mislabelled: another label fits better, from all that the other answers tell",
+            ["row", ">score", "label", "rather", "text", "like it, with another label"],
+            [
+                [
+                    short(each.seen.id or str(each.seen.row), 28), f"{each.score:.2f}", _labels(each.seen.label), _labels(each.proposed),
+                    short(each.seen.text, 50),
+                    short(f"{_labels(each.near.label)}: {each.near.text}", 50) if each.near else "",
+                ]
+                for each in found.rows
+            ],
+        )  # fmt: skip
+    if found.pairs:
+        yield Table(
+            "Nearly the same text, but another label",
+            [">alike", "row", "label", "row", "label", "text"],
+            [
+                [
+                    percent(each.alike), short(each.one.id or str(each.one.row), 28), _labels(each.one.label),
+                    short(each.other.id or str(each.other.row), 28), _labels(each.other.label), short(each.one.text, 50),
+                ]
+                for each in found.pairs[:MOST_PAIRS]
+            ],
+        )  # fmt: skip
+
+
+def _labels(names: Sequence[str]) -> str:
+    return short(", ".join(names) or "no label", 24)
 
 
 OpenIt = Annotated[bool, typer.Option("--open", help="Show the page in the browser.")]

@@ -1,14 +1,15 @@
-"""`review`: the rows that a person should look at: those that failed, and the least sure ones. Sends nothing."""
+"""`review`: the rows that a person should look at: failed, probably mislabelled and least sure ones. Sends nothing."""
 
 import heapq
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from pipeline.commands.answered import AnsweredRows, answered_rows, readable
 from pipeline.commands.gold_file import write_csv
+from pipeline.commands.suspects import Search, Suspicion, Suspicions
 from pipeline.config import Config
 from pipeline.errors import NoInputError
 from pipeline.figures import percent
@@ -50,6 +51,7 @@ class Review:
         unsure: How many are below `task.unsure_below` in all.
         sure: How many have a confidence in all.
         answered: How many rows have an answer.
+        suspects: The rows that are probably mislabelled.
     """
 
     rows: list[Doubt]
@@ -57,6 +59,7 @@ class Review:
     unsure: int
     sure: int
     answered: int
+    suspects: Suspicions
 
     def as_dict(self) -> dict[str, Any]:
         """Return the fields by name, in order."""
@@ -64,7 +67,7 @@ class Review:
 
 
 def review(config: Config, top: int = 100) -> Review:
-    """Return the *top* rows that most need a person's look.
+    """Return the *top* rows that most need a person's look, and as many that are probably mislabelled.
 
     Raises:
         NoInputError: If no row has an answer yet.
@@ -73,21 +76,48 @@ def review(config: Config, top: int = 100) -> Review:
     found = _Doubts(top, config.task.unsure_below)
     column = config.input.id
     with readable(config) as job:
+        search = Search(job, top)
         for part in answered_rows(job, [column] if column else []):
             found.add(part, column)
-    if not found.answered:
-        raise NoInputError("no row has an answer yet; `run` asks about them")
-    return Review(found.rows(), found.failed, found.unsure, found.sure, found.answered)
+            search.add(part)
+        if not found.answered:
+            raise NoInputError("no row has an answer yet; `run` asks about them")
+        suspicions = search.found()
+    return Review(found.rows(), found.failed, found.unsure, found.sure, found.answered, suspicions)
 
 
 def save(found: Review, path: Path) -> None:
-    """Write the rows to a CSV file that people open.
+    """Write the rows to a CSV file that people open: failed ones, then probably mislabelled ones, then the least sure.
 
     Raises:
         CannotCreateError: If it cannot be written.
     """
-    lines = [{**asdict(each), "label": "; ".join(each.label)} for each in found.rows]
-    write_csv(path, lines or [dict.fromkeys(Doubt.__dataclass_fields__, "")])
+    lines = {each.row: {**asdict(each), "label": "; ".join(each.label)} for each in found.rows}
+    failed = {row: line for row, line in lines.items() if line["status"] not in LABELLED}
+    suspected = {each.seen.row: _suspected(each, lines.get(each.seen.row)) for each in found.suspects.rows}
+    every = [*{**failed, **suspected, **lines, **suspected}.values()]
+    write_csv(path, [{**dict.fromkeys(_CELLS), **line} for line in every or [dict[str, Any]()]])
+
+
+def _suspected(found: Suspicion, known: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return the cells of a suspected row, beside those that are *known*."""
+    seen, near = found.seen, found.near
+    proposed = "; ".join(found.proposed) or "no label"
+    whys = [f"probably {proposed}", *filter(None, [known and known["why"]])]
+    line = {
+        "row": seen.row,
+        "id": seen.id,
+        "text": seen.text,
+        "label": "; ".join(seen.label),
+        **(known or {}),
+    }
+    line |= {"why": "; ".join(whys), "proposed": "; ".join(found.proposed), "score": found.score}
+    if near is not None:
+        line |= {"near_row": near.row, "near_label": "; ".join(near.label), "near_text": near.text}
+    return line
+
+
+_CELLS = (*Doubt.__dataclass_fields__, "proposed", "score", "near_row", "near_label", "near_text")
 
 
 class _Doubts:

@@ -35,7 +35,7 @@ def page(facts: Facts) -> bytes:
         evaluation = {**dict.fromkeys(MEASURED), **evaluation}
         facts = {**facts, "evaluation": evaluation}
     shown = {
-        "facts": facts,
+        "facts": {"suspects": None, **facts},
         "verdict": verdict(facts),
         "tiles": tiles(facts),
         "segments": segments(facts),

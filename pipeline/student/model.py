@@ -4,7 +4,7 @@ Scored on real texts it certifies as many rows as embeddings do from some 1,600 
 no weights of its own.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any
@@ -64,7 +64,7 @@ class Student:
         """Learn from texts, whose words were *counted*, and the model's *answers* to them."""
         linear = library("sklearn.linear_model", extra="student")
         weighed = self._weights.fit_transform(counted)
-        truth = self._indicators(answers)
+        truth = self.indicators(answers)
         self._shares = truth.mean(axis=0)
         self._heads = []
         for column in truth.T:
@@ -84,10 +84,8 @@ class Student:
 
     def propose_from(self, counted: Any) -> Proposals:
         """Return what the student would answer to texts whose words were *counted*."""
-        weighed = self._weights.transform(counted)
-        chances = np.column_stack([self._chances(head, weighed) for head in self._heads])
+        chances = self.chances(counted)
         if self._single:
-            chances /= np.maximum(chances.sum(axis=1, keepdims=True), 1e-12)
             best = chances.argmax(axis=1)
             labels: list[Labels] = [(self._names[index],) for index in best]
             scores = chances[np.arange(len(best)), best]
@@ -101,6 +99,14 @@ class Student:
         likely = np.asarray((own | (chances > self._shares))[:, self._reserved].any(axis=1), bool)
         return Proposals(labels, np.asarray(scores, np.float64), likely)
 
+    def chances(self, counted: Any) -> NDArray[np.float64]:
+        """Return how likely each label is, a row for each text and a column for each label; of kind single they add up to 1."""
+        weighed = self._weights.transform(counted)
+        chances = np.column_stack([self._chances(head, weighed) for head in self._heads])
+        if self._single:
+            chances /= np.maximum(chances.sum(axis=1, keepdims=True), 1e-12)
+        return chances
+
     @property
     def fingerprint(self) -> str:
         """A hash of what it has learned, for people to tell two students apart."""
@@ -109,7 +115,8 @@ class Student:
             digest.update(repr(head).encode() if isinstance(head, float) else head.coef_.tobytes())
         return digest.hexdigest()
 
-    def _indicators(self, answers: Sequence[Labels]) -> NDArray[np.bool_]:
+    def indicators(self, answers: Sequence[Labels]) -> NDArray[np.bool_]:
+        """Return which labels *answers* have, a row for each and a column for each label."""
         places = {name: place for place, name in enumerate(self._names)}
         truth = np.zeros((len(answers), len(self._names)), bool)
         for row, labels in enumerate(answers):
@@ -131,13 +138,23 @@ def out_of_fold(
 
     *make* creates a student that has learned nothing yet.
     """
-    folds = np.random.default_rng(seed).permutation(len(answers)) % FOLDS
     scores, agree, likely = np.zeros(len(answers)), np.zeros(len(answers), bool), np.zeros(len(answers), bool)
-    for number in range(FOLDS):
-        held, rest = (np.flatnonzero(folds == number), np.flatnonzero(folds != number))
-        taught = make().fit(counted[rest], [answers[row] for row in rest.tolist()])
+    for held, taught in by_fold(make, counted, answers, seed=seed):
         found = taught.propose_from(counted[held])
         scores[held], likely[held] = found.scores, found.likely
         truth = [set(answers[row]) for row in held.tolist()]
         agree[held] = [set(said) == right for said, right in zip(found.labels, truth, strict=True)]
     return scores, agree, likely
+
+
+def by_fold(
+    make: Callable[[], Student], counted: Any, answers: Sequence[Labels], *, seed: int = 0
+) -> Iterator[tuple[NDArray[np.int64], Student]]:
+    """Yield rows of one fold after the other, each with a student that was taught by all rows but these."""
+    folds = np.random.default_rng(seed).permutation(len(answers)) % FOLDS
+    for number in range(FOLDS):
+        rest = np.flatnonzero(folds != number)
+        yield (
+            np.flatnonzero(folds == number),
+            make().fit(counted[rest], [answers[row] for row in rest.tolist()]),
+        )

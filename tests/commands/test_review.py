@@ -35,6 +35,7 @@ def test_failed_rows_come_first_then_the_least_sure(tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_the_least_sure_of_many_are_found(tmp_path: Path) -> None:
     frame, replies = tickets(1500)
     job = jobs_without_server(tmp_path)

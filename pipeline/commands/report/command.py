@@ -70,6 +70,7 @@ def collected(job: Job, folder: Path, *, after_run: bool) -> dict[str, Any]:
     if is_current or "examples" not in found:
         found["examples"] = examples(job, found, folder, is_current=is_current, thorough=not after_run)
         found.update(_evaluated(job))
+        found["suspects"] = _suspects(job, folder, is_current=is_current, asked_for=not after_run)
         found["job"] = job_facts(job)
     return {
         **found,
@@ -124,6 +125,15 @@ def _evaluated(job: Job) -> dict[str, Any]:
     except PipelineError as error:
         return _unknown(f"Not known: {error}")
     return {"evaluation": found.as_dict(), "evaluation_note": None}
+
+
+def _suspects(job: Job, folder: Path, *, is_current: bool, asked_for: bool) -> dict[str, Any] | None:
+    """Return what a student suspects; None if a run that waits for its report is not to wait for this, too."""
+    if not is_current or not (asked_for or job.config.student):
+        return None
+    # Needs scikit-learn, which is an extra.
+    found: dict[str, Any] | None = import_module("pipeline.commands.report.suspects").suspects(job, folder)
+    return found
 
 
 def _unknown(note: str) -> dict[str, Any]:
