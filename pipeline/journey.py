@@ -169,7 +169,7 @@ class Journey:
             yield chunk.span, prompts
 
     async def _label_chunk(self, span: Span, prompts: Prompts) -> None:
-        answered = await self._execution.resolver.resolve(prompts)
+        answered = await self._execution.answers.resolve(prompts)
         self._execution.packs.forget(prompts)
         self._canary.meet(prompts)
         failed, pending = await self._threads.run(self._write_part, span, prompts, answered)

@@ -7,9 +7,9 @@ from pipeline.commands.answered import readable
 from pipeline.commands.evaluate import Judge
 from pipeline.commands.gold import read_gold
 from pipeline.config import Config
+from pipeline.config.providers import for_provider
 from pipeline.errors import CannotCreateError, InputDataError
 from pipeline.job.decisions import calibration_file, save_calibration
-from pipeline.job.prepare import for_provider
 from pipeline.job.state import look_at_state, opened_state
 from pipeline.job.workspace import workspace
 from pipeline.quality.extra import library

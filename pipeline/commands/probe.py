@@ -10,8 +10,7 @@ from pipeline.config import Config
 from pipeline.config.providers import named_endpoints
 from pipeline.errors import ConfigError, KeyRefusedError, PipelineError, ProviderUnavailableError
 from pipeline.figures import usd
-from pipeline.job.prepare import for_provider
-from pipeline.job.readiness import ensure_ready
+from pipeline.job.readiness import ensure_ready, for_provider
 from pipeline.llm.billing import Billing
 from pipeline.llm.protocol.form import MODES, is_free
 from pipeline.llm.replies import Failure, FailureKind, Reply

@@ -6,9 +6,9 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from pipeline.config import Config
+from pipeline.config.providers import for_provider
 from pipeline.config.slices import FOLDER, READY, Slice, slices_below
 from pipeline.errors import InterruptedRunError, NoInputError, UsageError
-from pipeline.job.prepare import for_provider
 from pipeline.job.state import at_work, cutting, in_store, look_at_state, named, slice_places
 from pipeline.job.workspace import PUBLISHED
 from pipeline.ledger import FILE, open_store, opened

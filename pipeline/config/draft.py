@@ -42,6 +42,8 @@ class Draft:
         for key in OF_ONE_ENDPOINT if name != configured else ():
             self.root = _without(self.root, ("model", key))
         self._put(("model", "provider"), Node(Scalar(name, plain=False), "--provider", 0))
+        if name == "local":  # without a key, and without a network
+            self.root = _without(self.root, ("escalate",))
 
     def override(self, text: str) -> None:
         """Apply one `--set`."""

@@ -16,7 +16,7 @@ from pipeline.config.base import Settings
 from pipeline.config.endpoint import ModelSettings
 from pipeline.config.endpoints import EndpointSettings
 from pipeline.config.given import Overrides
-from pipeline.config.nights import GateSettings, NotifySettings, StudentSettings
+from pipeline.config.nights import EscalateSettings, GateSettings, NotifySettings, StudentSettings
 from pipeline.config.paths import output_clash, state_clash
 from pipeline.config.simulate.settings import SimulateSettings
 from pipeline.config.slices import Slice
@@ -87,8 +87,8 @@ class LimitSettings(Settings):
         divided._part = part  # noqa: SLF001 - it is one of these
         return divided
 
-    def only(self, one: EndpointSettings) -> "LimitSettings":
-        """Return the limits for one of several endpoints: its own, and these where it has none; a quota for each."""
+    def only(self, one: EndpointSettings | EscalateSettings) -> "LimitSettings":
+        """Return the limits for one of several who are asked: its own, and these where it has none; a quota for each."""
         own = {name: getattr(one.limits, name) for name in one.limits.model_fields_set}
         limits = self.model_copy(update=own)
         if self._part is not None:
@@ -125,6 +125,9 @@ class Config(Settings):
     task: TaskSettings = Field(description="What is asked about each row.")
     model: ModelSettings = Field(default_factory=ModelSettings, description="Who is asked.")
     limits: LimitSettings = Field(default_factory=LimitSettings, description="What the run may use up.")
+    escalate: EscalateSettings | None = Field(
+        default=None, description="Who is asked about the rows that the model is unsure of."
+    )
     output: OutputSettings = Field(description="Where the labelled table goes.")
     state: StateSettings = Field(
         default_factory=dict, validate_default=True, description="Where paid answers and progress are kept."
@@ -178,12 +181,37 @@ class Config(Settings):
     def _only(self, one: EndpointSettings) -> "Config":
         return self.model_copy(update={"model": self.model.only(one), "limits": self.limits.only(one)})
 
+    @property
+    def second(self) -> "Config | None":
+        """The config of the second model, as if it were the only one; None if there is none."""
+        if self.escalate is None:
+            return None
+        limits = self.limits.only(self.escalate)
+        return self.model_copy(update={"model": self.escalate.model, "limits": limits, "escalate": None})
+
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> "Config":
         """Return a copy; one with changes has not been checked, and cannot be the start of others."""
         copy = super().model_copy(update=update, deep=deep)
         if update:
             copy.remember(None)
         return copy
+
+    @field_validator("escalate")
+    @classmethod
+    def _second_model_is_another(
+        cls, escalate: EscalateSettings | None, info: ValidationInfo
+    ) -> EscalateSettings | None:
+        model = info.data.get("model")
+        if escalate is None or model is None:
+            return escalate
+        if escalate.below and model.logprobs is False:
+            raise wrong(
+                "never holds, as model.logprobs is false and no row has a confidence; set it to auto, or below to 0",
+                "below",
+            )
+        if not escalate.below and not escalate.on:
+            raise wrong("is 0 and on is empty, so that no row is asked about again; set one of them", "below")
+        return escalate.model_copy(update={"model": escalate.model.beside(model)})
 
     @field_validator("output")
     @classmethod
@@ -202,7 +230,10 @@ class Config(Settings):
         missing = [
             ((gate,), f"would never close: it needs task.{key}; set it, or leave the gate out")
             for gate, key in needs
-            if task and getattr(gates, gate) is not None and getattr(task, key) is None
+            if task
+            and getattr(gates, gate) is not None
+            and getattr(task, key) is None
+            and not (gate == "unsure" and info.data.get("escalate"))
         ]
         if missing:
             raise all_wrong(missing)

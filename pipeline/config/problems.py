@@ -28,13 +28,13 @@ _USE_VARIABLE = "; use api_key_env with the name of the variable that holds it"
 
 
 def secrets_written_out(root: Node) -> list[Problem]:
-    """Find API keys in the section `model`; they belong in the environment or in a file of their own."""
-    return [_secret(loc) for loc, scalar in _scalars(root, "model") if _is_secret(loc, scalar.source)]
+    """Find API keys in the sections about models; they belong in the environment or in a file of their own."""
+    return [_secret(loc) for loc, scalar in _of_models(root) if _is_secret(loc, scalar.source)]
 
 
 def headers(root: Node) -> list[str]:
-    """Return the values of the headers in the section `model`, as they are written."""
-    return [scalar.source for loc, scalar in _scalars(root, "model") if _key(loc)[:1] == ("headers",)]
+    """Return the values of the headers in the sections about models, as they are written."""
+    return [scalar.source for loc, scalar in _of_models(root) if _key(loc)[:1] == ("headers",)]
 
 
 def guessed_labels(root: Node) -> list[Problem]:
@@ -105,7 +105,9 @@ def _may_be_secret(loc: Loc, text: str) -> bool:
         return True
     if "://" in text:
         return any(mark in text for mark in "@?#")
-    if loc[0] == "model" and (not _NEVER_SHOWN.isdisjoint(_key(loc)[:1]) or _TOKEN_LIKE.search(text)):
+    if any(loc[: len(each)] == each for each in _MODELS) and (
+        not _NEVER_SHOWN.isdisjoint(_key(loc)[:1]) or _TOKEN_LIKE.search(text)
+    ):
         return True
     return _KEY_VALUE.search(text) is not None
 
@@ -122,8 +124,17 @@ def _is_secret(loc: Loc, source: str) -> bool:
     return _KEY_VALUE.match(source.strip()) is not None
 
 
+def _of_models(root: Node) -> Iterable[tuple[Loc, Scalar]]:
+    return (each for section in _MODELS for each in _scalars(root, *section))
+
+
+_MODELS: tuple[tuple[str, ...], ...] = (("model",), ("escalate", "model"))
+"""The sections that say who is asked."""
+
+
 def _key(loc: Loc) -> Loc:
-    """Return where something is below the section `model`, or below an entry of its list `endpoints`."""
+    """Return where something is below a section about a model, or below an entry of its list `endpoints`."""
+    loc = loc[loc[:1] == ("escalate",) :]
     return loc[3:] if loc[1:2] == ("endpoints",) else loc[1:]
 
 
@@ -150,9 +161,9 @@ def _secret(loc: Loc) -> Problem:
     return Problem(loc, "looks like an API key, which does not belong in the config" + _USE_VARIABLE)
 
 
-def _scalars(root: Node, section: str) -> Iterable[tuple[Loc, Scalar]]:
-    node, there = root.at((section,))
-    return _scalars_below(node, (section,)) if there else ()
+def _scalars(root: Node, *section: str) -> Iterable[tuple[Loc, Scalar]]:
+    node, there = root.at(section)
+    return _scalars_below(node, section) if there else ()
 
 
 def _scalars_below(node: Node, loc: Loc) -> Iterable[tuple[Loc, Scalar]]:

@@ -15,9 +15,8 @@ def json_schema() -> dict[str, Any]:
     schema = Config.model_json_schema()
     for name, section in schema["$defs"].items():
         if name not in _NOT_FILLED_IN:
-            section["properties"] = {
-                key: _or_filled_in(value) for key, value in section["properties"].items()
-            }
+            whole = section["anyOf"][-1] if "anyOf" in section else section  # for which a text may be short
+            whole["properties"] = {key: _or_filled_in(value) for key, value in whole["properties"].items()}
     return {
         "$schema": _DIALECT,
         "title": "pipeline config",

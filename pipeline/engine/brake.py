@@ -26,13 +26,16 @@ FREE = frozenset({Status.ERROR, Status.TOO_LONG, Status.FILTERED})
 class Brake:
     """Looks at each answer as it becomes durable."""
 
-    def __init__(self, limits: LimitSettings, rows: int, stop: Callable[[BaseException], None]) -> None:
+    def __init__(
+        self, limits: LimitSettings, rows: int, stop: Callable[[BaseException], None], *, warns: bool = True
+    ) -> None:
         """Watch a run.
 
         Args:
             limits: With `max_failed`.
             rows: Rows of the whole input.
             stop: Called with the error that must end the run.
+            warns: Whether it is said that many rows fail, if that is no reason to end.
         """
         self._allowed, self._rows, self._stop = limits.max_failed, rows, stop
         may_all_fail = self._allowed.allows(rows, rows)
@@ -42,7 +45,7 @@ class Brake:
         self._reasons: Counter[str] = Counter()
         # Rows whose second ask brought a usable answer, and whose last one did not.
         self._mended = self._unmended = 0
-        self._warned = may_all_fail  # there is nothing to warn of
+        self._warned = may_all_fail or not warns  # there is nothing to warn of
 
     def on_answer(self, answer: Answer, outcome: Outcome, *, final: bool) -> None:
         """Count an answer; *final* if its row is not asked again."""

@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from pipeline import storage
-from pipeline.engine.asking import asking, sent
+from pipeline.engine.asking import Asked, sent
 from pipeline.engine.brake import Brake
 from pipeline.engine.ending import kept, unanswered, waits
+from pipeline.engine.escalation import escalation_of
+from pipeline.engine.escalation.rule import first_retried
 from pipeline.engine.packing.packs import Packs
 from pipeline.engine.resolver import Resolver
 from pipeline.engine.workers import Workers
@@ -21,7 +23,7 @@ from pipeline.job.fence import Fence
 from pipeline.job.job import Job
 from pipeline.job.workspace import PUBLISHED, RunRecord
 from pipeline.ledger import Ledger
-from pipeline.llm.request import Asker, Counters, Figures
+from pipeline.llm.request import Asker, Figures
 from pipeline.outputs.delta.intent import Append
 from pipeline.outputs.destination import digest_of
 from pipeline.outputs.writers.formats import DELTA, PARQUET
@@ -46,6 +48,9 @@ class Execution:
         clock: The time.
         threads: Runs what blocks on the disk.
         resolver: Finds the answers to prompts.
+        second: Asks a second model where the first one is unsure; None if there is none.
+        answers: Either of both: finds the answers by which rows are labelled.
+        asked: Whom the run asks, one model or two.
         packs: Rows that are asked together.
         record: The run's record, without the effort of this execution until `finish`.
     """
@@ -59,12 +64,11 @@ class Execution:
         self.record, self._continued = job.workspace.begin_or_continue(
             job.undecided, clock, job.about, anew=options.is_partial, members=job.new_members
         )
-        self._spent_before = 0.0  # by earlier executions of the run
-        self.threads = Threads()
+        self._resources, self.threads = AsyncExitStack(), Threads()
         self.resolver = Resolver(
             Parser(job.config.task, job.calibration),
             self.record.run_id,
-            retry=options.retry,
+            retry=first_retried(job.config, options.retry),
             open_asker=self.open_asker,
             brake=Brake(job.config.limits, job.source.rows, stop.set_reason),
             continued=self._continued,
@@ -73,8 +77,13 @@ class Execution:
         )
         self.packs = Packs(job, self.record.run_id, clock, self.resolver)
         self.workers = Workers(job, fence, stop)
-        self._asker: Asker | None = None
-        self._resources, self._opening = AsyncExitStack(), asyncio.Lock()
+        self.asked = Asked(
+            self._resources, self.resolver, self.record.run_id, job.config.limits.max_cost_usd,
+            stop=stop.set_reason, before_send=fence.ensure_fresh, clock=clock,
+        )  # fmt: skip
+        self._first = self.asked.on_demand(lambda: self.asked.opened(job, packing=self.packs.packing))
+        self.second = escalation_of(job, self.asked, continued=self._continued)
+        self.answers = self.second or self.resolver
         self._stopping = threading.Event()  # read by the thread that publishes
         stop.on_request = self._say_stopping
 
@@ -82,7 +91,7 @@ class Execution:
     async def opened(self) -> AsyncIterator[None]:
         """Keep the ledger open while the block runs, and the endpoint once it is needed."""
         ledger = Ledger.open(
-            self.job.config.state.dir, on_durable=self.resolver.on_durable, on_failure=self._stop.set_reason
+            self.job.config.state.dir, on_durable=self.answers.on_durable, on_failure=self._stop.set_reason
         )
         try:
             # The endpoint is closed before the ledger, which takes its last answers.
@@ -117,21 +126,23 @@ class Execution:
         work.cancel()
         await asyncio.gather(work, return_exceptions=True)
         await self.packs.cancel()
+        if self.second is not None:
+            await self.second.cancel()
         await self.threads.join()
         await draining
 
     async def _drain(self) -> None:
         """Wait for requests in flight as long as the config allows, or until the stop is urgent."""
-        if self._asker is None:
+        if not self.asked.is_open:
             return
         if self._stop.reason is None and self.figures.sending:
             self._say_stopping()
         seconds = self.job.config.limits.drain
-        draining = asyncio.create_task(self._asker.drain(seconds))
+        draining = asyncio.create_task(self.asked.drain(seconds))
         urgent = asyncio.create_task(self._stop.urgent.wait())
         await asyncio.wait({draining, urgent}, return_when=asyncio.FIRST_COMPLETED)
         urgent.cancel()
-        await asyncio.gather(draining, self._asker.drain(0))  # abandons what is still in flight
+        await asyncio.gather(draining, self.asked.drain(0))  # abandons what is still in flight
         await self.resolver.ledger.flush()
 
     def _say_stopping(self) -> None:
@@ -148,7 +159,7 @@ class Execution:
     @property
     def figures(self) -> Figures:
         """What this execution has asked for, and where that stands."""
-        return self._asker.figures if self._asker else Figures(Counters())
+        return self.second.added_to(self._first.figures) if self.second else self._first.figures
 
     @property
     def spent_usd(self) -> float | None:
@@ -164,18 +175,7 @@ class Execution:
         """
         if self.job.options.offline:
             raise unanswered(keys, self.job.config.state.dir)
-        async with self._opening:  # several chunks may need it at once
-            if self._asker is None:
-                # By earlier executions, or by workers.
-                spent = await self.resolver.ledger.spent(self.record.run_id)
-                self._spent_before = spent
-                opened = asking(
-                    self.job, self.record.run_id, spent_usd=spent, deliver=self.resolver.ledger.append,
-                    stop=self._stop.set_reason, before_send=self.fence.ensure_fresh, clock=self.clock,
-                    packing=self.packs.packing,
-                )  # fmt: skip
-                self._asker = await self._resources.enter_async_context(opened)
-        return self._asker
+        return await self._first.asker()
 
     def ensure_running(self) -> None:
         """Check that the run is not stopping; called now and then by the thread that publishes.
@@ -190,7 +190,7 @@ class Execution:
     @property
     def price_source(self) -> str | None:
         """Where the price is from; None if nothing was sent, or no price is known."""
-        return self.figures.price_source if self._asker else self.workers.price_source
+        return self.figures.price_source if self.asked.is_open else self.workers.price_source
 
     @property
     def latencies(self) -> Mapping[float, int]:
@@ -240,7 +240,7 @@ class Execution:
         """Return the run's progress, given that *rows_done* rows are in parts and *rows_failed* of them failed."""
         rows = self.job.source.rows
         own = replace(
-            sent(self.figures, self._spent_before),
+            sent(self.figures, self.asked.spent_before),
             rows=rows,
             done=min(rows, rows_done + self.resolver.answered),
             failed=rows_failed,

@@ -10,11 +10,13 @@ from typing import Any, TypeVar
 import orjson
 
 from pipeline.config import Config
+from pipeline.config.providers import second_config
 from pipeline.errors import CannotCreateError, ConfigError, DiskError
 from pipeline.job.job import Job
 from pipeline.job.options import RunOptions
 from pipeline.system.atomic import make_private, sweep, write
 from pipeline.tasks.calibration import Calibration
+from pipeline.tasks.prompt import Task
 
 T = TypeVar("T")
 
@@ -115,6 +117,35 @@ def ensure_student(config: Config, options: RunOptions) -> None:
         )
     if problems:
         raise ConfigError(*problems)
+
+
+def second_task(config: Config, options: RunOptions, first: Task) -> Task | None:
+    """Return the task as the second model is asked it, which is another than the *first*; None if there is none.
+
+    Raises:
+        ConfigError: If a run of *config* with *options* cannot have one.
+    """
+    second = second_config(config)
+    if second is None:
+        return None
+    task, problems = Task.from_config(second), []
+    if task.fingerprint in {first.fingerprint, first.alone}:
+        problems.append(
+            "escalate.model: would be asked the same as the first model, and answer the same; name another one, or leave the "
+            "section escalate out"
+        )
+    if config.student is not None:
+        problems.append(
+            "escalate: goes with no student, which is proven to say what the first model says; leave one of the sections out"
+        )
+    if options.part is not None or options.on_ray:
+        problems.append(
+            "escalate: is worked with by one process, which --workers may help; leave out --slice and --engine, or the section "
+            "escalate"
+        )
+    if problems:
+        raise ConfigError(*problems)
+    return task
 
 
 def student_file(job: Job) -> Path:

@@ -36,6 +36,7 @@ class Job:
         calibration: What reported confidences are worth; None if that was not learned.
         members: The records of the runs of its slices, of which its output is assembled.
         billed: The ids of those whose efforts and costs an earlier output has told.
+        second: The task as a second model is asked it; None if there is none.
         student: Hash of what was decided about the student; "" if it has none, or nothing is decided yet.
     """
 
@@ -50,6 +51,7 @@ class Job:
     members: tuple[RunRecord, ...] = ()
     billed: frozenset[str] = frozenset()
     student: str = ""
+    second: Task | None = None
 
     @property
     def identity(self) -> str:
@@ -68,9 +70,16 @@ class Job:
             *([["unsure_below", self.config.task.unsure_below]] if self.config.task.unsure_below else []),
             *([astuple(self.calibration)] if self.calibration else []),
             *([["student", self.student]] if self.student else []),
+            *([["escalate", *self._escalation]] if self.second else []),
             *([["members", *(member.run_id for member in self.members)]] if self.members else []),
         ]
         return blake2b(json.dumps(parts).encode(), digest_size=16).hexdigest()
+
+    @property
+    def _escalation(self) -> list[Any]:
+        settings = self.config.escalate
+        fingerprint = self.second.fingerprint.hex() if self.second else ""
+        return [fingerprint, settings.below, sorted(settings.on)] if settings else []
 
     @property
     def undecided(self) -> str:

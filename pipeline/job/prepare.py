@@ -10,13 +10,19 @@ from pathlib import Path
 from pipeline import storage
 from pipeline.config import Config
 from pipeline.config.paths import marked
-from pipeline.config.providers import PROVIDERS
+from pipeline.config.providers import for_provider
 from pipeline.config.slices import Slice
 from pipeline.errors import CannotCreateError, ConfigError
 from pipeline.inputs.intake.copies import bring_in, drop, tidy
 from pipeline.inputs.source import GoneError, Source
 from pipeline.inputs.survey import survey
-from pipeline.job.decisions import ensure_student, hash_of_student, load_calibration, load_student
+from pipeline.job.decisions import (
+    ensure_student,
+    hash_of_student,
+    load_calibration,
+    load_student,
+    second_task,
+)
 from pipeline.job.job import Job
 from pipeline.job.options import RunOptions
 from pipeline.job.result import ensure_held, finished
@@ -162,16 +168,9 @@ def prepare(config: Config, options: RunOptions = RunOptions(), *, copies: Path 
         raise ConfigError(*problems)
     task = Task.from_config(config)
     job = Job(
-        config,
-        options,
-        source,
-        task,
-        output,
-        state,
-        calibration=load_calibration(decisions, task.fingerprint),
-        members=members,
-        billed=state.billed(),
-    )
+        config, options, source, task, output, state, members=members, billed=state.billed(),
+        calibration=load_calibration(decisions, task.fingerprint), second=second_task(config, options, task),
+    )  # fmt: skip
     job = replace(job, remarks=tuple(ensure_writable(job)))
     if options.selection is None:
         return replace(job, student=hash_of_student(load_student(job))) if config.student else job
@@ -211,14 +210,6 @@ def _surveyed(config: Config, used: Sequence[str], copies: Path, begun: Iterable
 def brought_in(job: Job, folder: Path | None = None) -> Job:
     """Return the job with all copies of its input in place, those that have gone in *folder*; call it to read rows."""
     return replace(job, source=bring_in(job.source, folder))
-
-
-def for_provider(config: Config) -> Config:
-    """Return *config* with the name of the model that will answer: some endpoints have only one."""
-    only = PROVIDERS[config.model.provider].model
-    if only is None:
-        return config
-    return config.model_copy(update={"model": config.model.model_copy(update={"name": only})})
 
 
 def _used_columns(config: Config) -> list[str]:

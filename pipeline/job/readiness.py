@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from yarl import URL
 
 from pipeline.config import Config
-from pipeline.config.providers import base_url, named_endpoints
+from pipeline.config.providers import base_url, named_endpoints, second_config
 from pipeline.errors import ConfigError
 from pipeline.llm.catalog import catalog_price, ensure_payable
 from pipeline.llm.transport.credentials import request_headers
@@ -21,7 +21,7 @@ def ensure_ready(config: Config) -> None:
     """
     looks: tuple[Callable[[Config], object], ...] = (_headers, ensure_installed, _way, _budget)
     problems: list[str] = []
-    for name, each in named_endpoints(config):
+    for name, each in _asked(config):
         for look in looks:
             try:
                 look(each)
@@ -31,9 +31,16 @@ def ensure_ready(config: Config) -> None:
         raise ConfigError(*problems)
 
 
+def _asked(config: Config) -> Iterator[tuple[str, Config]]:
+    """Yield the config of each endpoint, the second model's, too, after what it is called."""
+    yield from named_endpoints(config)
+    if (second := second_config(config)) is not None:
+        yield from ((f"escalate: {name}", each) for name, each in named_endpoints(second))
+
+
 def remarks(config: Config) -> list[str]:
     """Return what is worth knowing before a run, and is no problem: sentences."""
-    return [f"{name}{remark}" for name, each in named_endpoints(config) for remark in _remarks(each)]
+    return [f"{name}{remark}" for name, each in _asked(config) for remark in _remarks(each)]
 
 
 def _remarks(config: Config) -> Iterator[str]:

@@ -27,7 +27,12 @@ KEY = "key"
 """The prompt's key: the only column of a part that is not published, since it only serves to find duplicates."""
 
 SOURCE = "label_source"
-MODEL, DUPLICATE, NONE, STUDENT = "model", "duplicate", "none", "student"
+MODEL, DUPLICATE, NONE, STUDENT, ESCALATED = "model", "duplicate", "none", "student", "escalated"
+CHANGED, SAME, MENDED = "escalated: another label", "escalated: the same label", "escalated: a label at last"
+LOST, STANDS = "escalated: no label", "model: none of the second model"
+"""Sources of rows that were put to a second model, as parts have them. What stands after the colon is counted, and not published."""
+
+ASKED = (MODEL, ESCALATED)  # as they are published
 
 BILLED = ("prompt_tokens", "cached_tokens", "completion_tokens", "cost_usd")
 """Columns that are billed to the first row with a key; its duplicates have 0."""
@@ -37,12 +42,16 @@ COPIED = ("run", *BILLED, "model")
 
 
 class Answered:
-    """The answers to a chunk's prompts and their outcomes, stored as columns because they are written as columns."""
+    """The answers to a chunk's prompts and their outcomes, stored as columns because they are written as columns.
+
+    Attributes:
+        sources: Whose the answers to some keys are, where it is not the model.
+    """
 
     def __init__(self) -> None:
         self._batches: list[tuple[Answers, Outcomes]] = []
         self._singles: list[tuple[Answer, Outcome]] = []
-        self._not_models: dict[bytes, str] = {}
+        self.sources: dict[bytes, str] = {}
         self._count = 0
 
     def __len__(self) -> int:
@@ -51,16 +60,22 @@ class Answered:
     def add(self, answer: Answer, outcome: Outcome, source: str | None = None) -> None:
         """Add one answer; *source* says whose it is if it is not the model's."""
         if source is not None:
-            self._not_models[answer.key] = source
+            self.sources[answer.key] = source
         self._singles.append((answer, outcome))
         self._count += 1
 
     def add_all(self, answers: Answers, outcomes: Outcomes, source: str | None = None) -> None:
         """Add a batch of answers; *source* says whose they are if they are not the model's."""
         if source is not None:
-            self._not_models.update(zip(answers, repeat(source)))
+            self.sources.update(zip(answers, repeat(source)))
         self._batches.append((answers, outcomes))
         self._count += len(answers)
+
+    @property
+    def batches(self) -> list[tuple[Answers, Outcomes]]:
+        """The answers with what they mean, as batches."""
+        answers, outcomes = columns_of(2, self._singles)
+        return [*self._batches, (Answers.of(answers), columns_by_name(Outcome._fields, outcomes))]
 
     def statuses(self) -> dict[bytes, Status]:
         """Return what each answer means, by its key."""
@@ -71,13 +86,11 @@ class Answered:
 
     def columns(self) -> dict[str, list[Any]]:
         """Return the values of `KEY`, of `SOURCE`, of each name in `COPIED` and of each field of `Outcome`, by name."""
-        answers, outcomes = columns_of(2, self._singles)
-        singles = Answers.of(answers), columns_by_name(Outcome._fields, outcomes)
         # Answers and outcomes both have `status` and `error`; those of the outcome are the row's.
-        batches = [{**known.columns, **meant} for known, meant in [*self._batches, singles]]
+        batches = [{**known.columns, **meant} for known, meant in self.batches]
         names = (KEY, *COPIED, *Outcome._fields)
         found = {name: list(chain.from_iterable(batch[name] for batch in batches)) for name in names}
-        found[SOURCE] = list(map(self._not_models.get, found[KEY])) if self._not_models else []
+        found[SOURCE] = list(map(self.sources.get, found[KEY])) if self.sources else []
         return found
 
 
@@ -222,7 +235,9 @@ def published(part: pa.RecordBatch, duplicates: pa.BooleanArray) -> pa.RecordBat
         if field.name in BILLED:
             values = pc.if_else(duplicates, pa.scalar(0, field.type), values)
         elif field.name == SOURCE:
-            who = _word(MODEL) if values.null_count == len(values) else pc.fill_null(values, _word(MODEL))
+            who = _word(MODEL)
+            if values.null_count < len(values):
+                who = pc.list_element(pc.split_pattern(pc.fill_null(values, who), ":"), 0)
             asked = pc.if_else(duplicates, _word(DUPLICATE), who)
             values = pc.if_else(pc.is_null(part.column(KEY)), _word(NONE), asked)
         columns[field.name] = values

@@ -9,10 +9,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.outputs.columns import DUPLICATE, MODEL, SOURCE, STUDENT
+from pipeline.outputs.columns import ASKED, DUPLICATE, ESCALATED, SOURCE, STUDENT
 from pipeline.outputs.notable import Floats, Notable
 from pipeline.records import LABELLED, NOT_FAILED, Status
 from pipeline.tasks.gold import Agreement
+
+_ASKED = pa.array(ASKED, pa.string())
 
 _NOT_JUDGED = frozenset({Status.SKIPPED.value, Status.EMPTY.value})
 """Statuses of rows that nothing was asked about."""
@@ -37,6 +39,7 @@ class Tally:
         rows: Number of rows, without those that `input.where` excludes.
         duplicates: Rows that repeat an earlier row's key.
         student: Rows that the student has answered, those that repeat others aside.
+        escalated: Rows that a second model has labelled, those that repeat others aside.
         reused: Rows whose answer was paid for by an earlier run.
         truncated: Rows whose text was cut.
         prompt_tokens: Tokens that *run* was billed for its prompts.
@@ -56,6 +59,7 @@ class Tally:
     rows: int = 0
     duplicates: int = 0
     student: int = 0
+    escalated: int = 0
     reused: int = 0
     truncated: int = 0
     prompt_tokens: int = 0
@@ -81,6 +85,7 @@ class Tally:
         repeats = pc.equal(source, DUPLICATE)
         self.duplicates += pc.sum(repeats).as_py() or 0
         self.student += pc.sum(pc.equal(source, STUDENT)).as_py() or 0
+        self.escalated += pc.sum(pc.equal(source, ESCALATED)).as_py() or 0
         self.truncated += pc.sum(columns["label_truncated"]).as_py() or 0
         counts = _counts(status)
         self.rows += len(status) - counts.get(Status.SKIPPED.value, 0)
@@ -127,7 +132,7 @@ class Tally:
         self.remarks |= dict.fromkeys(sentences)
 
     def _bill(self, columns: pa.Table, source: pa.ChunkedArray) -> None:
-        asked = pc.equal(source, MODEL)
+        asked = pc.is_in(source, value_set=_ASKED)
         runs = pa.array([self.run, *self.members], pa.string())
         mine = pc.and_(asked, pc.is_in(columns["label_run"], value_set=runs))
         mine = pc.fill_null(mine, fill_value=False)

@@ -179,6 +179,10 @@ class Task:
             keys = self._keys(texts)
         return Prompts(keys, texts, truncated)
 
+    def keys(self, texts: Sequence[str | None]) -> list[bytes | None]:
+        """Return the key of each of *texts*, which another task has rendered; None where there is none."""
+        return self._keys(texts)
+
     def _keys(self, texts: Sequence[str | None], fingerprint: bytes | None = None) -> list[bytes | None]:
         keyed = blake2b(digest_size=KEY_BYTES, key=fingerprint or self.fingerprint)
         keys: list[bytes | None] = []

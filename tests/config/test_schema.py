@@ -21,6 +21,7 @@ def test_the_schema_names_its_draft_and_the_sections():
         "task",
         "model",
         "limits",
+        "escalate",
         "output",
         "state",
         "gates",

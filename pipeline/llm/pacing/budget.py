@@ -32,20 +32,33 @@ class Budget:
         spent_usd: What was billed so far, by earlier executions of the run too.
     """
 
-    def __init__(self, max_usd: float | None, spent_usd: float = 0.0) -> None:
+    def __init__(
+        self, max_usd: float | None, spent_usd: float = 0.0, key: str = "limits.max_cost_usd"
+    ) -> None:
+        """Cap what is spent at *max_usd*, of which *spent_usd* are gone; errors name the *key* of the config."""
         self.spent_usd = spent_usd
-        self._max = max_usd
+        self._max, self._key = max_usd, key
         self._in_flight, self._bounds = 0, 0.0
         self._share, self._lessons = LONE, 0
         self._settled = asyncio.Event()
 
     def try_reserve(self, bound_usd: float) -> bool:
         """Set money aside for a request that costs at most *bound_usd*, and return whether there is enough."""
-        if self._max is not None and not self._fits(self._max - self.spent_usd, bound_usd):
+        if self.lacking(bound_usd) is not None:
             return False
+        self.take(bound_usd)
+        return True
+
+    def lacking(self, bound_usd: float) -> "Budget | None":
+        """Return the budget in which there is too little for a request that costs at most *bound_usd*; None if there is none."""
+        if self._max is not None and not self._fits(self._max - self.spent_usd, bound_usd):
+            return self
+        return None
+
+    def take(self, bound_usd: float) -> None:
+        """Set money aside, whether there is enough or not."""
         self._in_flight += 1
         self._bounds += bound_usd
-        return True
 
     def affords(self, bounds_usd: Iterable[float]) -> int:
         """Return for how many of the requests with *bounds_usd*, the first ones, there is enough while nothing is in flight."""
@@ -64,14 +77,23 @@ class Budget:
         Raises:
             BudgetSpentError: If it is not enough although nothing is in flight.
         """
-        while not self.try_reserve(bound_usd):
-            if not self._in_flight:
-                raise BudgetSpentError(
-                    f"limits.max_cost_usd: {usd(self.spent_usd)} of {budget(self._max or 0)} are spent and the next request "
-                    "might exceed it; raise it and run again to continue"
-                )
-            self._settled.clear()
-            await self._settled.wait()
+        while (lacking := self.lacking(bound_usd)) is not None:
+            await lacking.next_bill()
+        self.take(bound_usd)
+
+    async def next_bill(self) -> None:
+        """Wait for the bill of a request in flight.
+
+        Raises:
+            BudgetSpentError: If nothing is in flight.
+        """
+        if not self._in_flight:
+            raise BudgetSpentError(
+                f"{self._key}: {usd(self.spent_usd)} of {budget(self._max or 0)} are spent and the next request "
+                "might exceed it; raise it and run again to continue"
+            )
+        self._settled.clear()
+        await self._settled.wait()
 
     def settle(self, bound_usd: float, cost_usd: float | None) -> None:
         """Replace what was set aside by the *cost_usd* that was billed; None if nothing was."""
@@ -101,3 +123,25 @@ class Budget:
         if self._lessons >= LESSONS:
             return MARGIN * self._share
         return max(1.0, self._share) if self._lessons else UNPROVEN
+
+
+class Portion(Budget):
+    """A budget within another one, such as that of a second model: what is spent of it is spent of the *whole*, too."""
+
+    def __init__(self, whole: Budget, max_usd: float | None, spent_usd: float, key: str) -> None:
+        super().__init__(max_usd, spent_usd, key)
+        self._whole = whole
+
+    def lacking(self, bound_usd: float) -> Budget | None:
+        """Return which of both has too little; None if neither has."""
+        return super().lacking(bound_usd) or self._whole.lacking(bound_usd)
+
+    def take(self, bound_usd: float) -> None:
+        """Set money aside in both."""
+        super().take(bound_usd)
+        self._whole.take(bound_usd)
+
+    def settle(self, bound_usd: float, cost_usd: float | None) -> None:
+        """Replace what was set aside in both by the *cost_usd* that was billed."""
+        super().settle(bound_usd, cost_usd)
+        self._whole.settle(bound_usd, cost_usd)

@@ -1,0 +1,233 @@
+"""The second model in a run: asked about the rows of which the first one is unsure, as soon as that is known.
+
+Its answers are answers like any others: each has its key in the ledger, which holds the model's name, and is looked up
+before it is asked for. So reuse, resuming, duplicates and retries are those of every answer.
+"""
+
+import asyncio
+import json
+import logging
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from hashlib import blake2b
+from itertools import count, repeat
+
+from pipeline.config.providers import second_config
+from pipeline.engine.asking import Asked
+from pipeline.engine.brake import Brake
+from pipeline.engine.ending import unanswered
+from pipeline.engine.escalation.rule import Pair, asks, decided, second_retried, split
+from pipeline.engine.resolver import Resolver
+from pipeline.errors import BudgetSpentError, PipelineError
+from pipeline.job.job import Job
+from pipeline.llm.pacing.budget import Portion
+from pipeline.llm.replies import NO_USAGE
+from pipeline.llm.request import Asker, Figures, without_reply
+from pipeline.outputs.columns import Answered
+from pipeline.records import KEY_BYTES, LABELLED, Answer, Outcome, Prompts
+from pipeline.tasks.parse import Parser
+from pipeline.telemetry.logs import said_of
+
+log = logging.getLogger(__name__)
+
+ENOUGH_ANSWERS = 20
+"""After so many labels without a confidence it is said that none of them will have one."""
+
+
+def second_job(job: Job) -> Job:
+    """Return *job* as if the second model were its only one.
+
+    Raises:
+        AssertionError: If it has none.
+    """
+    config = second_config(job.config)
+    assert config is not None and job.second is not None, "the job has a second model"  # noqa: S101, PT018
+    return replace(job, config=config, task=job.second, second=None, calibration=None)
+
+
+class Escalation:
+    """The second model of one execution; stands where the first one's resolver would."""
+
+    def __init__(self, job: Job, asked: Asked, *, continued: bool) -> None:
+        """Prepare to ask the second model of *job*, which opens nothing; *continued* as for the first one's resolver."""
+        settings = job.config.escalate
+        assert settings is not None, "the job has a second model"  # noqa: S101
+        self._whom, self._first, self._settings = asked, asked.resolver, settings
+        self._job, self._asks = second_job(job), asks(settings)
+        self._names = job.config.model.name, self._job.config.model.name
+        self._parser = Parser(job.config.task, job.calibration)
+        self._second = Resolver(
+            Parser(job.config.task),
+            asked.run,
+            retry=second_retried(job.options.retry),
+            open_asker=self._asker,
+            brake=Brake(job.config.limits, job.source.rows, self._stop, warns=False),
+            continued=continued,
+            leaves_open=job.options.is_partial,
+        )
+        self._asked = asked.on_demand(self._open)
+        self._rows: dict[bytes, tuple[Prompts, int]] = {}  # of the chunks in progress
+        self._ahead: set[asyncio.Task[None]] = set()
+        self._closing = False
+        self._labels = self._sure = 0  # labels that were looked at, and those of them with a confidence
+
+    async def resolve(self, prompts: Prompts) -> Answered:
+        """Return the answer to each key of *prompts*: the second model's where the first one is unsure."""
+        self._second.ledger = self._first.ledger
+        rows = dict(zip(prompts.keys, zip(repeat(prompts), count()), strict=False))
+        rows.pop(None, None)  # rows without text have no key
+        self._rows.update(rows)  # type: ignore[arg-type]
+        found, unsure = split(await self._first.resolve(prompts), self._asks)
+        self._look(
+            meaning for _, meanings in found.batches for meaning in zip(*meanings.values(), strict=True)
+        )
+        if unsure:
+            await self._decide(found, unsure, prompts)
+        for key in rows:
+            self._rows.pop(key, None)  # type: ignore[arg-type]
+        return found
+
+    async def _decide(self, found: Answered, unsure: Sequence[Pair], prompts: Prompts) -> None:
+        """Add to *found* what becomes of the rows that the first model is *unsure* of."""
+        before = len(found)
+        self._first.answered -= len(unsure)  # they are not done yet
+        firsts = {pair[0].key: pair for pair in unsure}
+        mine = prompts.where(firsts.__contains__)
+        asked = self._as_second(mine)
+        answered = await self._second.resolve(asked)
+        self._second.answered -= len(answered)
+        own = dict(zip(asked.keys, mine.keys, strict=True))
+        for answers, outcomes in answered.batches:
+            meanings = map(Outcome._make, zip(*(outcomes[name] for name in Outcome._fields), strict=True))
+            for second in zip(answers.values(), meanings, strict=True):
+                key = own[second[0].key]
+                assert key is not None, "it was asked about"  # noqa: S101
+                found.add(*decided(firsts[key], second))
+        self._first.answered += len(found) - before
+
+    def _as_second(self, prompts: Prompts) -> Prompts:
+        return Prompts(self._job.task.keys(prompts.texts), prompts.texts, prompts.truncated)
+
+    def on_durable(self, answers: Sequence[Answer]) -> None:
+        """Deliver answers that have become durable, and ask the second model where the first one's are unsure.
+
+        Nobody waits for these: whoever labels the row asks once more, and finds the answer, or that it is being asked for.
+        """
+        self._first.on_durable(answers)
+        self._second.on_durable(answers)
+        if self._closing:
+            return
+        mine = [(self._rows[answer.key], answer) for answer in answers if answer.key in self._rows]
+        outcomes = [self._parser.outcome(answer) for _, answer in mine]
+        self._look(outcomes)
+        ahead = [
+            prompts[row]
+            for ((prompts, row), answer), outcome in zip(mine, outcomes, strict=True)
+            if self._parser.is_final(outcome.status, answer.asks)
+            and self._asks(outcome.status, outcome.confidence)
+        ]
+        if unsure := [prompt for prompt in ahead if prompt is not None]:
+            keys, texts, truncated = zip(*unsure, strict=True)
+            task = asyncio.create_task(self._ask(Prompts(keys, texts, truncated)))
+            self._ahead.add(task)
+            task.add_done_callback(self._on_asked)
+
+    async def _ask(self, prompts: Prompts) -> None:
+        self._second.ledger = self._first.ledger
+        found = await self._second.resolve(self._as_second(prompts))
+        self._second.answered -= len(found)
+
+    def _on_asked(self, task: "asyncio.Task[None]") -> None:
+        self._ahead.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._whom.stop(error)
+
+    async def cancel(self) -> None:
+        """Ask nothing more ahead: the run ends."""
+        self._closing = True
+        for task in self._ahead:
+            task.cancel()
+        await asyncio.gather(*self._ahead, return_exceptions=True)
+
+    def _look(self, outcomes: Iterable[Sequence[object]]) -> None:
+        """Say it once if the first model's labels have no confidence, so that none of them is below anything."""
+        if self._sure or self._labels >= ENOUGH_ANSWERS or not self._settings.below:
+            return
+        for status, labels, confidence, _ in outcomes:
+            if status in LABELLED and labels:
+                self._labels += 1
+                self._sure += confidence is not None
+        if not self._sure and self._labels >= ENOUGH_ANSWERS:
+            log.warning(
+                "escalate.below: the endpoint of %s tells no probabilities (see `probe`), so that no label is put to %s; "
+                "only rows without a label are",
+                *self._names,
+            )  # fmt: skip
+
+    async def _asker(self, keys: Sequence[bytes]) -> Asker:
+        job = self._job
+        if job.options.offline:
+            raise unanswered(keys, job.config.state.dir)
+        return await self._asked.asker()
+
+    async def _open(self) -> Asker:
+        """Open the second model's endpoint, with its own limits, and its own share of the budget."""
+        run, clock = self._whom.run, self._whom.clock
+        whole = await self._whom.whole_budget()
+        known = (await self._first.ledger.look_up([_book_key(run)])).get(_book_key(run))
+        spent = float(json.loads(known.text or "0")) if known else 0.0
+        most = self._settings.limits.max_cost_usd
+        budget = Portion(whole, most, spent, "escalate.limits.max_cost_usd")
+
+        async def deliver(*answers: Answer) -> None:
+            # With them what the second model has cost, so that its share holds after a kill, too.
+            book = without_reply(_book_key(run), run, NO_USAGE, 0, clock.wall())
+            await self._first.ledger.append(*answers, book._replace(text=json.dumps(budget.spent_usd)))
+
+        with _about(f"second model {self._names[1]}"):
+            try:
+                return await self._whom.opened(self._job, budget=budget, deliver=deliver, stop=self._stop)
+            except PipelineError as error:
+                raise self._named(error) from error
+
+    def _stop(self, error: BaseException) -> None:
+        self._whom.stop(self._named(error))
+
+    def _named(self, error: BaseException) -> BaseException:
+        """Return *error* as one that says that it is about the second model."""
+        if not isinstance(error, PipelineError) or isinstance(error, BudgetSpentError):
+            return error
+        named = type(error)(*(f"second model {self._names[1]}: {problem}" for problem in error.problems))
+        named.__cause__ = error
+        return named
+
+    def added_to(self, first: Figures) -> Figures:
+        """Return the figures of both models together; *first* are those of the first one."""
+        second, whole = self._asked.figures, self._whom.budget
+        if not second.counters.requests:
+            return first
+        own = first.shares or {self._names[0]: first.counters.requests}
+        return Figures(
+            first.counters + second.counters,
+            first.sending + second.sending,
+            whole.spent_usd if whole else 0.0,
+            first.price_source or second.price_source,
+            first.away or second.away,
+            {**own, self._names[1]: second.counters.requests},
+        )
+
+
+def _book_key(run: str) -> bytes:
+    """Return the key under which it is kept what the second model has cost *run*: of no row, and of no cost itself."""
+    return blake2b(b"escalated\0" + run.encode(), digest_size=KEY_BYTES).digest()
+
+
+@contextmanager
+def _about(name: str) -> Iterator[None]:
+    """Have what is logged in the block, and by the tasks that are started in it, name the model."""
+    token = said_of.set(name)
+    try:
+        yield
+    finally:
+        said_of.reset(token)
