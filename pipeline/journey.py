@@ -16,6 +16,7 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 from pipeline.engine.ahead import Ahead
 from pipeline.engine.canary import Canary, Finding
@@ -98,6 +99,7 @@ class Journey:
         self._ahead = Ahead(execution)
         self._rows_done = self._rows_failed = 0
         self._published: RunResult | None = None
+        self._escalation: dict[str, Any] | None = None
 
     async def go(self) -> RunResult:
         """Label the rows that are left, and publish."""
@@ -145,6 +147,8 @@ class Journey:
                 canary.meet(prompts)
         await canary.ask(resolver, self._execution.packs.beside)
         finding = await canary.finding(resolver.ledger)
+        if self._execution.second is not None:
+            await self._execution.second.book.read()
         for side in await self._execution.packs.side(resolver.ledger), await self._ahead.side():
             finding = finding if side is None else finding.beside(side)
         return finding
@@ -192,6 +196,8 @@ class Journey:
             publication_of(job, effort.run_id, self._parts, execution.appending()),
             Tally(effort.run_id, [each.run_id for each in job.new_members], gold=gold),
         )
+        if execution.second is not None:
+            self._escalation = execution.second.facts(self._parts, output.parts)
         course = Course(self._series.until(self.progress()), execution.latencies)
         try:
             publish(
@@ -220,8 +226,9 @@ class Journey:
 
     def _result(self, effort: RunRecord, tally: Tally) -> RunResult:
         return result_of(
-            effort, tally, self._job, price_source=self._execution.price_source, side=self._finding.side
-        )
+            effort, tally, self._job, price_source=self._execution.price_source, side=self._finding.side,
+            escalation=self._escalation,
+        )  # fmt: skip
 
     def _last_check(self, tally: Tally) -> None:
         """Check, right before the output appears, that it is still the input's and that no gate is closed."""

@@ -7,10 +7,10 @@ from typing import Any
 
 from pipeline.commands.asking import Asked, Asking, any_reply, deciding, outcome_of
 from pipeline.config import Config
-from pipeline.config.providers import named_endpoints
+from pipeline.config.providers import for_provider, named_endpoints
 from pipeline.errors import ConfigError, KeyRefusedError, PipelineError, ProviderUnavailableError
 from pipeline.figures import usd
-from pipeline.job.readiness import ensure_ready, for_provider
+from pipeline.job.readiness import ensure_ready
 from pipeline.llm.billing import Billing
 from pipeline.llm.protocol.form import MODES, is_free
 from pipeline.llm.replies import Failure, FailureKind, Reply

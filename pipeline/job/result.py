@@ -21,8 +21,9 @@ if TYPE_CHECKING:  # imports pyarrow.compute, for which a finished job must not 
 
 
 def result_of(
-    record: RunRecord, tally: "Tally", job: Job, *, price_source: str | None, side: Side | None = None
-) -> RunResult:
+    record: RunRecord, tally: "Tally", job: Job, *, price_source: str | None, side: Side | None = None,
+    escalation: dict[str, Any] | None = None,
+) -> RunResult:  # fmt: skip
     """Return the result of a run that has just published its output."""
     allowed = job.config.limits.max_failed.allows(tally.failed, tally.rows)
     status = "partial" if job.options.is_partial else "done" if allowed else "failed"
@@ -50,7 +51,9 @@ def result_of(
         skipped=tally.skipped,
         pending=tally.pending,
         student=tally.student,
+        escalated=tally.escalated,
         side=side,
+        escalation=escalation,
     )
 
 
@@ -88,6 +91,7 @@ def finished(job: Job) -> RunResult | None:
         cost_usd=0.0,
         seconds=0.0,
         side=None,
+        escalation=result.escalation and {**result.escalation, "cost_usd": 0.0},
         report=str(job.workspace.report),  # the state may have been moved since
         evaluation=evaluation_in(str(job.workspace.report)) if job.config.task.gold else None,
         again=True,

@@ -75,6 +75,8 @@ class RunResult:
         skipped: Rows of the output that `input.where` excludes.
         pending: Rows without an answer yet, in a partial output.
         student: Rows that the student has answered.
+        escalated: Rows that a second model has decided about.
+        escalation: What became of the rows that were put to the second model, and what it has cost; None if there is none.
         side: What it was billed for answers that are no row's; None for nothing.
         evaluation: How the labels compare with those in `task.gold`; None if the config names no such column.
     """
@@ -103,8 +105,10 @@ class RunResult:
     skipped: int = 0
     pending: int = 0
     student: int = 0
+    escalated: int = 0
     side: Side | None = None
     evaluation: dict[str, Any] | None = None
+    escalation: dict[str, Any] | None = None
 
     @property
     def exit_status(self) -> int:

@@ -29,6 +29,7 @@ def closing_lines(result: RunResult, config: Config) -> list[str]:
         *label_lines(counts.get("labels", {}), result.ok + counts.get("statuses", {}).get("unsure", 0)),
         *evaluation_lines(counts),
         f"{result.requests:,} requests ({result.retries:,} repeated); {result.reused:,} answers reused, {result.duplicates:,} duplicate rows",
+        *_escalated(result),
         *_beside(result),
         f"{result.prompt_tokens:,} prompt and {result.completion_tokens:,} completion tokens, {_cost(result)}, {_time(result)}",
         f"output: {_near(result.output)}",
@@ -101,6 +102,22 @@ def evaluation_lines(counts: Mapping[str, Any]) -> Iterator[str]:
         accuracy, low, high = (float(found[name]) for name in ("accuracy", "accuracy_low", "accuracy_high"))
         rows = int(found["rows"])
         yield f"accuracy: {write.percent(accuracy)} ({write.interval(low, high)}) on {rows:,} rows with gold labels"
+
+
+def _escalated(result: RunResult) -> Iterator[str]:
+    """Yield what became of the rows that were put to the second model."""
+    if not (found := result.escalation):
+        return
+    cost = "" if found["cost_usd"] is None else f", {write.usd(found['cost_usd'])}"
+    fates = {
+        "changed": "got another label",
+        "same": "the same",
+        "mended": "a label at last",
+        "unanswered": "kept theirs as it had none",
+        "failed": "have none",
+    }
+    told = ", ".join(f"{found[name]:,} {fate}" for name, fate in fates.items() if found[name])
+    yield f"{write.count(found['rows'], 'row')} put to {found['model']}{': ' if told else ''}{told}{cost}"
 
 
 def _beside(result: RunResult) -> Iterator[str]:

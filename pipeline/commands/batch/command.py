@@ -7,10 +7,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 from pipeline.config import Config
+from pipeline.config.providers import for_provider
 from pipeline.engine.asking import opened_client
 from pipeline.engine.batches.lane import endpoint_of
 from pipeline.engine.batches.locking import turn
-from pipeline.job.readiness import ensure_ready, for_provider
+from pipeline.job.readiness import ensure_ready
 from pipeline.job.state import has_batches
 from pipeline.llm.batch.api import Batch, BatchApi
 from pipeline.llm.batch.book import Book, Submission

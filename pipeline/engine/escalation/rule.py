@@ -15,6 +15,10 @@ from pipeline.llm.request import billed
 from pipeline.outputs.columns import CHANGED, LOST, MENDED, SAME, STANDS, Answered
 from pipeline.records import LABELLED, Answer, Outcome, Outcomes, Status
 
+ASKED_AGAIN = {"changed": CHANGED, "same": SAME, "mended": MENDED, "unanswered": STANDS, "failed": LOST}
+"""What became of rows that were put to the second model, with the word for it in parts: it gave another label, the same, or
+one where there was none; or none, so that the first one stands, or so that there is none at all."""
+
 Pair = tuple[Answer, Outcome]
 """An answer with what it means."""
 

@@ -5,27 +5,26 @@ before it is asked for. So reuse, resuming, duplicates and retries are those of 
 """
 
 import asyncio
-import json
 import logging
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from hashlib import blake2b
 from itertools import count, repeat
+from typing import Any
 
 from pipeline.config.providers import second_config
 from pipeline.engine.asking import Asked
 from pipeline.engine.brake import Brake
 from pipeline.engine.ending import unanswered
+from pipeline.engine.escalation.book import Book, fates
 from pipeline.engine.escalation.rule import Pair, asks, decided, second_retried, split
 from pipeline.engine.resolver import Resolver
 from pipeline.errors import BudgetSpentError, PipelineError
 from pipeline.job.job import Job
-from pipeline.llm.pacing.budget import Portion
-from pipeline.llm.replies import NO_USAGE
-from pipeline.llm.request import Asker, Figures, without_reply
+from pipeline.llm.request import Asker, Figures
 from pipeline.outputs.columns import Answered
-from pipeline.records import KEY_BYTES, LABELLED, Answer, Outcome, Prompts
+from pipeline.outputs.parts import Parts
+from pipeline.records import LABELLED, Answer, Outcome, Prompts, Span
 from pipeline.tasks.parse import Parser
 from pipeline.telemetry.logs import said_of
 
@@ -47,7 +46,11 @@ def second_job(job: Job) -> Job:
 
 
 class Escalation:
-    """The second model of one execution; stands where the first one's resolver would."""
+    """The second model of one execution; stands where the first one's resolver would.
+
+    Attributes:
+        book: What it may cost, and has.
+    """
 
     def __init__(self, job: Job, asked: Asked, *, continued: bool) -> None:
         """Prepare to ask the second model of *job*, which opens nothing; *continued* as for the first one's resolver."""
@@ -70,6 +73,7 @@ class Escalation:
         self._rows: dict[bytes, tuple[Prompts, int]] = {}  # of the chunks in progress
         self._ahead: set[asyncio.Task[None]] = set()
         self._closing = False
+        self.book = Book(asked, settings.limits.max_cost_usd)
         self._labels = self._sure = 0  # labels that were looked at, and those of them with a confidence
 
     async def resolve(self, prompts: Prompts) -> Answered:
@@ -173,21 +177,12 @@ class Escalation:
 
     async def _open(self) -> Asker:
         """Open the second model's endpoint, with its own limits, and its own share of the budget."""
-        run, clock = self._whom.run, self._whom.clock
-        whole = await self._whom.whole_budget()
-        known = (await self._first.ledger.look_up([_book_key(run)])).get(_book_key(run))
-        spent = float(json.loads(known.text or "0")) if known else 0.0
-        most = self._settings.limits.max_cost_usd
-        budget = Portion(whole, most, spent, "escalate.limits.max_cost_usd")
-
-        async def deliver(*answers: Answer) -> None:
-            # With them what the second model has cost, so that its share holds after a kill, too.
-            book = without_reply(_book_key(run), run, NO_USAGE, 0, clock.wall())
-            await self._first.ledger.append(*answers, book._replace(text=json.dumps(budget.spent_usd)))
-
+        budget = await self.book.budget()
         with _about(f"second model {self._names[1]}"):
             try:
-                return await self._whom.opened(self._job, budget=budget, deliver=deliver, stop=self._stop)
+                return await self._whom.opened(
+                    self._job, budget=budget, deliver=self.book.deliver, stop=self._stop
+                )
             except PipelineError as error:
                 raise self._named(error) from error
 
@@ -201,6 +196,18 @@ class Escalation:
         named = type(error)(*(f"second model {self._names[1]}: {problem}" for problem in error.problems))
         named.__cause__ = error
         return named
+
+    def facts(self, parts: Parts, spans: Iterable[Span]) -> dict[str, Any]:
+        """Return what became of the rows that were put to the second model, and what it has cost the run. Runs in a thread."""
+        figures = self._asked.figures
+        is_known = figures.price_source is not None or not figures.counters.requests
+        return {
+            "model": self._names[1],
+            "below": self._settings.below,
+            **fates(parts, spans),
+            "cost_usd": self.book.spent_usd if is_known else None,
+            "cost_source": figures.price_source,
+        }
 
     def added_to(self, first: Figures) -> Figures:
         """Return the figures of both models together; *first* are those of the first one."""
@@ -216,11 +223,6 @@ class Escalation:
             first.away or second.away,
             {**own, self._names[1]: second.counters.requests},
         )
-
-
-def _book_key(run: str) -> bytes:
-    """Return the key under which it is kept what the second model has cost *run*: of no row, and of no cost itself."""
-    return blake2b(b"escalated\0" + run.encode(), digest_size=KEY_BYTES).digest()
 
 
 @contextmanager
