@@ -1,0 +1,304 @@
+"""Whole runs in which a second model is asked about the rows of which the first one is unsure."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import polars as pl
+import pytest
+
+from pipeline.config.simulate.latency import Fixed
+from pipeline.ledger import opened
+from tests.faultserver.server import FaultServer
+from tests.faultserver.settings import FaultServerSettings
+from tests.jobs import LABELS, JobFiles, asked, last_line, right_label, texts
+
+PRICES = {"input": 1, "output": 4}, {"input": 10, "output": 40}
+BELOW = 0.8
+"""Of the simulator's labels about one in three has a confidence below this, as it says for the same row each time."""
+
+
+def wrong_label(text: str) -> str:
+    return LABELS[LABELS.index(right_label(text)) - 1]
+
+
+class Pair(NamedTuple):
+    """A job with two models: the first one is always wrong, the second one always right."""
+
+    job: JobFiles
+    one: FaultServer
+    two: FaultServer
+
+    def columns(self) -> pl.DataFrame:
+        return self.job.labelled()
+
+    def rows(self, source: str) -> pl.DataFrame:
+        return self.columns().filter(pl.col("label_source") == source)
+
+    def billed(self) -> tuple[int, int, float]:
+        """Prompt tokens, completion tokens and US dollars of both servers."""
+        tokens, dollars = [0, 0], 0.0
+        for server, price in zip((self.one, self.two), PRICES, strict=True):
+            for entry in server.entries:
+                if entry.billed:
+                    tokens[0] += entry.prompt_tokens
+                    tokens[1] += entry.completion_tokens
+                    dollars += (
+                        entry.prompt_tokens * price["input"] + entry.completion_tokens * price["output"]
+                    )
+        return tokens[0], tokens[1], dollars / 1e6
+
+    def ensure_balanced(self) -> None:
+        """Ensure that the rows, and the ledger, have what both servers billed, in tokens and dollars."""
+        found, (prompt, completion, dollars) = self.columns(), self.billed()
+        assert (found["prompt_tokens"].sum(), found["completion_tokens"].sum()) == (prompt, completion)
+        assert found["cost_usd"].sum() == pytest.approx(dollars)
+        with opened(self.job.folder / "state") as store:
+            totals = store.totals() if store else []
+        assert (sum(run.prompt_tokens for run in totals), sum(run.completion_tokens for run in totals)) == (
+            prompt, completion,
+        )  # fmt: skip
+        assert sum(run.cost_usd or 0 for run in totals) == pytest.approx(dollars)
+
+
+@contextmanager
+def a_pair(
+    folder: Path,
+    one: FaultServerSettings | None = None,
+    two: FaultServerSettings | None = None,
+    label: Callable[[str], Any] = wrong_label,
+    **escalate: Any,
+) -> Iterator[Pair]:
+    with FaultServer(one, label_for=label) as first, FaultServer(two, label_for=right_label) as second:
+        job = JobFiles(folder, first.base_url)
+        model = {
+            "provider": "openai-compatible", "name": "big", "base_url": second.base_url, "price": PRICES[1],
+        }  # fmt: skip
+        job.set(model={"price": PRICES[0]}, escalate={"model": model, "below": BELOW, **escalate})
+        yield Pair(job, first, second)
+
+
+def test_unsure_rows_get_the_second_models_label_and_the_books_balance(tmp_path: Path) -> None:
+    with a_pair(tmp_path) as pair:
+        pair.job.table(texts(40))
+        result = last_line(pair.job.run())
+        found, own, second = pair.columns(), pair.rows("model"), pair.rows("escalated")
+        assert 0 < len(second) < len(own)
+        assert len(own) + len(second) == len(found) == 40
+        assert own["label"].to_list() == list(map(wrong_label, own["text"]))
+        assert own["label_confidence"].min() >= BELOW
+        assert second["label"].to_list() == list(map(right_label, second["text"]))
+        assert set(second["label_model"]) == {"big"}
+        assert sorted(asked(pair.one)) == sorted(texts(40))
+        assert sorted(asked(pair.two)) == sorted(second["text"])
+        pair.ensure_balanced()
+        assert (result["escalated"], result["requests"]) == (len(second), 40 + len(second))
+        told = result["escalation"]
+        assert (told["rows"], told["changed"], told["same"]) == (len(second), len(second), 0)
+        assert told["cost_usd"] + sum(
+            (entry.prompt_tokens + 4 * entry.completion_tokens) / 1e6 for entry in pair.one.entries
+        ) == pytest.approx(result["cost_usd"])
+
+
+def test_a_rerun_sends_nothing_and_an_output_that_was_lost_comes_back_the_same(tmp_path: Path) -> None:
+    with a_pair(tmp_path) as pair:
+        pair.job.table(texts(30))
+        pair.job.run()
+        before, sent = pair.columns(), (pair.one.requests, pair.two.requests)
+        again = last_line(pair.job.run())
+        assert (again["again"], again["escalated"], again["escalation"]["cost_usd"]) == (
+            True, before["label_source"].to_list().count("escalated"), 0,
+        )  # fmt: skip
+        pair.job.output.unlink()
+        pair.job.run()
+        assert pair.columns().equals(before)
+        assert (pair.one.requests, pair.two.requests) == sent
+
+
+def test_rows_without_a_label_are_the_most_unsure_of_all(tmp_path: Path) -> None:
+    faults = dict(
+        zip(texts(4), ("unknown_label", "refusal", "content_filter", "context_length"), strict=True)
+    )
+    with a_pair(tmp_path, below=0) as pair:
+        for text, fault in faults.items():
+            pair.one.when(text.__eq__, fault)
+        pair.job.table(texts(10))
+        result = last_line(pair.job.run())
+        assert result["ok"] == 10
+        assert result["escalation"]["mended"] == 4
+        assert pair.rows("escalated")["text"].to_list() == list(faults)
+        assert pair.rows("escalated")["label"].to_list() == list(map(right_label, faults))
+        pair.ensure_balanced()
+
+
+def test_only_the_statuses_that_are_named_are_a_reason(tmp_path: Path) -> None:
+    with a_pair(tmp_path, below=0, on=["refused"]) as pair:
+        pair.one.when(texts(1)[0].__eq__, "unknown_label")
+        pair.one.when(texts(2)[1].__eq__, "refusal")
+        pair.job.table(texts(30))
+        pair.job.run()
+        assert asked(pair.two) == [texts(2)[1]]
+        assert pair.columns()["label_status"][0] == "invalid"
+
+
+def test_the_first_label_stands_as_unsure_where_the_second_model_gives_none(tmp_path: Path) -> None:
+    with a_pair(tmp_path) as pair:
+        pair.two.when(lambda _: True, "refusal")
+        pair.job.table(texts(40))
+        result = last_line(pair.job.run())
+        found = pair.columns()
+        kept = found.filter(pl.col("label_status") == "unsure")
+        assert len(kept) == result["unsure"] == result["escalation"]["unanswered"] > 0
+        assert (result["failed"], result["escalated"]) == (0, 0)
+        assert kept["label"].to_list() == list(map(wrong_label, kept["text"]))
+        assert set(kept["label_source"]) == {"model"}
+        assert kept["label_error"].str.starts_with("the second model gave no label: ").all()
+        pair.ensure_balanced()
+        # Asked again, the second model alone is.
+        pair.two._service.rules.clear()
+        sent = pair.one.requests
+        again = last_line(pair.job.run("--retry", "unsure"))
+        assert (again["unsure"], again["escalated"], pair.one.requests) == (0, len(kept), sent)
+
+
+def test_a_row_to_which_neither_gives_a_label_fails_and_says_why(tmp_path: Path) -> None:
+    with a_pair(tmp_path, below=0) as pair:
+        pair.one.when(texts(1)[0].__eq__, "unknown_label")
+        pair.two.when(texts(1)[0].__eq__, "refusal")
+        pair.job.table(texts(30))
+        result = last_line(pair.job.run())
+        row = pair.columns().row(0, named=True)
+        assert (result["failed"], row["label"], row["label_status"], row["label_source"]) == (
+            1, None, "refused", "escalated",
+        )  # fmt: skip
+        assert "the first model gave none either: the reply is not one of the labels" in row["label_error"]
+        pair.ensure_balanced()
+        # The first answer is no row's last word, and is not asked for again.
+        sent = pair.one.requests
+        pair.two._service.rules.clear()
+        assert last_line(pair.job.run("--retry", "refused,invalid"))["failed"] == 0
+        assert pair.one.requests == sent
+
+
+def test_rows_that_are_the_same_are_put_to_each_model_once(tmp_path: Path) -> None:
+    with a_pair(tmp_path, below=1) as pair:
+        pair.job.table([*texts(5), *texts(5), None])
+        result = last_line(pair.job.run())
+        assert (len(asked(pair.one)), len(asked(pair.two))) == (5, 5)
+        assert pair.columns()["label_source"].to_list() == ["escalated"] * 5 + ["duplicate"] * 5 + ["none"]
+        assert pair.columns()["label"].to_list()[:5] == pair.columns()["label"].to_list()[5:10]
+        assert result["duplicates"] == 5
+        pair.ensure_balanced()
+
+
+def test_a_label_that_both_give_is_counted_apart_from_one_that_changes(tmp_path: Path) -> None:
+    with a_pair(tmp_path, label=right_label) as pair:
+        pair.job.table(texts(20))
+        told = last_line(pair.job.run())["escalation"]
+        assert (told["changed"], told["same"]) == (0, told["rows"])
+        assert told["rows"] > 0
+
+
+def test_a_higher_bound_asks_only_about_the_rows_between(tmp_path: Path) -> None:
+    with a_pair(tmp_path) as pair:
+        pair.job.table(texts(40))
+        pair.job.run()
+        first = set(asked(pair.two))
+        before = pair.billed()[2]
+        pair.job.set(escalate={"below": 0.9})
+        result = last_line(pair.job.run())
+        assert len(asked(pair.one)) == 40
+        assert len(asked(pair.two)) == len(set(asked(pair.two))) == len(pair.rows("escalated")) > len(first)
+        # What the first run has paid is on its bill.
+        assert result["cost_usd"] == pytest.approx(pair.billed()[2] - before)
+        mine = pair.columns().filter(pl.col("label_run") == result["run_id"])
+        assert mine["cost_usd"].sum() == pytest.approx(result["cost_usd"])
+        assert set(mine["text"]) == set(asked(pair.two)) - first
+
+
+def test_answers_that_the_second_model_gave_alone_are_good_here(tmp_path: Path) -> None:
+    with a_pair(tmp_path) as pair:
+        pair.job.table(texts(20))
+        both = dict(pair.job.settings)
+        pair.job.settings = {name: each for name, each in both.items() if name != "escalate"}
+        pair.job.settings |= {"model": both["escalate"]["model"], "output": {"path": "out/alone.parquet"}}
+        assert pair.job.run().returncode == 0
+        pair.job.settings = both
+        assert last_line(pair.job.run())["escalated"] > 0
+        assert len(asked(pair.two)) == 20
+
+
+def test_it_is_said_where_the_first_endpoint_tells_no_probabilities(tmp_path: Path) -> None:
+    with a_pair(tmp_path, FaultServerSettings(logprobs="ignored")) as pair:
+        pair.job.table(texts(30))
+        done = pair.job.run()
+        assert done.stderr.count("tells no probabilities") == 1
+        assert asked(pair.two) == []
+        assert set(pair.columns()["label_source"]) == {"model"}
+
+
+def test_a_second_model_that_is_away_ends_the_run_and_the_next_one_goes_on(tmp_path: Path) -> None:
+    with a_pair(tmp_path) as pair:
+        pair.job.set(limits={"max_outage": "1s"})
+        pair.job.table(texts(40))
+        pair.two.start_outage()
+        done = pair.job.run()
+        assert done.returncode == 69
+        assert "second model big: " in last_line(done)["error"]
+        assert not pair.job.output.exists()
+        pair.two.stop_outage()
+        assert pair.job.run().returncode == 0
+        assert len(asked(pair.one)) == 40
+        assert len(asked(pair.two)) == len(pair.rows("escalated")) > 0
+        pair.ensure_balanced()
+
+
+def test_a_wrong_key_of_the_second_model_ends_the_run_and_is_said_to_be_its(tmp_path: Path) -> None:
+    with a_pair(tmp_path, two=FaultServerSettings(api_key="right")) as pair:
+        pair.job.table(texts(30))
+        done = pair.job.run()
+        assert done.returncode == 77
+        assert "second model big: " in last_line(done)["error"]
+
+
+def test_each_model_has_its_own_limits(tmp_path: Path) -> None:
+    slow = FaultServerSettings(latency=Fixed(0.02))
+    with a_pair(tmp_path, slow, slow, limits={"max_concurrency": 1}, below=1) as pair:
+        pair.job.set(limits={"max_concurrency": 8})
+        pair.job.table(texts(20))
+        pair.job.run()
+        assert pair.two.max_in_flight == 1
+        assert 1 < pair.one.max_in_flight <= 8
+
+
+def test_the_second_model_spends_no_more_than_its_share(tmp_path: Path) -> None:
+    with a_pair(tmp_path, below=1, limits={"max_cost_usd": 0.01, "max_concurrency": 2}) as pair:
+        pair.job.table(texts(40))
+        done = pair.job.run()
+        spent = sum(10 * each.prompt_tokens + 40 * each.completion_tokens for each in pair.two.entries) / 1e6
+        assert done.returncode == 75
+        assert "escalate.limits.max_cost_usd: " in last_line(done)["error"]
+        assert 0.005 < spent <= 0.01
+        # It is spent after a restart, too.
+        sent = len(asked(pair.two))
+        assert pair.job.run().returncode == 75
+        assert len(asked(pair.two)) == sent
+        pair.job.set(escalate={"limits": {}})
+        result = last_line(pair.job.run())
+        assert (len(asked(pair.one)), len(asked(pair.two))) == (40, 40)
+        assert result["escalation"]["cost_usd"] == pytest.approx(
+            sum(10 * each.prompt_tokens + 40 * each.completion_tokens for each in pair.two.entries) / 1e6
+        )
+        pair.ensure_balanced()
+
+
+def test_the_budget_of_the_run_covers_both(tmp_path: Path) -> None:
+    with a_pair(tmp_path, below=1, limits={"max_concurrency": 2}) as pair:
+        pair.job.set(limits={"max_cost_usd": 0.01, "max_concurrency": 2})
+        pair.job.table(texts(40))
+        done = pair.job.run()
+        assert done.returncode == 75
+        assert "limits.max_cost_usd: " in last_line(done)["error"]
+        assert "escalate.limits" not in last_line(done)["error"]
+        assert 0.005 < pair.billed()[2] <= 0.01
