@@ -37,11 +37,6 @@ class GateSettings(Settings):
         description="Share or number of the 100 rows that each run asks anew, and pays for, that may get another label.",
     )
 
-    @property
-    def any_set(self) -> bool:
-        """Whether there is a gate."""
-        return self != GateSettings()
-
 
 class NotifySettings(Settings):
     """Who is told that a run began and how it ended."""

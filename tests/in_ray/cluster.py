@@ -17,7 +17,8 @@ from ray.cluster_utils import Cluster
 from tests.jobs import JobFiles, environment
 
 NODES = 3
-SMALL = {"num_cpus": 2, "object_store_memory": 100 << 20}
+LOOPBACK = "127.0.0.2"  # Ray replaces 127.0.0.1 by an address that others may reach
+SMALL = {"num_cpus": 2, "object_store_memory": 100 << 20, "node_ip_address": LOOPBACK}
 HEALTH = {
     "health_check_initial_delay_ms": 0,
     "health_check_period_ms": 1_000,
