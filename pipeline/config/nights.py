@@ -12,6 +12,7 @@ from pydantic_core.core_schema import ValidationInfo
 from pipeline.config.base import Settings
 from pipeline.config.endpoint import BESIDE_NO_OTHERS, ModelSettings
 from pipeline.config.endpoints import EndpointLimits
+from pipeline.config.paths import SourcePath
 from pipeline.config.values import CONTROL, Allowance, Count, Flag, Share, Text, Usd, wrong
 
 
@@ -84,6 +85,10 @@ class StudentSettings(Settings):
     answers: Count = Field(
         default=1_600,
         description="Answers to learn from, at least 500; what the ledger lacks is asked first, for rows at random.",
+    )
+    train_on: tuple[SourcePath, ...] = Field(
+        default=(),
+        description="Other tables, as input.path has them; their rows that have answers teach, too, and are not labelled.",
     )
     labels_always_asked: tuple[Text, ...] = Field(
         default=(),

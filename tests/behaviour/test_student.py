@@ -13,6 +13,7 @@ import pytest
 
 from pipeline.ledger import opened
 from pipeline.system.lock import Lock
+from pipeline.tasks.packs import place_in
 from tests.faultserver.server import FaultServer
 from tests.jobs import LABELS, JobFiles, asked, command, last_line
 from tests.test_layout import modules_after
@@ -75,6 +76,11 @@ def report(job: JobFiles) -> dict[str, Any]:
 
 def sources(job: JobFiles) -> dict[str, int]:
     return dict(job.labelled()["label_source"].value_counts().iter_rows())
+
+
+def _keys_of_rows(job: JobFiles) -> list[str]:
+    with sqlite3.connect(job.folder / "state" / "ledger.sqlite") as ledger:
+        return [str(key) for (key,) in ledger.execute("SELECT DISTINCT hex(key) FROM answers")]
 
 
 def decision(job: JobFiles) -> dict[str, Any]:
@@ -337,6 +343,85 @@ def test_the_model_is_asked_twice_on_request_which_is_paid_for_beside_the_rows(
     assert rows["label"].to_list() == list(map(label_of, rows["text"]))
     paid = sum(entry.prompt_tokens for entry in server.entries)
     assert paid == result["prompt_tokens"] + result["side"]["prompt_tokens"]
+
+
+@pytest.mark.slow
+def test_what_is_asked_twice_is_alone_in_its_request_where_rows_are_packed(job: JobFiles) -> None:
+    job.set(student={**TARGET, "ask_twice": 60}, model={"rows_per_request": 10}).table(easy(ROWS))
+    result = last_line(job.run())
+    twice = decision(job)["self_agreement"]
+    assert twice["asked"] == 60
+    with opened(job.folder / "state") as store:
+        assert store is not None
+        answers = list(store.look_up([bytes.fromhex(key) for key in twice["keys"]]).values())
+        rows = list(store.look_up([bytes.fromhex(key) for key in _keys_of_rows(job)]).values())
+    assert len(answers) == 60
+    assert [place_in(each.request_id) for each in answers] == [None] * 60
+    assert any(place_in(each.request_id) for each in rows)
+    assert result["requests"] < ROWS // 2
+
+
+@pytest.mark.slow
+def test_the_answered_rows_of_other_tables_teach_and_are_not_published(
+    job: JobFiles, server: FaultServer
+) -> None:
+    del job.settings["student"]
+    job.table(easy(600), "monday.parquet")
+    assert job.run().returncode == 0
+    job.table(easy(300, 2_000), "tuesday.csv")
+    assert job.run().returncode == 0
+    before = len(asked(server))
+    job.table(texts := easy(ROWS, 5_000))
+    # 600 answers are enough, and are all in other tables; rows of theirs without an answer are not asked about.
+    pl.DataFrame({"text": ["chess violin", None]}).write_parquet(job.folder / "never.parquet")
+    job.set(student={**TARGET, "train_on": ["monday.parquet", "t*.csv", "never.parquet"]})
+    assert last_line(command("plan", str(job.config_file())))["student"]["bought"] == 0
+    assert job.run().returncode == 0
+    found = decision(job)
+    assert (found["status"], found["taught"]) == ("certified", 900)
+    assert set(asked(server)[before:]) <= set(texts)
+    assert len(asked(server)) - before < 300
+    assert job.labelled()["text"].to_list() == texts
+
+
+@pytest.mark.slow
+def test_a_table_to_learn_from_that_is_not_there_or_lacks_a_column_ends_the_run_before_anything_is_sent(
+    job: JobFiles, server: FaultServer
+) -> None:
+    job.table(easy(ROWS))
+    pl.DataFrame({"words": ["chess"]}).write_parquet(job.folder / "other.parquet")
+    for name, status, words in (("gone.parquet", 66, "gone.parquet"), ("other.parquet", 78, "text")):
+        done = job.set(student={**TARGET, "train_on": [name]}).run()
+        assert done.returncode == status, done.stderr
+        assert words in done.stderr
+    assert asked(server) == []
+
+
+@pytest.mark.slow
+def test_rows_of_several_labels_are_certified_as_sets(tmp_path: Path) -> None:
+    def names_of(text: str) -> list[str]:
+        return [name for name, words in WORDS.items() if words.split()[0] in text]
+
+    one, two = easy(ROWS), easy(ROWS, 3_000)
+    texts = [f"{a} {b}" if number % 3 else a for number, (a, b) in enumerate(zip(one, two, strict=True))]
+    texts[::7] = [f"nothing of it n{number} w{number % 50}" for number in range(len(texts[::7]))]
+    with FaultServer(label_for=names_of) as server:
+        job = JobFiles(tmp_path, server.base_url).set(task={"kind": "multi"}, student=TARGET)
+        job.table(texts)
+        done = job.run()
+        assert done.returncode == 0, done.stderr
+        found, frame = decision(job), job.labelled()
+        student = frame.filter(pl.col("label_source") == "student")
+        assert found["status"] == "certified"
+        assert 400 <= len(student) == found["local"] == ROWS - len(asked(server))
+        assert {len(labels) for labels in student["labels"]} == {0, 1, 2}
+        right = [
+            set(labels) == set(names_of(text))
+            for text, labels in student.select("text", "labels").iter_rows()
+        ]
+        assert sum(right) >= 0.9 * len(right)
+        again = last_line(job.run())
+        assert again["again"]
 
 
 @pytest.mark.slow

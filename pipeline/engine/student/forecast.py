@@ -3,6 +3,7 @@
 from math import sqrt
 from typing import Any
 
+from pipeline.engine.student.elsewhere import answered_elsewhere
 from pipeline.engine.student.night import LEAST_ROOM, LEAST_SAVING
 from pipeline.job.decisions import load_student, student_file
 from pipeline.job.job import Job
@@ -39,6 +40,8 @@ class Forecast:
         if student is None or job.options.selection is not None:
             return None
         bought, audits = max(0, student.answers - answered), student.audited
+        if bought and student.train_on:
+            bought = max(0, bought - answered_elsewhere(job))
         share, source = _coverage(job)
         tried = missing - bought >= LEAST_ROOM * audits
         likely = least = missing

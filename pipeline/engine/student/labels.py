@@ -30,10 +30,10 @@ class StudentLabels:
     async def settle(self, read: Read) -> Job:
         """Decide which rows the student answers, once for a run; returns the job that knows of the decision."""
         execution = self._execution
-        job, run = execution.job, execution.record.run_id
+        job = execution.job
         execution.resolver.stand_in = None
         if not job.options.offline:
-            attempt = Attempt(job, run, self._store, execution.threads, execution.resolver)
+            attempt = Attempt(execution, self._store)
             night = await attempt.outcome(read)
             if night is not None and night.outcome is not None:
                 _say(night.outcome)

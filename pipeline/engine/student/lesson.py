@@ -45,9 +45,7 @@ class Lesson:
 
     def take(self, prompts: Prompts, known: Answers) -> None:
         """Take in a chunk; *known* are the answers that the ledger has."""
-        self._answered.update(self._labelled(prompts, known))
-        if len(self._answered) > 2 * MOST_ANSWERS:
-            self._answered = {key: self._answered[key] for key in nsmallest(MOST_ANSWERS, self._answered)}
+        self.learn(prompts, known)
         left = unanswered(prompts, known, self._store)
         self.rows += len(left)
         for key, text, truncated in zip(left.keys, left.texts, left.truncated, strict=True):
@@ -56,6 +54,12 @@ class Lesson:
         most = self._settings.answers
         if len(self._open) > 2 * most:
             self._open = {key: self._open[key] for key in nsmallest(most, self._open)}
+
+    def learn(self, prompts: Prompts, known: Answers) -> None:
+        """Take in those of *prompts* that have an answer among the *known* ones; the others may be of another table."""
+        self._answered.update(self._labelled(prompts, known))
+        if len(self._answered) > 2 * MOST_ANSWERS:
+            self._answered = {key: self._answered[key] for key in nsmallest(MOST_ANSWERS, self._answered)}
 
     def first(self, count: int) -> Prompts:
         """Return *count* unanswered prompts, chosen at random from the whole table, and the same ones whenever this is asked."""

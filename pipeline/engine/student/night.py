@@ -14,19 +14,18 @@ from functools import partial
 from os import urandom
 from typing import Any
 
-from pipeline.engine.resolver import Resolver
+from pipeline.engine.lifecycle import Execution
 from pipeline.engine.student.agreement import agreement, first_said
+from pipeline.engine.student.elsewhere import learn_elsewhere
 from pipeline.engine.student.lesson import LEAST_ANSWERS, Lesson, Taught, unanswered
 from pipeline.engine.student.outcome import Audit, differs, of_verdict, refused
 from pipeline.figures import count
 from pipeline.inputs.source import all_spans
-from pipeline.job.job import Job
 from pipeline.records import LABELLED, Answers, Prompts, Span
 from pipeline.student.certificate import certify
 from pipeline.student.coin import SECRET_BYTES
 from pipeline.student.store import Night, StudentStore
 from pipeline.system.prefetch import prefetch
-from pipeline.system.threads import Threads
 from pipeline.tasks.parse import Parser
 
 log = logging.getLogger(__name__)
@@ -49,11 +48,13 @@ ASKED_AT_ONCE = 1_000
 class Attempt:
     """The attempt of one run."""
 
-    def __init__(self, job: Job, run: str, store: StudentStore, threads: Threads, resolver: Resolver) -> None:
+    def __init__(self, execution: Execution, store: StudentStore) -> None:
+        job = execution.job
         settings = job.config.student
         assert settings is not None, "the job has a student"  # noqa: S101
-        self._job, self._run, self._settings = job, run, settings
-        self._store, self._threads, self._resolver = store, threads, resolver
+        self._job, self._run, self._settings = job, execution.record.run_id, settings
+        self._store, self._threads = store, execution.threads
+        self._resolver, self._packs = execution.resolver, execution.packs
         self._parser = Parser(job.config.task)
 
     async def outcome(self, read: Read) -> Night | None:
@@ -75,6 +76,8 @@ class Attempt:
         async for prompts, _ in self._chunks(read):
             again = prompts.where(chosen.__contains__)
             keys = [chosen[key].key for key in again.keys if key is not None]
+            # Alone: what stood around a text in its request is not what the model is to agree with.
+            self._packs.beside(dict.fromkeys(keys, True))
             await self._ask(Prompts(keys, again.texts, again.truncated))
         return agreement(chosen, await self._said([each.key for each in chosen.values()]))
 
@@ -87,6 +90,7 @@ class Attempt:
             await self._threads.run(lesson.take, prompts, known)
         if not lesson.rows:
             return None
+        await learn_elsewhere(self._job, lesson, self._resolver.known, self._threads)
         lacking = max(0, settings.answers - lesson.answered)
         if lesson.rows - lacking < LEAST_ROOM * settings.audited:
             return await self._none(
