@@ -198,7 +198,7 @@ class Journey:
         )
         if execution.second is not None:
             self._escalation = execution.second.facts(self._parts, output.parts)
-        course = Course(self._series.until(self.progress()), execution.latencies)
+        course = Course(self._series.until(self.progress()), execution.latencies, execution.packs.finding)
         try:
             publish(
                 output, self._parts, tally,

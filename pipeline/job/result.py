@@ -130,10 +130,12 @@ class Course:
     Attributes:
         series: Samples of its progress, by field.
         latencies: Number of replies by the buckets of `telemetry.latency`.
+        packs: What it has found out about rows that are asked together; None where each is asked alone.
     """
 
     series: Mapping[str, Any]
     latencies: Mapping[float, int]
+    packs: Mapping[str, Any] | None = None
 
 
 def save_report(
@@ -171,6 +173,7 @@ def save_report(
         "this_run": asdict(run),
         "latency": latency,
         "series": course.series,
+        **({"packs": course.packs} if course.packs else {}),
         **({"student_nights": list(load_student(job))} if job.config.student else {}),
     }
     write(job.workspace.report, orjson.dumps(facts, option=orjson.OPT_INDENT_2))

@@ -35,7 +35,7 @@ def page(facts: Facts) -> bytes:
         evaluation = {**dict.fromkeys(MEASURED), **evaluation}
         facts = {**facts, "evaluation": evaluation}
     shown = {
-        "facts": {"suspects": None, **facts},
+        "facts": {"suspects": None, "packs": None, **facts},
         "verdict": verdict(facts),
         "tiles": tiles(facts),
         "segments": segments(facts),

@@ -121,6 +121,15 @@ def test_auto_comes_to_as_many_rows_as_the_labels_stand(
         assert least <= found["width"][0] <= most
         # What was on trial labels no row: what is wrong is so at a width that was found good.
         assert right_share(job) > 0.985
+        told = json.loads(Path(result.report).read_text())["packs"]
+        assert (told["auto"], told["rows_per_request"]) == (True, found["width"][0])
+        first = told["found"][0]
+        assert (first["what"], first["width"]) == ("good" if least == 20 else "too many", 20)
+        assert first["rows"] >= 200
+        assert (first["same_alone"], sum(third["rows"] for third in first["thirds"].values())) == (
+            1,
+            first["rows"],
+        )
 
 
 @pytest.mark.slow

@@ -5,7 +5,8 @@ from random import Random
 
 import pytest
 
-from pipeline.engine.packing.control import LOOK, LOOKS, Evidence, Widths
+from pipeline.engine.packing.control import Widths
+from pipeline.engine.packing.evidence import LOOK, LOOKS, Evidence
 from pipeline.llm.packs.width import Width
 from pipeline.quality.intervals import at_most, highest, lowest, mcnemar
 

@@ -43,6 +43,7 @@ def made(
         "notable": {"failed": {"invalid": [1, 2]}, "least_sure": [3, 4]}, "published_at": 1_796_000_000.0,
         "latency": _latency(rows, chance) if sent else {"replies": 0, "counts": []}, "series": _series(rows, chance, sent=sent),
         "examples": _examples(names, chance, hostile=hostile), "evaluation": _evaluation(names, chance, hostile=hostile),
+        "suspects": _suspects(names, hostile=hostile), "packs": _packs(),
         "evaluation_note": None, "history": history, "continued": False, "job": _job(names),
         "versions": {"pipeline": "1.0", "python": "3.11.7"}, "drawn_at": 1_796_000_060.0,
     }  # fmt: skip
@@ -109,6 +110,32 @@ def _examples(names: list[str], chance: random.Random, *, hostile: bool) -> dict
         "random": [row(number, "ok") for number in range(2_000, 2_010)],
         "note": None,
     }
+
+
+def _suspects(names: list[str], *, hostile: bool) -> dict[str, Any]:
+    texts = HOSTILE if hostile else ("Where is my parcel?",)
+
+    def seen(number: int) -> dict[str, Any]:
+        text = texts[number % len(texts)]
+        return {"row": number, "id": text, "text": text * 3, "label": [names[number % len(names)]]}
+
+    others = [names[(number + 1) % len(names)] for number in range(100)]
+    rows = [
+        {**seen(number), "proposed": [others[number]], "score": 0.9, "near": seen(number + 1) if number % 3 else None}
+        for number in range(100)
+    ]  # fmt: skip
+    pairs = [{"one": seen(number), "other": seen(number + 1), "alike": 0.93} for number in range(100)]
+    return {"rows": rows, "pairs": pairs, "looked_at": 5_900, "note": None}
+
+
+def _packs() -> dict[str, Any]:
+    thirds = {"first": {"rows": 70, "differ": 1}, "last": {"rows": 66, "differ": 2}}
+    evidence = {
+        "rows": 400, "same": 0.975, "same_alone": 0.99, "worse": 8, "better": 2, "p": 0.11, "lost_least": -0.004, "lost_most": 0.031,
+        "thirds": thirds, "rows_per_request": 10,
+    }  # fmt: skip
+    found = [{**evidence, "what": "too many", "width": 20}, {**evidence, "what": "good", "width": 10}]
+    return {"rows_per_request": 10, "auto": True, "found": found}
 
 
 def _evaluation(names: list[str], chance: random.Random, *, hostile: bool) -> dict[str, Any]:

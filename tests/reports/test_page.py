@@ -103,6 +103,18 @@ def test_a_million_rows_with_a_thousand_labels_are_less_than_a_mebibyte() -> Non
     assert "970 more labels" in content.decode()
 
 
+def test_suspects_and_what_packs_cost_are_shown_where_they_are_known() -> None:
+    shown = Elements(page(made())).text
+    assert "from 5,900 answered prompts" in shown
+    assert "100 pairs of rows with nearly the same text" in shown
+    assert "Requests carry 10 rows; auto decides." in shown
+    assert "98.6 %\u201397.0 %" in shown.replace("\n", "")
+    facts = {name: value for name, value in made().items() if name not in {"suspects", "packs"}}
+    without = Elements(page(facts)).text
+    assert "Probably mislabelled" not in without
+    assert "Rows asked together" not in without
+
+
 def without_gold(facts: dict[str, Any]) -> None:
     facts.update(evaluation=None, evaluation_note="Not known: task.gold is not set.")
 

@@ -6,24 +6,16 @@ a request carries; no row is labelled by an answer of a width that has not been 
 """
 
 import logging
-from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from hashlib import blake2b
+from typing import Any
 
-from pipeline.figures import percent
+from pipeline.engine.packing.evidence import LOOK, LOOKS, Evidence
 from pipeline.job.job import Job
 from pipeline.llm.packs.memory import kept_widths
 from pipeline.llm.packs.width import WIDTHS, Width
-from pipeline.quality.intervals import highest, lowest, mcnemar
 
 log = logging.getLogger(__name__)
-
-LOOK, LOOKS = 200, 5
-"""After so many rows each the evidence is looked at, so many times at most."""
-
-RISK = 0.05 / LOOKS
-"""Of a wrong conclusion in one look: one in twenty over all."""
 
 SHARE, MOST_OF_FEW = 0.02, 0.1
 """Of the rows that are asked alone, too; and of a small table, to get to enough of them."""
@@ -37,64 +29,6 @@ WORTH_A_TRIAL = 10 * LOOK
 HARM, NO_HARM = 0.01, 0.02
 """More rows with another label than so are a reason to ask fewer together; less than so, no reason not to."""
 
-THIRDS = ("first", "middle", "last")
-
-Labels = tuple[str, ...]
-
-
-@dataclass(slots=True)
-class Evidence:
-    """What the rows have shown that were asked in so many a request, and alone twice.
-
-    Attributes:
-        rows: How many.
-        worse: Those of them whose label differs from the first one alone, while the second one alone does not.
-        better: Those where it is the other way round.
-        differ: Those whose label differs from the first one alone.
-        thirds: How many rows stood in each third of their request, and how many of those differ.
-    """
-
-    rows: int = 0
-    worse: int = 0
-    better: int = 0
-    differ: int = 0
-    thirds: Counter[str] = field(default_factory=Counter)
-
-    def add(self, alone: Labels, again: Labels, packed: Labels, third: str | None) -> None:
-        """Count one row."""
-        odd, own = set(packed) != set(alone), set(again) != set(alone)
-        self.rows += 1
-        self.differ += odd
-        self.worse += odd and not own
-        self.better += own and not odd
-        if third is not None:
-            self.thirds[third] += 1
-            self.thirds[f"{third} differ"] += odd
-
-    @property
-    def bounds(self) -> tuple[float, float]:
-        """How many more rows get another label than would alone, as a share: at least and at most."""
-        least = lowest(self.worse, self.rows, RISK / 2) - highest(self.better, self.rows, RISK / 2)
-        most = highest(self.worse, self.rows, RISK / 2) - lowest(self.better, self.rows, RISK / 2)
-        return least, most
-
-    @property
-    def words(self) -> str:
-        """A sentence about it, for people."""
-        same = percent(1 - self.differ / self.rows, 1)
-        own = percent(1 - (self.differ - self.worse + self.better) / self.rows, 1)
-        places = ", ".join(
-            f"{third} {percent(1 - self.thirds[f'{third} differ'] / self.thirds[third], 1)}"
-            for third in THIRDS
-            if self.thirds[third]
-        )
-        p = mcnemar(self.worse, self.better)
-        by_place = f"; by place in the request: {places}" if places else ""
-        return (
-            f"of {self.rows:,} rows asked alone, too, {same} got the same label, and {own} the same alone once more "
-            f"(McNemar p = {p:.2g}){by_place}"
-        )
-
 
 class Widths:
     """Decides how many rows a request carries, from the evidence; a number in the config stays, and is only judged.
@@ -103,6 +37,7 @@ class Widths:
         width: How many rows a request carries.
         found: The evidence on each width.
         trial: The width on trial beside rows that are asked alone; 0 if none is.
+        decisions: What this run has concluded, and from what, in order.
     """
 
     def __init__(self, width: Width, *, auto: bool, memory: Mapping[str, Sequence[int]]) -> None:
@@ -117,6 +52,7 @@ class Widths:
         self._chosen = memory.get("width")  # by `auto`
         self.found = {int(name): _evidence(some) for name, some in memory.items() if name.isdigit()}
         self.trial = WIDTHS[-1] if auto else 0
+        self.decisions: list[dict[str, Any]] = []
         if auto and self._chosen:
             width.rows, self.trial = self._chosen
 
@@ -156,12 +92,14 @@ class Widths:
         if fine:
             log.info("requests carry %d rows from now on: %s", width, found.words)
             self.width.rows, self.trial = width, 0
+            self._note("good", width, found)
             self.found.pop(width)
         elif harm or found.rows >= LOOK * LOOKS:
             self.trial = _next_lower(width)
             left = f"{self.trial} are tried" if self.trial > 1 else "each is asked alone"
             log.info("%d rows in a request are too many: %s; %s", width, found.words, left)
             self.trial = self.trial if self.trial > 1 else 0
+            self._note("too many", width, found)
 
     def _narrow(self, found: Evidence, width: int) -> None:
         if self._auto:
@@ -169,6 +107,23 @@ class Widths:
             log.warning("requests carry %d rows from now on: %s", self.width.rows, found.words)
         else:
             log.warning("model.rows_per_request: %d costs labels: %s; try a lower one", width, found.words)
+        self._note("narrowed" if self._auto else "costs labels", width, found)
+
+    def _note(self, what: str, width: int, found: Evidence) -> None:
+        self.decisions.append(
+            {"what": what, "width": width, "rows_per_request": self.width.rows, **found.facts}
+        )
+
+    @property
+    def finding(self) -> dict[str, Any]:
+        """What the run has found out about packs, for its report: the evidence on the width that is judged last comes last."""
+        now = {
+            "what": "on trial" if self.trial else "in use",
+            "width": self.judged,
+            "rows_per_request": self.width.rows,
+        }
+        latest = [{**now, **self.evidence.facts}] if self.judged > 1 and self.evidence.rows else []
+        return {"rows_per_request": self.width.rows, "auto": self._auto, "found": [*self.decisions, *latest]}
 
 
 def _next_lower(width: int) -> int:

@@ -7,10 +7,11 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from hashlib import blake2b
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from pipeline.engine.canary import bill
-from pipeline.engine.packing.control import THIRDS, Labels, coin, compared_of, is_packed, widths_of
+from pipeline.engine.packing.control import coin, compared_of, is_packed, widths_of
+from pipeline.engine.packing.evidence import THIRDS, Labels
 from pipeline.engine.resolver import Resolver
 from pipeline.job.job import Job
 from pipeline.ledger import Ledger
@@ -154,6 +155,11 @@ class Packs:
             log.info("%d rows a request: %s", self._widths.judged, self._widths.evidence.words)
         if self._learned:
             keep_widths(self._job.config.state.dir, self._job.task.fingerprint, self._widths.memory)
+
+    @property
+    def finding(self) -> Mapping[str, Any] | None:
+        """What the run has found out about its packs; None where each row is asked alone."""
+        return None if self.packing is None else self._widths.finding
 
     async def cancel(self) -> None:
         """Give up what is asked to compare: the run ends early."""
