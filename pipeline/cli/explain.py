@@ -12,7 +12,9 @@ def explain(config: Config, row: str) -> int:
     if explanation.prompt:
         print_lines(["--- system message", explanation.system, "--- request", explanation.body, "--- answer"])
     under = facts["answered_under"]
-    print_lines(fact_lines({**facts, "answered_under": None}))
+    print_lines(fact_lines({**facts, "answered_under": None, "models": None}))
+    for which, said in explanation.models.items():
+        print_lines([f"--- {which} model", *fact_lines(said)])
     if under:
         whose = f"run {under['run']} (provider {under['provider']}, model {under['model']})"
         print_lines(

@@ -48,6 +48,7 @@ def plan_text(found: Plan, config: Config) -> list[str]:
         *_notes(found),
         *_canary(found),
         *_student(found),
+        *_second(found),
         *_other_lane(found),
         duration_told,
     ]
@@ -98,6 +99,25 @@ def _student(found: Plan) -> Iterator[str]:
         f"with the student about {student['requests_likely']:,} of these prompts ({source}), at least "
         f"{student['requests_least']:,}; all of them if it is refused. Among them {bought}{student['audits']:,} audits"
     )
+
+
+def _second(found: Plan) -> Iterator[str]:
+    """Yield what is put to the second model."""
+    if (second := found.second) is None or not second["requests_most"]:
+        return
+    least, likely, most = (second[f"requests_{name}"] for name in ("least", "likely", "most"))
+    costs = [second[f"cost_{name}_usd"] for name in ("least", "likely", "most")]
+    if likely is None:
+        number = f"{least:,} to {most:,} rows"
+        why = "how many is unknown before the first model has answered some: `run --limit 200`, and `plan` knows"
+        cost = "no price known" if costs[2] is None else f"{usd(costs[0])} to {usd(costs[2])}"
+    else:
+        number = f"about {count(likely, 'row')}" + (f" ({least:,} to {most:,})" if least < most else "")
+        why = f"{second['unsure']:,} of {count(second['answered'], 'answer')} were unsure so far"
+        cost = "no price known" if costs[1] is None else f"about {usd(costs[1])}"
+        cost += f" ({usd(costs[0])} to {usd(costs[2])})" if costs[1] is not None and least < most else ""
+    source = f", price from {second['cost_source']}" if second["cost_source"] else ""
+    yield f"besides, {number} are put to {second['model']}: {cost}{source}; {why}"
 
 
 def _notes(found: Plan) -> list[str]:

@@ -89,6 +89,8 @@ def answered_rows(
             answers, outcomes = _known(store, parser, prompts, aliases)
             if published and job.config.student is not None:
                 _add_students(job, prompts, answers, outcomes)
+            if published and job.second is not None:
+                _add_seconds(job, store, prompts, answers, outcomes)
             yield AnsweredRows(rows, prompts, {name: cells[name] for name in columns}, answers, outcomes)
 
 
@@ -121,6 +123,27 @@ def _add_students(
     for row, key in rows.items():
         if key in own:
             answers[row], outcomes[row] = own[key]
+
+
+def _add_seconds(
+    job: Job,
+    store: Store | None,
+    prompts: Prompts,
+    answers: list[Answer | None],
+    outcomes: list[Outcome | None],
+) -> None:
+    """Put what the second model makes of unsure rows in their places; nothing where it has no answer yet."""
+    known = {
+        answer.key: (answer, outcome)
+        for answer, outcome in zip(answers, outcomes, strict=True)
+        if answer and outcome
+    }
+    rows = import_module("pipeline.engine.escalation.known").escalated(
+        job, store, [prompt for prompt in prompts if prompt], known
+    )
+    for row, key in enumerate(prompts.keys):
+        if key in rows:
+            answers[row], outcomes[row] = rows[key].row or (None, None)
 
 
 def _chosen(

@@ -1,6 +1,8 @@
 """`explain`: the prompt, the request and the stored answer of one row."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from importlib import import_module
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -44,6 +46,7 @@ class Explanation:
         owed: What the latest run has paid for it without an answer; None if nothing.
         outcome: What the answer means for the row; None if there is none.
         under: The run with other settings that got the answer; None if the settings are these, or there is no answer.
+        models: What each of two models said; nothing if the row is not put to the second one.
     """
 
     row: int
@@ -54,6 +57,7 @@ class Explanation:
     owed: Answer | None
     outcome: Outcome | None
     under: Run | None = None
+    models: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     @property
     def status(self) -> str:
@@ -91,6 +95,7 @@ class Explanation:
             if place
             else None,
             "run": answer.run if answer else None,
+            **({"models": self.models} if self.models else {}),
             "answered_under": self._under(),
         }
 
@@ -124,6 +129,9 @@ def explain(config: Config, row: str) -> Explanation:
     outcome = parser.outcome(answer) if answer else None
     if prompt and prompt.key in own:
         answer, outcome = own[prompt.key]
+    models: dict[str, Mapping[str, Any]] = {}
+    if prompt and answer and outcome and under is None and job.second is not None:
+        answer, outcome, models = _with_second(job, prompt, answer, outcome)
     form = FormMemory(job.config, job.task, Clock()).recall() or first_form(job.config.model)
     template = BodyTemplate(job.task, job.config.model, form)
     return Explanation(
@@ -135,7 +143,39 @@ def explain(config: Config, row: str) -> Explanation:
         owed=owed,
         outcome=outcome,
         under=under,
+        models=models,
     )
+
+
+def _with_second(
+    job: Job, prompt: Prompt, answer: Answer, outcome: Outcome
+) -> tuple[Answer, Outcome | None, dict[str, Mapping[str, Any]]]:
+    """Return what the row has of both models' answers, and what each of them said."""
+    with opened(job.config.state.dir) as store:
+        each = import_module("pipeline.engine.escalation.known").escalated(
+            job, store, [prompt], {prompt.key: (answer, outcome)}
+        )
+    if not each:
+        return answer, outcome, {}
+    row = each[prompt.key]
+    told = {"first": _told(*row.first), "second": _told(*row.second) if row.second else {"status": NOT_ASKED}}
+    return (*row.row, told) if row.row else (answer, None, told)
+
+
+def _told(answer: Answer, outcome: Outcome) -> Mapping[str, Any]:
+    """Return what one of two models said."""
+    return {
+        "model": answer.model,
+        "reply": answer.text,
+        "status": outcome.status.value,
+        "labels": list(outcome.labels),
+        "confidence": outcome.confidence,
+        "error": outcome.error,
+        "prompt_tokens": answer.prompt_tokens,
+        "completion_tokens": answer.completion_tokens,
+        "cost_usd": answer.cost_usd,
+        "run": answer.run,
+    }
 
 
 def _row_index(job: Job, row: str) -> int:

@@ -1,5 +1,6 @@
 """Whole runs in which a second model is asked about the rows of which the first one is unsure."""
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -8,11 +9,13 @@ from typing import Any, NamedTuple
 import polars as pl
 import pytest
 
+from pipeline.commands.plan.command import plan
 from pipeline.config.simulate.latency import Fixed
 from pipeline.ledger import opened
+from tests.batching import Quick, batch_job, peer
 from tests.faultserver.server import FaultServer
 from tests.faultserver.settings import FaultServerSettings
-from tests.jobs import LABELS, JobFiles, asked, last_line, right_label, texts
+from tests.jobs import LABELS, JobFiles, asked, command, last_line, right_label, run_job, texts
 
 PRICES = {"input": 1, "output": 4}, {"input": 10, "output": 40}
 BELOW = 0.8
@@ -217,6 +220,7 @@ def test_a_higher_bound_asks_only_about_the_rows_between(tmp_path: Path) -> None
         assert set(mine["text"]) == set(asked(pair.two)) - first
 
 
+@pytest.mark.slow
 def test_answers_that_the_second_model_gave_alone_are_good_here(tmp_path: Path) -> None:
     with a_pair(tmp_path) as pair:
         pair.job.table(texts(20))
@@ -238,6 +242,7 @@ def test_it_is_said_where_the_first_endpoint_tells_no_probabilities(tmp_path: Pa
         assert set(pair.columns()["label_source"]) == {"model"}
 
 
+@pytest.mark.slow
 def test_a_second_model_that_is_away_ends_the_run_and_the_next_one_goes_on(tmp_path: Path) -> None:
     with a_pair(tmp_path) as pair:
         pair.job.set(limits={"max_outage": "1s"})
@@ -260,6 +265,14 @@ def test_a_wrong_key_of_the_second_model_ends_the_run_and_is_said_to_be_its(tmp_
         done = pair.job.run()
         assert done.returncode == 77
         assert "second model big: " in last_line(done)["error"]
+
+
+def test_the_second_model_is_asked_while_the_first_one_still_answers(tmp_path: Path) -> None:
+    with a_pair(tmp_path, FaultServerSettings(latency=Fixed(0.02))) as pair:
+        pair.job.set(limits={"max_concurrency": 2})
+        pair.job.table(texts(40))
+        pair.job.run()
+        assert pair.two.entries[0].at < pair.one.entries[-1].at
 
 
 def test_each_model_has_its_own_limits(tmp_path: Path) -> None:
@@ -302,3 +315,175 @@ def test_the_budget_of_the_run_covers_both(tmp_path: Path) -> None:
         assert "limits.max_cost_usd: " in last_line(done)["error"]
         assert "escalate.limits" not in last_line(done)["error"]
         assert 0.005 < pair.billed()[2] <= 0.01
+
+
+def test_plan_says_a_range_before_the_first_model_has_answered_and_then_the_rows(tmp_path: Path) -> None:
+    with a_pair(tmp_path) as pair:
+        pair.job.table(texts(60))
+        unknown = plan(pair.job.config()).second
+        assert unknown is not None
+        assert (unknown["requests_least"], unknown["requests_likely"], unknown["requests_most"]) == (
+            0,
+            None,
+            60,
+        )
+        told = command("plan", str(pair.job.config_file())).stderr
+        assert "0 to 60 rows are put to big" in told
+        assert "unknown before the first model has answered" in told
+        one_model = {name: each for name, each in pair.job.settings.items() if name != "escalate"}
+        both, pair.job.settings = pair.job.settings, one_model
+        pair.job.run("--limit", "40")
+        pair.job.settings = both
+        likely = plan(pair.job.config()).second
+        pair.job.run()
+        rows = len(pair.rows("escalated"))
+        assert likely is not None
+        assert likely["requests_least"] <= rows <= likely["requests_most"] < 60
+        assert likely["cost_least_usd"] < likely["cost_likely_usd"] < likely["cost_most_usd"]
+        assert likely["cost_source"] == "config"
+        done = plan(pair.job.config()).second
+        assert done is not None
+        assert (done["requests_most"], done["already"], done["answered"]) == (0, rows, 60)
+
+
+def test_explain_says_what_both_models_said(tmp_path: Path) -> None:
+    with a_pair(tmp_path) as pair:
+        pair.job.table(texts(30))
+        pair.job.run()
+        found = pair.columns()
+        row = found["label_source"].to_list().index("escalated")
+        told = last_line(command("explain", str(pair.job.config_file()), str(row)))
+        assert told["labels"] == [right_label(texts(30)[row])]
+        assert told["prompt_tokens"] == found["prompt_tokens"][row]
+        first, second = told["models"]["first"], told["models"]["second"]
+        assert (first["labels"], first["model"]) == ([wrong_label(texts(30)[row])], "test-model")
+        assert first["confidence"] < BELOW
+        assert (second["labels"], second["model"]) == ([right_label(texts(30)[row])], "big")
+        own = found["label_source"].to_list().index("model")
+        assert "models" not in last_line(command("explain", str(pair.job.config_file()), str(own)))
+
+
+def test_commands_that_judge_see_the_label_that_the_row_has(tmp_path: Path) -> None:
+    with a_pair(tmp_path, below=1) as pair:
+        pair.job.set(task={"gold": "gold"})
+        rows = texts(30)
+        pair.job.table(pl.DataFrame({"text": rows, "gold": list(map(right_label, rows))}))
+        assert pair.job.run().returncode == 0
+        told = last_line(command("evaluate", str(pair.job.config_file())))
+        assert (told["rows"], told["accuracy"]) == (30, 1)
+
+
+def test_a_partial_output_leaves_rows_pending_that_wait_for_the_second_model(tmp_path: Path) -> None:
+    with a_pair(tmp_path) as pair:
+        pair.job.table(texts(30))
+        one_model = {name: each for name, each in pair.job.settings.items() if name != "escalate"}
+        both, pair.job.settings = pair.job.settings, one_model
+        pair.job.run()
+        pair.job.settings = both
+        done = last_line(command("publish", str(pair.job.config_file()), "--partial"))
+        found = pl.read_parquet(done["output"])
+        assert 0 < done["pending"] == found["label"].null_count() < 30
+        assert asked(pair.two) == []
+        assert last_line(pair.job.run())["escalated"] == done["pending"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "options", "said"),
+    [
+        ({"escalate": {"model": "test-model", "below": 0.5}}, (), "escalate.model: would be asked the same"),
+        ({"student": {}}, (), "escalate: goes with no student"),
+        ({}, ("--slice", "0/2"), "escalate: is worked with by one process"),
+        ({"model": {"logprobs": False}}, (), "escalate.below: 0.8 never holds"),
+    ],
+)
+def test_what_it_does_not_go_together_with_is_refused(
+    tmp_path: Path, settings: dict[str, Any], options: tuple[str, ...], said: str
+) -> None:
+    with a_pair(tmp_path) as pair:
+        pair.job.table(texts(5))
+        if "escalate" in settings:
+            pair.job.settings["escalate"] = settings["escalate"]
+        pair.job.set(**{name: each for name, each in settings.items() if name != "escalate"})
+        done = pair.job.run(*options)
+        assert (done.returncode, said in last_line(done)["error"]) == (78, True), done.stderr
+        assert (pair.one.requests, pair.two.requests) == (0, 0)
+
+
+def test_check_looks_at_what_the_second_model_needs(tmp_path: Path) -> None:
+    with a_pair(tmp_path) as pair:
+        pair.job.table(texts(5))
+        pair.job.settings["escalate"]["model"]["api_key_env"] = "NO_SUCH_KEY"
+        done = command("check", str(pair.job.config_file()))
+        assert done.returncode == 78
+        assert "escalate: " in done.stderr
+        assert "NO_SUCH_KEY" in done.stderr
+
+
+@pytest.mark.slow
+def test_after_a_kill_between_both_no_answer_is_paid_for_twice(tmp_path: Path) -> None:
+    with a_pair(tmp_path, two=FaultServerSettings(latency=Fixed(0.3)), limits={"max_concurrency": 2}) as pair:
+        pair.job.table(texts(60))
+        process = pair.job.start()
+        deadline = time.monotonic() + 60
+        while pair.two.requests < 4 and time.monotonic() < deadline:
+            time.sleep(0.01)
+        process.kill()
+        process.communicate()
+        assert not pair.job.output.exists()
+        result = last_line(pair.job.run())
+        found = pair.columns()
+        assert sorted(asked(pair.one)) == sorted(texts(60))
+        repeated = len(asked(pair.two)) - len(set(asked(pair.two)))
+        assert repeated <= 2 * 2  # those that were being asked, and those whose answers were not durable yet
+        assert set(asked(pair.two)) == set(pair.rows("escalated")["text"])
+        assert result["rows"] == len(found) == 60
+        assert result["cost_usd"] == pytest.approx(found["cost_usd"].sum())
+        # The same output, byte for byte of its rows, as that of a run that nobody killed.
+        pair.job.output.unlink()
+        sent = pair.one.requests, pair.two.requests
+        pair.job.run()
+        assert pair.columns().equals(found)
+        assert (pair.one.requests, pair.two.requests) == sent
+
+
+@pytest.mark.slow
+def test_a_run_with_workers_a_packing_first_model_or_several_endpoints_does_the_same(tmp_path: Path) -> None:
+    outputs = []
+    for name in ("alone", "workers", "packs", "endpoints"):
+        folder = tmp_path / name
+        folder.mkdir()
+        with a_pair(folder) as pair, FaultServer(label_for=wrong_label) as other:
+            pair.job.table(texts(80))
+            options: tuple[str, ...] = ()
+            if name == "workers":
+                options = ("--workers", "2")
+            elif name == "packs":
+                pair.job.set(model={"rows_per_request": 5}, escalate={"below": 0.99})
+            elif name == "endpoints":
+                urls = [pair.job.settings["model"].pop("base_url"), other.base_url]
+                price = pair.job.settings["model"].pop("price")
+                endpoints = [{"base_url": url, "price": price} for url in urls]
+                pair.job.set(model={"endpoints": endpoints})
+            done = pair.job.spawn(*options) if name == "workers" else pair.job.run(*options)
+            assert done.returncode == 0, done.stderr
+            second = pair.rows("escalated")
+            assert second["label"].to_list() == list(map(right_label, second["text"]))
+            assert sorted(asked(pair.two)) == sorted(second["text"])
+            assert len(second) > 0
+            if name in {"alone", "workers"}:
+                pair.ensure_balanced()
+            if name != "packs":  # whose confidences are others
+                outputs.append(pair.columns().select("text", "label", "label_source", "label_confidence"))
+    assert all(each.equals(outputs[0]) for each in outputs)
+
+
+@pytest.mark.slow
+async def test_rows_of_a_batch_are_put_to_the_second_model_one_by_one(tmp_path: Path) -> None:
+    with peer() as provider, FaultServer(label_for=right_label) as two:
+        job = batch_job(tmp_path, provider.base_url, texts(40))
+        model = {"provider": "openai-compatible", "name": "big", "base_url": two.base_url, "price": PRICES[1]}
+        job.set(escalate={"model": model, "below": BELOW})
+        await run_job(job.config(), clock=Quick().clock)
+        second = job.labelled().filter(pl.col("label_source") == "escalated")
+        assert sorted(asked(two)) == sorted(second["text"])
+        assert 0 < len(second) < 40

@@ -58,6 +58,7 @@ class Plan:
         bound: The limit that determines it: `requests_per_minute`, `tokens_per_minute` or `max_concurrency`; or
             `processor` for the embedded model, `batch` for a batch, which takes up to a day.
         student: What the student may spare of them, which the figures above leave out; None if there is none.
+        second: What is put to the second model, which the figures above leave out; None if there is none.
         lane: `live` or `batch`, as `model.lane` says; the cost is that of this lane.
         live_cost_usd: What the requests would cost one by one; None if no price is known.
         batch_cost_usd: What they would cost in batches; None if no price is known.
@@ -83,6 +84,7 @@ class Plan:
     input_version: int | None
     bound: str
     student: Mapping[str, Any] | None = None
+    second: Mapping[str, Any] | None = None
     lane: str = "live"
     live_cost_usd: float | None = None
     batch_cost_usd: float | None = None
@@ -120,13 +122,15 @@ class _Counts:
     canary: int = 0
     canary_tokens: int = 0
     student: Any = None
+    second: Any = None
     reply_tokens: ReplyTokens = field(default_factory=ReplyTokens)
 
 
 def _count(job: Job, folder: Path) -> _Counts:
     """Count the distinct prompts and those that the ledger has an answer to."""
     student = job.config.student and import_module("pipeline.engine.student.forecast").Forecast(job)
-    counts, anew = _Counts(student=student), asked_anew(job) if finished(job) is None else ()
+    second = job.second and import_module("pipeline.commands.plan.second").SecondForecast(job)
+    counts, anew = _Counts(student=student, second=second), asked_anew(job) if finished(job) is None else ()
     with Duplicates(folder, job.source.rows) as duplicates:
         # Two passes over the input: which prompts repeat is known only at the end of the first.
         for first_row, prompts in _prompts(job):
@@ -147,6 +151,8 @@ def _count(job: Job, folder: Path) -> _Counts:
                         counts.canary_tokens += estimate_tokens(prompt.text) + CHAT_TOKENS
             if store and (counts.missing or counts.canary):
                 counts.reply_tokens.ask(store, job.config.model)
+            if second:
+                counts.second = second.of(store, counts.missing, counts.missing_tokens)
     return counts
 
 
@@ -166,6 +172,7 @@ def _count_missing(job: Job, counts: _Counts, store: Store | None, prompts: list
     aliases = job.task.aliases((prompt.key, prompt.text) for prompt in prompts)
     keys, is_compared = [prompt.key for prompt in prompts], comparison(job)
     known = store.look_up([*keys, *aliases]).under(aliases) if store else {}
+    known_pairs = []
     for prompt in prompts:
         answer = known.get(prompt.key)
         outcome = parser.outcome(answer) if answer else None
@@ -179,10 +186,13 @@ def _count_missing(job: Job, counts: _Counts, store: Store | None, prompts: list
             and outcome.status not in job.options.retry
         ):
             counts.answered += 1
+            known_pairs.append((prompt, (answer, outcome)))
         else:
             counts.missing += 1
             counts.compared += is_compared(prompt.key)
             counts.missing_tokens += estimate_tokens(prompt.text)
+    if counts.second:
+        counts.second.see(store, known_pairs)
 
 
 def _estimate(job: Job, counts: _Counts) -> Plan:
@@ -217,6 +227,7 @@ def _estimate(job: Job, counts: _Counts) -> Plan:
         input_version=job.source.version,
         bound=bound,
         student=counts.student.of(counts.answered, counts.missing) if counts.student else None,
+        second=counts.second,
         lane=model.lane,
         live_cost_usd=costs.live,
         batch_cost_usd=costs.batch,
