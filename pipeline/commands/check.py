@@ -16,6 +16,7 @@ from pipeline.job.readiness import ensure_ready, remarks
 from pipeline.job.state import ensure_state, ensure_store, has_batches
 from pipeline.job.workspace import workspace
 from pipeline.job.writable import ensure_output, ensure_replaceable
+from pipeline.system.clock import Clock
 
 T = TypeVar("T")
 
@@ -59,6 +60,7 @@ def _check(config: Config, spare: Path) -> tuple[Job, list[str]]:
         *_tables(job),
         *remarks(config),
         *job.remarks,
+        *_second(job),
         *([f"another run has the output now: {holder}"] if holder else []),
     ]
 
@@ -71,6 +73,18 @@ def _tables(job: Job) -> Iterator[str]:
     if job.config.output.is_table:
         verb = "are appended to" if storage.is_delta_table(job.output) else "make"
         yield f"{job.output}: labels {verb} the Delta table, by {', '.join(job.config.output.columns.only or ())}"
+
+
+def _second(job: Job) -> Iterator[str]:
+    """Yield why nothing is below `escalate.below`, if that is known."""
+    settings, model = job.config.escalate, job.config.model
+    if settings is None or not settings.below:
+        return
+    from pipeline.llm.form_memory import FormMemory  # noqa: PLC0415 - few jobs have a second model
+    from pipeline.llm.protocol.form import first_form  # noqa: PLC0415 - as above
+
+    if not (FormMemory(job.config, job.task, Clock()).recall() or first_form(model)).logprobs:
+        yield f"escalate.below: {model.name} tells no probabilities, so that only rows without a label are put to the second model"
 
 
 def _ensure_ledger(state: Path) -> None:

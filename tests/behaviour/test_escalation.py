@@ -1,5 +1,6 @@
 """Whole runs in which a second model is asked about the rows of which the first one is unsure."""
 
+import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,6 +11,8 @@ import polars as pl
 import pytest
 
 from pipeline.commands.plan.command import plan
+from pipeline.commands.report.command import report
+from pipeline.commands.report.job_facts import shown_config
 from pipeline.config.simulate.latency import Fixed
 from pipeline.ledger import opened
 from tests.batching import Quick, batch_job, peer
@@ -135,6 +138,7 @@ def test_rows_without_a_label_are_the_most_unsure_of_all(tmp_path: Path) -> None
         pair.ensure_balanced()
 
 
+@pytest.mark.slow
 def test_only_the_statuses_that_are_named_are_a_reason(tmp_path: Path) -> None:
     with a_pair(tmp_path, below=0, on=["refused"]) as pair:
         pair.one.when(texts(1)[0].__eq__, "unknown_label")
@@ -195,6 +199,7 @@ def test_rows_that_are_the_same_are_put_to_each_model_once(tmp_path: Path) -> No
         pair.ensure_balanced()
 
 
+@pytest.mark.slow
 def test_a_label_that_both_give_is_counted_apart_from_one_that_changes(tmp_path: Path) -> None:
     with a_pair(tmp_path, label=right_label) as pair:
         pair.job.table(texts(20))
@@ -233,6 +238,7 @@ def test_answers_that_the_second_model_gave_alone_are_good_here(tmp_path: Path) 
         assert len(asked(pair.two)) == 20
 
 
+@pytest.mark.slow
 def test_it_is_said_where_the_first_endpoint_tells_no_probabilities(tmp_path: Path) -> None:
     with a_pair(tmp_path, FaultServerSettings(logprobs="ignored")) as pair:
         pair.job.table(texts(30))
@@ -259,6 +265,7 @@ def test_a_second_model_that_is_away_ends_the_run_and_the_next_one_goes_on(tmp_p
         pair.ensure_balanced()
 
 
+@pytest.mark.slow
 def test_a_wrong_key_of_the_second_model_ends_the_run_and_is_said_to_be_its(tmp_path: Path) -> None:
     with a_pair(tmp_path, two=FaultServerSettings(api_key="right")) as pair:
         pair.job.table(texts(30))
@@ -306,6 +313,7 @@ def test_the_second_model_spends_no_more_than_its_share(tmp_path: Path) -> None:
         pair.ensure_balanced()
 
 
+@pytest.mark.slow
 def test_the_budget_of_the_run_covers_both(tmp_path: Path) -> None:
     with a_pair(tmp_path, below=1, limits={"max_concurrency": 2}) as pair:
         pair.job.set(limits={"max_cost_usd": 0.01, "max_concurrency": 2})
@@ -363,6 +371,7 @@ def test_explain_says_what_both_models_said(tmp_path: Path) -> None:
         assert "models" not in last_line(command("explain", str(pair.job.config_file()), str(own)))
 
 
+@pytest.mark.slow
 def test_commands_that_judge_see_the_label_that_the_row_has(tmp_path: Path) -> None:
     with a_pair(tmp_path, below=1) as pair:
         pair.job.set(task={"gold": "gold"})
@@ -373,6 +382,7 @@ def test_commands_that_judge_see_the_label_that_the_row_has(tmp_path: Path) -> N
         assert (told["rows"], told["accuracy"]) == (30, 1)
 
 
+@pytest.mark.slow
 def test_a_partial_output_leaves_rows_pending_that_wait_for_the_second_model(tmp_path: Path) -> None:
     with a_pair(tmp_path) as pair:
         pair.job.table(texts(30))
@@ -487,3 +497,42 @@ async def test_rows_of_a_batch_are_put_to_the_second_model_one_by_one(tmp_path: 
         second = job.labelled().filter(pl.col("label_source") == "escalated")
         assert sorted(asked(two)) == sorted(second["text"])
         assert 0 < len(second) < 40
+
+
+@pytest.mark.slow
+def test_a_rehearsal_asks_neither_model(tmp_path: Path) -> None:
+    with a_pair(tmp_path) as pair:
+        pair.job.table(texts(30))
+        pair.job.set(simulate={"latency": 0})
+        result = last_line(pair.job.run("--provider", "simulate"))
+        assert result["escalated"] > 0
+        assert (pair.one.requests, pair.two.requests) == (0, 0)
+
+
+def test_check_says_that_no_label_can_be_below_where_a_model_tells_no_probabilities(tmp_path: Path) -> None:
+    with a_pair(tmp_path) as pair:
+        pair.job.table(texts(5))
+        pair.job.set(model={"name": "gpt-5-nano"})
+        done = command("check", str(pair.job.config_file()))
+        assert done.returncode == 0
+        assert "escalate.below: gpt-5-nano tells no probabilities" in done.stderr
+
+
+@pytest.mark.slow
+def test_the_report_says_what_became_of_the_rows_and_no_secret_of_the_second_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HEADER", "header-0123456789")
+    monkeypatch.setenv("BIG_KEY", "sk-0123456789abcdef")
+    with a_pair(tmp_path) as pair:
+        pair.job.table(texts(30))
+        model = pair.job.settings["escalate"]["model"]
+        model |= {"headers": {"X-Api-Key": "${HEADER}", "X-Team": "tickets"}, "api_key_env": "BIG_KEY"}
+        pair.job.settings["task"]["instructions"] = "Never say sk-0123456789abcdef."
+        env = {name: os.environ[name] for name in ("HEADER", "BIG_KEY")}
+        result = last_line(pair.job.run(env=env))
+        config = shown_config(pair.job.config())
+        assert "tickets" in config
+        assert "0123456789" not in config
+        shown = report(pair.job.config()).read_text()
+        assert f"{result['escalation']['rows']} rows put to <bdi>big</bdi>" in shown

@@ -4,6 +4,7 @@ import io
 import platform
 from collections.abc import Iterator, Mapping
 from importlib.metadata import PackageNotFoundError, version
+from itertools import chain
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
@@ -70,15 +71,17 @@ def shown_config(config: Config) -> str:
 
     settings = _plain(config)
     del settings["path"]  # the file's own
-    headers = settings.get("model", {}).get("headers", {})
-    headers.update({name: REDACTED for name in headers if is_secret_name(name)})
+    for model in settings.get("model", {}), settings.get("escalate", {}).get("model", {}):
+        headers = model.get("headers", {})
+        headers.update({name: REDACTED for name in headers if is_secret_name(name)})
     if settings.get("notify", {}).get("healthcheck_url"):
         settings["notify"]["healthcheck_url"] = REDACTED
     shown = io.StringIO()
     yaml = YAML()
     yaml.width = 100
     yaml.dump(_plain(settings), shown)
-    return Redaction(_secrets(config)).of(shown.getvalue())
+    asked = filter(None, (config, config.second))
+    return Redaction(chain.from_iterable(map(_secrets, asked))).of(shown.getvalue())
 
 
 def _plain(value: Any) -> Any:
