@@ -8,6 +8,7 @@ from functools import partial
 from pipeline.config import Config
 from pipeline.config.providers import endpoint_names
 from pipeline.engine.resolver import Resolver
+from pipeline.errors import InterruptedRunError
 from pipeline.job.job import Job
 from pipeline.job.readiness import ensure_ready
 from pipeline.llm.backlog.delivery import Deliver
@@ -62,6 +63,7 @@ class Asked:
         run: The run's id.
         stop: Called with the error that must end the run.
         clock: The time.
+        closing: Whether nothing more is sent.
         budget: What the run may spend; None until something is to be asked.
         spent_before: What it had spent by then, in its earlier executions.
     """
@@ -94,6 +96,7 @@ class Asked:
         self._askers: list[OnDemand] = []
         self.budget: Budget | None = None
         self.spent_before = 0.0
+        self.closing = False
 
     def on_demand(self, opened: Callable[[], Awaitable[Asker]]) -> OnDemand:
         """Return one that is asked, whose endpoint is *opened* when it is needed."""
@@ -107,6 +110,7 @@ class Asked:
 
     async def drain(self, seconds: float) -> None:
         """Send nothing more; wait up to *seconds* for what is in flight, and give up the rest."""
+        self.closing = True
         await asyncio.gather(*(each.drain(seconds) for each in self._askers))
 
     async def whole_budget(self) -> Budget:
@@ -129,7 +133,10 @@ class Asked:
 
         Raises:
             ConfigError: If a request could not be sent.
+            InterruptedRunError: If nothing more is to be sent.
         """
+        if self.closing:
+            raise InterruptedRunError("the run stops; run again to continue")
         budget, deliver = budget or await self.whole_budget(), deliver or self.resolver.ledger.append
         opened = self._asking(job, budget, deliver, stop or self.stop, packing)
         return await self._resources.enter_async_context(opened)

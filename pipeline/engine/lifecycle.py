@@ -70,7 +70,7 @@ class Execution:
             self.record.run_id,
             retry=first_retried(job.config, options.retry),
             open_asker=self.open_asker,
-            brake=Brake(job.config.limits, job.source.rows, stop.set_reason),
+            brake=Brake(job.config.limits, job.source.rows, stop.set_reason, warns=job.second is None),
             continued=self._continued,
             leaves_open=options.is_partial,
             aliases=job.task.aliases,

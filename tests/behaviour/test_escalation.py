@@ -283,7 +283,7 @@ def test_the_second_model_is_asked_while_the_first_one_still_answers(tmp_path: P
 
 
 def test_each_model_has_its_own_limits(tmp_path: Path) -> None:
-    slow = FaultServerSettings(latency=Fixed(0.02))
+    slow = FaultServerSettings(latency=Fixed(0.01))
     with a_pair(tmp_path, slow, slow, limits={"max_concurrency": 1}, below=1) as pair:
         pair.job.set(limits={"max_concurrency": 8})
         pair.job.table(texts(20))
@@ -325,6 +325,7 @@ def test_the_budget_of_the_run_covers_both(tmp_path: Path) -> None:
         assert 0.005 < pair.billed()[2] <= 0.01
 
 
+@pytest.mark.slow
 def test_plan_says_a_range_before_the_first_model_has_answered_and_then_the_rows(tmp_path: Path) -> None:
     with a_pair(tmp_path) as pair:
         pair.job.table(texts(60))
@@ -536,3 +537,24 @@ def test_the_report_says_what_became_of_the_rows_and_no_secret_of_the_second_mod
         assert "0123456789" not in config
         shown = report(pair.job.config()).read_text()
         assert f"{result['escalation']['rows']} rows put to <bdi>big</bdi>" in shown
+
+
+@pytest.mark.slow
+def test_after_a_signal_both_models_are_let_finish_and_nothing_is_asked_twice(tmp_path: Path) -> None:
+    slow = FaultServerSettings(latency=Fixed(0.3))
+    with a_pair(tmp_path, slow, slow, below=1, limits={"max_concurrency": 4}) as pair:
+        pair.job.set(limits={"max_concurrency": 4})
+        pair.job.table(texts(40))
+        process = pair.job.start()
+        deadline = time.monotonic() + 60
+        while pair.two.requests < 4 and time.monotonic() < deadline:
+            time.sleep(0.01)
+        process.terminate()
+        _, said = process.communicate(timeout=60)
+        assert process.returncode == 75, said
+        sent = pair.one.requests, pair.two.requests
+        time.sleep(0.5)
+        assert (pair.one.requests, pair.two.requests) == sent
+        assert pair.job.run().returncode == 0
+        assert sorted(asked(pair.one)) == sorted(asked(pair.two)) == sorted(texts(40))
+        pair.ensure_balanced()

@@ -15,11 +15,11 @@ from typing import Any
 from pipeline.config.providers import second_config
 from pipeline.engine.asking import Asked
 from pipeline.engine.brake import Brake
-from pipeline.engine.ending import unanswered
 from pipeline.engine.escalation.book import Book, fates
 from pipeline.engine.escalation.rule import Pair, asks, decided, second_retried, split
 from pipeline.engine.resolver import Resolver
-from pipeline.errors import BudgetSpentError, PipelineError
+from pipeline.errors import BudgetSpentError, InterruptedRunError, PipelineError
+from pipeline.figures import count as count_of
 from pipeline.job.job import Job
 from pipeline.llm.request import Asker, Figures
 from pipeline.outputs.columns import Answered
@@ -72,7 +72,6 @@ class Escalation:
         self._asked = asked.on_demand(self._open)
         self._rows: dict[bytes, tuple[Prompts, int]] = {}  # of the chunks in progress
         self._ahead: set[asyncio.Task[None]] = set()
-        self._closing = False
         self.book = Book(asked, settings.limits.max_cost_usd)
         self._labels = self._sure = 0  # labels that were looked at, and those of them with a confidence
 
@@ -120,7 +119,7 @@ class Escalation:
         """
         self._first.on_durable(answers)
         self._second.on_durable(answers)
-        if self._closing:
+        if self._whom.closing:
             return
         mine = [(self._rows[answer.key], answer) for answer in answers if answer.key in self._rows]
         outcomes = [self._parser.outcome(answer) for _, answer in mine]
@@ -144,12 +143,11 @@ class Escalation:
 
     def _on_asked(self, task: "asyncio.Task[None]") -> None:
         self._ahead.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
+        if not task.cancelled() and (error := task.exception()) is not None and not self._whom.closing:
             self._whom.stop(error)
 
     async def cancel(self) -> None:
         """Ask nothing more ahead: the run ends."""
-        self._closing = True
         for task in self._ahead:
             task.cancel()
         await asyncio.gather(*self._ahead, return_exceptions=True)
@@ -170,9 +168,11 @@ class Escalation:
             )  # fmt: skip
 
     async def _asker(self, keys: Sequence[bytes]) -> Asker:
-        job = self._job
-        if job.options.offline:
-            raise unanswered(keys, job.config.state.dir)
+        if self._job.options.offline:
+            raise InterruptedRunError(
+                f"{count_of(len(keys), 'prompt')} and perhaps more wait for {self._names[1]}, and `publish` sends nothing; use `run` "
+                "first, or --partial"
+            )
         return await self._asked.asker()
 
     async def _open(self) -> Asker:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.errors import LimitReachedError
-from pipeline.llm.pacing.budget import LESSONS, Budget
+from pipeline.llm.pacing.budget import LESSONS, Budget, Portion
 
 
 def spend(budget: Budget, share: float, in_flight: int, bound: float = 1.0, most: int = 10_000) -> int:
@@ -108,3 +108,35 @@ def test_a_call_that_was_not_billed_frees_what_was_set_aside_and_teaches_nothing
 
 def test_no_budget_is_no_limit() -> None:
     assert Budget(None).try_reserve(1e9)
+
+
+@given(st.floats(1, 5), st.floats(1, 5), st.integers(1, 16))
+def test_of_a_portion_no_more_is_spent_than_it_has_nor_than_the_whole(
+    maximum: float, share: float, in_flight: int
+) -> None:
+    whole = Budget(maximum)
+    portion = Portion(whole, share, 0.0, "escalate.limits.max_cost_usd")
+    spend(portion, 0.5, in_flight, bound=0.1)
+    assert portion.spent_usd == pytest.approx(whole.spent_usd)
+    assert portion.spent_usd <= min(maximum, share) + 1e-9
+    spend(whole, 0.5, in_flight, bound=0.1)
+    assert whole.spent_usd <= maximum + 1e-9
+
+
+async def test_what_is_exhausted_is_named_the_portion_or_the_whole() -> None:
+    whole = Budget(10.0, 9.0)
+    with pytest.raises(LimitReachedError, match=r"^escalate\.limits\.max_cost_usd: \$2.00 of \$2 are spent"):
+        await Portion(whole, 2.0, 2.0, "escalate.limits.max_cost_usd").reserve(1.0)
+    with pytest.raises(LimitReachedError, match=r"^limits\.max_cost_usd: \$10.00 of \$10 are spent"):
+        await Portion(Budget(10.0, 10.0), 2.0, 0.0, "escalate.limits.max_cost_usd").reserve(1.0)
+
+
+async def test_a_request_waits_for_the_bills_of_the_other_model_where_the_whole_may_not_be_enough() -> None:
+    whole = Budget(1.0)
+    portion = Portion(whole, None, 0.0, "escalate.limits.max_cost_usd")
+    assert whole.try_reserve(0.04)
+    waiting = asyncio.create_task(portion.reserve(0.5))
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    whole.settle(0.04, 0.01)
+    await waiting
