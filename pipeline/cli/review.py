@@ -43,7 +43,7 @@ def review(
     provider: RunProvider = None,
     date: Date = None,
 ) -> int:
-    """Show the rows to look at: failed ones, the least sure, and probably mislabelled ones. Sends nothing."""
+    """Show rows to look at: failed, unsure, probably mislabelled ones."""
     loaded = load(config, overrides, provider, date)
     from pipeline.commands import review as command  # noqa: PLC0415
 

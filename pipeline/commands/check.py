@@ -16,7 +16,6 @@ from pipeline.job.readiness import ensure_ready, remarks
 from pipeline.job.state import ensure_state, ensure_store, has_batches
 from pipeline.job.workspace import workspace
 from pipeline.job.writable import ensure_output, ensure_replaceable
-from pipeline.system.clock import Clock
 
 T = TypeVar("T")
 
@@ -82,6 +81,7 @@ def _second(job: Job) -> Iterator[str]:
         return
     from pipeline.llm.form_memory import FormMemory  # noqa: PLC0415 - few jobs have a second model
     from pipeline.llm.protocol.form import first_form  # noqa: PLC0415 - as above
+    from pipeline.system.clock import Clock  # noqa: PLC0415 - as above
 
     if not (FormMemory(job.config, job.task, Clock()).recall() or first_form(model)).logprobs:
         yield f"escalate.below: {model.name} tells no probabilities, so that only rows without a label are put to the second model"

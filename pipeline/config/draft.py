@@ -10,8 +10,8 @@ from pipeline.config.answers import wrong_answers
 from pipeline.config.document import Node, Problem, Scalar, parse_value
 from pipeline.config.endpoint import OF_ONE_ENDPOINT
 from pipeline.config.environment import Filler, Substitution, values_in
+from pipeline.config.files import labels_of
 from pipeline.config.given import node_of
-from pipeline.config.labels_file import labels_of
 from pipeline.config.models import Config
 from pipeline.config.paths import default_state_folder
 from pipeline.config.problems import escaped, guessed_labels, headers, lines, refusals, secrets_written_out

@@ -12,7 +12,7 @@ from typing import Any
 from pipeline.config.document import Node, parse_document
 from pipeline.config.draft import Draft
 from pipeline.config.environment import Filler, Substitution, fill
-from pipeline.config.file import read_text
+from pipeline.config.files import read_text
 from pipeline.config.given import Overrides, node_of
 from pipeline.config.models import Config
 from pipeline.config.paths import marked

@@ -12,11 +12,12 @@ from pydantic import Field, PrivateAttr, field_validator
 from pydantic.json_schema import SkipJsonSchema
 from pydantic_core.core_schema import ValidationInfo
 
+from pipeline.config.answerers import EscalateSettings, StudentSettings
 from pipeline.config.base import Settings
 from pipeline.config.endpoint import ModelSettings
 from pipeline.config.endpoints import EndpointSettings
 from pipeline.config.given import Overrides
-from pipeline.config.nights import EscalateSettings, GateSettings, NotifySettings, StudentSettings
+from pipeline.config.nights import GateSettings, NotifySettings
 from pipeline.config.paths import output_clash, state_clash
 from pipeline.config.simulate.settings import SimulateSettings
 from pipeline.config.slices import Slice
@@ -202,16 +203,7 @@ class Config(Settings):
         cls, escalate: EscalateSettings | None, info: ValidationInfo
     ) -> EscalateSettings | None:
         model = info.data.get("model")
-        if escalate is None or model is None:
-            return escalate
-        if escalate.below and model.logprobs is False:
-            raise wrong(
-                "never holds, as model.logprobs is false and no row has a confidence; set it to auto, or below to 0",
-                "below",
-            )
-        if not escalate.below and not escalate.on:
-            raise wrong("is 0 and on is empty, so that no row is asked about again; set one of them", "below")
-        return escalate.model_copy(update={"model": escalate.model.beside(model)})
+        return escalate.beside(model) if escalate and model else escalate
 
     @field_validator("output")
     @classmethod

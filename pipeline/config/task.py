@@ -72,7 +72,7 @@ class ExampleSettings(Settings):
 
 
 def _or_in_a_file(schema: dict[str, Any]) -> None:
-    """Extend the JSON schema of the labels by what `labels_file` takes in their place."""
+    """Extend the JSON schema of the labels by what `config.files` takes in their place."""
     array = {key: schema.pop(key) for key in ("type", "items")}
     file = {
         "type": "string",

@@ -9,7 +9,7 @@ from itertools import compress
 from operator import not_
 
 from pipeline.config import Config
-from pipeline.config.nights import EscalateSettings
+from pipeline.config.answerers import EscalateSettings
 from pipeline.llm.replies import Usage
 from pipeline.llm.request import billed
 from pipeline.outputs.columns import CHANGED, LOST, MENDED, SAME, STANDS, Answered

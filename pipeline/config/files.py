@@ -1,6 +1,6 @@
-"""Take the labels of a task from a file of their own, as if they stood in the config: `labels: {file: labels.csv}`.
+"""Read the files that a config is in: its text, and the labels of a task in a file of their own: `labels: {file: labels.csv}`.
 
-Each label keeps its file and line, so that everything that is said about labels names the place where it is written.
+These are as if they stood in the config. Each label keeps its file and line, so that everything that is said about labels names the place where it is written.
 """
 
 import csv
@@ -11,14 +11,43 @@ from dataclasses import replace
 from pathlib import Path
 
 from pipeline.config.document import Loc, Node, Problem, Scalar, parse_part
-from pipeline.config.file import read_text
-from pipeline.errors import ConfigError
+from pipeline.config.problems import escaped
+from pipeline.errors import ConfigError, NoInputError
+
+# A config with 1000 long labels takes a few hundred kilobytes; a larger file is data given by mistake.
+_LARGEST_BYTES = 4 << 20
 
 _LABELS: Loc = ("task", "labels")
 _FILE: Loc = (*_LABELS, "file")
 _NAME, _DESCRIPTION = "name", "description"
 _DELIMITERS = {".csv": ",;\t", ".tsv": "\t"}
 _YAML = (".yaml", ".yml", ".json")
+
+
+def read_text(path: str | Path) -> str:
+    """Return the text of the file at *path*.
+
+    Raises:
+        NoInputError: If it does not exist, is a directory or cannot be read.
+        ConfigError: If it is no text, or too large.
+    """
+    name = escaped(str(path))
+    try:
+        with open(path, "rb") as file:  # noqa: PTH123 - for a NUL in a str path, open raises ValueError
+            content = file.read(_LARGEST_BYTES + 1)
+    except IsADirectoryError:
+        raise NoInputError(f"{name}: is a directory; name the YAML file in it") from None
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        raise NoInputError(f"{name}: is not there; check the path of the config file") from None
+    except OSError as error:
+        raise NoInputError(f"{name}: cannot be read ({error.strerror}); check its permissions") from None
+    if len(content) > _LARGEST_BYTES:
+        raise ConfigError(f"{name}:1: is larger than {_LARGEST_BYTES} bytes; name a config file, not data")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise ConfigError(f"{name}:{line}: byte {error.start} is not UTF-8; save the file as UTF-8") from None
 
 
 def labels_of(root: Node, folder: Path) -> tuple[Node | None, list[Problem]]:
