@@ -64,6 +64,10 @@ def _run(command: Callable[[], int | None]) -> int:
             sys.stdout.flush()  # here, as a full disk is this command's error
     except BrokenPipeError:  # `| head` has read enough
         return 0
+    except SystemExit as ended:
+        if isinstance(ended.__context__, BrokenPipeError):  # typer makes a 1 of it
+            return 0
+        raise
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the one place where a bug becomes an exit status
         return _status_of(error)
     if status == TYPERS_INTERRUPT:

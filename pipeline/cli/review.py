@@ -43,7 +43,7 @@ def review(
     provider: RunProvider = None,
     date: Date = None,
 ) -> int:
-    """Show rows to look at: failed, unsure, probably mislabelled ones."""
+    """Show rows to look at: failed, unsure or probably mislabelled."""
     loaded = load(config, overrides, provider, date)
     from pipeline.commands import review as command  # noqa: PLC0415
 
