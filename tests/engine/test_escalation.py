@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.config.nights import EscalateSettings
+from pipeline.config.answerers import EscalateSettings
 from pipeline.engine.escalation.rule import asks, decided, second_retried, split
 from pipeline.outputs.columns import CHANGED, LOST, MENDED, SAME, STANDS, Answered
 from pipeline.records import LABELLED, Outcome, Status
