@@ -312,6 +312,43 @@ async def test_a_budget_is_kept_and_a_batch_beyond_it_is_not_handed_in(job: JobF
     assert provider.paid_twice == 0
 
 
+@pytest.mark.slow
+async def test_a_budget_is_used_up_in_a_few_batches_one_after_the_other(
+    tmp_path: Path, provider: Peer
+) -> None:
+    job = batch_job(tmp_path, provider.base_url, list(texts(1_500)))
+    job.set(limits={"max_cost_usd": 0.06})  # of about 0.11
+    with pytest.raises(BudgetSpentError):
+        await finish(job)
+    spent = provider.server.log.prompt_tokens * 0.5e-6 + provider.server.log.completion_tokens * 2e-6
+    assert 0.9 * 0.06 < spent <= 0.06
+    assert provider.made <= 6
+    job.set(limits={"max_cost_usd": 1})
+    assert (await finish(job)).failed == 0
+    assert provider.paid_twice == 0
+
+
+@pytest.mark.slow
+async def test_what_most_of_a_budget_is_set_aside_for_is_waited_for_before_more_is_handed_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipeline.engine.batches.cutting.MOST_LINES", 100)
+    with peer(batch_seconds=3_600) as provider:
+        job = batch_job(tmp_path, provider.base_url, list(texts(1_500)))
+        job.set(limits={"max_cost_usd": 0.06})
+        with pytest.raises(WaitingError):
+            await finish(job, NO_WAIT)
+        made = provider.made
+        assert made > 1
+        # One of them ends: what it set aside and did not cost would be enough for a few rows.
+        first = next(iter(provider.server.batches._batches.values()))
+        first.created = 0
+        with pytest.raises(WaitingError):
+            await finish(job, NO_WAIT)
+        assert len(under_way(job)) == made - 1
+        assert provider.made == made
+
+
 async def test_a_budget_needs_a_price_of_a_batch(job: JobFiles, provider: Peer) -> None:
     job.set(model={"price": {"input": 1, "output": 1}}, limits={"max_cost_usd": 1})
     with pytest.raises(ConfigError, match=r"set model\.price\.batch"):

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import BinaryIO, Self
+from typing import BinaryIO, NamedTuple, Self
 from uuid import uuid4
 
 from pipeline.llm.batch.book import FOLDER, Book, Submission
@@ -12,6 +12,19 @@ from pipeline.records import Prompt
 from pipeline.system.atomic import make_private
 from pipeline.system.clock import Clock
 from pipeline.system.threads import Threads
+from pipeline.tasks.tokens import BYTES_PER_TOKEN, estimate_tokens
+
+
+class Money(NamedTuple):
+    """What batches may cost.
+
+    Attributes:
+        left_usd: The money that is left; None for no limit.
+        surroundings: Tokens of a request beside its prompt's text, at most; None if that is not known.
+    """
+
+    left_usd: float | None = None
+    surroundings: int | None = None
 
 
 class Cutter:
@@ -23,8 +36,8 @@ class Cutter:
     """
 
     def __init__(
-        self, asker: Dispatcher, book: Book, state: Path, about: Submission, *, most_lines: int = MOST_LINES,
-        left_usd: float | None = None, clock: Clock, threads: Threads,
+        self, asker: Dispatcher, book: Book, state: Path, about: Submission, money: Money, *,
+        most_lines: int = MOST_LINES, clock: Clock, threads: Threads,
     ) -> None:  # fmt: skip
         """Begin to cut.
 
@@ -33,14 +46,15 @@ class Cutter:
             book: The book.
             state: The state directory.
             about: Who pays and who is asked.
+            money: What it may cost.
             most_lines: The most lines of a file.
-            left_usd: The money that is left; None for no limit.
             clock: The time.
             threads: Where files are written.
         """
         self._asker, self._book, self._about, self._clock = asker, book, about, clock
         self._threads = threads
-        self._folder, self._most_lines, self._left = state / FOLDER, min(most_lines, MOST_LINES), left_usd
+        self._folder, self._most_lines = state / FOLDER, min(most_lines, MOST_LINES)
+        self._left, self._surroundings = money
         self._file: BinaryIO | None = None
         self._keys: set[bytes] = set()
         self._name, self._size, self._bound = "", 0, 0.0
@@ -53,6 +67,11 @@ class Cutter:
     def __exit__(self, *_: object) -> None:
         if self._file is not None:  # it was not finished, and no book names it
             self._file.close()
+
+    @property
+    def lines(self) -> int:
+        """How many prompts are in the file that is being written."""
+        return len(self._keys)
 
     async def add(self, prompts: Sequence[Prompt]) -> None:
         """Take *prompts*, each of which is asked about nowhere else."""
@@ -89,7 +108,10 @@ class Cutter:
         price = self._asker.billing.batch_price
         if self._left is None or price is None:
             return 0.0
-        return price.cost(self._asker.estimate.bound(prompt.text), 0, self._asker.negotiator.form.ceiling)
+        tokens = self._asker.estimate.bound(prompt.text)
+        if self._surroundings is not None:
+            tokens = min(tokens, self._surroundings + BYTES_PER_TOKEN * estimate_tokens(prompt.text))
+        return price.cost(tokens, 0, self._asker.negotiator.form.ceiling)
 
     def _close(self) -> None:
         """Close the file, and write into the book what it asks about."""

@@ -15,12 +15,13 @@ from typing import NamedTuple
 from pipeline.config import Config
 from pipeline.config.providers import base_url
 from pipeline.engine.batches.collecting import Collector
-from pipeline.engine.batches.cutting import Cutter
+from pipeline.engine.batches.cutting import Cutter, Money
 from pipeline.engine.batches.locking import turn
+from pipeline.engine.batches.purse import Purse
 from pipeline.engine.batches.shelf import Seen, Shelf
 from pipeline.engine.lifecycle import Execution
-from pipeline.errors import BudgetSpentError, ConfigError, WaitingError
-from pipeline.figures import budget, count, usd
+from pipeline.errors import ConfigError, WaitingError
+from pipeline.figures import count
 from pipeline.llm.batch.api import BatchApi
 from pipeline.llm.batch.book import FOLDER, Book, Submission
 from pipeline.llm.batch.lines import MOST_LINES
@@ -63,11 +64,13 @@ class BatchLane:
         self._execution, self._book, self._clock = execution, book, execution.clock
         self._config, self._waits = execution.job.config, execution.job.options.wait
         self._hands_in = self._config.model.lane == "batch"
-        self._endpoint = endpoint_of(self._config)
+        self._endpoint, self._run = endpoint_of(self._config), execution.record.run_id
+        self._surroundings: int | None = None  # tokens of a request beside its row's text, at most
         self._asker: Dispatcher  # once the endpoint is open
         self._shelf: Shelf | None = None
         self._lock: Lock | None = None
         self._refused: set[bytes] = set()  # in a batch, so that they are asked row by row
+        self._purse = Purse(self._config.limits.max_cost_usd, execution.record.run_id)
         self._most_lines, self._is_full, self._is_proven = MOST_LINES, False, False
 
     async def answer(self, read: Read) -> None:
@@ -88,7 +91,7 @@ class BatchLane:
                 under_way = await self._needed(needed.intents)
             if not under_way and not needed.waits:
                 if needed.is_short:
-                    raise self._short()
+                    raise self._purse.short(self._asker)
                 return
             waits = (
                 f"{count(len(under_way), 'batch', 'batches')} of {sum(each.lines for each in under_way):,} rows "
@@ -139,7 +142,7 @@ class BatchLane:
     async def _survey(self, read: Read) -> Needed:
         """Read the prompts, and hand those in that have no answer and that nobody asks about."""
         needed: set[str] = set()
-        waits, cutter = False, None
+        waits, is_short, cutter = False, False, None
         # What lies there is left of a run that was killed while it wrote.
         await self._execution.threads.run(rmtree, self._config.state.dir / FOLDER, True)  # noqa: FBT003 - ignores errors
         async with AsyncExitStack() as opened:
@@ -151,12 +154,16 @@ class BatchLane:
                 if self._is_full:
                     waits = True
                     continue
+                if cutter is None and (is_short := is_short or await self._waits_for_money()):
+                    continue
                 if not self._is_proven:
                     await self._prove(fresh.pop(0))
                 cutter = cutter or opened.enter_context(await self._cutter())
                 await cutter.add(fresh)
             if cutter is None:
-                return Needed(needed, waits, is_short=False)
+                return Needed(needed, waits, is_short)
+            if self._purse.is_crumb(cutter, (await self._execution.resolver.ledger.paid(self._run)).answers):
+                return Needed(needed, waits, is_short=True)
             await cutter.end()
         await (await self._opened([])).hand_in(cutter)
         return Needed(needed | {each.intent for each, _, _ in cutter.made}, waits, cutter.is_short)
@@ -186,18 +193,26 @@ class BatchLane:
         resolver, alone = self._execution.resolver, Prompts([first.key], [first.text], [first.truncated])
         found = await resolver.resolve(alone)
         resolver.answered -= len(found)
+        # All of its prompt: what surrounds the text of any row has no more tokens than that.
+        self._surroundings = next(iter(found.columns()["prompt_tokens"]), None) or None
         self._is_proven = True
 
     async def _cutter(self) -> Cutter:
-        asker, cap = self._asker, self._config.limits.max_cost_usd
-        run = self._execution.record.run_id
-        set_aside = sum(each.bound_usd for each in await self._under_way() if each.run == run)
-        about = Submission("", run, self._endpoint, 0, 0.0, 0.0)
+        asker = self._asker
+        about = Submission("", self._run, self._endpoint, 0, 0.0, 0.0)
+        money = Money(self._purse.left_usd(asker, await self._under_way()), self._surroundings)
         return Cutter(
-            asker, self._book, self._config.state.dir, about, most_lines=self._most_lines, clock=self._clock,
+            asker, self._book, self._config.state.dir, about, money, most_lines=self._most_lines, clock=self._clock,
             threads=self._execution.threads,
-            left_usd=None if cap is None else cap - asker.budget.spent_usd - set_aside,
         )  # fmt: skip
+
+    async def _waits_for_money(self) -> bool:
+        """Return whether what is under way is better waited for, as it has most of the budget set aside."""
+        under_way = await self._under_way()
+        if not under_way:
+            return False
+        await self._opened([])
+        return self._purse.waits(self._asker, under_way)
 
     async def _opened(self, keys: list[bytes]) -> Shelf:
         """Return the batches of the endpoint, which is opened when it is first needed, for *keys*."""
@@ -218,14 +233,6 @@ class BatchLane:
         await self._execution.fence.ensure_fresh()
         if self._lock is not None:
             self._lock.ensure_held()
-
-    def _short(self) -> BudgetSpentError:
-        spent = self._asker.budget.spent_usd
-        cap = budget(self._config.limits.max_cost_usd or 0.0)
-        return BudgetSpentError(
-            f"limits.max_cost_usd: {usd(spent)} of {cap} are spent and the next batch might exceed it; raise it and run again "
-            "to continue"
-        )
 
 
 OUR_OWN = "simulate"

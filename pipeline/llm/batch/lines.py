@@ -56,25 +56,39 @@ def read_result(line: bytes) -> Result | None:
 
 
 class LineReader:
-    """Cuts a download into lines as it comes, and passes them on in groups."""
+    """Cuts a download into lines as it comes, and passes them on in groups, which are small however wide the lines are."""
 
-    GROUP = 500
+    GROUP, GROUP_BYTES = 500, 1 << 20
 
     def __init__(self, take: Callable[[list[bytes]], Awaitable[None]]) -> None:
-        self._take, self._rest = take, b""
+        self._take, self._rest = take, bytearray()
         self._lines: list[bytes] = []
+        self._size = 0
 
     async def feed(self, data: bytes) -> None:
         """Take the next piece."""
-        *lines, self._rest = (self._rest + data).split(b"\n")
-        self._lines += [line for line in lines if line.strip()]
-        while len(self._lines) >= self.GROUP:
-            group, self._lines = self._lines[: self.GROUP], self._lines[self.GROUP :]
-            await self._take(group)
+        *lines, rest = data.split(b"\n")
+        for line in lines:
+            self._rest += line
+            await self._add(bytes(self._rest))
+            self._rest.clear()
+        self._rest += rest
 
     async def end(self) -> None:
         """Pass on what is left; the last line need not end with a break."""
-        group = [*self._lines, *([self._rest] if self._rest.strip() else [])]
-        self._lines, self._rest = [], b""
-        if group:
-            await self._take(group)
+        await self._add(bytes(self._rest))
+        self._rest.clear()
+        await self._pass_on()
+
+    async def _add(self, line: bytes) -> None:
+        if not line.strip():
+            return
+        self._lines.append(line)
+        self._size += len(line)
+        if len(self._lines) >= self.GROUP or self._size >= self.GROUP_BYTES:
+            await self._pass_on()
+
+    async def _pass_on(self) -> None:
+        lines, self._lines, self._size = self._lines, [], 0
+        if lines:
+            await self._take(lines)

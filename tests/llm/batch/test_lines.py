@@ -72,3 +72,18 @@ async def test_a_download_is_cut_into_whole_lines_however_it_comes(size: int) ->
         b"the last",
     ]
     assert max(map(len, groups)) <= LineReader.GROUP
+
+
+async def test_wide_lines_are_passed_on_a_few_at_a_time() -> None:
+    groups: list[list[bytes]] = []
+
+    async def take(lines: list[bytes]) -> None:
+        groups.append(lines)
+
+    reader, line = LineReader(take), b"x" * (LineReader.GROUP_BYTES // 4)
+    for _ in range(40):
+        await reader.feed(line[:1000])
+        await reader.feed(line[1000:] + b"\n")
+    await reader.end()
+    assert [each for group in groups for each in group] == [line] * 40
+    assert max(map(len, groups)) <= 4
