@@ -300,6 +300,8 @@ def test_the_report_shows_the_certificate_and_what_differed_by_label(job: JobFil
     page = next(job.folder.glob("state/runs/*/report.html")).read_text()
     assert "What the student answered" in page
     assert "this sentence is wrong in at most 1 of 20 runs" in page
+    # Suspects are looked for among the model's answers alone.
+    assert 500 <= found["suspects"]["looked_at"] == found["rows"] - found["student"]
 
 
 @pytest.mark.slow
