@@ -15,6 +15,7 @@ from pipeline.commands.report.command import report
 from pipeline.commands.report.job_facts import shown_config
 from pipeline.config.simulate.latency import Fixed
 from pipeline.ledger import opened
+from pipeline.servers.simulator.settings import RateSettings
 from tests.batching import Quick, batch_job, peer
 from tests.faultserver.server import FaultServer
 from tests.faultserver.settings import FaultServerSettings
@@ -74,15 +75,16 @@ def a_pair(
     one: FaultServerSettings | None = None,
     two: FaultServerSettings | None = None,
     label: Callable[[str], Any] = wrong_label,
+    second: Callable[[str], Any] = right_label,
     **escalate: Any,
 ) -> Iterator[Pair]:
-    with FaultServer(one, label_for=label) as first, FaultServer(two, label_for=right_label) as second:
+    with FaultServer(one, label_for=label) as first, FaultServer(two, label_for=second) as other:
         job = JobFiles(folder, first.base_url)
         model = {
-            "provider": "openai-compatible", "name": "big", "base_url": second.base_url, "price": PRICES[1],
+            "provider": "openai-compatible", "name": "big", "base_url": other.base_url, "price": PRICES[1],
         }  # fmt: skip
         job.set(model={"price": PRICES[0]}, escalate={"model": model, "below": BELOW, **escalate})
-        yield Pair(job, first, second)
+        yield Pair(job, first, other)
 
 
 def test_unsure_rows_get_the_second_models_label_and_the_books_balance(tmp_path: Path) -> None:
@@ -151,7 +153,8 @@ def test_only_the_statuses_that_are_named_are_a_reason(tmp_path: Path) -> None:
 
 def test_the_first_label_stands_as_unsure_where_the_second_model_gives_none(tmp_path: Path) -> None:
     with a_pair(tmp_path) as pair:
-        pair.two.when(lambda _: True, "refusal")
+        refusing = [True]
+        pair.two.when(lambda _: bool(refusing), "refusal")
         pair.job.table(texts(40))
         result = last_line(pair.job.run())
         found = pair.columns()
@@ -163,7 +166,7 @@ def test_the_first_label_stands_as_unsure_where_the_second_model_gives_none(tmp_
         assert kept["label_error"].str.starts_with("the second model gave no label: ").all()
         pair.ensure_balanced()
         # Asked again, the second model alone is.
-        pair.two._service.rules.clear()
+        refusing.clear()
         sent = pair.one.requests
         again = last_line(pair.job.run("--retry", "unsure"))
         assert (again["unsure"], again["escalated"], pair.one.requests) == (0, len(kept), sent)
@@ -172,7 +175,8 @@ def test_the_first_label_stands_as_unsure_where_the_second_model_gives_none(tmp_
 def test_a_row_to_which_neither_gives_a_label_fails_and_says_why(tmp_path: Path) -> None:
     with a_pair(tmp_path, below=0) as pair:
         pair.one.when(texts(1)[0].__eq__, "unknown_label")
-        pair.two.when(texts(1)[0].__eq__, "refusal")
+        refusing = texts(1)
+        pair.two.when(lambda text: text in refusing, "refusal")
         pair.job.table(texts(30))
         result = last_line(pair.job.run())
         row = pair.columns().row(0, named=True)
@@ -183,7 +187,7 @@ def test_a_row_to_which_neither_gives_a_label_fails_and_says_why(tmp_path: Path)
         pair.ensure_balanced()
         # The first answer is no row's last word, and is not asked for again.
         sent = pair.one.requests
-        pair.two._service.rules.clear()
+        refusing.clear()
         assert last_line(pair.job.run("--retry", "refused,invalid"))["failed"] == 0
         assert pair.one.requests == sent
 
@@ -557,4 +561,60 @@ def test_after_a_signal_both_models_are_let_finish_and_nothing_is_asked_twice(tm
         assert (pair.one.requests, pair.two.requests) == sent
         assert pair.job.run().returncode == 0
         assert sorted(asked(pair.one)) == sorted(asked(pair.two)) == sorted(texts(40))
+        pair.ensure_balanced()
+
+
+@pytest.mark.slow
+def test_the_second_model_is_asked_no_faster_than_its_own_limit_says(tmp_path: Path) -> None:
+    strict = FaultServerSettings(rates=RateSettings(requests_per_minute=150, hidden=True))
+    with a_pair(tmp_path, two=strict, below=1, limits={"requests_per_minute": 150}) as pair:
+        pair.job.table(texts(15))
+        result = last_line(pair.job.run())
+        assert (result["throttled"], result["retries"], len(asked(pair.two))) == (0, 0, 15)
+        took = pair.two.entries[-1].at - pair.two.entries[0].at
+        assert took > 0.5 * 15 * 60 / 150
+        assert pair.one.entries[-1].at - pair.one.entries[0].at < took
+
+
+@pytest.mark.slow
+def test_what_the_second_server_does_wrong_now_and_then_costs_no_row_and_is_on_the_bill(
+    tmp_path: Path,
+) -> None:
+    with a_pair(tmp_path, below=1) as pair:
+        pair.two.script(
+            ["http_500", "rate_limit_ms", "drop", "cut_json", None, "unknown_label", "empty_200", "http_503"]
+        )
+        pair.job.table(texts(20))
+        result = last_line(pair.job.run())
+        assert (result["escalated"], result["failed"], result["unsure"]) == (20, 0, 0)
+        assert result["retries"] > 0
+        assert len(asked(pair.one)) == 20
+        assert pair.columns()["label"].to_list() == list(map(right_label, texts(20)))
+
+
+@pytest.mark.slow
+def test_nights_with_a_canary_ask_the_first_model_anew_and_the_books_balance(tmp_path: Path) -> None:
+    with a_pair(tmp_path) as pair:
+        pair.job.set(gates={"canary_flips": 5})
+        pair.job.table(texts(30))
+        pair.job.run()
+        sent = len(asked(pair.one)), len(asked(pair.two))
+        escalated = len(pair.rows("escalated"))
+        pair.job.table(texts(31))
+        result = last_line(pair.job.run())
+        # Its rows are those that the first model has decided, and they are not put to the second one.
+        assert len(asked(pair.one)) - sent[0] == 1 + (30 - escalated)
+        assert len(asked(pair.two)) - sent[1] == len(pair.rows("escalated")) - escalated
+        assert result["side"]["requests"] == 30 - escalated
+
+
+@pytest.mark.slow
+def test_of_several_labels_the_second_model_decides_all(tmp_path: Path) -> None:
+    both = [LABELS[0], LABELS[1]]
+    with a_pair(tmp_path, label=lambda _: both, second=lambda text: [right_label(text)], below=1) as pair:
+        pair.job.set(task={"kind": "multi"})
+        pair.job.table(texts(10))
+        result = last_line(pair.job.run())
+        assert result["escalated"] == 10
+        assert pair.columns()["labels"].to_list() == [[right_label(text)] for text in texts(10)]
         pair.ensure_balanced()
