@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from random import Random
 from typing import Any, NamedTuple
 
 import polars as pl
@@ -618,3 +619,32 @@ def test_of_several_labels_the_second_model_decides_all(tmp_path: Path) -> None:
         assert result["escalated"] == 10
         assert pair.columns()["labels"].to_list() == [[right_label(text)] for text in texts(10)]
         pair.ensure_balanced()
+
+
+@pytest.mark.slow
+def test_after_kills_at_any_moment_the_output_is_that_of_a_run_that_nobody_killed(tmp_path: Path) -> None:
+    quick, chance = FaultServerSettings(latency=Fixed(0.03)), Random(17)
+    folders = tmp_path / "killed", tmp_path / "whole"
+    outputs = []
+    for folder in folders:
+        folder.mkdir()
+        with a_pair(folder, quick, quick, limits={"max_concurrency": 2}) as pair:
+            pair.job.set(limits={"max_concurrency": 4})
+            pair.job.table(texts(120))
+            kills = 0
+            while folder is folders[0] and not pair.job.output.exists() and kills < 6:
+                process, asked_before = pair.job.start(), pair.one.requests + pair.two.requests
+                while process.poll() is None and pair.one.requests + pair.two.requests == asked_before:
+                    time.sleep(0.005)
+                time.sleep(chance.uniform(0, 0.5))
+                process.kill()
+                process.communicate()
+                kills += 1
+            assert pair.job.run().returncode == 0
+            for server, in_flight in ((pair.one, 4), (pair.two, 2)):
+                repeated = len(asked(server)) - len(set(asked(server)))
+                # Those that were being asked when it was killed, and those whose answers were not durable yet.
+                assert repeated <= kills * 3 * in_flight
+            assert set(asked(pair.two)) == set(pair.rows("escalated")["text"])
+            outputs.append(pair.columns().drop("label_run"))
+    assert outputs[0].equals(outputs[1])

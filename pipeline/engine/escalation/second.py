@@ -221,7 +221,7 @@ class Escalation:
             whole.spent_usd if whole else 0.0,
             first.price_source or second.price_source,
             first.away or second.away,
-            {**own, self._names[1]: second.counters.requests},
+            {**own, f"{self._names[1]} (second model)": second.counters.requests},
         )
 
 

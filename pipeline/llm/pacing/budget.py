@@ -145,3 +145,8 @@ class Portion(Budget):
         """Replace what was set aside in both by the *cost_usd* that was billed."""
         super().settle(bound_usd, cost_usd)
         self._whole.settle(bound_usd, cost_usd)
+
+    def expect_all(self) -> None:
+        """Expect replies to cost all of their bounds, in both."""
+        super().expect_all()
+        self._whole.expect_all()
