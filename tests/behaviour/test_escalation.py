@@ -648,3 +648,28 @@ def test_after_kills_at_any_moment_the_output_is_that_of_a_run_that_nobody_kille
             assert set(asked(pair.two)) == set(pair.rows("escalated")["text"])
             outputs.append(pair.columns().drop("label_run"))
     assert outputs[0].equals(outputs[1])
+
+
+@pytest.mark.slow
+def test_a_second_model_whose_answers_are_unusable_is_not_paid_for_long(tmp_path: Path) -> None:
+    with a_pair(tmp_path, below=1) as pair:
+        pair.two.when(lambda _: True, "unknown_label")
+        pair.job.set(limits={"max_concurrency": 2})
+        pair.job.table(texts(300))
+        done = pair.job.run()
+        assert done.returncode == 78
+        assert "second model big: 19 of the first 20 paid answers are unusable" in last_line(done)["error"]
+        assert pair.two.billed < 150
+
+
+@pytest.mark.slow
+def test_the_second_model_may_have_several_endpoints(tmp_path: Path) -> None:
+    with a_pair(tmp_path, below=1) as pair, FaultServer(label_for=right_label) as other:
+        model = pair.job.settings["escalate"]["model"]
+        price = model.pop("price")
+        urls = [model.pop("base_url"), other.base_url]
+        model["endpoints"] = [{"base_url": url, "price": price} for url in urls]
+        pair.job.table(texts(60))
+        result = last_line(pair.job.run())
+        assert result["escalated"] == 60
+        assert sorted(asked(pair.two) + asked(other)) == sorted(texts(60))

@@ -109,6 +109,8 @@ def _escalated(result: RunResult) -> Iterator[str]:
     if not (found := result.escalation):
         return
     cost = "" if found["cost_usd"] is None else f", {write.usd(found['cost_usd'])}"
+    if found["cost_usd"] and found["cost_source"]:
+        cost += f" by the {found['cost_source']}'s price"
     fates = {
         "changed": "got another label",
         "same": "the same",
