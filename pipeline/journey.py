@@ -81,8 +81,18 @@ async def run_started(
             if prelude is not None:
                 start = await prelude(start, fence, stop, watch)
             execution = Execution(start.job, fence, stop, clock)
+            due = start.job.config.limits.due(execution.record.started_at)
+            if due is not None:
+                from pipeline.engine.finish.watch import FinishBy  # noqa: PLC0415 - few jobs are due
+
+                watch = Tee(watch, FinishBy(start.job, due, clock))
             saved = Snapshots(
-                start.job.workspace, execution.record.run_id, fence, clock, lambda: execution.spent_usd
+                start.job.workspace,
+                execution.record.run_id,
+                fence,
+                clock,
+                lambda: execution.spent_usd,
+                due=due,
             )
             return await Journey(execution, Tee(watch, saved)).go()
 

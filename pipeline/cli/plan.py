@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Iterator
+from dataclasses import replace
 
 from pipeline import api
 from pipeline.cli.console import is_json_lines, print_lines, print_result
@@ -43,14 +44,16 @@ def plan_text(found: Plan, config: Config) -> list[str]:
         *([] if version is None else [f"version {version} of the Delta table {config.input.path} is read"]),
         f"{found.rows:,} rows, {found.empty:,} of them empty; {found.prompts:,} different prompts",
         *(cut if found.truncated else []),
-        f"{found.answered:,} are answered already; {found.requests:,} requests would be sent{_packs(found)}",
-        f"about {found.prompt_tokens:,} prompt and {found.completion_tokens:,} completion tokens, {cost}",
+        f"{found.answered:,} are answered already; {_waiting(found)}{found.requests:,} requests would be sent{_packs(found)}",
+        f"about {found.prompt_tokens:,} prompt{_cached(found)} and {found.completion_tokens:,} completion tokens, {cost}",
         *_notes(found),
         *_canary(found),
         *_student(found),
         *_second(found),
         *_other_lane(found),
         duration_told,
+        *([found.finish["told"]] if found.finish else []),
+        *(f"advice: {each}" for each in found.advice),
     ]
 
 
@@ -62,8 +65,25 @@ def _other_lane(found: Plan) -> Iterator[str]:
         yield f"handed in as batches, which take up to 24 h, it would be about {usd(found.batch_cost_usd)} (model.lane: batch)"
 
 
+def _waiting(found: Plan) -> str:
+    """Return how many prompts are being asked."""
+    return (
+        f"{found.being_asked:,} are being asked in batches, and not asked again; "
+        if found.being_asked
+        else ""
+    )
+
+
+def _cached(found: Plan) -> str:
+    """Return how many of the prompts' tokens come from the provider's cache."""
+    return f" ({found.cached_tokens:,} of them cached)" if found.cached_tokens else ""
+
+
 def _packs(found: Plan) -> str:
     """Return how many rows these carry, where it is not one each."""
+    if found.asked_again:
+        again = f", {found.asked_again:,} of them once more, as unusable replies make it"
+        return again if found.rows_per_request == 1 else f"{again}{_packs(replace(found, asked_again=0))}"
     if found.rows_per_request == 1:
         return ""
     compared = (
@@ -94,11 +114,28 @@ def _student(found: Plan) -> Iterator[str]:
         yield "the student is not worth it here: so few can be spared that all of these would be asked, or nearly all"
         return
     bought = f"{student['bought']:,} requests for answers to learn from, " if student["bought"] else ""
-    source = "what it came to last" if student["coverage_source"] == "last night" else "a careful guess"
-    yield (
-        f"with the student about {student['requests_likely']:,} of these prompts ({source}), at least "
-        f"{student['requests_least']:,}; all of them if it is refused. Among them {bought}{student['audits']:,} audits"
+    source = SOURCES[student["coverage_source"]]
+    all_of_them = (
+        "; all of them if it is refused"
+        if student["requests_most"] == found.requests - found.asked_again
+        else ""
     )
+    cost = (
+        ""
+        if student.get("cost_usd_least") is None
+        else f", {usd(student['cost_usd_least'])} to {usd(student['cost_usd_most'])}"
+    )
+    yield (
+        f"with the student {student['requests_least']:,} to {student['requests_most']:,} of these prompts{cost}, about "
+        f"{student['requests_likely']:,} ({source}){all_of_them}. Among them {bought}{student['audits']:,} audits"
+    )
+
+
+SOURCES = {
+    "last night": "what it came to last",
+    "rehearsal": "rehearsed with the answers that there are",
+    "guess": "a careful guess",
+}
 
 
 def _second(found: Plan) -> Iterator[str]:

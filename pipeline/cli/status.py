@@ -1,6 +1,7 @@
 """`status`: print where the latest run stands, and all others below its state directory."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from pipeline import figures as write
@@ -24,7 +25,8 @@ def status(config: Config) -> int:
     facts = command.status(config)
     runs = facts["runs"]
     print_lines(fact_lines({name: value for name, value in facts.items() if name not in {"summary", "runs"}}))
-    print_lines(["", f"runs in {config.state.dir}, newest first:", *run_lines(runs), *share_lines(runs)])
+    more = [*share_lines(runs), *due_lines(runs)]
+    print_lines(["", f"runs in {config.state.dir}, newest first:", *run_lines(runs), *more])
     print_result(facts)
     return 0
 
@@ -34,6 +36,23 @@ def share_lines(runs: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     for run in runs:
         if said := shares_text(run.get("shares", {})):
             yield f"{(run['output'] or run['folder']).rsplit('/', 1)[-1]}: {said} of all requests"
+
+
+def due_lines(runs: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Yield whether each run that is to be done by a time makes it, at the pace it has."""
+    for run in runs:
+        if by := run.get("finish_by"):
+            name = (run["output"] or run["folder"]).rsplit("/", 1)[-1]
+            ends = (
+                ""
+                if run["ends"] is None
+                else f", {'in time' if run['makes_it'] else 'too late'}: {_clock(run['ends'])}"
+            )
+            yield f"{name}: due {_clock(by)}{ends}"
+
+
+def _clock(moment: str) -> str:
+    return write.moment(datetime.fromisoformat(moment).timestamp())
 
 
 def run_lines(runs: Sequence[Mapping[str, Any]]) -> list[str]:

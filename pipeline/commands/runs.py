@@ -1,6 +1,6 @@
 """The runs below a state directory: those of other outputs, of parts of the rows, and of other providers, too."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -83,10 +83,22 @@ def run_facts(run: Run) -> dict[str, Any]:
         "rate": _rounded(now.get("rate")) if on else None,
         "seconds_left": _rounded(now.get("seconds_left")) if on else None,
         **({"shares": now["shares"]} if now.get("shares") else {}),
+        **(_in_time(now) if on and now.get("finish_by") else {}),
         "waiting": bool(now.get("waiting")) if on else False,
         "cost_usd": now.get("cost_usd"),
         "output": str(place.output) if job else None,
         "folder": str(place.folder),
+    }
+
+
+def _in_time(now: Mapping[str, Any]) -> dict[str, Any]:
+    """Return by when a run is to be done, and when it ends by its pace of late; None where it has none."""
+    left = now.get("seconds_left")
+    ends = None if left is None else now["at"] + left
+    return {
+        "finish_by": moment(now["finish_by"]),
+        "ends": None if ends is None else moment(ends),
+        "makes_it": None if ends is None else ends <= now["finish_by"],
     }
 
 

@@ -17,7 +17,7 @@ from pipeline.config.base import Settings
 from pipeline.config.endpoint import ModelSettings
 from pipeline.config.endpoints import EndpointSettings
 from pipeline.config.given import Overrides
-from pipeline.config.nights import GateSettings, NotifySettings
+from pipeline.config.nights import Daytime, GateSettings, NotifySettings, next_time
 from pipeline.config.paths import output_clash, state_clash
 from pipeline.config.simulate.settings import SimulateSettings
 from pipeline.config.slices import Slice
@@ -53,6 +53,10 @@ class LimitSettings(Settings):
     max_concurrency: Count = Field(default=64, description="At most so many requests at once.")
     max_cost_usd: Usd | None = Field(default=None, description="Stop before the run costs more US dollars.")
     max_runtime: Seconds | None = Field(default=None, description="Stop after so long: 90s, 30m, 6h, 1d.")
+    finish_by: Daytime | None = Field(
+        default=None,
+        description='When the run is to be done, "06:00" by this machine\'s clock; it says whether it makes that.',
+    )
     max_failed: Allowance = Field(
         default_factory=lambda: FailureAllowance(Fraction(1), is_percent=True),
         json_schema_extra={"default": "1%"},
@@ -73,6 +77,10 @@ class LimitSettings(Settings):
     )
 
     _part: Slice | None = PrivateAttr(default=None)
+
+    def due(self, began: float) -> float | None:
+        """Return by when a run that *began* at this Unix time is to be done, a Unix time as well; None for no such time."""
+        return None if self.finish_by is None else next_time(self.finish_by, began)
 
     def divided(self, part: Slice) -> "LimitSettings":
         """Return the limits of one of several processes that work side by side, so that together they keep to these."""

@@ -1,8 +1,11 @@
-"""The sections for runs that nobody watches: `gates`, what must hold, and `notify`, who is told."""
+"""The sections for runs that nobody watches: `gates` and `notify`; and the time by which they are to be done."""
 
+import re
+from datetime import datetime, time, timedelta
+from typing import Annotated, TypeAlias
 from urllib.parse import urlsplit
 
-from pydantic import Field, field_validator
+from pydantic import BeforeValidator, Field, WithJsonSchema, field_validator
 
 from pipeline.config.base import Settings
 from pipeline.config.values import CONTROL, Allowance, Share, wrong
@@ -58,3 +61,30 @@ class NotifySettings(Settings):
                 "write one such as https://hc-ping.com/<uuid>"
             )
         return url.rstrip("/")
+
+
+_WRITTEN = re.compile(r"([01]?[0-9]|2[0-3]):([0-5][0-9])")
+
+
+def _daytime(value: object) -> str:
+    if isinstance(value, str) and (found := _WRITTEN.fullmatch(value.strip())):
+        return f"{found[1]:>02}:{found[2]}"
+    raise wrong(
+        'is no time of the day; write hours and minutes in quotes, from "00:00" to "23:59", such as "06:00"'
+    )
+
+
+Daytime: TypeAlias = Annotated[
+    str,
+    BeforeValidator(_daytime),
+    WithJsonSchema({"type": "string", "pattern": r"^([01]?[0-9]|2[0-3]):[0-5][0-9]$"}),
+]
+
+
+def next_time(daytime: str, after: float) -> float:
+    """Return when it is *daytime* next, by the clock of this machine, after the Unix time *after*; a Unix time, too."""
+    began, hour_and_minute = datetime.fromtimestamp(after).astimezone(), time.fromisoformat(daytime)
+    day = began.date()
+    # Without a zone: each day has its own, where clocks change in between.
+    found = datetime.combine(day, hour_and_minute).timestamp()
+    return found if found > after else datetime.combine(day + timedelta(days=1), hour_and_minute).timestamp()

@@ -284,7 +284,9 @@ def test_plan_says_beforehand_what_it_may_spare_and_whether_that_is_worth_it(
     assert after["student"]["own"] == ROWS - len(asked(server))
     assert (after["requests"], after["student"]["bought"]) == (900, 0)
     assert "prompts more have the student's label already" in planned.stderr
-    assert "with the student about" in planned.stderr
+    assert "with the student " in planned.stderr
+    assert after["student"]["requests_least"] < after["student"]["requests_most"]
+    assert after["student"]["cost_usd_least"] is None  # no price is known
     job.table(easy(150, start=9_000))
     assert "the student is not worth it here" in command("plan", str(job.config_file())).stderr
 

@@ -36,13 +36,21 @@ class Costs(NamedTuple):
     batch: float | None
 
 
-def costs_of(model: ModelSettings, live: Price | None, prompt_tokens: int, completion_tokens: int) -> Costs:
+class Tokens(NamedTuple):
+    """What is billed: the prompts, how much of them comes from the provider's cache, and the replies."""
+
+    prompt: int
+    cached: int
+    completion: int
+
+
+def costs_of(model: ModelSettings, live: Price | None, tokens: Tokens) -> Costs:
     """Return what requests of so many tokens cost, whose price one by one is *live*."""
     batch = None if model.endpoints else Billing(model, capped=False).batch_price
     own = batch if model.lane == "batch" else live
 
     def cost(price: Price | None) -> float | None:
-        return None if price is None else price.cost(prompt_tokens, 0, completion_tokens)
+        return None if price is None else price.cost(*tokens)
 
     return Costs(cost(own), own.source if own else None, cost(live), cost(batch))
 
@@ -52,7 +60,7 @@ def lasting(lane: str, requests: int, live: tuple[float, str]) -> tuple[float, s
     return (BATCH_SECONDS, "batch") if lane == "batch" and requests else live
 
 
-def dearest(configs: Sequence[Config], prompt_tokens: int, completion_tokens: int) -> Price | None:
+def dearest(configs: Sequence[Config], tokens: Tokens) -> Price | None:
     """Return the price of the endpoint where these tokens cost the most; None if one of them has no known price."""
     prices = []
     for config in configs:
@@ -61,21 +69,30 @@ def dearest(configs: Sequence[Config], prompt_tokens: int, completion_tokens: in
     known = [price for price in prices if price is not None]
     if len(known) < len(prices):
         return None
-    return max(known, key=lambda price: price.cost(prompt_tokens, 0, completion_tokens))
+    return max(known, key=lambda price: price.cost(*tokens))
 
 
-def duration(configs: Sequence[Config], requests: int, tokens: int) -> tuple[float, str]:
-    """Return how many seconds all endpoints together need, and the limit that binds the fastest of them."""
-    alone = [_duration_at(config, requests, tokens) for config in configs]
+def duration(
+    configs: Sequence[Config], requests: int, tokens: int, latency: float | None = None
+) -> tuple[float, str]:
+    """Return how many seconds all endpoints together need, and the limit that binds the fastest of them.
+
+    Args:
+        configs: One for each.
+        requests: How many.
+        tokens: As they count against a limit.
+        latency: Seconds that a reply has taken; None where that is not known.
+    """
+    alone = [_duration_at(config, requests, tokens, latency or SECONDS_PER_REQUEST) for config in configs]
     fastest, bound = min(alone)
     return (1 / sum(1 / seconds for seconds, _ in alone) if fastest else 0.0), bound
 
 
-def _duration_at(config: Config, requests: int, tokens: int) -> tuple[float, str]:
+def _duration_at(config: Config, requests: int, tokens: int, latency: float) -> tuple[float, str]:
     limits = config.limits
     rpm, tpm = limits.requests_per_minute, limits.tokens_per_minute
     is_embedded = config.model.provider == "local"
-    at_once = 0.0 if is_embedded else requests * SECONDS_PER_REQUEST / limits.max_concurrency
+    at_once = 0.0 if is_embedded else requests * latency / limits.max_concurrency
     seconds = {
         "processor": requests * EMBEDDED_SECONDS if is_embedded else 0.0,
         "max_concurrency": at_once,

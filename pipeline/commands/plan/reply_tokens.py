@@ -1,4 +1,4 @@
-"""How many tokens a reply is going to have: as many as earlier ones, thoughts included, or a guess without thoughts."""
+"""How many tokens replies have had, thoughts included; and whether a model thinks at all."""
 
 import re
 from dataclasses import dataclass
@@ -11,9 +11,6 @@ from pipeline.llm.protocol.form import first_form
 from pipeline.records import Answer
 from pipeline.system.clock import Clock
 from pipeline.tasks.prompt import Task
-
-GUESS = 12
-"""Tokens of a reply that does not reason: one such as {"label": "graphics"} has 6 to 12."""
 
 _DATE = re.compile(r"-[\d-]+")
 """What a reply may append to the name of the model that was asked for: gpt-5-nano-2025-08-07."""
@@ -36,7 +33,7 @@ class ReplyTokens:
     def add(self, answer: Answer) -> None:
         """Count an *answer* of this job, if it is a reply that tells its tokens."""
         if answer.text is not None and answer.completion_tokens:
-            self.replies += 1
+            self.replies += max(1, answer.asks)
             self.tokens += answer.completion_tokens
             self.source = "answers"
 
@@ -48,13 +45,10 @@ class ReplyTokens:
         if found:
             self.replies, self.tokens, self.source = len(found), sum(found), "model"
 
-    def of(self, requests: int, max_tokens: int) -> int:
-        """Return how many tokens the replies to so many *requests* are going to have."""
-        return (
-            round(requests * self.tokens / self.replies)
-            if self.replies
-            else requests * min(GUESS, max_tokens)
-        )
+    @property
+    def mean(self) -> float:
+        """The tokens of a reply."""
+        return self.tokens / self.replies if self.replies else 0.0
 
 
 def reasons(config: Config, task: Task) -> bool | None:

@@ -7,7 +7,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from hashlib import blake2b
-from typing import Any, NamedTuple
+from typing import Any
 
 from pipeline.engine.canary import bill
 from pipeline.engine.packing.control import coin, compared_of, is_packed, widths_of
@@ -21,13 +21,9 @@ from pipeline.outputs.columns import Answered
 from pipeline.records import KEY_BYTES, Answer, Prompt, Prompts
 from pipeline.system.clock import Clock
 from pipeline.tasks.packs import place_in
-from pipeline.tasks.tokens import CHAT_TOKENS, estimate_tokens
 from pipeline.telemetry.summary import Side
 
 log = logging.getLogger(__name__)
-
-ITEM_TOKENS = 8
-"""Tokens that a row's id and its place among others add to its text."""
 
 PREFIX_BYTES = 6
 
@@ -57,17 +53,11 @@ class Packs:
     @property
     def columns(self) -> Sequence[str]:
         """The columns that are read: the prompt's, and the one that tells which rows are alone in a request."""
-        untrusted, columns = self._job.config.input.untrusted, self._job.config.task.columns
-        return columns if self.packing is None or untrusted is None else (*columns, untrusted)
+        return columns_of(self._job)
 
     def keep_alone(self, prompts: Prompts, columns: Mapping[str, Sequence[str | None]]) -> None:
         """Note which of *prompts* are to be alone in a request, by the cells of `input.untrusted`. Runs in the reading thread."""
-        untrusted = self._job.config.input.untrusted
-        if self.packing is not None and untrusted is not None:
-            marks = zip(prompts.keys, columns[untrusted], strict=True)
-            self._alone.update(
-                [key for key, cell in marks if key and (cell or "").strip().lower() not in TRUSTED]
-            )
+        self._alone.update(strangers(self._job, prompts, columns))
 
     def forget(self, prompts: Prompts, but: Callable[[bytes], bool] = lambda _: False) -> None:
         """Forget what was noted about *prompts*, which have their answers, or are another process's; *but* for these keys."""
@@ -140,7 +130,7 @@ class Packs:
 
     @property
     def _prefix(self) -> bytes:
-        return blake2b(b"control\0" + self._run.encode(), digest_size=PREFIX_BYTES).digest()
+        return prefix_of(self._run)
 
     async def finish(self) -> None:
         """Wait for what is asked to compare, say what it has shown, and keep it for the next run."""
@@ -175,6 +165,26 @@ class Packs:
         return bill(answers) if answers else None
 
 
+def prefix_of(run: str) -> bytes:
+    """Return with what the keys begin under which *run* asks to compare."""
+    return blake2b(b"control\0" + run.encode(), digest_size=PREFIX_BYTES).digest()
+
+
+def columns_of(job: Job) -> Sequence[str]:
+    """Return the columns that are read: the prompt's, and the one that tells which rows are alone in a request."""
+    untrusted, columns = job.config.input.untrusted, job.config.task.columns
+    return columns if not is_packed(job) or untrusted is None else (*columns, untrusted)
+
+
+def strangers(job: Job, prompts: Prompts, columns: Mapping[str, Sequence[str | None]]) -> Sequence[bytes]:
+    """Return the keys of those *prompts* that are to be alone in a request, by the cells of `input.untrusted`."""
+    untrusted = job.config.input.untrusted
+    if untrusted is None or not is_packed(job):
+        return ()
+    marks = zip(prompts.keys, columns[untrusted], strict=True)
+    return [key for key, cell in marks if key and (cell or "").strip().lower() not in TRUSTED]
+
+
 def _prompts(drawn: Sequence[Prompt], keys: Sequence[bytes]) -> Prompts:
     return Prompts(keys, [prompt.text for prompt in drawn], [prompt.truncated for prompt in drawn])
 
@@ -188,51 +198,3 @@ def _third(answer: Answer) -> str | None:
     """Return in which third of its request the row of *answer* was; None if it was alone."""
     place = place_in(answer.request_id)
     return THIRDS[min(2, 3 * (place.row - 1) // place.rows)] if place else None
-
-
-class Planned(NamedTuple):
-    """What is sent.
-
-    Attributes:
-        width: How many rows a request carries.
-        requests: All requests.
-        asked: How many answers they ask for, those that are only compared included.
-        compared: Rows that are asked in both ways.
-        prompt_tokens: Of all requests.
-    """
-
-    width: int
-    requests: int
-    asked: int
-    compared: int
-    prompt_tokens: int
-
-
-def comparison(job: Job) -> Callable[[bytes], bool]:
-    """Return what tells whether the row with a key would be asked alone, too, if there is no end to them."""
-    if not is_packed(job):
-        return lambda _: False
-    widths = widths_of(job)
-    share, _ = compared_of(job, widths)
-    return lambda key: coin(key, widths.judged) < share
-
-
-def planned(job: Job, rows: int, compared: int, text_tokens: int) -> Planned:
-    """Return what is sent to ask about so many *rows* of *job*, whose texts have *text_tokens* together.
-
-    Args:
-        job: The job.
-        rows: How many.
-        compared: How many of them would be asked alone, too.
-        text_tokens: Of their texts, together.
-    """
-    alone_tokens = estimate_tokens(job.task.system) + CHAT_TOKENS
-    if not is_packed(job) or (widths := widths_of(job)).judged == 1:
-        return Planned(1, rows, rows, 0, rows * alone_tokens + text_tokens)
-    _, most = compared_of(job, widths)
-    compared = min(compared, max(0, most - widths.evidence.rows))
-    # On trial each of these is asked alone, alone again, and among others; else among others, and alone twice.
-    packs, asked = -(-rows // widths.judged), rows + 2 * compared
-    prefix = packs * (estimate_tokens(job.task.pack_system) + CHAT_TOKENS) + rows * ITEM_TOKENS
-    tokens = prefix + 2 * compared * alone_tokens + round(text_tokens * asked / max(1, rows))
-    return Planned(widths.judged, packs + 2 * compared, asked, compared, tokens)

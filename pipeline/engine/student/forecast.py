@@ -5,9 +5,10 @@ from typing import Any
 
 from pipeline.engine.student.elsewhere import answered_elsewhere
 from pipeline.engine.student.night import LEAST_ROOM, LEAST_SAVING
+from pipeline.engine.student.rehearsal import Rehearsal
 from pipeline.job.decisions import load_student, student_file
 from pipeline.job.job import Job
-from pipeline.records import Prompt
+from pipeline.records import LABELLED, Outcome, Prompt
 from pipeline.student.store import opened_students
 
 GUESSES = ((0.95, 0.5), (0.98, 0.25), (1.0, 0.1))
@@ -23,6 +24,8 @@ class Forecast:
 
     def __init__(self, job: Job) -> None:
         self._job, self.own = job, 0
+        assert job.config.student is not None, "the job has a student"  # noqa: S101
+        self._rehearsal = Rehearsal(job.config, job.config.student)
         self._file = student_file(job).with_suffix(".sqlite")
 
     def others(self, prompts: list[Prompt]) -> list[Prompt]:
@@ -34,6 +37,11 @@ class Forecast:
         self.own += len(certified)
         return [prompt for prompt in prompts if prompt.key not in certified]
 
+    def learn(self, prompt: Prompt, outcome: Outcome) -> None:
+        """Take note of the *outcome* of a prompt that the model has answered."""
+        if outcome.status in LABELLED:
+            self._rehearsal.add(prompt.key, prompt.text, outcome.labels)
+
     def of(self, answered: int, missing: int) -> dict[str, Any] | None:
         """Return what the student may spare of *missing* requests, given how many prompts are *answered*; None if none is tried."""
         job, student = self._job, self._job.config.student
@@ -44,12 +52,18 @@ class Forecast:
             bought = max(0, bought - answered_elsewhere(job))
         share, source = _coverage(job)
         tried = missing - bought >= LEAST_ROOM * audits
-        likely = least = missing
+        likely = least = most = missing
         if tried:
-            likely = min(missing, round(missing - share * (missing - bought) + audits))
-            least = min(
-                likely, bought + max(0, round(audits - 3 * sqrt(audits)))
-            )  # how many fall is up to coins
+            least = bought + max(0, round(audits - 3 * sqrt(audits)))  # how many fall is up to coins
+            spared, left = self._rehearsal.spared(missing - bought), missing - bought
+            if spared is not None:
+                share, source = spared.about, "rehearsal"
+                likely, most = bought + round((1 - share) * left), bought + round((1 - spared.least) * left)
+                if not (bought or student.train_on):  # else it learns more than was rehearsed with
+                    least = max(least, round((1 - spared.most) * left))
+            else:
+                likely = min(missing, round(missing - share * left + audits))
+            least = min(likely, least)
         return {
             "own": self.own,
             "bought": bought if tried else 0,
@@ -58,7 +72,7 @@ class Forecast:
             "coverage_source": source,
             "requests_least": least,
             "requests_likely": likely,
-            "requests_most": missing,
+            "requests_most": most,
             "worth_it": missing - likely >= LEAST_SAVING * missing > 0,
         }
 

@@ -88,6 +88,17 @@ def load_history(
     return sorted(found.values(), key=lambda run: (run.published_at, run.run_id))[-KEPT:]
 
 
+def latest_latency(workspace: Workspace, task: str) -> float | None:
+    """Return within which seconds half of the replies came in the latest run of *task* that tells it, whatever rows it had."""
+    found = [
+        run
+        for path in workspace.folder.parent.glob("*/" + history_file(Path()).name)
+        for run in _read(path)
+        if run.task == task and run.latency_p50
+    ]
+    return max(found, key=lambda run: run.published_at).latency_p50 if found else None
+
+
 def append(workspace: Workspace, run: PublishedRun) -> None:
     """Add *run* to the history of its output, once however often it is added.
 

@@ -21,10 +21,21 @@ class Snapshots:
     """A watcher of a run that saves snapshots; a run that is over sooner than the first leaves none."""
 
     def __init__(
-        self, place: Workspace, run_id: str, fence: Fence, clock: Clock, spent: Callable[[], float | None]
-    ) -> None:
-        """Prepare to save the snapshots of the run *run_id* in its workspace; *spent* tells what it has cost altogether."""
+        self, place: Workspace, run_id: str, fence: Fence, clock: Clock, spent: Callable[[], float | None],
+        *, due: float | None = None,
+    ) -> None:  # fmt: skip
+        """Prepare to save the snapshots of the run *run_id* in its workspace.
+
+        Args:
+            place: The workspace.
+            run_id: The run.
+            fence: Guards its writes.
+            clock: The time.
+            spent: Tells what it has cost altogether.
+            due: Unix time by which it is to be done; None if that is nobody's matter.
+        """
         self._place, self._run_id, self._fence, self._clock, self._spent = place, run_id, fence, clock, spent
+        self._due = due
 
     @asynccontextmanager
     async def watching(self, look: Look) -> AsyncIterator[None]:
@@ -59,6 +70,7 @@ class Snapshots:
             "cost_usd": self._spent(),
             "in_flight": run.in_flight,
             **({"shares": dict(run.shares)} if run.shares else {}),
+            **({} if self._due is None else {"finish_by": self._due}),
             "waiting": run.waiting,
             "stopping": run.stopping,
         }

@@ -1,0 +1,162 @@
+"""Two passes over the input of a plan: which prompts there are, which are answered, and what the answers were billed."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from pipeline.commands.plan.bills import Bills
+from pipeline.commands.plan.rates import Sample
+from pipeline.commands.plan.shape import Shape
+from pipeline.commands.plan.spread import Twins
+from pipeline.engine.packing.packs import columns_of, strangers
+from pipeline.engine.packing.planned import comparison
+from pipeline.inputs.read import read_chunks
+from pipeline.inputs.source import all_spans
+from pipeline.job.decisions import asked_anew
+from pipeline.job.job import Job
+from pipeline.job.result import finished
+from pipeline.job.state import has_batches
+from pipeline.ledger import opened
+from pipeline.ledger.store import Store
+from pipeline.outputs.duplicates import Duplicates
+from pipeline.records import Answer, Outcome, Prompt, Prompts, Status
+from pipeline.system.redaction import is_spoilt
+from pipeline.tasks.parse import Parser
+
+
+@dataclass(slots=True)
+class Counts:
+    """What is counted.
+
+    Attributes:
+        empty: Rows without text.
+        truncated: Rows whose text is cut.
+        answered: Prompts that have an answer.
+        being_asked: Prompts in a batch that is under way.
+        missing: The texts of those that have neither.
+        compared: How many of these would be asked alone, too.
+        strangers: How many of these are alone in a request.
+        canary: The texts that are asked anew.
+        student: The student's forecast; None if there is none.
+        second: What is put to the second model; None if there is none.
+        twins: Those of `missing` that differ from another one in case or blanks only.
+        bills: What earlier rows were billed.
+    """
+
+    bills: Bills
+    empty: int = 0
+    truncated: int = 0
+    answered: int = 0
+    being_asked: int = 0
+    missing: Sample = field(default_factory=Sample)
+    compared: int = 0
+    strangers: int = 0
+    canary: Sample = field(default_factory=Sample)
+    student: Any = None
+    second: Any = None
+    twins: Twins = field(default_factory=Twins)
+
+
+def count(job: Job, folder: Path) -> Counts:
+    """Count the distinct prompts of *job* and those that the ledger has an answer to; *folder* is for temporary files."""
+    student = job.config.student and import_module("pipeline.engine.student.forecast").Forecast(job)
+    counts = Counts(Bills(job, Shape(job)), student=student)
+    with Duplicates(folder, job.source.rows) as duplicates:
+        # Two passes over the input: which prompts repeat is known only at the end of the first.
+        for first_row, prompts, _ in _prompts(job):
+            counts.empty += prompts.keys.count(None)
+            mine = _mine(job, prompts)
+            counts.truncated += sum(mine.truncated)
+            duplicates.add(first_row, pa.array(mine.keys, pa.binary(16)))
+        duplicates.finish()
+        with ExitStack() as held:
+            second = _SecondPass(job, counts, held)
+            for first_row, prompts, alone in _prompts(job):
+                mine = _mine(job, prompts)
+                repeated = duplicates.among(first_row, len(mine)).to_pylist()
+                second.take(
+                    [p for p, again in zip(mine, repeated, strict=True) if p is not None and not again], alone
+                )
+            second.end()
+    return counts
+
+
+def _prompts(job: Job) -> Iterator[tuple[int, Prompts, Sequence[bytes]]]:
+    for chunk in read_chunks(job.source, columns_of(job), all_spans(job.source)):
+        prompts = job.task.prompts(chunk.columns)
+        yield chunk.span.start, prompts, strangers(job, prompts, chunk.columns)
+
+
+def _mine(job: Job, prompts: Prompts) -> Prompts:
+    """Return those of *prompts* that the run asks about."""
+    return prompts if job.options.part is None else prompts.where(job.options.part.owns)
+
+
+class _SecondPass:
+    """What is known of each distinct prompt."""
+
+    def __init__(self, job: Job, counts: Counts, held: ExitStack) -> None:
+        self._job, self._counts = job, counts
+        self._store: Store | None = held.enter_context(opened(job.config.state.dir))
+        self._book: Any = None
+        if has_batches(job.config) and import_module("pipeline.llm.batch.book").is_under_way(
+            job.config.state.dir
+        ):
+            self._book = held.enter_context(
+                import_module("pipeline.llm.batch.book").Book(job.config.state.dir)
+            )
+        self._parser, self._is_compared = Parser(job.config.task, job.calibration), comparison(job)
+        self._anew = asked_anew(job) if finished(job) is None else ()
+        self._second = job.second and import_module("pipeline.commands.plan.second").SecondForecast(job)
+
+    def take(self, prompts: list[Prompt], alone: Sequence[bytes]) -> None:
+        """Count some prompts, each of which occurs for the first time; *alone* are the keys of strangers."""
+        counts, strange = self._counts, frozenset(alone)
+        for prompt in prompts if self._anew else ():
+            if prompt.key in self._anew:
+                counts.canary.add(prompt.key, prompt.text)
+        others = counts.student.others(prompts) if counts.student else prompts
+        aliases = self._job.task.aliases((prompt.key, prompt.text) for prompt in others)
+        keys = [*(prompt.key for prompt in others), *aliases]
+        known: Mapping[bytes, Answer] = self._store.look_up(keys).under(aliases) if self._store else {}
+        asked = self._book.being_asked(keys) if self._book else {}
+        waiting, known_pairs = {aliases.get(key, key) for key in asked}, []
+        for prompt in others:
+            answer = known.get(prompt.key)
+            if answer is not None:
+                counts.bills.add(prompt, answer)
+            outcome = self._parser.outcome(answer) if answer is not None else None
+            if answer is not None and outcome is not None and self._counts_as_one(answer, outcome):
+                counts.answered += 1
+                known_pairs.append((prompt, (answer, outcome)))
+                if counts.student:
+                    counts.student.learn(prompt, outcome)
+            elif prompt.key in waiting:
+                counts.being_asked += 1
+            else:
+                counts.missing.add(prompt.key, prompt.text)
+                counts.compared += self._is_compared(prompt.key)
+                counts.strangers += prompt.key in strange
+                counts.twins.add(prompt.text)
+        if self._second:
+            self._second.see(self._store, known_pairs)
+
+    def _counts_as_one(self, answer: Answer, outcome: Outcome) -> bool:
+        return (
+            self._parser.is_final(outcome.status, answer.asks)
+            and not (outcome.status is Status.INVALID and is_spoilt(answer.text))
+            and outcome.status not in self._job.options.retry
+        )
+
+    def end(self) -> None:
+        """Look at what is no row's answer, and at what the second model is going to be asked."""
+        counts = self._counts
+        if self._store and (counts.missing.rows or counts.canary.rows):
+            counts.bills.ask(self._store)
+        if self._second:
+            counts.second = self._second.of(self._store, counts.missing)

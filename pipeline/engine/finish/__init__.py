@@ -1,0 +1,1 @@
+"""Whether a run is done in time."""

@@ -1,0 +1,119 @@
+"""A run says whether it is done in time: at its start, when that changes, and not each time it is looked at."""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.engine.finish.watch import LOOK_SECONDS, PATIENCE, FinishBy
+from pipeline.job.job import Job
+from pipeline.job.prepare import prepare
+from pipeline.system.clock import Clock
+from pipeline.telemetry.pace import Progress
+from tests.jobs import texts
+from tests.judged import jobs_without_server
+
+ROWS = 10_000
+START = 1_790_000_000.0
+
+
+class Night:
+    """A run whose rows are answered as told, and the time."""
+
+    def __init__(self, job: Job, seconds: float) -> None:
+        self.seconds, self.done, self.requests = 0.0, 0.0, 0.0
+        clock = Clock(now=lambda: self.seconds, wall=lambda: START + self.seconds)
+        self.finish = FinishBy(job, START + seconds, clock)
+        self.finish._begin(self.progress())
+
+    def progress(self, **more: Any) -> Progress:
+        asked = int(self.requests)
+        return Progress(ROWS, int(self.done), requests=asked, tokens=200 * asked, in_flight=10, **more)
+
+    def go(self, looks: int, per_minute: float, **more: Any) -> None:
+        for _ in range(looks):
+            self.seconds += LOOK_SECONDS
+            self.done += per_minute * LOOK_SECONDS / 60
+            self.requests += per_minute * LOOK_SECONDS / 60
+            self.finish.look(self.progress(**more))
+
+
+@pytest.fixture
+def job(tmp_path: Path) -> Job:
+    files = jobs_without_server(tmp_path)
+    files.set(
+        limits={"requests_per_minute": 500, "finish_by": "06:00"},
+        output={"path": str(tmp_path / "o.parquet")},
+    )
+    files.table(texts(50))
+    return prepare(files.config())
+
+
+def said(caplog: pytest.LogCaptureFixture) -> list[str]:
+    found = [record.getMessage() for record in caplog.records if "finish_by" in record.getMessage()]
+    caplog.clear()
+    return found
+
+
+@pytest.fixture(autouse=True)
+def _told(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "pipeline")
+
+
+def test_the_start_says_whether_the_limits_allow_it(job: Job, caplog: pytest.LogCaptureFixture) -> None:
+    Night(job, 3_600)
+    (told,) = said(caplog)
+    assert "if all rows left have to be asked, at 500 requests a minute it ends" in told
+    assert "before" in told
+    Night(job, 600)
+    (told,) = said(caplog)
+    assert "limits.requests_per_minute: 1_100 or model.rows_per_request: 5 would make it" in told
+
+
+def test_a_slower_pace_is_told_once_and_so_is_that_it_makes_it_again(
+    job: Job, caplog: pytest.LogCaptureFixture
+) -> None:
+    night = Night(job, 1_500)  # 400 a minute are needed
+    said(caplog)
+    night.go(12, 480)
+    assert said(caplog) == []
+    night.go(12 + PATIENCE, 150)
+    (told,) = said(caplog)
+    assert "after" in told
+    night.go(24, 150)
+    assert said(caplog) == []
+    night.go(24, 900)
+    (told,) = said(caplog)
+    assert "before" in told
+
+
+def test_one_slow_look_changes_nothing_and_neither_does_an_endpoint_that_is_away(
+    job: Job, caplog: pytest.LogCaptureFixture
+) -> None:
+    night = Night(job, 1_500)
+    said(caplog)
+    night.go(12, 480)
+    night.go(PATIENCE - 1, 0)
+    night.go(12, 480)
+    night.go(20, 0, waiting=True)
+    assert said(caplog) == []
+
+
+def test_that_the_time_is_past_is_told_once(job: Job, caplog: pytest.LogCaptureFixture) -> None:
+    night = Night(job, 60)
+    said(caplog)
+    night.go(20, 480)
+    (told,) = [each for each in said(caplog) if "is past" in each]
+    assert "rows are left" in told
+
+
+def test_a_pace_that_no_limit_sets_is_said_to_be_so_and_nothing_is_suggested(
+    job: Job, caplog: pytest.LogCaptureFixture
+) -> None:
+    night = Night(job, 1_500)
+    said(caplog)
+    night.go(12, 100)
+    (told,) = said(caplog)
+    assert "which no limit of the config sets" in told
+    assert "no single setting would make it" in told
