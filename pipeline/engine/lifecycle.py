@@ -242,7 +242,7 @@ class Execution:
         own = replace(
             sent(self.figures, self.asked.spent_before),
             rows=rows,
-            done=min(rows, rows_done + self.resolver.answered),
+            done=min(rows, rows_done + self.answers.answered),
             failed=rows_failed,
             reused=self.resolver.reused,
             stopping=self._stop.requested.is_set(),

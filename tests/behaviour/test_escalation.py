@@ -1,9 +1,10 @@
 """Whole runs in which a second model is asked about the rows of which the first one is unsure."""
 
+import asyncio
 import os
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from random import Random
 from typing import Any, NamedTuple
@@ -17,6 +18,8 @@ from pipeline.commands.report.job_facts import shown_config
 from pipeline.config.simulate.latency import Fixed
 from pipeline.ledger import opened
 from pipeline.servers.simulator.settings import RateSettings
+from pipeline.telemetry.pace import Look
+from pipeline.telemetry.progress import Silent
 from tests.batching import Quick, batch_job, peer
 from tests.faultserver.server import FaultServer
 from tests.faultserver.settings import FaultServerSettings
@@ -673,3 +676,32 @@ def test_the_second_model_may_have_several_endpoints(tmp_path: Path) -> None:
         result = last_line(pair.job.run())
         assert result["escalated"] == 60
         assert sorted(asked(pair.two) + asked(other)) == sorted(texts(60))
+
+
+@pytest.mark.slow
+async def test_rows_that_wait_for_the_second_model_are_not_done_yet(tmp_path: Path) -> None:
+    with a_pair(
+        tmp_path, two=FaultServerSettings(latency=Fixed(0.1)), below=1, limits={"max_concurrency": 2}
+    ) as pair:
+        pair.job.table(texts(20))
+        seen: list[tuple[int, int, int]] = []
+
+        class Looking(Silent):
+            @asynccontextmanager
+            async def watching(self, look: Look) -> AsyncIterator[None]:
+                async def repeat() -> None:
+                    while True:
+                        seen.append((look().done, len(asked(pair.one)), len(asked(pair.two))))
+                        await asyncio.sleep(0.02)
+
+                task = asyncio.create_task(repeat())
+                yield
+                task.cancel()
+                seen.append((look().done, 20, 20))
+
+        await run_job(pair.job.config(), watch=Looking())
+        done = [each for each, _, _ in seen]
+        assert done == sorted(done)
+        assert [each for each, first, second in seen if first == 20 and 4 < second < 16]
+        assert all(each <= second for each, _, second in seen)
+        assert done[-1] == 20

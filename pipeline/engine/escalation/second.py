@@ -60,8 +60,9 @@ class Escalation:
         self._job, self._asks = second_job(job), asks(settings)
         self._names = job.config.model.name, self._job.config.model.name
         self._parser = Parser(job.config.task, job.calibration)
+        self._seconds_parser = Parser(job.config.task)
         self._second = Resolver(
-            Parser(job.config.task),
+            self._seconds_parser,
             asked.run,
             retry=second_retried(job.options.retry),
             open_asker=self._asker,
@@ -71,13 +72,18 @@ class Escalation:
         )
         self._asked = asked.on_demand(self._open)
         self._rows: dict[bytes, tuple[Prompts, int]] = {}  # of the chunks in progress
-        self._ahead: set[asyncio.Task[None]] = set()
+        self._waiting: set[bytes | None] = set()  # keys that wait for the second model
+        self._ahead: set[asyncio.Task[Answered]] = set()
         self.book = Book(asked, settings.limits.max_cost_usd)
         self._labels = self._sure = 0  # labels that were looked at, and those of them with a confidence
 
+    @property
+    def answered(self) -> int:
+        """How many prompts have the answers that they need while their chunk is not written."""
+        return self._first.answered - len(self._waiting)
+
     async def resolve(self, prompts: Prompts) -> Answered:
         """Return the answer to each key of *prompts*: the second model's where the first one is unsure."""
-        self._second.ledger = self._first.ledger
         rows = dict(zip(prompts.keys, zip(repeat(prompts), count()), strict=False))
         rows.pop(None, None)  # rows without text have no key
         self._rows.update(rows)  # type: ignore[arg-type]
@@ -93,13 +99,10 @@ class Escalation:
 
     async def _decide(self, found: Answered, unsure: Sequence[Pair], prompts: Prompts) -> None:
         """Add to *found* what becomes of the rows that the first model is *unsure* of."""
-        before = len(found)
-        self._first.answered -= len(unsure)  # they are not done yet
+        wanted = len(found) + len(unsure)
         firsts = {pair[0].key: pair for pair in unsure}
         mine = prompts.where(firsts.__contains__)
-        asked = self._as_second(mine)
-        answered = await self._second.resolve(asked)
-        self._second.answered -= len(answered)
+        answered = await self._second_answers(asked := self._as_second(mine))
         own = dict(zip(asked.keys, mine.keys, strict=True))
         for answers, outcomes in answered.batches:
             meanings = map(Outcome._make, zip(*(outcomes[name] for name in Outcome._fields), strict=True))
@@ -107,7 +110,15 @@ class Escalation:
                 key = own[second[0].key]
                 assert key is not None, "it was asked about"  # noqa: S101
                 found.add(*decided(firsts[key], second))
-        self._first.answered += len(found) - before
+        self._first.answered -= wanted - len(found)  # what is left open is no answer
+
+    async def _second_answers(self, asked: Prompts) -> Answered:
+        self._second.ledger = self._first.ledger
+        self._waiting.update(asked.keys)
+        answered = await self._second.resolve(asked)
+        self._second.answered -= len(answered)
+        self._waiting.difference_update(asked.keys)
+        return answered
 
     def _as_second(self, prompts: Prompts) -> Prompts:
         return Prompts(self._job.task.keys(prompts.texts), prompts.texts, prompts.truncated)
@@ -119,6 +130,9 @@ class Escalation:
         """
         self._first.on_durable(answers)
         self._second.on_durable(answers)
+        for answer in answers:
+            if answer.key in self._waiting and self._is_final(self._seconds_parser, answer):
+                self._waiting.discard(answer.key)
         if self._whom.closing:
             return
         mine = [(self._rows[answer.key], answer) for answer in answers if answer.key in self._rows]
@@ -132,16 +146,17 @@ class Escalation:
         ]
         if unsure := [prompt for prompt in ahead if prompt is not None]:
             keys, texts, truncated = zip(*unsure, strict=True)
-            task = asyncio.create_task(self._ask(Prompts(keys, texts, truncated)))
+            asked = self._as_second(Prompts(keys, texts, truncated))
+            self._waiting.update(asked.keys)
+            task = asyncio.create_task(self._second_answers(asked))
             self._ahead.add(task)
             task.add_done_callback(self._on_asked)
 
-    async def _ask(self, prompts: Prompts) -> None:
-        self._second.ledger = self._first.ledger
-        found = await self._second.resolve(self._as_second(prompts))
-        self._second.answered -= len(found)
+    @staticmethod
+    def _is_final(parser: Parser, answer: Answer) -> bool:
+        return parser.is_final(parser.outcome(answer).status, answer.asks)
 
-    def _on_asked(self, task: "asyncio.Task[None]") -> None:
+    def _on_asked(self, task: "asyncio.Task[Answered]") -> None:
         self._ahead.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None and not self._whom.closing:
             self._whom.stop(error)
