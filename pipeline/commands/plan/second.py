@@ -1,6 +1,7 @@
 """What a run would put to the second model: certain of the rows that are answered, a range of those that are not."""
 
 from collections.abc import Mapping, Sequence
+from math import sqrt
 from typing import Any
 
 from pipeline.commands.plan.bills import Bills
@@ -12,8 +13,10 @@ from pipeline.engine.escalation.rule import Pair
 from pipeline.engine.escalation.second import second_job
 from pipeline.job.job import Job
 from pipeline.ledger.store import Store
-from pipeline.quality.intervals import wilson
 from pipeline.records import Prompt
+
+Z = 1.96
+"""Standard deviations within which 19 of 20 lie; the range is Wilson's."""
 
 LEAST_ANSWERS = 20
 """Answers of the first model from which on their share is believed."""
@@ -47,10 +50,11 @@ class SecondForecast:
         missing, waiting = unanswered.rows, self._waiting.rows
         if store is not None:
             self._bills.ask(store)
-        low, high = wilson(self._unsure, self._answered) if self._answered else (0.0, 1.0)
         is_known = not missing or self._answered >= LEAST_ANSWERS
-        low, high = (low, high) if is_known else (0.0, 1.0)
         share = self._unsure / self._answered if self._answered else None
+        low, high = (
+            share_range(share, self._answered, missing) if share is not None and is_known else (0.0, 1.0)
+        )
         counts = {
             "least": waiting + int(low * missing),
             "likely": waiting + round((share or 0) * missing) if is_known else None,
@@ -81,3 +85,12 @@ class SecondForecast:
         price = bills.price(dearest(configs, tokens))
         seconds, _ = duration(configs, requests, max(prompt, requests * config.model.max_tokens))
         return price.cost(*tokens) if price else None, price.source if price else None, round(seconds, 1)
+
+
+def share_range(share: float, answered: int, missing: int) -> tuple[float, float]:
+    """Return between which shares that of *missing* rows will lie, in 19 of 20 plans, if it was *share* of those *answered*."""
+    # Those that were answered are a sample, and so are the others: both are off by chance.
+    rows = answered * missing / (answered + missing) if missing else answered
+    centre = (share + Z * Z / (2 * rows)) / (1 + Z * Z / rows)
+    half = Z / (1 + Z * Z / rows) * sqrt(share * (1 - share) / rows + (Z / (2 * rows)) ** 2)
+    return max(0.0, centre - half), min(1.0, centre + half)
