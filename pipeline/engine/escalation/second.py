@@ -9,7 +9,6 @@ import logging
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from itertools import count, repeat
 from typing import Any
 
 from pipeline.config.providers import second_config
@@ -19,7 +18,7 @@ from pipeline.engine.escalation.book import Book, fates
 from pipeline.engine.escalation.rule import Pair, asks, decided, second_retried, split
 from pipeline.engine.resolver import Resolver
 from pipeline.errors import BudgetSpentError, InterruptedRunError, PipelineError
-from pipeline.figures import count as count_of
+from pipeline.figures import count
 from pipeline.job.job import Job
 from pipeline.llm.request import Asker, Figures
 from pipeline.outputs.columns import Answered
@@ -84,9 +83,8 @@ class Escalation:
 
     async def resolve(self, prompts: Prompts) -> Answered:
         """Return the answer to each key of *prompts*: the second model's where the first one is unsure."""
-        rows = dict(zip(prompts.keys, zip(repeat(prompts), count()), strict=False))
-        rows.pop(None, None)  # rows without text have no key
-        self._rows.update(rows)  # type: ignore[arg-type]
+        rows = {key: (prompts, row) for row, key in enumerate(prompts.keys) if key is not None}
+        self._rows.update(rows)
         found, unsure = split(await self._first.resolve(prompts), self._asks)
         self._look(
             meaning for _, meanings in found.batches for meaning in zip(*meanings.values(), strict=True)
@@ -94,7 +92,7 @@ class Escalation:
         if unsure:
             await self._decide(found, unsure, prompts)
         for key in rows:
-            self._rows.pop(key, None)  # type: ignore[arg-type]
+            self._rows.pop(key, None)  # another chunk may have had it, too
         return found
 
     async def _decide(self, found: Answered, unsure: Sequence[Pair], prompts: Prompts) -> None:
@@ -185,7 +183,7 @@ class Escalation:
     async def _asker(self, keys: Sequence[bytes]) -> Asker:
         if self._job.options.offline:
             raise InterruptedRunError(
-                f"{count_of(len(keys), 'prompt')} and perhaps more wait for {self._names[1]}, and `publish` sends nothing; use `run` "
+                f"{count(len(keys), 'prompt')} and perhaps more wait for {self._names[1]}, and `publish` sends nothing; use `run` "
                 "first, or --partial"
             )
         return await self._asked.asker()
