@@ -1,5 +1,6 @@
-"""The sections about who answers beside the model: a student, a second model (`escalate`)."""
+"""The sections about who answers beside the model: a student, an earlier config (`carry`), a second model (`escalate`)."""
 
+from fractions import Fraction
 from hashlib import sha256
 from typing import Any, Literal
 
@@ -12,7 +13,7 @@ from pipeline.config.base import Settings
 from pipeline.config.endpoint import BESIDE_NO_OTHERS, ModelSettings
 from pipeline.config.endpoints import EndpointLimits
 from pipeline.config.paths import SourcePath
-from pipeline.config.values import Count, Flag, Share, Text, Usd, wrong
+from pipeline.config.values import Allowance, Count, FailureAllowance, Flag, Share, Text, Usd, wrong
 
 
 class StudentSettings(Settings):
@@ -60,6 +61,31 @@ class StudentSettings(Settings):
         least, most = _RANGES[info.field_name or ""]
         if not least <= value <= most:
             raise wrong(f"is not between {least:,} and {most:,}; write one such as {least:,}")
+        return value
+
+
+class CarrySettings(Settings):
+    """What has to be proven before `run --from` leaves rows alone whose labels an earlier config has found."""
+
+    max_missed: Allowance = Field(
+        default_factory=lambda: FailureAllowance(Fraction(1), is_percent=True),
+        json_schema_extra={"default": "1%"},
+        description="Share (1%) or number of the rows left alone that may have another label.",
+    )
+    delta: Share = Field(
+        default=0.05, description="How often that may be wrong, 0.001 to 0.5: 0.05 is one run of 20."
+    )
+    audits: Count | None = Field(
+        default=None,
+        description="How many of them are asked to find out, twice and four times as many if need be; by default 441 for 1%.",
+    )
+
+    @field_validator("delta")
+    @classmethod
+    def _is_in_range(cls, value: float) -> float:
+        least, most = _RANGES["delta"]
+        if not least <= value <= most:
+            raise wrong(f"is not between {least:,} and {most:,}; write one such as 0.05")
         return value
 
 

@@ -19,7 +19,7 @@ _LARGEST_BYTES = 4 << 20
 
 _LABELS: Loc = ("task", "labels")
 _FILE: Loc = (*_LABELS, "file")
-_NAME, _DESCRIPTION = "name", "description"
+_NAME, _DESCRIPTION, _WAS = "name", "description", "was"
 _DELIMITERS = {".csv": ",;\t", ".tsv": "\t"}
 _YAML = (".yaml", ".yml", ".json")
 
@@ -106,8 +106,18 @@ def _label(texts: Mapping[str, str], place: Node) -> Node:
     )
 
 
+def _with_past(label: Node, was: str, place: Node) -> Node:
+    """Return *label* with the names that it had before, which stand between `|`."""
+    names = [
+        replace(place, content=Scalar(name.strip(), plain=False)) for name in was.split("|") if name.strip()
+    ]
+    if not names or not isinstance(label.content, dict):
+        return label
+    return replace(label, content={**label.content, _WAS: replace(place, content=names)})
+
+
 def _rows(text: str, file: str, delimiters: str) -> Iterator[Node]:
-    """Yield the labels in a table with the columns name and description; other columns say nothing."""
+    """Yield the labels in a table with the columns name, description and was; other columns say nothing."""
     first = text.partition("\n")[0]
     delimiter = max(delimiters, key=first.count)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
@@ -125,7 +135,8 @@ def _rows(text: str, file: str, delimiters: str) -> Iterator[Node]:
             elif any(cells):
                 texts = dict(zip(header, cells, strict=True))
                 wanted = {key: texts[key] for key in (_NAME, _DESCRIPTION) if key in texts}
-                yield _label(wanted, Node([], file, line))
+                place = Node([], file, line)
+                yield _with_past(_label(wanted, place), texts.get(_WAS, ""), place)
             line = reader.line_num + 1
     except csv.Error as error:
         raise ConfigError(f"{file}:{line}: is no CSV ({error}); look at its quotes") from None

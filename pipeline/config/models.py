@@ -12,7 +12,7 @@ from pydantic import Field, PrivateAttr, field_validator
 from pydantic.json_schema import SkipJsonSchema
 from pydantic_core.core_schema import ValidationInfo
 
-from pipeline.config.answerers import EscalateSettings, StudentSettings
+from pipeline.config.answerers import CarrySettings, EscalateSettings, StudentSettings
 from pipeline.config.base import Settings
 from pipeline.config.endpoint import ModelSettings
 from pipeline.config.endpoints import EndpointSettings
@@ -149,6 +149,9 @@ class Config(Settings):
     )
     student: StudentSettings | None = Field(
         default=None, description="Who answers what the model need not be asked."
+    )
+    carry: CarrySettings = Field(
+        default_factory=CarrySettings, description="What `run --from` has to prove before it asks less."
     )
     simulate: SimulateSettings = Field(
         default_factory=SimulateSettings, description="How provider simulate behaves; no other heeds it."

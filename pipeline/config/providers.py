@@ -65,6 +65,14 @@ def batch_share(model: ModelSettings) -> float | None:
     return None if elsewhere and model.provider != "simulate" else provider.batch_share
 
 
+def for_provider(config: "Config") -> "Config":
+    """Return *config* with the name of the model that will answer: some endpoints have only one."""
+    only = PROVIDERS[config.model.provider].model
+    if only is None:
+        return config
+    return config.model_copy(update={"model": config.model.model_copy(update={"name": only})})
+
+
 def named_endpoints(config: "Config") -> Iterator[tuple[str, "Config"]]:
     """Yield the config of each of several endpoints, after its name and a colon; of one, after nothing."""
     configs = config.each_endpoint()

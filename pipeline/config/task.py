@@ -1,15 +1,20 @@
 """The section `task`: what to ask about each row."""
 
-import difflib
-import unicodedata
-from collections.abc import Iterable, Sequence
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, GetJsonSchemaHandler, field_validator, model_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    GetJsonSchemaHandler,
+    WithJsonSchema,
+    field_validator,
+    model_validator,
+)
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 from pydantic_core.core_schema import ValidationInfo
 
+from pipeline.config.answers import example_problems, repeated_names, wrong_pasts
 from pipeline.config.base import Settings
 from pipeline.config.template import column_names, parse_template
 from pipeline.config.values import CONTROL, Count, Probability, Text, Within, all_wrong, wrong
@@ -21,12 +26,24 @@ _LONGEST_LABEL = 200
 _DEFAULT_MAX_TEXT_TOKENS = 2_000
 
 
+_TEXTS = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}
+Names = Annotated[
+    tuple[Text, ...],
+    BeforeValidator(lambda value: (value,) if isinstance(value, str) else value),
+    WithJsonSchema(_TEXTS),
+]
+
+
 class LabelSettings(Settings):
     """A label; a plain text in the list is short for a label with only a name."""
 
     name: str = Field(description="The label as it stands in the output.")
     description: str = Field(
         default="", description="What belongs to it, in a few words; the model reads it."
+    )
+    was: Names = Field(
+        default=(),
+        description="What it was called before, or the labels that it is made of: for `run --from`.",
     )
 
     @model_validator(mode="before")
@@ -139,7 +156,10 @@ class TaskSettings(Settings):
             raise wrong(f"has {len(labels) or 'no'} label to choose from; write at least {_FEWEST_LABELS}")
         if len(labels) > _MOST_LABELS:
             raise wrong(f"has {len(labels)} labels; write at most {_MOST_LABELS}")
-        problems = list(repeated_names(label.name for label in labels))
+        problems = [
+            *repeated_names(label.name for label in labels),
+            *wrong_pasts([(label.name, label.was) for label in labels]),
+        ]
         if problems:
             raise all_wrong(problems)
         return labels
@@ -167,56 +187,3 @@ class TaskSettings(Settings):
         if problems:
             raise all_wrong(problems)
         return examples
-
-
-def example_problems(
-    example: ExampleSettings, kind: str, names: Sequence[str], most: int
-) -> Iterable[tuple[Within, str]]:
-    """Yield what is wrong with the answer of *example* to a task of this *kind* with at most *most* labels a row."""
-    yield from (_single_problems if kind == "single" else _multi_problems)(example, names)
-    if example.labels is not None and len(example.labels) > most:
-        yield ("labels",), "has more labels than max_labels; take some away"
-
-
-def _folded(name: str) -> str:
-    return "".join(unicodedata.normalize("NFKC", name).casefold().split())
-
-
-def repeated_names(names: Iterable[str]) -> Iterable[tuple[Within, str]]:
-    """Yield which of *names* repeat others, capitals and blanks apart."""
-    first: dict[str, str] = {}
-    for index, name in enumerate(names):
-        folded = _folded(name)
-        if folded and folded in first:
-            yield (
-                (index, "name"),
-                f'is the same as "{first[folded]}", capitals and blanks apart; keep one of them',
-            )
-        first.setdefault(folded, name)
-
-
-def _single_problems(example: ExampleSettings, names: Sequence[str]) -> Iterable[tuple[Within, str]]:
-    if example.labels is not None:
-        yield ("labels",), "is for kind multi; write label: with one label"
-    elif example.label is None:
-        yield (), "has no label; add label: with one label"
-    elif example.label not in names:
-        yield ("label",), _unknown(example.label, names)
-
-
-def _multi_problems(example: ExampleSettings, names: Sequence[str]) -> Iterable[tuple[Within, str]]:
-    if example.label is not None:
-        yield ("label",), "is for kind single; write labels: with a list"
-    elif example.labels is None:
-        yield (), "has no labels; add labels: with a list, which may be empty"
-    for index, name in enumerate(example.labels or ()):
-        if name not in names:
-            yield ("labels", index), _unknown(name, names)
-        elif name in (example.labels or ())[:index]:
-            yield ("labels", index), "is there twice; keep one of them"
-
-
-def _unknown(name: str, names: Sequence[str]) -> str:
-    close = difflib.get_close_matches(name, names, n=1)
-    hint = f'did you mean "{close[0]}"?' if close else "write one of them"
-    return f"is not one of task.labels; {hint}"

@@ -51,6 +51,16 @@ def test_a_task_is_the_same_whether_its_labels_stand_in_the_config_or_in_a_file(
     )
 
 
+def test_a_file_says_what_labels_were(load):
+    labels = load("labels.csv", "name,description,was\na,one,\nb,,old\nc,,one | two\n").task.labels
+    assert [label.was for label in labels] == [(), ("old",), ("one", "two")]
+
+
+def test_what_a_label_was_is_no_part_of_the_question(load):
+    before, after = (load("labels.csv", f"name,description,was\na,one,{was}\nb,,\n") for was in ("", "old"))
+    assert Task.from_config(before).fingerprint == Task.from_config(after).fingerprint
+
+
 def test_another_description_in_the_file_is_another_task(load):
     before, after = (load("labels.csv", f"name,description\na,{text}\nb,\n") for text in ("one", "two"))
     assert Task.from_config(before).fingerprint != Task.from_config(after).fingerprint

@@ -27,6 +27,7 @@ def test_the_schema_names_its_draft_and_the_sections():
         "gates",
         "notify",
         "student",
+        "carry",
         "simulate",
     ]
     assert schema["required"] == ["input", "task", "output"]

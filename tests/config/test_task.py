@@ -54,6 +54,18 @@ TASKS = {
         {"instructions": r'"\ud800"'},
         "instructions: holds half a character (a lone surrogate); write the whole one",
     ),
+    "a past that is there twice": (
+        {"labels": "[{name: post, was: [mail, letters, Mail]}, games]"},
+        "labels[0].was[2]: Mail is there twice; keep one of them",
+    ),
+    "labels that trade names": (
+        {"labels": "[{name: games, was: post}, {name: post, was: games}, sound]"},
+        'labels[0].was: post goes in a circle: "games" and "post" take each other\'s names; call one of them otherwise',
+    ),
+    "a past without a name": (
+        {"labels": '[{name: games, was: ""}, post]'},
+        "labels[0].was[0]: is empty; write a text",
+    ),
     "a bound for a single label": (
         {"max_labels": "2"},
         "max_labels: 2 is given, but kind single always gives one label; leave it out or set kind: multi",
