@@ -24,6 +24,7 @@ from pipeline.cli.options import (
     ProviderName,
     Quiet,
     Retry,
+    Row,
     RunProvider,
     Sample,
     Seed,
@@ -33,7 +34,7 @@ from pipeline.cli.options import (
     metrics_of,
     run_options,
 )
-from pipeline.cli.run.options import Address, EngineName, SliceName, Wait, Workers
+from pipeline.cli.run.options import Address, EngineName, Previous, SliceName, Wait, Workers
 from pipeline.cli.simulate.command import simulate
 from pipeline.system.interruption import deferred
 from pipeline.system.memory import claim_process
@@ -73,10 +74,12 @@ app.add_typer(ledger.ledger_app, name="ledger")
 app.add_typer(ledger.batch_app, name="batch")
 for command in (
     init.init,
+    publish.schema,
     evaluate.evaluate,
     calibrate.calibrate,
     review.review,
     compare.compare,
+    compare.diff,
     review.report,
     publish.publish,
     publish.assemble,
@@ -100,6 +103,7 @@ def run(
     engine: EngineName = None,
     address: Address = None,
     wait: Wait = True,
+    previous: Previous = None,
     dry_run: DryRun = False,
     overwrite: Overwrite = False,
     partial: Partial = False,
@@ -118,10 +122,9 @@ def run(
     of_part = bool(dry_run or limit or sample or part)
     metrics = metrics_of(metrics_file, config, overrides, provider, of_part=of_part)
     with metrics.reporting():
-        who = part, workers, engine, address
-        options = run_options(
-            limit, sample, seed, retry, *who, overwrite=overwrite, partial=partial, wait=wait
-        )
+        before = None if previous is None else load(previous, None, provider, date)
+        who = limit, sample, seed, retry, part, workers, engine, address, before
+        options = run_options(*who, overwrite=overwrite, partial=partial, wait=wait)
         loaded = load(config, overrides, provider, date)
         metrics.config_loaded(loaded.state.dir, is_whole=is_whole(options, loaded.model.provider))
         if dry_run:
@@ -131,12 +134,17 @@ def run(
 
 @app.command()
 def check(
-    config: ConfigFile, overrides: Overrides = None, provider: ProviderName = None, date: Date = None
+    config: ConfigFile,
+    previous: Previous = None,
+    overrides: Overrides = None,
+    provider: ProviderName = None,
+    date: Date = None,
 ) -> int:
     """Report all that is wrong with config, key, input and output. Sends nothing."""
     from pipeline.cli.check import check
 
-    return check(load(config, overrides, provider, date))
+    before = None if previous is None else load(previous, None, provider, date)
+    return check(load(config, overrides, provider, date), before)
 
 
 @app.command()
@@ -156,6 +164,8 @@ def plan(
 
 
 def _planned(config: "Config", options: "RunOptions", *, quiet: bool) -> int:
+    if options.previous is not None:
+        return compare.print_diff(options.previous, config)
     from pipeline.cli.plan import plan
 
     return plan(config, options, quiet=quiet)
@@ -190,12 +200,7 @@ def status(
 @app.command()
 def explain(
     config: ConfigFile,
-    row: Annotated[
-        str,
-        typer.Argument(
-            metavar="ROW", help="The row: its index, counted from 0, or its value in the column input.id."
-        ),
-    ],
+    row: Row,
     overrides: Overrides = None,
     provider: RunProvider = None,
     date: Date = None,
@@ -204,17 +209,6 @@ def explain(
     from pipeline.cli.explain import explain
 
     return explain(load(config, overrides, provider, date), row)
-
-
-@app.command()
-def schema() -> int:
-    """Print the JSON Schema of the config, for editors."""
-    import json
-
-    from pipeline.config import json_schema
-
-    sys.stdout.write(json.dumps(json_schema(), indent=2) + "\n")
-    return 0
 
 
 # As they are needed: to begin with, to run, to look at what came out, and what is needed now and then.
@@ -229,6 +223,7 @@ ORDER = [
     "evaluate",
     "review",
     "compare",
+    "diff",
     "calibrate",
     "report",
     "publish",

@@ -1,5 +1,6 @@
-"""`compare`: label a sample with two configs, as far as it is not yet, and print which does better."""
+"""`compare` and `diff`: two configs of one table: which does better, and what it costs to go from one to the other."""
 
+import logging
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipeline.cli.console import print_lines, print_result
+from pipeline.cli.console import is_json_lines, print_lines, print_result
 from pipeline.cli.evaluate import GoldFrom
 from pipeline.cli.options import ConfigFile, Date, Overrides, ProviderName, load
 from pipeline.cli.tables import Table, figure, print_table, short
@@ -15,6 +16,7 @@ from pipeline.errors import UsageError
 from pipeline.figures import NONE, count, duration, interval, number, p_value, percent, points, usd
 
 if TYPE_CHECKING:  # `--help` must not wait for what judges
+    from pipeline.commands.diff.command import Diff, Line
     from pipeline.config import Config
     from pipeline.quality.paired import Comparison
 
@@ -41,6 +43,13 @@ Ask = Annotated[
     typer.Option(
         "--ask/--no-ask", help="Ask about rows of the sample that have no answer yet, and pay for them."
     ),
+]
+OldConfig = Annotated[
+    Path,
+    typer.Argument(metavar="OLD", readable=False, help="The config as it was, such as git has it."),
+]
+NewConfig = Annotated[
+    Path, typer.Argument(metavar="NEW", readable=False, help="The config as it is, of the same table.")
 ]
 CsvFile = Annotated[
     Path | None,
@@ -170,3 +179,38 @@ def _differences(found: "Comparison", names: Sequence[str]) -> Table:
     ]  # fmt: skip
     heads = ["row", *(["right"] if found.paired else []), names[0], ">sure", names[1], ">sure", "text"]
     return Table("Rows that change, the most surprising first: where both are sure", heads, rows)
+
+
+def diff(old: OldConfig, new: NewConfig, provider: ProviderName = None, date: Date = None) -> int:
+    """Say what a change of the labels touches and costs. Sends nothing."""
+    return print_diff(load(old, None, provider, date), load(new, None, provider, date))
+
+
+def print_diff(old: "Config", new: "Config") -> int:
+    """Print what has changed from *old* to *new*."""
+    from pipeline.commands.diff import command  # noqa: PLC0415
+    from pipeline.telemetry.logs import configure  # noqa: PLC0415
+
+    configure(json_lines=is_json_lines(), level=logging.WARNING)
+    found = command.diff(old, new)
+    _show_diff(found)
+    print_result(found.as_dict())
+    return 0
+
+
+def _show_diff(found: "Diff") -> None:
+    """Print a diff for people, to stderr."""
+    lines = [*found.changes, found.total, found.everything]
+    title = f"{Path(found.old).name} to {Path(found.new).name}: {count(found.rows, 'row')}, {found.carried:,} prompts may keep their labels"
+    heads = ["change", "labels", ">rows touched", ">asked", ">audited", ">about"]
+    print_table(Table(title, heads, [_cells(line) for line in lines]))
+    source = "" if found.cost_source is None else f"prices from {found.cost_source}"
+    if found.cost_source == "free":
+        source = "this model is free"
+    print_lines(["", *found.remarks, *([source] if source else []), "nothing was sent"])
+
+
+def _cells(line: "Line") -> list[str]:
+    rows = "any" if line.rows is None and line.kind != "together" else number(line.rows)
+    asked = [number(value) if value else NONE for value in (line.forced, line.audits)]
+    return [line.kind, short(line.what, 60), rows, *asked, usd(line.cost_usd)]

@@ -13,11 +13,18 @@ import typer
 from pipeline.errors import UsageError
 
 if TYPE_CHECKING:  # `--help` must wait neither for pyarrow nor for pydantic
+    from pipeline.config import Config
     from pipeline.job.options import RunOptions
     from pipeline.telemetry.prometheus import MetricsFile
 
 ConfigFile = Annotated[
     Path, typer.Argument(metavar="CONFIG", readable=False, help="The YAML file that describes the job.")
+]
+Row = Annotated[
+    str,
+    typer.Argument(
+        metavar="ROW", help="The row: its index, counted from 0, or its value in the column input.id."
+    ),
 ]
 Overrides = Annotated[
     list[str] | None,
@@ -160,7 +167,7 @@ def _with_json(function: Callable[..., int]) -> Callable[..., int]:
     return command
 
 
-def run_options(  # noqa: PLR0913 - as many as the command has options
+def run_options(  # noqa: PLR0913, PLR0917 - as many as the command has options
     limit: int | None,
     sample: int | None,
     seed: int | None,
@@ -169,6 +176,7 @@ def run_options(  # noqa: PLR0913 - as many as the command has options
     workers: int = 1,
     engine: str | None = None,
     address: str | None = None,
+    previous: "Config | None" = None,
     *,
     overwrite: bool = False,
     partial: bool = False,
@@ -192,7 +200,7 @@ def run_options(  # noqa: PLR0913 - as many as the command has options
         raise UsageError(f"--retry: {error}") from None
     return RunOptions(
         limit, sample, seed or 0, retried, overwrite, partial=partial, workers=workers, wait=wait, slice=part,
-        engine=engine, address=address,
+        engine=engine, address=address, previous=previous,
     )  # fmt: skip
 
 

@@ -44,7 +44,7 @@ def plan_text(found: Plan, config: Config) -> list[str]:
         *([] if version is None else [f"version {version} of the Delta table {config.input.path} is read"]),
         f"{found.rows:,} rows, {found.empty:,} of them empty; {found.prompts:,} different prompts",
         *(cut if found.truncated else []),
-        f"{found.answered:,} are answered already; {_waiting(found)}{found.requests:,} requests would be sent{_packs(found)}",
+        f"{found.answered:,} are answered already{_carried(found)}; {_waiting(found)}{found.requests:,} requests would be sent{_packs(found)}",
         f"about {found.prompt_tokens:,} prompt{_cached(found)} and {found.completion_tokens:,} completion tokens, {cost}",
         *_notes(found),
         *_canary(found),
@@ -63,6 +63,11 @@ def _other_lane(found: Plan) -> Iterator[str]:
         yield f"row by row, at once, it would be about {usd(found.live_cost_usd)} (model.lane: live)"
     elif found.lane == "live" and found.live_cost_usd and found.batch_cost_usd is not None:
         yield f"handed in as batches, which take up to 24 h, it would be about {usd(found.batch_cost_usd)} (model.lane: batch)"
+
+
+def _carried(found: Plan) -> str:
+    """Return how many prompts have labels of an earlier config."""
+    return f", {found.carried:,} more have labels of an earlier config" if found.carried else ""
 
 
 def _waiting(found: Plan) -> str:

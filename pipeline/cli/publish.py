@@ -1,5 +1,6 @@
-"""`publish` and `assemble`: publish what a gate holds back, what a stopped run has so far, or what slices have. They send nothing."""
+"""`publish` and `assemble`: publish what a gate holds back, what a stopped run has so far, or what slices have; and `schema`."""
 
+import sys
 from typing import Annotated
 
 import typer
@@ -61,3 +62,13 @@ def assemble(
         ensure_finished(loaded)
         options = RunOptions(offline=True, overwrite=overwrite)
         return run(loaded, options, metrics, quiet=False, progress=True, show=False)
+
+
+def schema() -> int:
+    """Print the JSON Schema of the config, for editors."""
+    import json  # noqa: PLC0415
+
+    from pipeline.config import json_schema  # noqa: PLC0415 - --help must not wait for it
+
+    sys.stdout.write(json.dumps(json_schema(), indent=2) + "\n")
+    return 0

@@ -87,8 +87,8 @@ def answered_rows(
             prompts = job.task.prompts({name: cells[name] for name in task_columns})
             aliases = job.task.aliases(zip(prompts.keys, prompts.texts, strict=True))
             answers, outcomes = _known(store, parser, prompts, aliases)
-            if published and job.config.student is not None:
-                _add_students(job, prompts, answers, outcomes)
+            if published:
+                _add_stand_ins(job, prompts, answers, outcomes)
             if published and job.second is not None:
                 _add_seconds(job, store, prompts, answers, outcomes)
             yield AnsweredRows(rows, prompts, {name: cells[name] for name in columns}, answers, outcomes)
@@ -104,22 +104,22 @@ def _known(
     return answers, [EMPTY if key is None else meant.get(key) for key in prompts.keys]
 
 
-def student_answers(job: Job, keys: Iterable[bytes]) -> Mapping[bytes, tuple[Answer, Outcome]]:
-    """Return what the student of *job*, if it has one, answers to those of *keys* that it has a certificate for."""
-    if job.config.student is None:
+def stand_ins(job: Job, keys: Iterable[bytes]) -> Mapping[bytes, tuple[Answer, Outcome]]:
+    """Return what those of *keys* have that an earlier config, or the student of *job*, answers in place of the model."""
+    if job.config.student is None and not job.carried:
         return {}
-    found: Mapping[bytes, tuple[Answer, Outcome]] = import_module(
-        "pipeline.engine.student.known"
-    ).student_answers(job, keys)
+    found: Mapping[bytes, tuple[Answer, Outcome]] = import_module("pipeline.engine.student.known").stand_ins(
+        job, keys
+    )
     return found
 
 
-def _add_students(
+def _add_stand_ins(
     job: Job, prompts: Prompts, answers: list[Answer | None], outcomes: list[Outcome | None]
 ) -> None:
-    """Put the student's answers where the ledger has none."""
+    """Put answers that are not the model's where the ledger has none."""
     rows = {row: key for row, key in enumerate(prompts.keys) if key is not None and answers[row] is None}
-    own = student_answers(job, dict.fromkeys(rows.values()))
+    own = stand_ins(job, dict.fromkeys(rows.values()))
     for row, key in rows.items():
         if key in own:
             answers[row], outcomes[row] = own[key]

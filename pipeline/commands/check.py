@@ -11,6 +11,7 @@ from pipeline.config.paths import format_of
 from pipeline.errors import PipelineError
 from pipeline.figures import count
 from pipeline.job.job import Job
+from pipeline.job.options import RunOptions
 from pipeline.job.prepare import prepare
 from pipeline.job.readiness import ensure_ready, remarks
 from pipeline.job.state import ensure_state, ensure_store, has_batches
@@ -20,7 +21,7 @@ from pipeline.job.writable import ensure_output, ensure_replaceable
 T = TypeVar("T")
 
 
-def check(config: Config) -> tuple[Job, list[str]]:
+def check(config: Config, options: RunOptions = RunOptions()) -> tuple[Job, list[str]]:  # noqa: B008 - frozen
     """Check all that a run needs before its first request: config, input, output, state, key, network and budget.
 
     Returns:
@@ -30,12 +31,12 @@ def check(config: Config) -> tuple[Job, list[str]]:
         PipelineError: With a line for each problem; its class is that of the first one.
     """
     with TemporaryDirectory(prefix="pipeline-check-") as folder:
-        return _check(config, Path(folder))
+        return _check(config, options, Path(folder))
 
 
-def _check(config: Config, spare: Path) -> tuple[Job, list[str]]:
+def _check(config: Config, options: RunOptions, spare: Path) -> tuple[Job, list[str]]:
     errors: list[PipelineError] = []
-    job = _collect(errors, lambda: prepare(config, copies=spare))
+    job = _collect(errors, lambda: prepare(config, options, copies=spare))
     if job is not None:
         _collect(errors, lambda: ensure_output(job))
         _collect(errors, lambda: ensure_state(config.state.dir, job.workspace.parts))

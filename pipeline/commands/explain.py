@@ -7,7 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from pipeline.commands.answered import student_answers
+from pipeline.commands.answered import stand_ins
 from pipeline.commands.runs import Run, runs_below
 from pipeline.config import Config
 from pipeline.errors import UsageError
@@ -122,7 +122,7 @@ def explain(config: Config, row: str) -> Explanation:
         index = _row_index(job, row)
         prompt, under = _prompt(job, job.task, index), None
         answer, owed = _stored(job, prompt) if prompt else (None, None)
-        own = student_answers(job, [prompt.key]) if prompt and answer is None and owed is None else {}
+        own = stand_ins(job, [prompt.key]) if prompt and answer is None and owed is None else {}
         if prompt and answer is None and owed is None and not own:
             answer, under = _stored_under_others(job, index)
     parser = Parser(job.config.task, job.calibration)

@@ -95,14 +95,6 @@ def endpoint_names(configs: Sequence["Config"]) -> list[str]:
     ]
 
 
-def for_provider(config: "Config") -> "Config":
-    """Return *config* with the name of the model that will answer: some endpoints have only one."""
-    only = PROVIDERS[config.model.provider].model
-    if only is None:
-        return config
-    return config.model_copy(update={"model": config.model.model_copy(update={"name": only})})
-
-
 def second_config(config: "Config") -> "Config | None":
     """Return the config of the second model, as if it were the only one; None if there is none."""
     return None if config.second is None else for_provider(config.second)

@@ -85,4 +85,5 @@ def _metadata(job: Job, run_id: str) -> dict[bytes, bytes]:
         b"pipeline.rows": str(job.source.rows).encode(),
         **({b"pipeline.calibration": calibration} if calibration else {}),
         **({b"pipeline.student": job.student.encode()} if job.student else {}),
+        **({b"pipeline.carried": job.carried.encode()} if job.carried else {}),
     }

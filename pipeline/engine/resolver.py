@@ -50,7 +50,7 @@ class Resolver:
 
     Attributes:
         ledger: Where answers are looked up; set before the first call.
-        stand_in: Looks up answers of somebody else for keys that the ledger has none for, and says whose; None if nobody has.
+        stand_ins: Look up answers of somebody else for keys that the ledger has none for, and say whose.
         reused: How many answers earlier runs had paid for.
         answered: How many prompts have their answer while their chunk is not written; who writes it takes them off.
     """
@@ -92,7 +92,7 @@ class Resolver:
         self.reused = 0
         self.answered = 0
         self.ledger: Ledger
-        self.stand_in: StandIn | None = None
+        self.stand_ins: Sequence[StandIn] = ()
 
     async def resolve(self, prompts: Prompts) -> Answered:
         """Return the answer to each key of *prompts*, asking the model for those that have none."""
@@ -104,10 +104,10 @@ class Resolver:
         self._resolve_known(chunk, known)
         missing = [key for key in mine if key in self._pending]
         # Whoever has an answer of the model's keeps it, and asks the model again for another one.
-        if self.stand_in is not None and (new := [key for key in missing if key not in known]):
-            answers, outcomes, source = await self.stand_in(new)
-            self._settle(chunk, answers, outcomes, source)
-            missing = [key for key in missing if key in self._pending]
+        for stand_in in self.stand_ins:
+            if new := [key for key in missing if key not in known]:
+                self._settle(chunk, *await stand_in(new))
+                missing = [key for key in missing if key in self._pending]
         if self._leaves_open:
             self._leave_open(chunk, missing)
         elif missing:

@@ -1,11 +1,11 @@
 """Decisions about a job that its config does not hold: they lie in the state directory, and the output depends on them."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from hashlib import blake2b
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import orjson
 
@@ -14,6 +14,7 @@ from pipeline.config.providers import second_config
 from pipeline.errors import CannotCreateError, ConfigError, DiskError
 from pipeline.job.job import Job
 from pipeline.job.options import RunOptions
+from pipeline.outputs.columns import CARRIED, STUDENT
 from pipeline.system.atomic import make_private, sweep, write
 from pipeline.tasks.calibration import Calibration
 from pipeline.tasks.prompt import Task
@@ -148,49 +149,80 @@ def second_task(config: Config, options: RunOptions, first: Task) -> Task | None
     return task
 
 
-def student_file(job: Job) -> Path:
-    """Return where it lies what was decided about the student of *job*; another promise is another decision."""
-    return _file(job.config.state.dir, "student", _promise(job))
+class Asked(NamedTuple):
+    """A config and its task."""
+
+    config: Config
+    task: Task
 
 
-def load_student(job: Job) -> Sequence[Mapping[str, Any]]:
-    """Return what was decided about the student of *job*, a certificate or a refusal for each night that has decided.
+Question = Job | Asked
+"""What is asked, and by which config: a job, or what an earlier one has asked."""
+
+
+def nights_file(question: Question, who: str) -> Path:
+    """Return where it lies what was decided about labels of *who*: the student's, or carried ones."""
+    return _file(question.config.state.dir, who, _promise(question, who))
+
+
+def load_nights(question: Question, who: str) -> Sequence[Mapping[str, Any]]:
+    """Return what was decided about labels of *who*: a certificate or a refusal for each night that has decided.
 
     Raises:
         DiskError: If it cannot be read.
     """
-    return (
-        _load(
-            student_file(job),
-            _promise(job),
-            lambda found: list(found["nights"]),
-            "the next run writes it anew",
-        )
-        or ()
-    )
+    file, promise = nights_file(question, who), _promise(question, who)
+    return _load(file, promise, lambda found: list(found["nights"]), "the next run writes it anew") or ()
 
 
-def save_student(job: Job, nights: Sequence[Mapping[str, Any]]) -> str:
-    """Store what was decided about the student of *job*, *nights*; returns its hash.
+def save_nights(question: Question, who: str, nights: Sequence[Mapping[str, Any]]) -> str:
+    """Store what was decided about labels of *who*, *nights*; returns its hash.
 
     Raises:
         OSError: If it cannot be written.
     """
-    if list(load_student(job)) != list(nights):
-        _save(student_file(job), _promise(job), {"nights": nights})
-    return hash_of_student(nights)
+    if list(load_nights(question, who)) != list(nights):
+        _save(nights_file(question, who), _promise(question, who), {"nights": nights})
+    return _hash(nights)
 
 
-def hash_of_student(nights: Sequence[Mapping[str, Any]]) -> str:
-    """Return the hash of what was decided about a student; "" if nothing was."""
+def decided(job: Job, whole: Config) -> Job:
+    """Return *job* with what was decided about labels that are not the model's; *whole* is its config, if it is of a slice.
+
+    Raises:
+        ConfigError: If it cannot have them.
+    """
+    nights = load_nights(Asked(whole, job.task), CARRIED)
+    options, are_some = job.options, any(night["rows"] for night in nights)
+    is_batch = job.config.model.lane == "batch"
+    several = options.part is not None or options.workers > 1 or options.on_ray
+    if are_some and (several or is_batch or job.config.escalate is not None):
+        raise ConfigError(
+            "rows of this job carry labels of an earlier config, which --slice, --workers, --engine, escalate and model.lane: batch "
+            f"do not know: leave these out; or remove {nights_file(Asked(whole, job.task), CARRIED)}, and every row is asked"
+        )
+    return replace(
+        job, carried=_hash(nights), student=_hash(load_nights(job, STUDENT)) if job.config.student else ""
+    )
+
+
+def may_be_carried(job: Job) -> bool:
+    """Return whether *job* has labels of an earlier config, or is to have them, or was about to when a run was killed."""
+    return job.options.previous is not None or nights_file(job, CARRIED).with_suffix(".sqlite").exists()
+
+
+def _hash(nights: Sequence[Mapping[str, Any]]) -> str:
     return blake2b(orjson.dumps(list(nights)), digest_size=16).hexdigest() if nights else ""
 
 
-def _promise(job: Job) -> bytes:
-    """Return a hash of the task and of what the student is to keep to; one run at a time works with what has it."""
-    student = job.config.student
+def _promise(question: Question, who: str) -> bytes:
+    """Return a hash of the task and of what the student is to keep to; one run at a time works with what has it.
+
+    What was proven of carried labels stays, whatever a later run would want to have proven.
+    """
+    student = question.config.student if who == STUDENT else None
     promised = [student.target, student.delta, sorted(student.labels_always_asked)] if student else []
-    return blake2b(orjson.dumps(promised), digest_size=16, key=job.task.fingerprint).digest()
+    return blake2b(orjson.dumps(promised), digest_size=16, key=question.task.fingerprint).digest()
 
 
 def _load(path: Path, task: bytes, read: Callable[[Any], T], remedy: str) -> T | None:

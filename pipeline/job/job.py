@@ -38,6 +38,7 @@ class Job:
         billed: The ids of those whose efforts and costs an earlier output has told.
         second: The task as a second model is asked it; None if there is none.
         student: Hash of what was decided about the student; "" if it has none, or nothing is decided yet.
+        carried: Hash of what was decided about labels of an earlier config; "" if nothing was.
     """
 
     config: Config
@@ -52,6 +53,7 @@ class Job:
     billed: frozenset[str] = frozenset()
     student: str = ""
     second: Task | None = None
+    carried: str = ""
 
     @property
     def identity(self) -> str:
@@ -71,6 +73,7 @@ class Job:
             *([astuple(self.calibration)] if self.calibration else []),
             *([["student", self.student]] if self.student else []),
             *([["escalate", *self._escalation]] if self.second else []),
+            *([["carried", self.carried]] if self.carried else []),
             *([["members", *(member.run_id for member in self.members)]] if self.members else []),
         ]
         return blake2b(json.dumps(parts).encode(), digest_size=16).hexdigest()
@@ -84,7 +87,7 @@ class Job:
     @property
     def undecided(self) -> str:
         """The identity of its run until that is published: what is decided on the way belongs to the run."""
-        return replace(self, student="").identity if self.student else self.identity
+        return replace(self, student="", carried="").identity
 
     @property
     def new_members(self) -> list[RunRecord]:

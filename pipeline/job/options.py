@@ -2,10 +2,14 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from pipeline.config.slices import Slice, ensure_engine, slice_named
 from pipeline.errors import UsageError
 from pipeline.records import Status
+
+if TYPE_CHECKING:
+    from pipeline.config import Config
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +32,8 @@ class RunOptions:
         slice: Ask only about the keys of this slice, and publish nothing. Given as on the command line, `"0/4"`.
         engine: `"ray"` to have the *workers* of a Ray cluster ask, a slice each.
         address: That of the cluster; by default RAY_ADDRESS, or this machine alone.
+        previous: An earlier config of the same table with other labels: those that its runs have found are carried over,
+            and only rows are asked that must change.
 
     Raises:
         UsageError: If a value is none that the command line takes, or if two contradict each other.
@@ -46,6 +52,7 @@ class RunOptions:
     slice: Slice | str | None = None
     engine: str | None = None
     address: str | None = None
+    previous: "Config | None" = None
 
     def __post_init__(self) -> None:
         for name, count in (("limit", self.limit), ("sample", self.sample), ("workers", self.workers)):

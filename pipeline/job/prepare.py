@@ -16,13 +16,7 @@ from pipeline.errors import CannotCreateError, ConfigError
 from pipeline.inputs.intake.copies import bring_in, drop, tidy
 from pipeline.inputs.source import GoneError, Source
 from pipeline.inputs.survey import survey
-from pipeline.job.decisions import (
-    ensure_student,
-    hash_of_student,
-    load_calibration,
-    load_student,
-    second_task,
-)
+from pipeline.job.decisions import decided, ensure_student, load_calibration, second_task
 from pipeline.job.job import Job
 from pipeline.job.options import RunOptions
 from pipeline.job.result import ensure_held, finished
@@ -145,9 +139,8 @@ def prepare(config: Config, options: RunOptions = RunOptions(), *, copies: Path 
     Raises:
         PipelineError: With all problems that can be found at once.
     """
-    config, decisions = for_provider(config), config.state.dir
-    ensure_student(config, options)
-    look_at_state(config, options.part)
+    config = given = for_provider(config)
+    _ensure_possible(config, options)
     members = slice_runs(config) if options.part is None and options.selection is None else ()
     if options.part is not None:
         config = config_of(config, options.part)
@@ -169,14 +162,23 @@ def prepare(config: Config, options: RunOptions = RunOptions(), *, copies: Path 
     task = Task.from_config(config)
     job = Job(
         config, options, source, task, output, state, members=members, billed=state.billed(),
-        calibration=load_calibration(decisions, task.fingerprint), second=second_task(config, options, task),
+        calibration=load_calibration(given.state.dir, task.fingerprint), second=second_task(config, options, task),
     )  # fmt: skip
     job = replace(job, remarks=tuple(ensure_writable(job)))
     if options.selection is None:
-        return replace(job, student=hash_of_student(load_student(job))) if config.student else job
+        return decided(job, given)
     kept = list(dict.fromkeys([*job.kept_columns(), *used, *filter(None, [config.task.gold])]))
     selected = select_rows(source, options, config.input, kept, used, copies or state.folder)
     return replace(job, source=selected)
+
+
+def _ensure_possible(config: Config, options: RunOptions) -> None:
+    ensure_student(config, options)
+    if options.previous is not None:
+        from pipeline.job.previous import ensure_carries  # noqa: PLC0415 - few runs have one
+
+        ensure_carries(config, options)
+    look_at_state(config, options.part)
 
 
 def _open(members: Sequence[RunRecord], state: Workspace, options: RunOptions) -> list[RunRecord]:

@@ -52,6 +52,7 @@ def result_of(
         pending=tally.pending,
         student=tally.student,
         escalated=tally.escalated,
+        carried=tally.carried,
         side=side,
         escalation=escalation,
     )
@@ -143,8 +144,9 @@ def save_report(
 ) -> "PublishedRun":
     """Write the report: the result and what was counted; return what the run came to, for the history."""
     # A finished job must not wait for them.
-    from pipeline.job.decisions import load_student  # noqa: PLC0415
+    from pipeline.job.decisions import load_nights  # noqa: PLC0415
     from pipeline.job.kept.history import PublishedRun, shares  # noqa: PLC0415
+    from pipeline.outputs.columns import CARRIED, STUDENT  # noqa: PLC0415
     from pipeline.telemetry.latency import latency_facts  # noqa: PLC0415
 
     latency = latency_facts(course.latencies)
@@ -174,7 +176,8 @@ def save_report(
         "latency": latency,
         "series": course.series,
         **({"packs": course.packs} if course.packs else {}),
-        **({"student_nights": list(load_student(job))} if job.config.student else {}),
+        **({"student_nights": list(load_nights(job, STUDENT))} if job.config.student else {}),
+        **({"carried_nights": list(load_nights(job, CARRIED))} if job.carried else {}),
     }
     write(job.workspace.report, orjson.dumps(facts, option=orjson.OPT_INDENT_2))
     return run

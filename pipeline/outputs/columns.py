@@ -27,7 +27,7 @@ KEY = "key"
 """The prompt's key: the only column of a part that is not published, since it only serves to find duplicates."""
 
 SOURCE = "label_source"
-MODEL, DUPLICATE, NONE, STUDENT, ESCALATED = "model", "duplicate", "none", "student", "escalated"
+MODEL, DUPLICATE, NONE, STUDENT, CARRIED, ESCALATED = "model", "duplicate", "none", "student", "carried", "escalated"  # fmt: skip
 CHANGED, SAME, MENDED = "escalated: another label", "escalated: the same label", "escalated: a label at last"
 LOST, STANDS = "escalated: no label", "model: none of the second model"
 """Sources of rows that were put to a second model, as parts have them. What stands after the colon is counted, and not published."""

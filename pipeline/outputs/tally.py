@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.outputs.columns import ASKED, DUPLICATE, ESCALATED, SOURCE, STUDENT
+from pipeline.outputs.columns import ASKED, CARRIED, DUPLICATE, ESCALATED, SOURCE, STUDENT
 from pipeline.outputs.notable import Floats, Notable
 from pipeline.records import LABELLED, NOT_FAILED, Status
 from pipeline.tasks.gold import Agreement
@@ -40,6 +40,7 @@ class Tally:
         duplicates: Rows that repeat an earlier row's key.
         student: Rows that the student has answered, those that repeat others aside.
         escalated: Rows that a second model has labelled, those that repeat others aside.
+        carried: Rows whose labels an earlier config has found, those that repeat others aside.
         reused: Rows whose answer was paid for by an earlier run.
         truncated: Rows whose text was cut.
         prompt_tokens: Tokens that *run* was billed for its prompts.
@@ -60,6 +61,7 @@ class Tally:
     duplicates: int = 0
     student: int = 0
     escalated: int = 0
+    carried: int = 0
     reused: int = 0
     truncated: int = 0
     prompt_tokens: int = 0
@@ -86,6 +88,7 @@ class Tally:
         self.duplicates += pc.sum(repeats).as_py() or 0
         self.student += pc.sum(pc.equal(source, STUDENT)).as_py() or 0
         self.escalated += pc.sum(pc.equal(source, ESCALATED)).as_py() or 0
+        self.carried += pc.sum(pc.equal(source, CARRIED)).as_py() or 0
         self.truncated += pc.sum(columns["label_truncated"]).as_py() or 0
         counts = _counts(status)
         self.rows += len(status) - counts.get(Status.SKIPPED.value, 0)

@@ -42,6 +42,7 @@ def page(facts: Facts) -> bytes:
         "labels": label_rows(facts),
         "per_label": per_label(evaluation),
         "student": student_nights(facts),
+        "carried": list(facts.get("carried_nights") or ())[::-1],
         "runs": run_rows(facts["history"]),
         "confidence": _drawn([confidence_chart(facts)]),
         "course": _drawn(course_charts(facts)),

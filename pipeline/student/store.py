@@ -1,4 +1,4 @@
-"""What the student proposes, audits and has proven, in a file of the state directory.
+"""What is proposed in place of the model, audited and proven, in a file of the state directory.
 
 A night is one run's attempt: the rows that it scored, its secret, and in the end its certificate, or why there is none.
 Everything that the audit depends on is durable before the first request, and its outcome falls in one transaction: a run
@@ -6,12 +6,12 @@ that is killed in between has the same coins, and comes to the same end.
 """
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -23,14 +23,16 @@ from pipeline.system.atomic import make_private
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS night (run TEXT PRIMARY KEY, secret BLOB, facts TEXT, outcome TEXT);
 CREATE TABLE IF NOT EXISTS proposal (
-    key BLOB PRIMARY KEY, run TEXT NOT NULL, labels TEXT NOT NULL, score REAL NOT NULL, rows INTEGER NOT NULL
+    key BLOB PRIMARY KEY, labels TEXT NOT NULL, score REAL, run TEXT NOT NULL, model TEXT, kind INTEGER NOT NULL,
+    night TEXT NOT NULL, rows INTEGER NOT NULL
 ) WITHOUT ROWID;
 """
 
-_LOOK_UP = """
-SELECT key, labels, score, proposal.run FROM proposal JOIN night USING (run)
-WHERE key IN ({places}) AND outcome IS NOT NULL
-"""
+_LOOK_UP = (
+    "SELECT {columns} FROM proposal JOIN night ON night = night.run WHERE key IN ({places}) AND {which}"
+)
+
+_COLUMNS = "key, labels, score, proposal.run, model, kind"
 
 _AT_ONCE = 500
 """Keys in one look-up."""
@@ -54,24 +56,35 @@ class Night:
 
     def audits(self, key: bytes) -> bool:
         """Return whether the prompt with *key* is asked to find out."""
-        return toss(key, self.secret) < float(self.facts["share"])
+        return self.coin(key) < float(self.facts["share"])
+
+    def coin(self, key: bytes) -> float:
+        """Return the coin of the prompt with *key*, from 0 to 1."""
+        return toss(key, self.secret)
 
 
-@dataclass(frozen=True, slots=True)
-class Proposal:
-    """What the student would answer to one prompt.
+PLAIN, MERGED, FORCED = range(3)
+"""Kinds of proposals: as they are; merged with others, which are audited more; only to compare, as the prompt is asked."""
+
+
+class Proposal(NamedTuple):
+    """What would be the answer to one prompt, if it were not asked.
 
     Attributes:
         key: The prompt's.
         labels: Its labels.
-        score: How sure it is.
-        run: The run that scored it.
+        score: How sure whoever proposes it is; None where that is not known.
+        run: The run whose answer it is.
+        model: Who gave it; None for the student.
+        kind: One of the kinds above.
     """
 
     key: bytes
     labels: tuple[str, ...]
-    score: float
+    score: float | None
     run: str
+    model: str | None = None
+    kind: int = PLAIN
 
 
 class StudentStore:
@@ -117,20 +130,20 @@ class StudentStore:
         with self.changing() as file:
             unless = "" if forget else " AND outcome IS NULL"
             file.execute(f"DELETE FROM night WHERE run != ?{unless}", [run])  # noqa: S608 - no value of anybody's
-            file.execute("DELETE FROM proposal WHERE run NOT IN (SELECT run FROM night)")
+            file.execute("DELETE FROM proposal WHERE night NOT IN (SELECT run FROM night)")
 
-    def propose(self, run: str, proposals: Iterable[tuple[bytes, Sequence[str], float]]) -> None:
-        """Add proposals of *run*: key, labels and score. One that is there already has one row more."""
+    def propose(self, night: str, proposals: Iterable[Proposal]) -> None:
+        """Add *proposals* to the night of a run. One that is there already has one row more."""
         with self.changing() as file:
             file.executemany(
-                "INSERT INTO proposal VALUES (?, ?, ?, ?, 1) ON CONFLICT DO UPDATE SET rows = rows + 1",
-                ((key, run, orjson.dumps(labels), score) for key, labels, score in proposals),
+                "INSERT INTO proposal VALUES (?, ?, ?, ?, ?, ?, ?, 1) ON CONFLICT DO UPDATE SET rows = rows + 1",
+                ((key, orjson.dumps(labels), *others, night) for key, labels, *others in proposals),
             )
 
     def scored(self, run: str, lowest: float) -> tuple[int, int]:
         """Return how many prompts *run* has scored, and how many of them at least *lowest*."""
         found = self._file.execute(
-            "SELECT count(*), count(CASE WHEN score >= ? THEN 1 END) FROM proposal WHERE run = ?",
+            "SELECT count(*), count(CASE WHEN score >= ? THEN 1 END) FROM proposal WHERE night = ?",
             [lowest, run],
         ).fetchone()
         return int(found[0]), int(found[1])
@@ -139,7 +152,7 @@ class StudentStore:
         """Remove the proposals of *run* that score too low, or that stand for too many rows."""
         with self.changing() as file:
             file.execute(
-                "DELETE FROM proposal WHERE run = ? AND (score < ? OR rows > ?)", [run, below, most_rows]
+                "DELETE FROM proposal WHERE night = ? AND (score < ? OR rows > ?)", [run, below, most_rows]
             )
 
     def fix(self, night: Night) -> None:
@@ -149,10 +162,13 @@ class StudentStore:
 
     def proposals(self, run: str) -> Iterator[Proposal]:
         """Yield the proposals of *run*, in the order of their keys."""
-        found = self._file.execute(
-            "SELECT key, labels, score, run FROM proposal WHERE run = ? ORDER BY key", [run]
-        )
-        yield from map(_proposal, found)
+        query = f"SELECT {_COLUMNS} FROM proposal WHERE night = ? ORDER BY key"  # noqa: S608 - no value of anybody's
+        yield from map(_proposal, self._file.execute(query, [run]))
+
+    def kinds(self, run: str) -> dict[int, int]:
+        """Return how many proposals of each kind *run* has."""
+        query = "SELECT kind, count(*) FROM proposal WHERE night = ? GROUP BY kind"
+        return dict(self._file.execute(query, [run]).fetchall())
 
     def tiers(self, night: Night, audited: Mapping[bytes, bool]) -> list[Tier]:
         """Return what the audit has found for each threshold; *audited* says of each asked key whether it differs."""
@@ -160,16 +176,18 @@ class StudentStore:
         rows, asked, differ = ([0] * len(thresholds) for _ in range(3))
         for proposal in self.proposals(night.run):
             for place, threshold in enumerate(thresholds):
-                if proposal.score >= threshold:
+                if (proposal.score or 0.0) >= threshold:
                     rows[place] += 1
                     asked[place] += proposal.key in audited
                     differ[place] += audited.get(proposal.key, False)
         return [Tier(*each) for each in zip(thresholds, rows, asked, differ, strict=True)]
 
-    def end(self, night: Night, outcome: Mapping[str, Any], threshold: float | None) -> Night:
-        """End an attempt: keep its proposals from *threshold* up that nobody asked about, and none if that is None."""
+    def end(
+        self, night: Night, outcome: Mapping[str, Any], keeps: Callable[[Proposal], bool] | None
+    ) -> Night:
+        """End an attempt: of its proposals those that it *keeps* are answers from now on; None keeps none."""
         with self.changing() as file:
-            keys = [[each.key] for each in self.proposals(night.run) if _is_dropped(each, night, threshold)]
+            keys = [[each.key] for each in self.proposals(night.run) if keeps is None or not keeps(each)]
             file.executemany("DELETE FROM proposal WHERE key = ?", keys)
             digest = blake2b(digest_size=16)
             for each in self.proposals(night.run):
@@ -182,16 +200,23 @@ class StudentStore:
 
     def rows(self, run: str) -> int:
         """Return for how many rows the proposals of *run* stand."""
-        found = self._file.execute("SELECT coalesce(sum(rows), 0) FROM proposal WHERE run = ?", [run])
+        found = self._file.execute("SELECT coalesce(sum(rows), 0) FROM proposal WHERE night = ?", [run])
         return int(found.fetchone()[0])
 
     def look_up(self, keys: Sequence[bytes]) -> list[Proposal]:
         """Return the certified answers to *keys*."""
+        return self._found(keys, "outcome IS NOT NULL")
+
+    def proposed(self, run: str, keys: Sequence[bytes]) -> list[Proposal]:
+        """Return what *run* has proposed for *keys*."""
+        return self._found(keys, "night = ?", run)
+
+    def _found(self, keys: Sequence[bytes], which: str, *values: str) -> list[Proposal]:
         found: list[Proposal] = []
         for first in range(0, len(keys), _AT_ONCE):
             some = keys[first : first + _AT_ONCE]
-            query = _LOOK_UP.format(places=",".join("?" * len(some)))
-            found += map(_proposal, self._file.execute(query, some))
+            query = _LOOK_UP.format(columns=_COLUMNS, places=",".join("?" * len(some)), which=which)
+            found += map(_proposal, self._file.execute(query, [*some, *values]))
         return found
 
 
@@ -209,13 +234,9 @@ def opened_students(path: Path) -> Iterator[StudentStore]:
         raise DiskError(f"{path}: {error}; make room, or remove it and the student starts anew") from error
 
 
-def _is_dropped(proposal: Proposal, night: Night, threshold: float | None) -> bool:
-    return threshold is None or proposal.score < threshold or night.audits(proposal.key)
-
-
 def _proposal(found: Sequence[Any]) -> Proposal:
-    key, labels, score, run = found
-    return Proposal(key, tuple(orjson.loads(labels)), score, run)
+    key, labels, *others = found
+    return Proposal(key, tuple(orjson.loads(labels)), *others)
 
 
 def _night(found: Sequence[Any]) -> Night:

@@ -162,7 +162,7 @@ class Task:
             return {}
         keys, texts = zip(*keyed, strict=True) if (keyed := list(keyed)) else ((), ())
         # What is asked once more, on purpose, has a key of its own, and no other answer will do.
-        rows = zip(keys, self._keys(texts), self._keys(texts, self.alone), strict=True)
+        rows = zip(keys, self.keys(texts), self.keys(texts, self.alone), strict=True)
         return {other: key for key, usual, other in rows if other is not None and key == usual}
 
     def prompts(self, columns: Mapping[str, Sequence[str | None]]) -> Prompts:
@@ -173,17 +173,14 @@ class Task:
             if text is not None and len(text) > limit:
                 texts[row], truncated[row] = cut(text, limit)
         try:
-            keys = self._keys(texts)
+            keys = self.keys(texts)
         except UnicodeEncodeError:  # lone surrogates, which UTF-8 cannot encode, become `?`
             texts = [text and text.encode("utf-8", "replace").decode() for text in texts]
-            keys = self._keys(texts)
+            keys = self.keys(texts)
         return Prompts(keys, texts, truncated)
 
-    def keys(self, texts: Sequence[str | None]) -> list[bytes | None]:
-        """Return the key of each of *texts*, which another task has rendered; None where there is none."""
-        return self._keys(texts)
-
-    def _keys(self, texts: Sequence[str | None], fingerprint: bytes | None = None) -> list[bytes | None]:
+    def keys(self, texts: Sequence[str | None], fingerprint: bytes | None = None) -> list[bytes | None]:
+        """Return the key of each of *texts*, which are already cut; None for None."""
         keyed = blake2b(digest_size=KEY_BYTES, key=fingerprint or self.fingerprint)
         keys: list[bytes | None] = []
         for text in texts:

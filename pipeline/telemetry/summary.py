@@ -77,6 +77,7 @@ class RunResult:
         student: Rows that the student has answered.
         escalated: Rows that a second model has decided about.
         escalation: What became of the rows that were put to the second model, and what it has cost; None if there is none.
+        carried: Rows whose labels an earlier config has found.
         side: What it was billed for answers that are no row's; None for nothing.
         evaluation: How the labels compare with those in `task.gold`; None if the config names no such column.
     """
@@ -106,6 +107,7 @@ class RunResult:
     pending: int = 0
     student: int = 0
     escalated: int = 0
+    carried: int = 0
     side: Side | None = None
     evaluation: dict[str, Any] | None = None
     escalation: dict[str, Any] | None = None

@@ -28,7 +28,7 @@ def closing_lines(result: RunResult, config: Config) -> list[str]:
         _rows(result, counts, config),
         *label_lines(counts.get("labels", {}), result.ok + counts.get("statuses", {}).get("unsure", 0)),
         *evaluation_lines(counts),
-        f"{result.requests:,} requests ({result.retries:,} repeated); {result.reused:,} answers reused, {result.duplicates:,} duplicate rows",
+        f"{result.requests:,} requests ({result.retries:,} repeated); {result.reused:,} answers reused, {_carried(result)}{result.duplicates:,} duplicate rows",
         *_escalated(result),
         *_beside(result),
         f"{result.prompt_tokens:,} prompt and {result.completion_tokens:,} completion tokens, {_cost(result)}, {_time(result)}",
@@ -120,6 +120,11 @@ def _escalated(result: RunResult) -> Iterator[str]:
     }
     told = ", ".join(f"{found[name]:,} {fate}" for name, fate in fates.items() if found[name])
     yield f"{write.count(found['rows'], 'row')} put to {found['model']}{': ' if told else ''}{told}{cost}"
+
+
+def _carried(result: RunResult) -> str:
+    """Return how many rows have labels of an earlier config."""
+    return f"{result.carried:,} labels carried over, " if result.carried else ""
 
 
 def _beside(result: RunResult) -> Iterator[str]:

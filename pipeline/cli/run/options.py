@@ -1,5 +1,6 @@
 """Options of `run` alone: who asks, and whether it waits."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -40,5 +41,14 @@ Wait = Annotated[
     typer.Option(
         "--wait/--no-wait",
         help="Wait for batches (model.lane: batch), which take up to 24 h; or end with status 75 once they are handed in, and fetch them with the next run.",
+    ),
+]
+Previous = Annotated[
+    Path | None,
+    typer.Option(
+        "--from",
+        metavar="OLD",
+        readable=False,
+        help="The config as it was before its labels changed: labels that its runs have found are carried over, and only rows are asked that must change, or that an audit draws. `diff OLD CONFIG` says what that costs.",
     ),
 ]

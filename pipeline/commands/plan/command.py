@@ -61,6 +61,7 @@ class Plan:
         asked_again: How many of the requests ask once more, as a share of those so far did.
         advice: Sentences about money that could be spared, each with its figure.
         finish: Whether `limits.finish_by` is met, and what would make it; None if it is not set.
+        carried: How many more prompts have labels of an earlier config.
     """
 
     rows: int
@@ -93,6 +94,7 @@ class Plan:
     prompt_source: str = "guess"
     advice: tuple[str, ...] = ()
     finish: Mapping[str, Any] | None = None
+    carried: int = 0
 
     def as_dict(self) -> dict[str, Any]:
         """Return the fields, in order."""
@@ -129,7 +131,7 @@ def _plan(job: Job, found: Estimate) -> Plan:
         prompts=counts.answered
         + counts.being_asked
         + counts.missing.rows
-        + (counts.student.own if counts.student else 0),
+        + (counts.student.others_labels if counts.student else 0),
         answered=counts.answered,
         rows_per_request=sent.width,
         compared=sent.compared,
@@ -156,4 +158,5 @@ def _plan(job: Job, found: Estimate) -> Plan:
         prompt_source="answers" if counts.bills.answers else "guess",
         advice=tuple(advice(found)),
         finish=None if finish is None else {**finish.facts(), "told": finish.told(moment)},
+        carried=counts.student.carried if counts.student else 0,
     )

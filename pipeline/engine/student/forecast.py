@@ -3,11 +3,13 @@
 from math import sqrt
 from typing import Any
 
+from pipeline.engine.student.attempt import LEAST_ROOM
 from pipeline.engine.student.elsewhere import answered_elsewhere
-from pipeline.engine.student.night import LEAST_ROOM, LEAST_SAVING
+from pipeline.engine.student.night import LEAST_SAVING
 from pipeline.engine.student.rehearsal import Rehearsal
-from pipeline.job.decisions import load_student, student_file
+from pipeline.job.decisions import load_nights, nights_file
 from pipeline.job.job import Job
+from pipeline.outputs.columns import CARRIED, STUDENT
 from pipeline.records import LABELLED, Outcome, Prompt
 from pipeline.student.store import opened_students
 
@@ -20,26 +22,38 @@ class Forecast:
 
     Attributes:
         own: How many prompts have the student's label already.
+        carried: How many have labels of an earlier config.
     """
 
     def __init__(self, job: Job) -> None:
-        self._job, self.own = job, 0
-        assert job.config.student is not None, "the job has a student"  # noqa: S101
-        self._rehearsal = Rehearsal(job.config, job.config.student)
-        self._file = student_file(job).with_suffix(".sqlite")
+        self._job, self.own, self.carried = job, 0, 0
+        student = job.config.student
+        self._rehearsal = Rehearsal(job.config, student) if student else None
+        who = (CARRIED, STUDENT) if student else (CARRIED,)
+        self._files = {each: nights_file(job, each).with_suffix(".sqlite") for each in who}
+
+    @property
+    def others_labels(self) -> int:
+        """How many prompts have labels that are not the model's."""
+        return self.own + self.carried
 
     def others(self, prompts: list[Prompt]) -> list[Prompt]:
-        """Return those of *prompts* that the run has to find answers to, and count the student's own."""
-        if self._job.options.selection is not None or not self._file.exists():
+        """Return those of *prompts* that the run has to find answers to, and count the others."""
+        if self._job.options.selection is not None:
             return prompts
-        with opened_students(self._file) as store:
-            certified = {each.key for each in store.look_up([prompt.key for prompt in prompts])}
-        self.own += len(certified)
-        return [prompt for prompt in prompts if prompt.key not in certified]
+        for who, file in self._files.items():
+            if not file.exists():
+                continue
+            with opened_students(file) as store:
+                certified = {each.key for each in store.look_up([prompt.key for prompt in prompts])}
+            self.own += len(certified) if who == STUDENT else 0
+            self.carried += len(certified) if who == CARRIED else 0
+            prompts = [prompt for prompt in prompts if prompt.key not in certified]
+        return prompts
 
     def learn(self, prompt: Prompt, outcome: Outcome) -> None:
         """Take note of the *outcome* of a prompt that the model has answered."""
-        if outcome.status in LABELLED:
+        if self._rehearsal is not None and outcome.status in LABELLED:
             self._rehearsal.add(prompt.key, prompt.text, outcome.labels)
 
     def of(self, answered: int, missing: int) -> dict[str, Any] | None:
@@ -55,7 +69,8 @@ class Forecast:
         likely = least = most = missing
         if tried:
             least = bought + max(0, round(audits - 3 * sqrt(audits)))  # how many fall is up to coins
-            spared, left = self._rehearsal.spared(missing - bought), missing - bought
+            left = missing - bought
+            spared = self._rehearsal and self._rehearsal.spared(left)
             if spared is not None:
                 share, source = spared.about, "rehearsal"
                 likely, most = bought + round((1 - share) * left), bought + round((1 - spared.least) * left)
@@ -78,7 +93,7 @@ class Forecast:
 
 
 def _coverage(job: Job) -> tuple[float, str]:
-    nights = [night for night in load_student(job) if "coverage" in night]
+    nights = [night for night in load_nights(job, STUDENT) if "coverage" in night]
     if nights:
         last = nights[-1]
         return (last["coverage"] if last["status"] == "certified" else 0.0), "last night"

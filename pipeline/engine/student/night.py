@@ -8,65 +8,43 @@ asked as ever.
 """
 
 import logging
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
-from contextlib import aclosing
 from functools import partial
+from math import inf
 from os import urandom
 from typing import Any
 
 from pipeline.engine.lifecycle import Execution
 from pipeline.engine.student.agreement import agreement, first_said
+from pipeline.engine.student.attempt import LEAST_ROOM, MOST_ROWS, AuditedAttempt, Read, pieces
 from pipeline.engine.student.elsewhere import learn_elsewhere
 from pipeline.engine.student.lesson import LEAST_ANSWERS, Lesson, Taught, unanswered
 from pipeline.engine.student.outcome import Audit, differs, of_verdict, refused
 from pipeline.figures import count
-from pipeline.inputs.source import all_spans
-from pipeline.records import LABELLED, Answers, Prompts, Span
+from pipeline.records import Answers, Prompts
 from pipeline.student.certificate import certify
 from pipeline.student.coin import SECRET_BYTES
-from pipeline.student.store import Night, StudentStore
-from pipeline.system.prefetch import prefetch
-from pipeline.tasks.parse import Parser
+from pipeline.student.store import Night, Proposal, StudentStore
 
 log = logging.getLogger(__name__)
-
-Read = Callable[[Iterable[Span]], Iterator[tuple[Span, Prompts]]]
-"""Yields the prompts of some spans, a chunk at a time."""
-
-LEAST_ROOM = 2
-"""So many times as many prompts as are audited have to be sure enough, or too little is spared."""
 
 LEAST_SAVING = 0.1
 """Share of the requests that has to be spared for the audit to be worth it."""
 
-MOST_ROWS = 0.001
-"""A prompt that stands for a larger share of the rows is always asked: the promise counts prompts."""
 
-ASKED_AT_ONCE = 1_000
-
-
-class Attempt:
+class Attempt(AuditedAttempt):
     """The attempt of one run."""
 
     def __init__(self, execution: Execution, store: StudentStore) -> None:
-        job = execution.job
-        settings = job.config.student
+        super().__init__(execution, store)
+        settings = self._job.config.student
         assert settings is not None, "the job has a student"  # noqa: S101
-        self._job, self._run, self._settings = job, execution.record.run_id, settings
-        self._store, self._threads = store, execution.threads
-        self._resolver, self._packs = execution.resolver, execution.packs
-        self._parser = Parser(job.config.task)
+        self._settings, self._packs = settings, execution.packs
 
-    async def outcome(self, read: Read) -> Night | None:
-        """Return the attempt with its outcome, making it unless it was made; None if there is nothing to attempt."""
-        night = await self._threads.run(self._store.night, self._run)
-        if night is None:
-            night = await self._prepared(read)
-        if night is not None and night.outcome is None:
-            audit = await self._audit(night, read)
-            twice = await self._twice(audit, read)
-            night = await self._threads.run(self._certified, night, audit, twice)
-        return night
+    async def _decided(self, night: Night, read: Read) -> Night:
+        """Ask about what the coins say, and end the night."""
+        audit = await self._audit(night, read)
+        twice = await self._twice(audit, read)
+        return await self._threads.run(self._certified, night, audit, twice)
 
     async def _twice(self, audit: Audit, read: Read) -> dict[str, Any] | None:
         """Ask some audited prompts once more, if told to, and return how often the model agreed with itself."""
@@ -113,19 +91,9 @@ class Attempt:
         chosen = lesson.first(lacking)
         if len(chosen):
             log.info("student: %s at random are asked first, to learn from", count(len(chosen), "prompt"))
-        for some in _pieces(chosen):
+        for some in pieces(chosen):
             await self._ask(some)
             await self._threads.run(lesson.take, some, await self._resolver.known(some))
-
-    async def _chunks(self, read: Read) -> AsyncIterator[tuple[Prompts, Answers]]:
-        """Yield the prompts of the whole input with the answers that the ledger has."""
-        async with aclosing(prefetch(read(all_spans(self._job.source)))) as stream:
-            async for _, prompts in stream:
-                yield prompts, await self._resolver.known(prompts)
-
-    async def _ask(self, prompts: Prompts) -> None:
-        found = await self._resolver.resolve(prompts)
-        self._resolver.answered -= len(found)
 
     def _score(self, taught: Taught, prompts: Prompts, known: Answers) -> None:
         """Store what the student would answer to those of *prompts* that nobody has answered. Runs in a thread."""
@@ -139,7 +107,8 @@ class Attempt:
             -1.0 if likely else score
             for score, likely in zip(found.scores.tolist(), found.likely.tolist(), strict=True)
         ]
-        self._store.propose(self._run, zip(keys, found.labels, scores, strict=True))
+        rows = zip(keys, found.labels, scores, strict=True)
+        self._store.propose(self._run, (Proposal(*row, self._run) for row in rows))
 
     def _fixed(self, taught: Taught, answers: int) -> Night:
         """Draw the secret, and make all that the audit depends on durable. Runs in a thread."""
@@ -185,25 +154,9 @@ class Attempt:
         said = await self._said(list(proposals))
         open_keys = proposals.keys() - said.keys()
         if open_keys:
-            wanted = set(open_keys)
-            async with aclosing(prefetch(read(all_spans(self._job.source)))) as stream:
-                async for _, prompts in stream:
-                    mine = prompts.where(wanted.__contains__)
-                    for some in _pieces(mine):
-                        await self._ask(some)
+            await self._ask_all(read, lambda prompts: prompts.where(open_keys.__contains__))
             said |= await self._said(list(open_keys))
         return {key: (each, said.get(key)) for key, each in proposals.items()}
-
-    async def _said(self, keys: Sequence[bytes]) -> dict[bytes, tuple[str, ...] | None]:
-        """Return what the model has said to those of *keys* that it was asked about; None where it gave no label."""
-        found: dict[bytes, tuple[str, ...] | None] = {}
-        for first in range(0, len(keys), ASKED_AT_ONCE):
-            known = await self._resolver.ledger.look_up(keys[first : first + ASKED_AT_ONCE])
-            for answer in known.values():
-                outcome = self._parser.outcome(answer)
-                if self._parser.is_final(outcome.status, answer.asks):
-                    found[answer.key] = outcome.labels if outcome.status in LABELLED else None
-        return found
 
     def _certified(self, night: Night, audit: Audit, twice: dict[str, Any] | None) -> Night:
         """Test the thresholds in their order, and keep what the audit has proven. Runs in a thread."""
@@ -213,14 +166,9 @@ class Attempt:
             **of_verdict(verdict, night, audit, self._job.config.model.name),
             **({"self_agreement": twice} if twice else {}),
         }
-        return self._store.end(night, outcome, verdict.tier.threshold if verdict.tier else None)
+        lowest = inf if verdict.tier is None else verdict.tier.threshold
 
+        def keeps(each: Proposal) -> bool:
+            return (each.score or 0.0) >= lowest and not night.audits(each.key)
 
-def _keys(prompts: Prompts) -> list[bytes]:
-    return [key for key in dict.fromkeys(prompts.keys) if key is not None]
-
-
-def _pieces(prompts: Prompts) -> Iterator[Prompts]:
-    for first in range(0, len(prompts), ASKED_AT_ONCE):
-        piece = slice(first, first + ASKED_AT_ONCE)
-        yield Prompts(prompts.keys[piece], prompts.texts[piece], prompts.truncated[piece])
+        return self._store.end(night, outcome, keeps)

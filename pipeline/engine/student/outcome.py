@@ -70,7 +70,7 @@ def _by_label(audit: Audit, threshold: float) -> dict[str, dict[str, float]]:
     """
     student, model, differ, either = Counter[str](), Counter[str](), Counter[str](), Counter[str]()
     for proposal, said in audit.values():
-        if proposal.score < threshold:
+        if (proposal.score or 0.0) < threshold:
             continue
         mine, others = set(proposal.labels), set(said or ())
         student.update(mine)

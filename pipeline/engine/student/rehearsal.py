@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from pipeline.config import Config
 from pipeline.config.answerers import StudentSettings
+from pipeline.engine.student.attempt import LEAST_ROOM
 from pipeline.engine.student.lesson import LEAST_ANSWERS
-from pipeline.engine.student.night import LEAST_ROOM, LEAST_SAVING
+from pipeline.engine.student.night import LEAST_SAVING
 from pipeline.student.certificate import Tier, certify
 from pipeline.student.model import Labels, Student, out_of_fold
 from pipeline.student.thresholds import candidates

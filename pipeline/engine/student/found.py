@@ -1,0 +1,134 @@
+"""What an attempt to carry labels has found, as values and in words: what may be missed, or why every row is asked."""
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+from pipeline.config import FailureAllowance
+from pipeline.figures import count, percent
+from pipeline.student.missed import Look
+from pipeline.student.store import FORCED, MERGED, Proposal
+
+MOST_MOVED = 0.05
+"""If a larger share of the audit has changed between labels that nobody has touched, other words have moved everything."""
+
+
+class Found:
+    """Counts what was asked.
+
+    Attributes:
+        rows: How many prompts would carry their labels if none was audited.
+    """
+
+    def __init__(self, settled: frozenset[str], added: frozenset[str]) -> None:
+        """Start with nothing; *settled* labels mean what they meant, *added* ones are new."""
+        self._settled, self._added = settled, added
+        self.rows = self._audited = self._differ = self._more = self._more_differ = 0
+        self._forced_differ = self._moved = 0
+        self._merged, self._merged_differ = 0, 0
+        self._gained, self._audit_gained = Counter[str](), Counter[str]()
+
+    def add(self, proposal: Proposal, said: tuple[str, ...] | None, *, is_base: bool) -> None:
+        """Count one prompt that was asked; *is_base* if by the coin that is the same for all."""
+        differs = said is None or set(said) != set(proposal.labels)
+        gained = self._added.intersection(said or ()) - set(proposal.labels)
+        self._gained.update(gained)
+        if proposal.kind == FORCED:
+            self._forced_differ += differs
+            return
+        self._merged += proposal.kind == MERGED
+        self._merged_differ += differs and proposal.kind == MERGED
+        self._moved += differs and said is not None and self._settled.issuperset(said)
+        if is_base:
+            self._audited += 1
+            self._differ += differs
+            self._audit_gained.update(gained)
+        else:
+            self._more += 1
+            self._more_differ += differs
+
+    @property
+    def look(self) -> Look:
+        """What the audit has found."""
+        return Look(self.rows, self._audited, self._differ, self._more, self._more_differ)
+
+    @property
+    def moved_too_many(self) -> bool:
+        """Whether more labels that nobody has touched were exchanged for each other than a change of labels explains."""
+        return self._moved > MOST_MOVED * max(1, self._audited + self._more)
+
+    def figures(self, delta: float) -> dict[str, Any]:
+        """Return the counts, and the bound at the level *delta*."""
+        look = self.look
+        most, changed = look.most_missed(delta), self._forced_differ + self._differ + self._more_differ
+        return {
+            "left": look.left,
+            "audited": self._audited + self._more,
+            "differ": self._differ + self._more_differ,
+            "moved": self._moved,
+            "merged": {"audited": self._merged, "differ": self._merged_differ},
+            "changed": changed,
+            "most_missed": most,
+            "least_found": changed / (changed + most) if changed + most else 1.0,
+            "labels": {name: self._recall(name, delta) for name in sorted(self._added)},
+        }
+
+    def _recall(self, name: str, delta: float) -> dict[str, Any]:
+        """Return how many prompts have the new label *name*, and how many more may."""
+        gained = self._audit_gained[name]
+        most = Look(self.rows, self._audited, gained, self._more).most_missed(delta)
+        found = self._gained[name]
+        return {
+            "found": found,
+            "most_missed": most,
+            "least_found": found / (found + most) if found + most else 1.0,
+        }
+
+
+def everything(why: str, facts: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the outcome of an attempt after which every row is asked."""
+    return {**_kept(facts), "status": "refused", "why": f"carried: refused, {why}; every row is asked"}
+
+
+def renamed(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the outcome of an attempt where nothing but names has changed."""
+    sentence = (
+        f"nothing but names has changed since {facts['previous']}, so that the question is the same: "
+        f"{count(facts['prompts'], 'prompt')} carry their labels without an audit"
+    )
+    found = {"left": facts["prompts"], "audited": 0, "differ": 0, "most_missed": 0}
+    return {**_kept(facts), **found, "status": "certified", "sentence": sentence}
+
+
+def carried(
+    found: Found, facts: Mapping[str, Any], delta: float, allowed: FailureAllowance
+) -> dict[str, Any]:
+    """Return the outcome of a look, at the level *delta*; *allowed* is how many may be missed."""
+    figures = {**_kept(facts), **found.figures(delta)}
+    most, left, audited = figures["most_missed"], figures["left"], figures["audited"]
+    if found.moved_too_many:
+        return everything(
+            f"the wording has moved everything: {figures['moved']:,} of {count(audited, 'audited prompt')} have changed "
+            "between labels that nobody has touched",
+            facts,
+        ) | {name: figures[name] for name in ("audited", "differ", "moved")}
+    if not left or not allowed.allows(most, left):
+        return everything(
+            f"{figures['differ']:,} of {count(audited, 'audited prompt')} would have another label, which does not prove that "
+            f"at most {allowed} do",
+            facts,
+        ) | {name: figures[name] for name in ("audited", "differ", "moved")}
+    sentence = (
+        f"At most {percent(most / left)} of the {count(left, 'prompt')} left alone ({percent(1 - facts['delta'], 0)}) would have "
+        f"another label, {count(most, 'prompt')}; {figures['changed']:,} were found, at least "
+        f"{percent(figures['least_found'], 0)}. {audited:,} more were asked to find out; {figures['differ']:,} differed."
+    )
+    gained = [
+        f"{name}: {each['found']:,} found, at least {percent(each['least_found'], 0)} of all"
+        for name, each in figures["labels"].items()
+    ]
+    return {**figures, "status": "certified", "sentence": " ".join([sentence, *gained])}
+
+
+def _kept(facts: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: facts[name] for name in ("previous", "changes", "max_missed", "delta", "prompts", "forced")}

@@ -1,0 +1,104 @@
+"""SIGKILL between the audit of carried labels and its certificate: the coins are those that fell before, and so is all else."""
+
+import shutil
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pipeline.student.store import FORCED, Night, StudentStore
+from tests.behaviour.test_taxonomy import ROWS, Change, Model, old_label, table
+from tests.faultserver.server import FaultServer
+from tests.jobs import JobFiles, asked, environment, last_line
+
+pytestmark = pytest.mark.slow
+
+KILLED = """
+import os, signal, sys
+import pipeline.engine.student.carrying as carrying
+from pipeline.cli.app import main
+kill = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+{patch}
+main(sys.argv[1:])
+"""
+
+BEFORE_THE_CERTIFICATE = "carrying.carried = kill"
+AMID_THE_AUDIT = """
+asks = carrying.Carrying._ask
+async def some(self, prompts):
+    await asks(self, carrying.Prompts(prompts.keys[:200], prompts.texts[:200], prompts.truncated[:200]))
+    kill()
+carrying.Carrying._ask = some
+"""
+
+
+@pytest.fixture
+def model() -> Model:
+    return Model()
+
+
+@pytest.fixture
+def server(model: Model) -> Iterator[FaultServer]:
+    with FaultServer(label_for=model) as simulator:
+        yield simulator
+
+
+@pytest.fixture
+def change(tmp_path: Path, server: FaultServer, model: Model) -> Change:
+    change = Change(JobFiles(tmp_path, server.base_url), server, model, list(table(ROWS)))
+    model.label = lambda text: "games" if old_label(text) == "mail" else old_label(text)
+    return change.labels("games", "sound", "graphics", "science")
+
+
+def killed(change: Change, patch: str) -> None:
+    words = ["run", str(change.job.config_file()), "--from", str(change.old)]
+    ran = subprocess.run(
+        [sys.executable, "-c", KILLED.format(patch=patch), *words], env=environment(), capture_output=True, check=False
+    )  # fmt: skip
+    assert ran.returncode == -9, ran.stderr.decode()
+
+
+def night_of(change: Change) -> tuple[Night, dict[bytes, int]]:
+    """The night that is on, and the kinds of its proposals."""
+    path = next(change.job.folder.glob("state/decisions/carried-*.sqlite"))
+    with sqlite3.connect(path) as file:
+        (run,) = file.execute("SELECT run FROM night").fetchone()
+    store = StudentStore(path)
+    night = store.night(run)
+    assert night is not None
+    found = {each.key: each.kind for each in store.proposals(run)}
+    store.close()
+    return night, found
+
+
+@pytest.mark.parametrize("patch", [AMID_THE_AUDIT, BEFORE_THE_CERTIFICATE], ids=["amid", "after"])
+@pytest.mark.parametrize("is_told", [True, False], ids=["with the option", "without it"])
+def test_a_run_that_is_killed_in_its_audit_has_the_same_coins_and_the_same_certificate(
+    change: Change, server: FaultServer, patch: str, *, is_told: bool
+) -> None:
+    killed(change, patch)
+    night, kinds = night_of(change)
+    assert night.outcome is None
+    coins = {key for key, kind in kinds.items() if kind == FORCED or night.audits(key)}
+    assert sum(kind == FORCED for kind in kinds.values()) == ROWS // 5
+    before = len(change.asked)
+    shutil.copytree(change.job.folder / "state", change.job.folder / "as it was")
+
+    again = ["--from", str(change.old)] if is_told else []  # what is on the disk is enough
+    assert change.job.run(*again).returncode == 0
+    first, labelled = change.decision, change.job.labelled()
+    after, _ = night_of(change)
+    assert (after.secret, after.facts) == (night.secret, night.facts)
+    assert len(change.asked) == len(set(change.asked)) == len(coins) >= before
+    assert (first["status"], first["left"]) == ("certified", ROWS - len(coins))
+    assert last_line(change.job.run())["again"]
+
+    shutil.rmtree(change.job.folder / "state")
+    shutil.move(change.job.folder / "as it was", change.job.folder / "state")
+    assert change.job.run(*again).returncode == 0
+    assert change.decision == first
+    assert change.job.labelled()["label"].equals(labelled["label"])
+    assert set(asked(server)) == set(table(ROWS))
