@@ -70,7 +70,7 @@ class Forecast:
         if tried:
             least = bought + max(0, round(audits - 3 * sqrt(audits)))  # how many fall is up to coins
             left = missing - bought
-            spared = self._rehearsal and self._rehearsal.spared(left)
+            spared = self._rehearsal.spared(left) if self._rehearsal is not None else None
             if spared is not None:
                 share, source = spared.about, "rehearsal"
                 likely, most = bought + round((1 - share) * left), bought + round((1 - spared.least) * left)
