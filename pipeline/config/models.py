@@ -229,14 +229,11 @@ class Config(Settings):
     @classmethod
     def _gates_can_close(cls, gates: GateSettings, info: ValidationInfo) -> GateSettings:
         task = info.data.get("task")
-        needs = [("gold_accuracy", "gold"), ("unsure", "unsure_below")]
+        unsure = [] if info.data.get("escalate") else [("unsure", "unsure_below")]
         missing = [
             ((gate,), f"would never close: it needs task.{key}; set it, or leave the gate out")
-            for gate, key in needs
-            if task
-            and getattr(gates, gate) is not None
-            and getattr(task, key) is None
-            and not (gate == "unsure" and info.data.get("escalate"))
+            for gate, key in [("gold_accuracy", "gold"), *unsure]
+            if task and getattr(gates, gate) is not None and getattr(task, key) is None
         ]
         if missing:
             raise all_wrong(missing)

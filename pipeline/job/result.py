@@ -144,9 +144,7 @@ def save_report(
 ) -> "PublishedRun":
     """Write the report: the result and what was counted; return what the run came to, for the history."""
     # A finished job must not wait for them.
-    from pipeline.job.decisions import load_nights  # noqa: PLC0415
     from pipeline.job.kept.history import PublishedRun, shares  # noqa: PLC0415
-    from pipeline.outputs.columns import CARRIED, STUDENT  # noqa: PLC0415
     from pipeline.telemetry.latency import latency_facts  # noqa: PLC0415
 
     latency = latency_facts(course.latencies)
@@ -176,11 +174,19 @@ def save_report(
         "latency": latency,
         "series": course.series,
         **({"packs": course.packs} if course.packs else {}),
-        **({"student_nights": list(load_nights(job, STUDENT))} if job.config.student else {}),
-        **({"carried_nights": list(load_nights(job, CARRIED))} if job.carried else {}),
+        **_nights(job),
     }
     write(job.workspace.report, orjson.dumps(facts, option=orjson.OPT_INDENT_2))
     return run
+
+
+def _nights(job: Job) -> dict[str, Any]:
+    """Return what was decided about those who answer in place of the model, night by night."""
+    from pipeline.job.decisions import load_nights  # noqa: PLC0415 - as above
+    from pipeline.outputs.columns import CARRIED, STUDENT  # noqa: PLC0415 - as above
+
+    stand_ins = (("student_nights", STUDENT, job.config.student), ("carried_nights", CARRIED, job.carried))
+    return {name: list(load_nights(job, who)) for name, who, is_there in stand_ins if is_there}
 
 
 def evaluation_in(report: str) -> dict[str, Any] | None:

@@ -246,6 +246,5 @@ def _night(found: Sequence[Any]) -> Night:
 
 def _write(file: sqlite3.Connection, night: Night) -> None:
     facts, outcome = orjson.dumps(night.facts), night.outcome and orjson.dumps(night.outcome)
-    file.execute(
-        "INSERT OR REPLACE INTO night VALUES (?, ?, ?, ?)", [night.run, night.secret, facts, outcome]
-    )
+    row = [night.run, night.secret, facts, outcome]
+    file.execute("INSERT OR REPLACE INTO night VALUES (?, ?, ?, ?)", row)

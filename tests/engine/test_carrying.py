@@ -3,7 +3,7 @@
 from fractions import Fraction
 
 from pipeline.config import FailureAllowance
-from pipeline.engine.student.found import Found, carried
+from pipeline.engine.carrying.found import Found, carried
 from pipeline.student.store import FORCED, MERGED, PLAIN, Proposal
 from tests.answers import key
 

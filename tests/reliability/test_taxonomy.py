@@ -18,7 +18,7 @@ pytestmark = pytest.mark.slow
 
 KILLED = """
 import os, signal, sys
-import pipeline.engine.student.carrying as carrying
+import pipeline.engine.carrying.attempt as carrying
 from pipeline.cli.app import main
 kill = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
 {patch}

@@ -14,9 +14,9 @@ import pyarrow as pa
 from pipeline.commands.diff.wording import wording
 from pipeline.commands.plan.command import Plan, plan
 from pipeline.config import Config
+from pipeline.engine.carrying.old import OldAnswers
 from pipeline.engine.student.attempt import LEAST_ROOM
 from pipeline.engine.student.known import stand_ins
-from pipeline.engine.student.old import OldAnswers
 from pipeline.inputs.read import read_chunks
 from pipeline.inputs.source import all_spans
 from pipeline.job.job import Job

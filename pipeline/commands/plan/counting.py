@@ -65,7 +65,7 @@ class Counts:
 def count(job: Job, folder: Path) -> Counts:
     """Count the distinct prompts of *job* and those that the ledger has an answer to; *folder* is for temporary files."""
     stands_in = job.config.student or job.carried
-    student = stands_in and import_module("pipeline.engine.student.forecast").Forecast(job)
+    student = import_module("pipeline.engine.student.forecast").Forecast(job) if stands_in else None
     counts = Counts(Bills(job, Shape(job)), student=student)
     with Duplicates(folder, job.source.rows) as duplicates:
         # Two passes over the input: which prompts repeat is known only at the end of the first.

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.engine.canary import bill
+from pipeline.engine.carrying.attempt import Carrying
+from pipeline.engine.carrying.old import OldAnswers, looking_up
 from pipeline.engine.lifecycle import Execution
 from pipeline.engine.student.attempt import AuditedAttempt, Read
-from pipeline.engine.student.carrying import Carrying
 from pipeline.engine.student.known import as_columns
 from pipeline.engine.student.night import Attempt
-from pipeline.engine.student.old import OldAnswers, looking_up
 from pipeline.job.decisions import nights_file, save_nights
 from pipeline.job.job import Job
 from pipeline.job.previous import previous_of

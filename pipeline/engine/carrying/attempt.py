@@ -15,11 +15,11 @@ from math import inf
 from os import urandom
 from typing import Any
 
+from pipeline.engine.carrying.found import Found, carried, everything, renamed
+from pipeline.engine.carrying.old import LookUp, OldAnswers, OldLabels
 from pipeline.engine.lifecycle import Execution
 from pipeline.engine.student.attempt import ASKED_AT_ONCE, LEAST_ROOM, MOST_ROWS, AuditedAttempt, Read
-from pipeline.engine.student.found import Found, carried, everything, renamed
 from pipeline.engine.student.lesson import unanswered
-from pipeline.engine.student.old import LookUp, OldAnswers, OldLabels
 from pipeline.errors import ConfigError
 from pipeline.figures import count
 from pipeline.job.previous import only_renamed
