@@ -44,9 +44,10 @@ class Budget:
 
     def try_reserve(self, bound_usd: float) -> bool:
         """Set money aside for a request that costs at most *bound_usd*, and return whether there is enough."""
-        if self.lacking(bound_usd) is not None:
+        if self._max is not None and not self._fits(self._max - self.spent_usd, bound_usd):
             return False
-        self.take(bound_usd)
+        self._in_flight += 1
+        self._bounds += bound_usd
         return True
 
     def lacking(self, bound_usd: float) -> "Budget | None":
@@ -57,8 +58,7 @@ class Budget:
 
     def take(self, bound_usd: float) -> None:
         """Set money aside, whether there is enough or not."""
-        self._in_flight += 1
-        self._bounds += bound_usd
+        self._in_flight, self._bounds = self._in_flight + 1, self._bounds + bound_usd
 
     def affords(self, bounds_usd: Iterable[float]) -> int:
         """Return for how many of the requests with *bounds_usd*, the first ones, there is enough while nothing is in flight."""
@@ -131,6 +131,13 @@ class Portion(Budget):
     def __init__(self, whole: Budget, max_usd: float | None, spent_usd: float, key: str) -> None:
         super().__init__(max_usd, spent_usd, key)
         self._whole = whole
+
+    def try_reserve(self, bound_usd: float) -> bool:
+        """Set money aside in both, and return whether there is enough."""
+        if self.lacking(bound_usd) is not None:
+            return False
+        self.take(bound_usd)
+        return True
 
     def lacking(self, bound_usd: float) -> Budget | None:
         """Return which of both has too little; None if neither has."""
