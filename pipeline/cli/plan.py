@@ -1,8 +1,9 @@
 """`plan`: print what a run would send and cost."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from typing import Any
 
 from pipeline import api
 from pipeline.cli.console import is_json_lines, print_lines, print_result
@@ -125,15 +126,16 @@ def _student(found: Plan) -> Iterator[str]:
         if student["requests_most"] == found.requests - found.asked_again
         else ""
     )
-    cost = (
-        ""
-        if student.get("cost_usd_least") is None
-        else f", {usd(student['cost_usd_least'])} to {usd(student['cost_usd_most'])}"
-    )
+    ends = "" if student.get("cost_usd_least") is None else f", {_range(student, 'cost_usd', usd)}"
+    ends += f", {_range(student, 'seconds', duration)}"
     yield (
-        f"with the student {student['requests_least']:,} to {student['requests_most']:,} of these prompts{cost}, about "
+        f"with the student {student['requests_least']:,} to {student['requests_most']:,} of these prompts{ends}, about "
         f"{student['requests_likely']:,} ({source}){all_of_them}. Among them {bought}{student['audits']:,} audits"
     )
+
+
+def _range(student: Mapping[str, Any], name: str, write: Callable[[float], str]) -> str:
+    return f"{write(student[f'{name}_least'])} to {write(student[f'{name}_most'])}"
 
 
 SOURCES = {

@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipeline.cli.status import run_lines
+from pipeline.cli.status import due_lines, run_lines
 
 RUN = {
     "output": "/out/tags.limit-20.parquet", "folder": "/state/runs/tags", "provider": "simulate", "status": "running",
@@ -29,3 +29,16 @@ def test_a_narrow_terminal_shows_what_matters_most(
 def test_what_no_run_has_is_left_out_and_an_endpoint_that_is_away_is_said() -> None:
     assert "left" not in run_lines([DONE])[0]
     assert "endpoint away" in run_lines([{**RUN, "waiting": True}])[1]
+
+
+def test_a_run_that_is_due_says_whether_it_is_in_time() -> None:
+    due = {
+        **RUN,
+        "finish_by": "2026-12-01T06:00:00+00:00",
+        "ends": "2026-12-01T05:10:00+00:00",
+        "makes_it": True,
+    }
+    assert [line.partition(": due ")[0] for line in due_lines([RUN, due])] == ["tags.limit-20.parquet"]
+    assert ", in time: " in next(due_lines([due]))
+    assert ", too late: " in next(due_lines([{**due, "makes_it": False}]))
+    assert "time" not in next(due_lines([{**due, "ends": None, "makes_it": None}]))

@@ -25,7 +25,7 @@ def server() -> Iterator[FaultServer]:
 def going(job: JobFiles) -> Iterator[subprocess.Popen[str]]:
     """A run that has got some of its answers and is far from its end."""
     job.table(texts(30_000))
-    job.set(limits={"max_concurrency": 4}, model={"price": {"input": 1, "output": 4}})
+    job.set(limits={"max_concurrency": 4, "finish_by": "06:00"}, model={"price": {"input": 1, "output": 4}})
     with job.start("--quiet") as run:
         try:
             while status(job).get("answers", 0) < 10:
@@ -63,10 +63,12 @@ def test_a_run_that_is_on_tells_its_pace_and_the_time_that_is_left(
     assert run["rate"] > 0
     assert run["cost_usd"] > 0
     assert run["waiting"] is False
+    assert run["makes_it"] is (run["ends"] <= run["finish_by"])
     said = command("status", str(job.config_file())).stderr
     assert re.search(
         r"labelled\.parquet +openai-compatible +running +30,000 +\d+ % .* (\d+:)?\d+:\d\d\n", said
     ), said
+    assert "labelled.parquet: due " in said
 
 
 def test_a_killed_run_is_not_said_to_be_running(

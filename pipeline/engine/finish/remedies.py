@@ -52,11 +52,10 @@ class Speed:
         """Yield the limit, with its value, whose raise alone has *load* end within the seconds that are *left*."""
         taken = self.seconds(load)
         bound = max(taken, key=lambda name: taken[name])
-        if any(seconds > left for name, seconds in taken.items() if name != bound):
-            return  # the next limit would bind, too late as well
         now = getattr(self, bound)
         needed = _rounded_up(now * taken[bound] / left * ROOM)
-        if replace(self, **{bound: needed}).longest(load) <= left:
+        raised = replace(self, **{bound: needed})
+        if raised.longest(load) <= left:  # else the next limit binds, too late as well
             yield f"limits.{bound}: {needed:_}"
 
 

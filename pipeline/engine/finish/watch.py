@@ -79,9 +79,12 @@ class FinishBy:
             return
         speed = Speed(rpm, None, limits.max_concurrency, GUESSED_LATENCY)
         asked = rows if width == 1 else load_at(self._job, rows, 0.0)(width).requests
-        self._tell(
-            self._outlook(speed, Load(asked, 0.0), f"if all rows left have to be asked, {per_minute(rpm)}")
+        found = self._outlook(
+            speed, Load(asked, 0.0), f"if all rows left have to be asked, {per_minute(rpm)}"
         )
+        log.info("%s", found.told(moment))
+        # The worst case is no reason to worry, nor to keep quiet once it is more than that.
+        self._said = True if found.makes_it else None
 
     def look(self, progress: Progress) -> None:
         """Look at the run, and say what has changed."""

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.engine.finish.watch import LOOK_SECONDS, PATIENCE, FinishBy
+from pipeline.engine.finish.watch import LOOK_SECONDS, FinishBy
 from pipeline.job.job import Job
 from pipeline.job.prepare import prepare
 from pipeline.system.clock import Clock
@@ -78,7 +78,7 @@ def test_a_slower_pace_is_told_once_and_so_is_that_it_makes_it_again(
     said(caplog)
     night.go(12, 480)
     assert said(caplog) == []
-    night.go(12 + PATIENCE, 150)
+    night.go(15, 150)
     (told,) = said(caplog)
     assert "after" in told
     night.go(24, 150)
@@ -91,10 +91,11 @@ def test_a_slower_pace_is_told_once_and_so_is_that_it_makes_it_again(
 def test_one_slow_look_changes_nothing_and_neither_does_an_endpoint_that_is_away(
     job: Job, caplog: pytest.LogCaptureFixture
 ) -> None:
-    night = Night(job, 1_500)
+    night = Night(job, 1_350)  # 440 a minute are needed
     said(caplog)
     night.go(12, 480)
-    night.go(PATIENCE - 1, 0)
+    night.go(2, 0)  # which makes it 400 over the last two minutes
+    night.go(1, 1_920)
     night.go(12, 480)
     night.go(20, 0, waiting=True)
     assert said(caplog) == []
@@ -117,3 +118,15 @@ def test_a_pace_that_no_limit_sets_is_said_to_be_so_and_nothing_is_suggested(
     (told,) = said(caplog)
     assert "which no limit of the config sets" in told
     assert "no single setting would make it" in told
+
+
+def test_the_worst_case_at_the_start_is_no_warning_and_what_comes_of_it_is_told(
+    job: Job, caplog: pytest.LogCaptureFixture
+) -> None:
+    night = Night(job, 600)
+    assert [record.levelname for record in caplog.records] == ["INFO"]
+    said(caplog)
+    night.go(4, 480)
+    (record,) = caplog.records
+    assert record.levelname == "WARNING"
+    assert "at 480 requests a minute it ends" in record.getMessage()
