@@ -56,8 +56,22 @@ def _decode(body: bytes) -> Any:
         if _may_repeat_keys(body):
             json.loads(body, object_pairs_hook=unique_keys)
     except (ValueError, RecursionError):
-        return None
+        return _without_logprobs(body)
     return found
+
+
+def _without_logprobs(body: bytes) -> Any:
+    """Return the JSON in *body* but for log-probabilities, if nothing else in it is invalid; None if something is.
+
+    Some servers write NaN or -Infinity there. The reply is paid, and its answer is whole.
+    """
+    try:
+        found = json.loads(body.decode(), object_pairs_hook=unique_keys)
+        for choice in found["choices"]:
+            choice["logprobs"] = None
+        return orjson.loads(json.dumps(found, allow_nan=False))  # also refuses a lone surrogate
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return None
 
 
 def _may_repeat_keys(body: bytes) -> bool:

@@ -197,6 +197,15 @@ def test_a_good_reply_is_not_lost_for_odd_logprobs(sent: Any) -> None:
     assert (with_logprobs(sent).text, with_logprobs(sent).logprobs) == (CONTENT, None)
 
 
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "-1e400"])
+def test_a_paid_reply_is_not_lost_for_a_number_that_json_has_not(number: str) -> None:
+    body = completion()
+    body["choices"][0]["logprobs"] = {"content": [{"token": "x", "logprob": -0.25}]}
+    sent = orjson.dumps(body).replace(b"-0.25", number.encode())
+
+    assert reply(sent) == reply(completion())  # without a confidence, as nothing is known
+
+
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers(-9, 9) | st.floats(allow_nan=False) | st.text(max_size=3),
     lambda inner: (
