@@ -172,6 +172,8 @@ def test_the_first_label_stands_as_unsure_where_the_second_model_gives_none(tmp_
         # Asked again, the second model alone is.
         refusing.clear()
         sent = pair.one.requests
+        planned = last_line(command("plan", str(pair.job.config_file()), "--retry", "unsure"))
+        assert (planned["requests"], planned["second"]["requests_likely"]) == (0, len(kept))
         again = last_line(pair.job.run("--retry", "unsure"))
         assert (again["unsure"], again["escalated"], pair.one.requests) == (0, len(kept), sent)
 
@@ -192,6 +194,8 @@ def test_a_row_to_which_neither_gives_a_label_fails_and_says_why(tmp_path: Path)
         # The first answer is no row's last word, and is not asked for again.
         sent = pair.one.requests
         refusing.clear()
+        planned = last_line(command("plan", str(pair.job.config_file()), "--retry", "refused,invalid"))
+        assert (planned["requests"], planned["second"]["requests_likely"]) == (0, 1)
         assert last_line(pair.job.run("--retry", "refused,invalid"))["failed"] == 0
         assert pair.one.requests == sent
 

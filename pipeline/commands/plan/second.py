@@ -9,11 +9,12 @@ from pipeline.commands.plan.costs import Tokens, dearest, duration
 from pipeline.commands.plan.rates import Sample
 from pipeline.commands.plan.shape import Shape
 from pipeline.engine.escalation.known import escalated
-from pipeline.engine.escalation.rule import Pair
+from pipeline.engine.escalation.rule import Pair, first_retried, second_retried
 from pipeline.engine.escalation.second import second_job
 from pipeline.job.job import Job
 from pipeline.ledger.store import Store
-from pipeline.records import Prompt
+from pipeline.records import Prompt, Status
+from pipeline.system.redaction import is_spoilt
 
 Z = 1.96
 """Standard deviations within which 19 of 20 lie; the range is Wilson's."""
@@ -23,10 +24,16 @@ LEAST_ANSWERS = 20
 
 
 class SecondForecast:
-    """What is known of the first model's answers, and what follows from that for the second one."""
+    """What is known of the first model's answers, and what follows from that for the second one.
+
+    Attributes:
+        first_retried: Statuses of first answers that are asked again.
+    """
 
     def __init__(self, job: Job) -> None:
         self._job, self._second = job, second_job(job)
+        self.first_retried = first_retried(job.config, job.options.retry)
+        self._retried = second_retried(job.options.retry)
         self._bills, self._waiting = Bills(self._second, Shape(self._second)), Sample()
         self._answered = self._unsure = 0
 
@@ -40,10 +47,15 @@ class SecondForecast:
         for prompt in prompts:
             if (found := rows.get(prompt.key)) is None:
                 continue
-            if found.second is None:
-                self._waiting.add(prompt.key, prompt.text)
-            else:
+            if found.second is not None:
                 self._bills.add(prompt, found.second[0])
+            if found.second is None or self._is_retried(found.second):
+                self._waiting.add(prompt.key, prompt.text)
+
+    def _is_retried(self, second: Pair) -> bool:
+        answer, outcome = second
+        is_lost = outcome.status is Status.INVALID and is_spoilt(answer.text)
+        return is_lost or outcome.status in self._retried
 
     def of(self, store: Store | None, unanswered: Sample) -> Mapping[str, Any]:
         """Return what is put to the second model when the *unanswered* prompts have answers of the first one."""
