@@ -35,11 +35,21 @@ def hide(values: Iterable[str]) -> None:
 said_of: ContextVar[str] = ContextVar("said_of", default="")
 """Which of several endpoints the lines are about that the current task logs; empty where there is one."""
 
+section_of: ContextVar[str] = ContextVar("section_of", default="model")
+"""Where the config has the model that the current task asks: lines that name one of its keys mean that one."""
+
+MODEL_KEY = re.compile(r"(?<![\w.])model(?=\.[a-z])")
+
+
+def with_keys_of(section: str, sentence: str) -> str:
+    """Return *sentence* with the keys of the section `model` that it names as keys of *section*."""
+    return sentence if section == "model" else MODEL_KEY.sub(section, sentence)
+
 
 def said(record: logging.LogRecord) -> str:
     """Return the message of *record* as `one_line` does, after the name of the endpoint that it is about."""
-    about = said_of.get()
-    return one_line(f"{about}: {record.getMessage()}" if about else record.getMessage())
+    about, sentence = said_of.get(), with_keys_of(section_of.get(), record.getMessage())
+    return one_line(f"{about}: {sentence}" if about else sentence)
 
 
 def one_line(text: str) -> str:

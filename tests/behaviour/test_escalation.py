@@ -286,6 +286,18 @@ def test_a_wrong_key_of_the_second_model_ends_the_run_and_is_said_to_be_its(tmp_
         assert "second model big: " in last_line(done)["error"]
 
 
+def test_what_is_said_of_the_second_model_names_its_own_keys_of_the_config(tmp_path: Path) -> None:
+    with a_pair(tmp_path) as pair:
+        unpriced = {"provider": "openai-compatible", "name": "big", "base_url": pair.two.base_url}
+        pair.job.set(escalate={"model": unpriced, "below": BELOW}, limits={"max_cost_usd": 1})
+        pair.job.table(texts(30))
+        done = pair.job.run()
+        assert done.returncode == 78
+        assert "; set escalate.model.price (US dollars" in last_line(done)["error"]
+        assert done.stderr.count("set escalate.model.price") == 2  # the warning, and the error
+        assert "set model." not in done.stderr
+
+
 def test_the_second_model_is_asked_while_the_first_one_still_answers(tmp_path: Path) -> None:
     with a_pair(tmp_path, FaultServerSettings(latency=Fixed(0.02))) as pair:
         pair.job.set(limits={"max_concurrency": 2})

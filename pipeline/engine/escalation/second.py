@@ -25,9 +25,12 @@ from pipeline.outputs.columns import Answered
 from pipeline.outputs.parts import Parts
 from pipeline.records import LABELLED, Answer, Outcome, Prompts, Span
 from pipeline.tasks.parse import Parser
-from pipeline.telemetry.logs import said_of
+from pipeline.telemetry.logs import said_of, section_of, with_keys_of
 
 log = logging.getLogger(__name__)
+
+SECTION = "escalate.model"
+"""Where the config has the second model."""
 
 ENOUGH_ANSWERS = 20
 """After so many labels without a confidence it is said that none of them will have one."""
@@ -206,7 +209,8 @@ class Escalation:
         """Return *error* as one that says that it is about the second model."""
         if not isinstance(error, PipelineError) or isinstance(error, BudgetSpentError):
             return error
-        named = type(error)(*(f"second model {self._names[1]}: {problem}" for problem in error.problems))
+        problems = (with_keys_of(SECTION, problem) for problem in error.problems)
+        named = type(error)(*(f"second model {self._names[1]}: {problem}" for problem in problems))
         named.__cause__ = error
         return named
 
@@ -240,9 +244,10 @@ class Escalation:
 
 @contextmanager
 def _about(name: str) -> Iterator[None]:
-    """Have what is logged in the block, and by the tasks that are started in it, name the model."""
-    token = said_of.set(name)
+    """Have what is logged in the block, and by the tasks that are started in it, name the model, and its keys."""
+    token, section = said_of.set(name), section_of.set(SECTION)
     try:
         yield
     finally:
+        section_of.reset(section)
         said_of.reset(token)
