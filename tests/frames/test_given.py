@@ -68,6 +68,7 @@ def pandas_frames(draw: st.DrawFn) -> pd.DataFrame:
     return frame
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["single", "multi"])
 @settings(max_examples=40)
 @examples(frame=pandas_frames())

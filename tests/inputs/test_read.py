@@ -179,6 +179,7 @@ def test_a_cell_of_100_mb_is_read_from_csv_and_parquet(put, look):
         assert chunks[1].columns["text"] == [big + "\n"]
 
 
+@pytest.mark.slow
 def test_large_cells_are_published_a_few_at_a_time(put, look):
     source = look(put("a.parquet", pa.table({"text": [str(n) * 1_000_000 for n in range(10, 60)]})))
     sizes = [batch.nbytes for batch in read_batches(source, source.files[0])]

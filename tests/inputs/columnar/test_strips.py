@@ -75,6 +75,7 @@ def numbered(batches: Iterator[pa.RecordBatch]) -> Iterator[tuple[int, pa.Record
     assert row == 1 << 18
 
 
+@pytest.mark.slow
 def test_the_work_grows_with_the_number_of_columns_and_not_with_its_square(put, look):
     def calls(columns: int) -> int:
         table = pa.table({"text": ["a"], **{f"c{number}": [number] for number in range(columns)}})

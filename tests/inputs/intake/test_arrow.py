@@ -57,6 +57,7 @@ def test_rows_types_and_metadata_come_in_as_they_are(put, look, name, write):
     assert got.to_pylist() == TABLE.to_pylist()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "write"), WRITERS[:3])
 def test_a_file_that_was_cut_anywhere_is_refused(put, refused, name, write):
     data = write(TABLE)

@@ -63,6 +63,7 @@ def test_marks_delimiters_quotes_and_encodings_are_read_as_set(put, read, name, 
     assert read(put(name, content), "id", "text", **csv) == {"id": ["1"], "text": ["é"]}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "csv"), [("a.csv", {}), ("a.csv.gz", {}), ("a.csv", {"encoding": "cp1252"})]
 )

@@ -85,6 +85,7 @@ def test_a_backslash_that_hides_a_quote_is_told_of(put, refused):
     refused(put("a.csv", 'id,text\n1,"he said \\"hi\\" to me"\n'), ":2:", r'set csv.escape to "\\"')
 
 
+@pytest.mark.slow
 @settings(max_examples=300)
 @given(
     rows=st.lists(st.lists(st.text('ab"\\,\n# ', max_size=5), min_size=2, max_size=2), max_size=6),
