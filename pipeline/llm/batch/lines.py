@@ -1,7 +1,8 @@
 """The lines of a batch's files: requests that go in, results that come out. Nothing here does any I/O."""
 
+import json
 from collections.abc import Awaitable, Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -43,16 +44,25 @@ class Result(NamedTuple):
 def read_result(line: bytes) -> Result | None:
     """Return the result in *line*; None if it is none, or not a whole one."""
     try:
-        found = orjson.loads(line)
+        found, dumped = _parsed(line)
         key = bytes.fromhex(found["custom_id"])
         response, error = found.get("response"), found.get("error") or {}
         status, body = None, b""
         if isinstance(response, dict) and response.get("body") is not None:
-            status, body = int(response.get("status_code") or 200), orjson.dumps(response["body"])
+            status, body = int(response.get("status_code") or 200), dumped(response["body"])
         code, message = str(error.get("code") or ""), str(error.get("message") or "")
     except (ValueError, KeyError, TypeError, AttributeError):
         return None
     return Result(key, status, body, code, message) if len(key) == KEY_BYTES else None
+
+
+def _parsed(line: bytes) -> tuple[Any, Callable[[Any], bytes]]:
+    """Return the JSON in *line*, and what writes a part of it down as it was."""
+    try:
+        return orjson.loads(line), orjson.dumps
+    except ValueError:
+        # NaN is no JSON. Whether a reply that holds one is of use is for those to say who read replies.
+        return json.loads(line.decode()), lambda part: json.dumps(part).encode()
 
 
 class LineReader:

@@ -31,6 +31,12 @@ def test_a_result_has_the_response_under_its_key() -> None:
     assert read_result(told(response=response)) == Result(KEY, 200, b'{"choices":[]}')
 
 
+def test_a_response_that_is_no_json_in_one_place_is_passed_on_as_it_is() -> None:
+    response = {"status_code": 200, "body": {"choices": [], "logprobs": float("nan")}}
+    found = read_result(told(response=response))
+    assert found == Result(KEY, 200, b'{"choices": [], "logprobs": NaN}')
+
+
 @pytest.mark.parametrize("response", [None, {"status_code": 0, "body": None}, {}])
 def test_a_line_without_a_response_was_never_asked(response: object) -> None:
     found = read_result(told(response=response, error={"code": "batch_expired", "message": "late"}))
