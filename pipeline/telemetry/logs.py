@@ -46,10 +46,24 @@ def with_keys_of(section: str, sentence: str) -> str:
     return sentence if section == "model" else MODEL_KEY.sub(section, sentence)
 
 
+@contextmanager
+def about(name: str, section: str | None = None) -> Iterator[None]:
+    """Have the lines that are logged in the block, and by the tasks that are started in it, name whom they are about.
+
+    Keys of a model that they name are those of *section*, if it is given.
+    """
+    tokens = said_of.set(name), section_of.set(section or section_of.get())
+    try:
+        yield
+    finally:
+        said_of.reset(tokens[0])
+        section_of.reset(tokens[1])
+
+
 def said(record: logging.LogRecord) -> str:
     """Return the message of *record* as `one_line` does, after the name of the endpoint that it is about."""
-    about, sentence = said_of.get(), with_keys_of(section_of.get(), record.getMessage())
-    return one_line(f"{about}: {sentence}" if about else sentence)
+    name, sentence = said_of.get(), with_keys_of(section_of.get(), record.getMessage())
+    return one_line(f"{name}: {sentence}" if name else sentence)
 
 
 def one_line(text: str) -> str:

@@ -6,8 +6,7 @@ before it is asked for. So reuse, resuming, duplicates and retries are those of 
 
 import asyncio
 import logging
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -25,7 +24,7 @@ from pipeline.outputs.columns import Answered
 from pipeline.outputs.parts import Parts
 from pipeline.records import LABELLED, Answer, Outcome, Prompts, Span
 from pipeline.tasks.parse import Parser
-from pipeline.telemetry.logs import said_of, section_of, with_keys_of
+from pipeline.telemetry.logs import about, with_keys_of
 
 log = logging.getLogger(__name__)
 
@@ -194,7 +193,7 @@ class Escalation:
     async def _open(self) -> Asker:
         """Open the second model's endpoint, with its own limits, and its own share of the budget."""
         budget = await self.book.budget()
-        with _about(f"second model {self._names[1]}"):
+        with about(f"second model {self._names[1]}", SECTION):
             try:
                 return await self._whom.opened(
                     self._job, budget=budget, deliver=self.book.deliver, stop=self._stop
@@ -240,14 +239,3 @@ class Escalation:
             first.away or second.away,
             {**own, f"{self._names[1]} (second model)": second.counters.requests},
         )
-
-
-@contextmanager
-def _about(name: str) -> Iterator[None]:
-    """Have what is logged in the block, and by the tasks that are started in it, name the model, and its keys."""
-    token, section = said_of.set(name), section_of.set(SECTION)
-    try:
-        yield
-    finally:
-        section_of.reset(section)
-        said_of.reset(token)

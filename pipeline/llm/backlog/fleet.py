@@ -2,8 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from math import inf
 
@@ -22,7 +21,7 @@ from pipeline.llm.workers import WorkerPool
 from pipeline.records import Answer, Prompt
 from pipeline.system.clock import Clock
 from pipeline.tasks.prompt import Task
-from pipeline.telemetry.logs import said_of
+from pipeline.telemetry.logs import about
 
 log = logging.getLogger(__name__)
 
@@ -170,7 +169,7 @@ class Fleet:
         )
 
     async def _begin(self, member: Member) -> None:
-        with _about(member):
+        with about(member.name):
             try:
                 await member.dispatcher.start()
             except OF_ONE_ENDPOINT as error:
@@ -187,7 +186,7 @@ class Fleet:
             self._stop(error)
             return
         member.tap.closed = True
-        with _about(member):
+        with about(member.name):
             left = f"{len(open_) - 1} of {len(self._members)} endpoints are left"
             log.warning("asked no more in this run: %s; %s", error, left)
         self._pool.spawn(self._close(member))
@@ -237,13 +236,3 @@ class Fleet:
             raise ProviderUnavailableError(
                 f"none of {len(self._members)} endpoints was there for {limit:g} s (limits.max_outage); run again to continue"
             )
-
-
-@contextmanager
-def _about(member: Member) -> Iterator[None]:
-    """Have what is logged in the block, and by the tasks that are started in it, name the endpoint."""
-    token = said_of.set(member.name)
-    try:
-        yield
-    finally:
-        said_of.reset(token)
