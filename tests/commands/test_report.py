@@ -199,6 +199,30 @@ def test_no_secret_is_shown(job: JobFiles, monkeypatch: pytest.MonkeyPatch) -> N
     assert not [word for word in ("0123456789", "0123-4567") if word in config]
 
 
+@pytest.mark.parametrize("second", [False, True])
+def test_no_secret_of_one_of_several_endpoints_is_shown(
+    job: JobFiles, monkeypatch: pytest.MonkeyPatch, *, second: bool
+) -> None:
+    monkeypatch.setenv("MY_KEY", "sk-0123456789abcdef")
+    monkeypatch.setenv("MY_HEADER", "header-0123456789")
+    endpoint = {
+        "base_url": "https://a.example/v1", "api_key_env": "MY_KEY",
+        "headers": {"X-Api-Key": "${MY_HEADER}", "X-Team": "tickets"},
+    }  # fmt: skip
+    several = {
+        "provider": "openai-compatible", "name": "big",
+        "endpoints": [endpoint, {"base_url": "https://b.example/v1"}],
+    }  # fmt: skip
+    if second:
+        job.settings["escalate"] = {"model": several, "below": 0.5}
+    else:
+        job.settings["model"] = several
+    job.settings["task"]["instructions"] = "Never say sk-0123456789abcdef."
+    config = shown_config(job.config())
+    assert "tickets" in config
+    assert "0123456789" not in config
+
+
 def test_right_labels_are_asked_for_where_there_are_none(job: JobFiles) -> None:
     job.set(output={"report": False})
     assert job.run().returncode == 0

@@ -72,15 +72,16 @@ def shown_config(config: Config) -> str:
     settings = _plain(config)
     del settings["path"]  # the file's own
     for model in settings.get("model", {}), settings.get("escalate", {}).get("model", {}):
-        headers = model.get("headers", {})
-        headers.update({name: REDACTED for name in headers if is_secret_name(name)})
+        for endpoint in model, *model.get("endpoints", ()):
+            headers = endpoint.get("headers", {})
+            headers.update({name: REDACTED for name in headers if is_secret_name(name)})
     if settings.get("notify", {}).get("healthcheck_url"):
         settings["notify"]["healthcheck_url"] = REDACTED
     shown = io.StringIO()
     yaml = YAML()
     yaml.width = 100
     yaml.dump(_plain(settings), shown)
-    asked = filter(None, (config, config.second))
+    asked = chain.from_iterable(each.each_endpoint() for each in (config, config.second) if each)
     return Redaction(chain.from_iterable(map(_secrets, asked))).of(shown.getvalue())
 
 
