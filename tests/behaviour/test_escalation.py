@@ -379,6 +379,24 @@ def test_plan_says_a_range_before_the_first_model_has_answered_and_then_the_rows
         assert (done["requests_most"], done["already"], done["answered"]) == (0, rows, 60)
 
 
+def test_a_second_model_that_cannot_be_done_in_time_is_planned_so(tmp_path: Path) -> None:
+    with a_pair(tmp_path, limits={"requests_per_minute": 1}) as pair:
+        pair.job.set(limits={"finish_by": "06:00"}).table(texts(3_000))  # fifty hours, if all are put to it
+        planned = plan(pair.job.config())
+        assert planned.second is not None
+        assert planned.seconds < planned.second["seconds_most"]
+        assert planned.finish is not None
+        assert not planned.finish["makes_it"]
+        assert "if 3,000 rows are put to big, it ends at" in planned.finish["told"]
+        (remedy,) = planned.finish["remedies"]
+        name, value = remedy.split(": ")
+        assert name == "escalate.limits.requests_per_minute"
+        pair.job.settings["escalate"]["limits"] = {"requests_per_minute": int(value.replace("_", ""))}
+        again = plan(pair.job.config()).finish
+        assert again is not None
+        assert again["makes_it"]
+
+
 def test_explain_says_what_both_models_said(tmp_path: Path) -> None:
     with a_pair(tmp_path) as pair:
         pair.job.table(texts(30))

@@ -17,6 +17,7 @@ from pipeline.commands.plan.counting import Counts
 from pipeline.engine.finish.remedies import Load, Outlook, Speed, per_minute
 from pipeline.engine.finish.watch import outlook
 from pipeline.engine.packing.planned import Planned, planned
+from pipeline.figures import count
 from pipeline.job.job import Job
 from pipeline.job.kept.history import latest_latency
 from pipeline.llm.pricing import Price
@@ -121,11 +122,25 @@ class Estimate:
             return Outlook(
                 due, now + self.seconds, PACES.get(self.bound, "at the limits of all endpoints"), would
             )
+        if self.counts.second and self.counts.second["seconds_most"] > self.seconds:
+            return self._finish_of_second(self.counts.second, now, due)
         latency = self.latency or SECONDS_PER_REQUEST
         speed = Speed(limits.requests_per_minute, limits.tokens_per_minute, limits.max_concurrency, latency)
         pace = per_minute(60 * self.requests / self.seconds) if self.seconds else "with nothing to ask"
         load = Load(self.requests, self.quota_tokens)
         return outlook(self.job, speed, load, now=now, due=due, pace=pace)
+
+    def _finish_of_second(self, second: Mapping[str, Any], now: float, due: float) -> Outlook:
+        """Return the same where the second model, which is asked side by side with the first one, is the last."""
+        config, seconds, remedies = self.job.config.second, second["seconds_most"], tuple[str, ...]()
+        assert config is not None, "the job has a second model"  # noqa: S101
+        if seconds > due - now and config.model.provider != "local" and not config.model.endpoints:
+            limits, load = config.limits, Load(second["requests_most"], second["quota_tokens_most"])
+            rpm, tpm, most = limits.requests_per_minute, limits.tokens_per_minute, limits.max_concurrency
+            raised = Speed(rpm, tpm, most, SECONDS_PER_REQUEST).raised(load, due - now)
+            remedies = tuple(f"escalate.{each}" for each in raised)
+        pace = f"if {count(second['requests_most'], 'row')} are put to {second['model']},"
+        return Outlook(due, now + seconds, pace, remedies)
 
     @property
     def canary_usd(self) -> float | None:

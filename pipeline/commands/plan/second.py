@@ -81,22 +81,29 @@ class SecondForecast:
             "unsure": self._unsure,
             "already": self._unsure - waiting,
             **{f"requests_{name}": number for name, number in counts.items()},
-            **{f"cost_{name}_usd": cost for name, (cost, _, _) in costs.items()},
+            **{f"cost_{name}_usd": cost for name, (cost, *_) in costs.items()},
             "cost_source": costs["most"][1],
             "seconds_most": costs["most"][2],
+            "quota_tokens_most": costs["most"][3],
         }
 
-    def _cost(self, requests: int | None, a_text: float) -> tuple[float | None, str | None, float]:
-        """Return what *requests* cost, whose texts have so many tokens each, where the price is from, and how long they take."""
+    def _cost(self, requests: int | None, a_text: float) -> tuple[float | None, str | None, float, int]:
+        """Return what *requests* about texts of so many tokens cost, by which price, how long they take, and what a quota counts."""
         if requests is None:
-            return None, None, 0.0
+            return None, None, 0.0, 0
         config, configs, bills = self._second.config, self._second.config.each_endpoint(), self._bills
         again = requests * (1 + bills.again)
         prompt = round(bills.rates.billed(bills.shape.request(1, a_text), again))
         tokens = Tokens(prompt, round(prompt * bills.cached(1)), round(again * bills.reply(1)))
         price = bills.price(dearest(configs, tokens))
-        seconds, _ = duration(configs, requests, max(prompt, requests * config.model.max_tokens))
-        return price.cost(*tokens) if price else None, price.source if price else None, round(seconds, 1)
+        counted = max(prompt, requests * config.model.max_tokens)
+        seconds, _ = duration(configs, requests, counted)
+        return (
+            price.cost(*tokens) if price else None,
+            price.source if price else None,
+            round(seconds, 1),
+            counted,
+        )
 
 
 def share_range(share: float, answered: int, missing: int) -> tuple[float, float]:
