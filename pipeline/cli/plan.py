@@ -121,11 +121,8 @@ def _student(found: Plan) -> Iterator[str]:
         return
     bought = f"{student['bought']:,} requests for answers to learn from, " if student["bought"] else ""
     source = SOURCES[student["coverage_source"]]
-    all_of_them = (
-        "; all of them if it is refused"
-        if student["requests_most"] == found.requests - found.asked_again
-        else ""
-    )
+    missing = found.prompts - found.answered - found.being_asked - student["own"] - found.carried
+    all_of_them = "; all of them if it is refused" if student["requests_most"] == missing else ""
     ends = "" if student.get("cost_usd_least") is None else f", {_range(student, 'cost_usd', usd)}"
     ends += f", {_range(student, 'seconds', duration)}"
     yield (

@@ -292,6 +292,13 @@ def test_plan_says_beforehand_what_it_may_spare_and_whether_that_is_worth_it(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("rows_per_request", [1, 10])
+def test_plan_says_that_all_prompts_are_asked_if_it_is_refused(job: JobFiles, rows_per_request: int) -> None:
+    job.set(model={"rows_per_request": rows_per_request}).table(easy(ROWS))
+    assert "; all of them if it is refused" in command("plan", str(job.config_file())).stderr
+
+
+@pytest.mark.slow
 def test_the_report_shows_the_certificate_and_what_differed_by_label(job: JobFiles) -> None:
     job.set(output={"report": True}).table(easy(ROWS))
     assert job.run().returncode == 0
