@@ -158,7 +158,7 @@ class Journey:
         await canary.ask(resolver, self._execution.packs.beside)
         finding = await canary.finding(resolver.ledger)
         if self._execution.second is not None:
-            await self._execution.second.book.read()
+            await self._execution.second.spending.read()
         for side in await self._execution.packs.side(resolver.ledger), await self._ahead.side():
             finding = finding if side is None else finding.beside(side)
         return finding

@@ -149,14 +149,14 @@ def second_task(config: Config, options: RunOptions, first: Task) -> Task | None
     return task
 
 
-class Asked(NamedTuple):
+class ConfiguredTask(NamedTuple):
     """A config and its task."""
 
     config: Config
     task: Task
 
 
-Question = Job | Asked
+Question = Job | ConfiguredTask
 """What is asked, and by which config: a job, or what an earlier one has asked."""
 
 
@@ -192,14 +192,14 @@ def decided(job: Job, whole: Config) -> Job:
     Raises:
         ConfigError: If it cannot have them.
     """
-    nights = load_nights(Asked(whole, job.task), CARRIED)
+    nights = load_nights(ConfiguredTask(whole, job.task), CARRIED)
     options, are_some = job.options, any(night["rows"] for night in nights)
     is_batch = job.config.model.lane == "batch"
     several = options.part is not None or options.workers > 1 or options.on_ray
     if are_some and (several or is_batch or job.config.escalate is not None):
         raise ConfigError(
             "rows of this job carry labels of an earlier config, which --slice, --workers, --engine, escalate and model.lane: batch "
-            f"do not know: leave these out; or remove {nights_file(Asked(whole, job.task), CARRIED)}, and every row is asked"
+            f"do not know: leave these out; or remove {nights_file(ConfiguredTask(whole, job.task), CARRIED)}, and every row is asked"
         )
     return replace(
         job, carried=_hash(nights), student=_hash(load_nights(job, STUDENT)) if job.config.student else ""

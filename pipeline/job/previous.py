@@ -7,19 +7,19 @@ from importlib.util import find_spec
 from pipeline.config import Config
 from pipeline.config.providers import for_provider
 from pipeline.errors import ConfigError
-from pipeline.job.decisions import Asked
+from pipeline.job.decisions import ConfiguredTask
 from pipeline.job.options import RunOptions
 from pipeline.student.taxonomy import called_as_before, unknown_pasts
 from pipeline.tasks.prompt import Task
 
 
-def previous_of(config: Config) -> Asked:
+def previous_of(config: Config) -> ConfiguredTask:
     """Return what *config*, an earlier one, has asked."""
     config = for_provider(config)
-    return Asked(config, Task.from_config(config))
+    return ConfiguredTask(config, Task.from_config(config))
 
 
-def only_renamed(old: Asked, new: Config) -> bool:
+def only_renamed(old: ConfiguredTask, new: Config) -> bool:
     """Return whether *new* asks what *old* asked, but for the names of the labels."""
     task = called_as_before(old.config.task, new.task)
     if task is None:

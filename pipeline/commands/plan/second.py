@@ -9,8 +9,7 @@ from pipeline.commands.plan.costs import Tokens, dearest, duration
 from pipeline.commands.plan.rates import Sample
 from pipeline.commands.plan.shape import Shape
 from pipeline.engine.escalation.known import escalated
-from pipeline.engine.escalation.rule import Pair, first_retried, second_retried
-from pipeline.engine.escalation.second import second_job
+from pipeline.engine.escalation.rule import Pair, first_retried, second_job, second_retried
 from pipeline.job.job import Job
 from pipeline.ledger.store import Store
 from pipeline.records import Prompt, Status

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from pipeline.engine.student.known import stand_ins
-from pipeline.job.decisions import Asked, load_calibration
+from pipeline.job.decisions import ConfiguredTask, load_calibration
 from pipeline.ledger import Ledger, opened
 from pipeline.records import LABELLED, Answer, Answers, Outcome, Prompts
 from pipeline.system.threads import Threads
@@ -51,7 +51,7 @@ class Wanted(NamedTuple):
 class OldAnswers:
     """The answers to an earlier config, by the keys that it has given to the same texts."""
 
-    def __init__(self, old: Asked) -> None:
+    def __init__(self, old: ConfiguredTask) -> None:
         self.asked = old
         calibration = load_calibration(old.config.state.dir, old.task.fingerprint)
         self._parser = Parser(old.config.task, calibration)
@@ -73,7 +73,7 @@ class OldAnswers:
 
 
 @contextmanager
-def looking_up(old: Asked, ledger: Ledger, state: Path, threads: Threads) -> Iterator[LookUp]:
+def looking_up(old: ConfiguredTask, ledger: Ledger, state: Path, threads: Threads) -> Iterator[LookUp]:
     """Open the ledger of *old* while the block runs; if it is the one in *state*, that is *ledger*, open already."""
     if old.config.state.dir == state:
         yield ledger.look_up

@@ -3,8 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from pipeline.engine.escalation.rule import Asks, Pair, asks, decided
-from pipeline.engine.escalation.second import second_job
+from pipeline.engine.escalation.rule import Asks, Pair, asks, decided, second_job
 from pipeline.job.job import Job
 from pipeline.ledger.store import Store
 from pipeline.records import Prompt

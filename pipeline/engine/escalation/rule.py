@@ -4,12 +4,15 @@ So the output is the same after a kill, and on a rerun for nothing.
 """
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from functools import reduce
 from itertools import compress
 from operator import not_
 
 from pipeline.config import Config
 from pipeline.config.answerers import EscalateSettings
+from pipeline.config.providers import second_config
+from pipeline.job.job import Job
 from pipeline.llm.replies import Usage
 from pipeline.llm.request import billed
 from pipeline.outputs.columns import CHANGED, LOST, MENDED, SAME, STANDS, Answered
@@ -24,6 +27,17 @@ Pair = tuple[Answer, Outcome]
 
 Asks = Callable[[Status, float | None], bool]
 """Whether a row whose first answer has this status and this confidence is put to the second model."""
+
+
+def second_job(job: Job) -> Job:
+    """Return *job* as if the second model were its only one.
+
+    Raises:
+        AssertionError: If it has none.
+    """
+    config = second_config(job.config)
+    assert config is not None and job.second is not None, "the job has a second model"  # noqa: S101, PT018
+    return replace(job, config=config, task=job.second, second=None, calibration=None)
 
 
 def asks(settings: EscalateSettings) -> Asks:

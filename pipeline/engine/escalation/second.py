@@ -7,14 +7,12 @@ before it is asked for. So reuse, resuming, duplicates and retries are those of 
 import asyncio
 import logging
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from typing import Any
 
-from pipeline.config.providers import second_config
 from pipeline.engine.asking import Asked
 from pipeline.engine.brake import Brake
-from pipeline.engine.escalation.book import Book, fates
-from pipeline.engine.escalation.rule import Pair, asks, decided, second_retried, split
+from pipeline.engine.escalation.rule import Pair, asks, decided, second_job, second_retried, split
+from pipeline.engine.escalation.spending import Spending, fates
 from pipeline.engine.resolver import Resolver
 from pipeline.errors import BudgetSpentError, InterruptedRunError, PipelineError
 from pipeline.figures import count
@@ -35,22 +33,11 @@ ENOUGH_ANSWERS = 20
 """After so many labels without a confidence it is said that none of them will have one."""
 
 
-def second_job(job: Job) -> Job:
-    """Return *job* as if the second model were its only one.
-
-    Raises:
-        AssertionError: If it has none.
-    """
-    config = second_config(job.config)
-    assert config is not None and job.second is not None, "the job has a second model"  # noqa: S101, PT018
-    return replace(job, config=config, task=job.second, second=None, calibration=None)
-
-
 class Escalation:
     """The second model of one execution; stands where the first one's resolver would.
 
     Attributes:
-        book: What it may cost, and has.
+        spending: What it may cost, and has.
     """
 
     def __init__(self, job: Job, asked: Asked, *, continued: bool) -> None:
@@ -75,7 +62,7 @@ class Escalation:
         self._rows: dict[bytes, tuple[Prompts, int]] = {}  # of the chunks in progress
         self._waiting: set[bytes | None] = set()  # keys that wait for the second model
         self._ahead: set[asyncio.Task[Answered]] = set()
-        self.book = Book(asked, settings.limits.max_cost_usd)
+        self.spending = Spending(asked, settings.limits.max_cost_usd)
         self._labels = self._sure = 0  # labels that were looked at, and those of them with a confidence
 
     @property
@@ -192,11 +179,11 @@ class Escalation:
 
     async def _open(self) -> Asker:
         """Open the second model's endpoint, with its own limits, and its own share of the budget."""
-        budget = await self.book.budget()
+        budget = await self.spending.budget()
         with about(f"second model {self._names[1]}", SECTION):
             try:
                 return await self._whom.opened(
-                    self._job, budget=budget, deliver=self.book.deliver, stop=self._stop
+                    self._job, budget=budget, deliver=self.spending.deliver, stop=self._stop
                 )
             except PipelineError as error:
                 raise self._named(error) from error
@@ -221,7 +208,7 @@ class Escalation:
             "model": self._names[1],
             "below": self._settings.below,
             **fates(parts, spans),
-            "cost_usd": self.book.spent_usd if is_known else None,
+            "cost_usd": self.spending.spent_usd if is_known else None,
             "cost_source": figures.price_source,
         }
 

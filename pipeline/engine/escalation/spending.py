@@ -15,7 +15,7 @@ from pipeline.outputs.parts import Parts
 from pipeline.records import KEY_BYTES, Answer, Span
 
 
-class Book:
+class Spending:
     """The second model's share of what a run may spend."""
 
     def __init__(self, whom: Asked, max_usd: float | None) -> None:
