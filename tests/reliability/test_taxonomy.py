@@ -102,3 +102,26 @@ def test_a_run_that_is_killed_in_its_audit_has_the_same_coins_and_the_same_certi
     assert change.decision == first
     assert change.job.labelled()["label"].equals(labelled["label"])
     assert set(asked(server)) == set(table(ROWS))
+
+
+def test_a_run_that_was_killed_is_gone_on_with_by_the_next_night_though_the_table_has_grown(
+    change: Change,
+) -> None:
+    killed(change, AMID_THE_AUDIT)
+    night, kinds = night_of(change)
+    coins = {key for key, kind in kinds.items() if kind == FORCED or night.audits(key)}
+    new = list(table(30, start=5_000))
+    change.job.table([*table(ROWS), *new])
+    assert change.job.run().returncode == 0  # cron knows of no --from
+    after, _ = night_of(change)
+    assert (after.secret, after.facts) == (night.secret, night.facts)
+    assert after.run != night.run
+    assert len(change.asked) == len(set(change.asked)) == len(coins) + len(new)
+    assert change.sources == {"carried": ROWS - len(coins), "model": len(coins) + len(new)}
+
+
+def test_rows_that_are_labelled_to_try_something_leave_a_killed_run_its_coins(change: Change) -> None:
+    killed(change, AMID_THE_AUDIT)
+    night, _ = night_of(change)
+    assert change.job.run("--limit", "20").returncode == 0
+    assert night_of(change)[0] == night
