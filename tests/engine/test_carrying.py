@@ -44,6 +44,28 @@ def test_only_labels_that_nobody_has_touched_are_exchanged_by_the_wording() -> N
     assert made.moved_too_many
 
 
+def test_a_merge_that_has_changed_its_own_rows_is_no_wording_that_has_moved_everything() -> None:
+    made = found()
+    for number in range(150):
+        made.add(proposal(number, kind=MERGED), ("b",), is_base=number < 20)
+    for number in range(150, 500):
+        made.add(proposal(number), ("a",), is_base=True)
+    assert not made.moved_too_many
+    for number in range(500, 525):
+        made.add(proposal(number), ("b",), is_base=True)
+    outcome = carried(made, FACTS, 0.05, FailureAllowance(Fraction(1), is_percent=True))
+    assert "25 of 375 audited prompts have changed between labels that nobody has touched" in outcome["why"]
+
+
+def test_one_of_a_few_rows_beside_a_merge_is_not_everything() -> None:
+    made = found()
+    for number in range(150):
+        made.add(proposal(number, kind=MERGED), ("a",), is_base=True)
+    for number in range(150, 153):
+        made.add(proposal(number), ("b",) if number == 150 else ("a",), is_base=True)
+    assert not made.moved_too_many
+
+
 def test_what_must_change_is_found_but_is_no_audit() -> None:
     made = found()
     for number in range(5):

@@ -12,6 +12,9 @@ from pipeline.student.store import FORCED, MERGED, Proposal
 MOST_MOVED = 0.05
 """If a larger share of the audit has changed between labels that nobody has touched, other words have moved everything."""
 
+FEW = 20
+"""Of fewer prompts with such labels, a single one that has changed tells nothing."""
+
 
 class Found:
     """Counts what was asked.
@@ -24,7 +27,7 @@ class Found:
         """Start with nothing; *settled* labels mean what they meant, *added* ones are new."""
         self._settled, self._added = settled, added
         self.rows = self._audited = self._differ = self._more = self._more_differ = 0
-        self._forced_differ = self._moved = 0
+        self._forced_differ = self._untouched = self._moved = 0
         self._merged, self._merged_differ = 0, 0
         self._gained, self._audit_gained = Counter[str](), Counter[str]()
 
@@ -38,7 +41,9 @@ class Found:
             return
         self._merged += proposal.kind == MERGED
         self._merged_differ += differs and proposal.kind == MERGED
-        self._moved += differs and said is not None and self._settled.issuperset(said)
+        if self._settled.issuperset(proposal.labels) and proposal.kind != MERGED:
+            self._untouched += 1
+            self._moved += differs and said is not None and self._settled.issuperset(said)
         if is_base:
             self._audited += 1
             self._differ += differs
@@ -55,7 +60,7 @@ class Found:
     @property
     def moved_too_many(self) -> bool:
         """Whether more labels that nobody has touched were exchanged for each other than a change of labels explains."""
-        return self._moved > MOST_MOVED * max(1, self._audited + self._more)
+        return self._moved > MOST_MOVED * max(FEW, self._untouched)
 
     def figures(self, delta: float) -> dict[str, Any]:
         """Return the counts, and the bound at the level *delta*."""
@@ -66,6 +71,7 @@ class Found:
             "audited": self._audited + self._more,
             "differ": self._differ + self._more_differ,
             "moved": self._moved,
+            "untouched": self._untouched,
             "merged": {"audited": self._merged, "differ": self._merged_differ},
             "changed": changed,
             "most_missed": most,
@@ -108,8 +114,8 @@ def carried(
     most, left, audited = figures["most_missed"], figures["left"], figures["audited"]
     if found.moved_too_many:
         return everything(
-            f"the wording has moved everything: {figures['moved']:,} of {count(audited, 'audited prompt')} have changed "
-            "between labels that nobody has touched",
+            f"the wording has moved everything: {figures['moved']:,} of {count(figures['untouched'], 'audited prompt')} have "
+            "changed between labels that nobody has touched",
             facts,
         ) | {name: figures[name] for name in ("audited", "differ", "moved")}
     if not left or not allowed.allows(most, left):
