@@ -149,7 +149,7 @@ def _header(cells: list[str], file: str) -> list[str]:
     near = difflib.get_close_matches(_DESCRIPTION, names, n=1)
     if _DESCRIPTION not in names and near:
         raise ConfigError(f"{file}:1: has a column {near[0]!r}; did you mean {_DESCRIPTION}?")
-    for name in (_NAME, _DESCRIPTION):
+    for name in (_NAME, _DESCRIPTION, _WAS):
         if names.count(name) > 1:
             raise ConfigError(f"{file}:1: has {names.count(name)} columns {name!r}; rename all but one")
     if _NAME not in names:

@@ -39,7 +39,7 @@ class Tally:
         rows: Number of rows, without those that `input.where` excludes.
         duplicates: Rows that repeat an earlier row's key.
         student: Rows that the student has answered, those that repeat others aside.
-        escalated: Rows that a second model has labelled, those that repeat others aside.
+        escalated: Rows that a second model has decided about, those that repeat others aside.
         carried: Rows whose labels an earlier config has found, those that repeat others aside.
         reused: Rows whose answer was paid for by an earlier run.
         truncated: Rows whose text was cut.

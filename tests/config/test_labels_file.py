@@ -85,6 +85,7 @@ def test_the_option_set_names_a_file(job):
         ("l.csv", "", "l.csv:1: is empty; write a header: name,description, and a label a line"),
         ("l.csv", "name,descripton\na,b\n", "l.csv:1: has a column 'descripton'; did you mean description?"),
         ("l.csv", "name,name\na,b\n", "l.csv:1: has 2 columns 'name'; rename all but one"),
+        ("l.csv", "name,was,was\na,b,c\n", "l.csv:1: has 2 columns 'was'; rename all but one"),
         (
             "l.csv",
             'name,description\n"a","b\nc"\nd,e,f\n',

@@ -1,15 +1,13 @@
 """What else than the labels differs between two questions: each such setting makes every row another question."""
 
 from pipeline.config import Config, ModelSettings, TaskSettings
+from pipeline.config.parameters import that_change_answers
 from pipeline.student.taxonomy import REMOVE, Taxonomy, called_as_before
 
 LABELS = {"labels", "gold", "unsure_below"}
 """Settings of a task that are compared label by label, or that nobody is asked."""
 
-MODEL = (
-    "provider", "name", "temperature", "top_p", "seed", "structured_output", "reasoning_effort", "parameters",
-    "rows_per_request",
-)  # fmt: skip
+MODEL = ("provider", "name", "temperature", "top_p", "seed", "structured_output", "reasoning_effort")
 
 
 def wording(old: Config, new: Config) -> list[str]:
@@ -21,14 +19,20 @@ def wording(old: Config, new: Config) -> list[str]:
         for name in TaskSettings.model_fields
         if name not in LABELS and getattr(old.task, name) != getattr(task, name)
     ]
-    found += [f"model.{name}" for name in MODEL if _of(old.model, name) != _of(new.model, name)]
+    before, after = _of(old.model), _of(new.model)
+    found += [f"model.{name}" for name, value in before.items() if value != after[name]]
     if _moved(old.task, new.task):
         found.append("the order of the labels")
     return found
 
 
-def _of(model: ModelSettings, name: str) -> object:
-    return getattr(model, name)
+def _of(model: ModelSettings) -> dict[str, object]:
+    """Return what of a model's settings is part of the question: not how many rows are asked together, nor what only routes."""
+    return {
+        **{name: getattr(model, name) for name in MODEL},
+        "parameters": that_change_answers(model.parameters),
+        "rows_per_request": model.rows_per_request == 1,
+    }
 
 
 def _moved(old: TaskSettings, new: TaskSettings) -> bool:
