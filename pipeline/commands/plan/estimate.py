@@ -113,17 +113,17 @@ class Estimate:
         due = limits.due(now)
         if due is None:
             return None
+        if self.counts.second and self.counts.second["seconds_most"] > self.seconds:
+            return self._finish_of_second(self.counts.second, now, due)
         if self.bound in {"batch", "processor"} or model.endpoints:
             configs = self.job.config.each_endpoint()
             live = now + duration(configs, self.requests, self.quota_tokens, self.latency)[0]
-            would = (
-                ("model.lane: live",) if self.bound == "batch" and live <= due < now + self.seconds else ()
-            )
+            would: tuple[str, ...] | None = None if model.endpoints else ()
+            if self.bound == "batch" and live <= due < now + self.seconds:
+                would = ("model.lane: live",)
             return Outlook(
                 due, now + self.seconds, PACES.get(self.bound, "at the limits of all endpoints"), would
             )
-        if self.counts.second and self.counts.second["seconds_most"] > self.seconds:
-            return self._finish_of_second(self.counts.second, now, due)
         latency = self.latency or SECONDS_PER_REQUEST
         speed = Speed(limits.requests_per_minute, limits.tokens_per_minute, limits.max_concurrency, latency)
         pace = per_minute(60 * self.requests / self.seconds) if self.seconds else "with nothing to ask"
@@ -132,9 +132,11 @@ class Estimate:
 
     def _finish_of_second(self, second: Mapping[str, Any], now: float, due: float) -> Outlook:
         """Return the same where the second model, which is asked side by side with the first one, is the last."""
-        config, seconds, remedies = self.job.config.second, second["seconds_most"], tuple[str, ...]()
+        config, seconds, remedies = self.job.config.second, second["seconds_most"], None
         assert config is not None, "the job has a second model"  # noqa: S101
-        if seconds > due - now and config.model.provider != "local" and not config.model.endpoints:
+        # Raising its own limits is of no use where the first one is late, too.
+        helps = self.seconds <= due - now < seconds
+        if helps and config.model.provider != "local" and not config.model.endpoints:
             limits, load = config.limits, Load(second["requests_most"], second["quota_tokens_most"])
             rpm, tpm, most = limits.requests_per_minute, limits.tokens_per_minute, limits.max_concurrency
             raised = Speed(rpm, tpm, most, SECONDS_PER_REQUEST).raised(load, due - now)

@@ -75,13 +75,13 @@ class Outlook:
         due: Unix time by which it is to be.
         ends: Unix time at which it is, by what is known now.
         pace: In words: what it is going by.
-        remedies: What would make it, each by itself.
+        remedies: What would make it, each by itself; None where that is not known.
     """
 
     due: float
     ends: float
     pace: str
-    remedies: tuple[str, ...] = ()
+    remedies: tuple[str, ...] | None = ()
 
     @property
     def makes_it(self) -> bool:
@@ -93,16 +93,19 @@ class Outlook:
         if self.makes_it:
             return f"limits.finish_by: {self.pace} it ends at {clock(self.ends)}, before {clock(self.due)}"
         late = duration(self.ends - self.due)
-        would = (
-            f"; {' or '.join(self.remedies)} would make it"
-            if self.remedies
-            else "; no single setting would make it"
-        )
+        would = "" if self.remedies is None else "; no single setting would make it"
+        if self.remedies:
+            would = f"; {' or '.join(self.remedies)} would make it"
         return f"limits.finish_by: {self.pace} it ends at {clock(self.ends)}, {late} after {clock(self.due)}{would}"
 
     def facts(self) -> dict[str, object]:
         """Return it as values, for programs."""
-        return {"by": self.due, "ends": self.ends, "makes_it": self.makes_it, "remedies": list(self.remedies)}
+        return {
+            "by": self.due,
+            "ends": self.ends,
+            "makes_it": self.makes_it,
+            "remedies": list(self.remedies or ()),
+        }
 
 
 def per_minute(requests: float) -> str:

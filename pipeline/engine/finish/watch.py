@@ -121,11 +121,17 @@ class FinishBy:
             return Outlook(self._due, ends, "by its pace of late")
         each = (last.tokens - first.tokens) / requests
         load = Load(left * requests / rows, left * requests / rows * each)
-        speed = self._speed(progress, requests / seconds, each)
         pace = per_minute(60 * requests / seconds)
-        if speed is None:
+        if self._has_several:
+            return Outlook(self._due, ends, pace, None)
+        if (speed := self._speed(progress, requests / seconds, each)) is None:
             return Outlook(self._due, ends, f"{pace}, which no limit of the config sets,")
         return self._outlook(speed, load, pace)
+
+    @property
+    def _has_several(self) -> bool:
+        """Whether several are asked, each with limits of its own: the pace of all of them does not tell whose binds."""
+        return bool(self._job.config.model.endpoints) or self._job.second is not None
 
     def _speed(self, progress: Progress, per_second: float, tokens: float) -> Speed | None:
         """Return the speed as it is, the limit that binds being what is reached of it; None if none of them binds."""
@@ -135,8 +141,6 @@ class FinishBy:
         reached = 60 * per_second
         # What counts against a limit of tokens is the ceiling of the reply as well.
         counted = reached * max(tokens, self._job.config.model.max_tokens)
-        if self._job.config.model.endpoints:
-            return None
         if rpm and reached >= BINDS * rpm:
             return Speed(reached, tpm, most, latency)
         if tpm and counted >= BINDS * tpm:

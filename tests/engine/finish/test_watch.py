@@ -120,6 +120,34 @@ def test_a_pace_that_no_limit_sets_is_said_to_be_so_and_nothing_is_suggested(
     assert "no single setting would make it" in told
 
 
+@pytest.mark.parametrize(
+    "several",
+    [
+        {"escalate": {"model": "big", "below": 0.5, "limits": {"requests_per_minute": 60}}},
+        {
+            "model": {
+                "provider": "openai-compatible",
+                "name": "m",
+                "endpoints": [{"base_url": f"http://127.0.0.1:{port}/v1"} for port in (8, 9)],
+            }
+        },
+    ],
+)
+def test_whose_limit_binds_is_not_claimed_where_several_are_asked(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, several: dict[str, Any]
+) -> None:
+    files = jobs_without_server(tmp_path)
+    files.set(limits={"requests_per_minute": 500}, output={"path": str(tmp_path / "o.parquet")})
+    files.settings |= several
+    files.table(texts(50))
+    night = Night(prepare(files.config()), 1_500)
+    said(caplog)
+    night.go(12, 300)
+    (told,) = said(caplog)
+    assert "at 300 requests a minute it ends" in told
+    assert not [words for words in ("no limit of the config", "would make it") if words in told]
+
+
 def test_the_worst_case_at_the_start_is_no_warning_and_what_comes_of_it_is_told(
     job: Job, caplog: pytest.LogCaptureFixture
 ) -> None:
