@@ -14,7 +14,6 @@ from pipeline.engine.asking import Asked, sent
 from pipeline.engine.brake import Brake
 from pipeline.engine.ending import kept, unanswered, waits
 from pipeline.engine.escalation import escalation_of
-from pipeline.engine.escalation.rule import first_retried
 from pipeline.engine.packing.packs import Packs
 from pipeline.engine.resolver import Resolver
 from pipeline.engine.workers import Workers
@@ -68,7 +67,7 @@ class Execution:
         self.resolver = Resolver(
             Parser(job.config.task, job.calibration),
             self.record.run_id,
-            retry=first_retried(job.config, options.retry),
+            retry=options.retry,
             open_asker=self.open_asker,
             brake=Brake(job.config.limits, job.source.rows, stop.set_reason, warns=job.second is None),
             continued=self._continued,

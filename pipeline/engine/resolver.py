@@ -51,6 +51,7 @@ class Resolver:
     Attributes:
         ledger: Where answers are looked up; set before the first call.
         stand_ins: Look up answers of somebody else for keys that the ledger has none for, and say whose.
+        spares: Tells by status and confidence which answers count although they are of a status to retry.
         reused: How many answers earlier runs had paid for.
         answered: How many prompts have their answer while their chunk is not written; who writes it takes them off.
     """
@@ -93,6 +94,7 @@ class Resolver:
         self.answered = 0
         self.ledger: Ledger
         self.stand_ins: Sequence[StandIn] = ()
+        self.spares: Callable[[Status, float | None], bool] = lambda *_: False
 
     async def resolve(self, prompts: Prompts) -> Answered:
         """Return the answer to each key of *prompts*, asking the model for those that have none."""
@@ -116,9 +118,7 @@ class Resolver:
             for key in missing:
                 previous = known[key] if key in known else None  # noqa: SIM401 - a Mapping's `get` raises and catches
                 # An invalid answer keeps its count of asks, so that there is an end; a retry starts afresh.
-                again = previous is not None and not self._is_retried(
-                    self._parser.outcome(previous).status, previous.run, previous.text
-                )
+                again = previous is not None and not self._counts_for_nothing(previous)
                 asker.ask(chunk.prompt(key), previous if again else None, owed.get(key))
         if chunk.missing:
             await chunk.done
@@ -143,7 +143,8 @@ class Resolver:
         return [prompt for row in missing if (prompt := prompts[row]) is not None]
 
     def _counts_for_nothing(self, answer: Answer) -> bool:
-        return self._is_retried(self._parser.outcome(answer).status, answer.run, answer.text)
+        outcome = self._parser.outcome(answer)
+        return self._is_retried(outcome.status, outcome.confidence, answer.run, answer.text)
 
     async def affordable(self, prompts: Prompts) -> Prompts:
         """Return the first of *prompts*, as many as the run's budget is enough for; opens the endpoint, which tells prices."""
@@ -185,13 +186,8 @@ class Resolver:
         """Resolve every key that the ledger already has, in one batch; on a nightly run that is nearly every row."""
         outcomes = self._parser.outcomes(known)
         if not self._doubtful.isdisjoint(outcomes["status"]):
-            reusable = list(
-                map(
-                    self._is_reusable,
-                    outcomes["status"],
-                    *(known.columns[name] for name in ("asks", "run", "text")),
-                )
-            )
+            stored = (known.columns[name] for name in ("asks", "run", "text"))
+            reusable = list(map(self._is_reusable, outcomes["status"], outcomes["confidence"], *stored))
             known = known.where(reusable)
             outcomes = {name: list(compress(values, reusable)) for name, values in outcomes.items()}
         self.reused += len(known) - known.columns["run"].count(self._run)
@@ -211,13 +207,16 @@ class Resolver:
                 meant = Outcome._make(outcomes[name][row] for name in Outcome._fields)
                 self._deliver_to_followers(known[key], meant, source)
 
-    def _is_reusable(self, status: Status, asks: int, run: str, text: str | None) -> bool:
+    def _is_reusable(
+        self, status: Status, confidence: float | None, asks: int, run: str, text: str | None
+    ) -> bool:
         """Return whether a stored answer is final and need not be asked again."""
-        return self._parser.is_final(status, asks) and not self._is_retried(status, run, text)
+        return self._parser.is_final(status, asks) and not self._is_retried(status, confidence, run, text)
 
-    def _is_retried(self, status: Status, run: str, text: str | None) -> bool:
+    def _is_retried(self, status: Status, confidence: float | None, run: str, text: str | None) -> bool:
         """Return whether a stored answer of another run is asked afresh: as told, or because it is not the model's words."""
-        return run != self._run and (status in self._retry or (status is Status.INVALID and is_spoilt(text)))
+        told = status in self._retry and not self.spares(status, confidence)
+        return run != self._run and (told or (status is Status.INVALID and is_spoilt(text)))
 
     def _deliver(self, answer: Answer, outcome: Outcome) -> None:
         """Deliver an answer to the chunk that asked for it and to its followers."""

@@ -178,6 +178,20 @@ def test_the_first_label_stands_as_unsure_where_the_second_model_gives_none(tmp_
         assert (again["unsure"], again["escalated"], pair.one.requests) == (0, len(kept), sent)
 
 
+def test_retry_unsure_asks_the_first_model_only_about_rows_that_it_has_decided(tmp_path: Path) -> None:
+    with a_pair(tmp_path) as pair:
+        pair.job.set(task={"unsure_below": 0.95}).table(texts(60))
+        assert pair.job.run().returncode == 0
+        rows = pair.columns()
+        unsure = rows.filter((pl.col("label_status") == "unsure") & (pl.col("label_source") == "model"))
+        assert len(unsure) > 0
+        before = len(asked(pair.one))
+        planned = last_line(command("plan", str(pair.job.config_file()), "--retry", "unsure"))
+        assert planned["requests"] == len(unsure)
+        assert pair.job.run("--retry", "unsure").returncode == 0
+        assert sorted(asked(pair.one)[before:]) == sorted(unsure["text"])
+
+
 def test_a_row_to_which_neither_gives_a_label_fails_and_says_why(tmp_path: Path) -> None:
     with a_pair(tmp_path, below=0) as pair:
         pair.one.when(texts(1)[0].__eq__, "unknown_label")

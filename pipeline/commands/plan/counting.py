@@ -114,7 +114,7 @@ class _SecondPass:
         self._parser, self._is_compared = Parser(job.config.task, job.calibration), comparison(job)
         self._anew = asked_anew(job) if finished(job) is None else ()
         self._second = job.second and import_module("pipeline.commands.plan.second").SecondForecast(job)
-        self._retried = self._second.first_retried if self._second else job.options.retry
+        self._spares = self._second.spares if self._second else lambda *_: False
 
     def take(self, prompts: list[Prompt], alone: Sequence[bytes]) -> None:
         """Count some prompts, each of which occurs for the first time; *alone* are the keys of strangers."""
@@ -152,7 +152,10 @@ class _SecondPass:
         return (
             self._parser.is_final(outcome.status, answer.asks)
             and not (outcome.status is Status.INVALID and is_spoilt(answer.text))
-            and outcome.status not in self._retried
+            and (
+                outcome.status not in self._job.options.retry
+                or self._spares(outcome.status, outcome.confidence)
+            )
         )
 
     def end(self) -> None:

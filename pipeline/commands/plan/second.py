@@ -9,7 +9,7 @@ from pipeline.commands.plan.costs import Tokens, dearest, duration
 from pipeline.commands.plan.rates import Sample
 from pipeline.commands.plan.shape import Shape
 from pipeline.engine.escalation.known import escalated
-from pipeline.engine.escalation.rule import Pair, first_retried, second_job, second_retried
+from pipeline.engine.escalation.rule import Pair, second_job, second_retried, spared
 from pipeline.job.job import Job
 from pipeline.ledger.store import Store
 from pipeline.records import Prompt, Status
@@ -26,12 +26,13 @@ class SecondForecast:
     """What is known of the first model's answers, and what follows from that for the second one.
 
     Attributes:
-        first_retried: Statuses of first answers that are asked again.
+        spares: Tells which first answers are not asked again, whatever is.
     """
 
     def __init__(self, job: Job) -> None:
         self._job, self._second = job, second_job(job)
-        self.first_retried = first_retried(job.config, job.options.retry)
+        assert job.config.escalate is not None, "the job has a second model"  # noqa: S101
+        self.spares = spared(job.config.escalate, job.options.retry)
         self._retried = second_retried(job.options.retry)
         self._bills, self._waiting = Bills(self._second, Shape(self._second)), Sample()
         self._answered = self._unsure = 0

@@ -9,7 +9,6 @@ from functools import reduce
 from itertools import compress
 from operator import not_
 
-from pipeline.config import Config
 from pipeline.config.answerers import EscalateSettings
 from pipeline.config.providers import second_config
 from pipeline.job.job import Job
@@ -102,19 +101,15 @@ def split(answered: Answered, is_asked: Asks) -> tuple[Answered, list[Pair]]:
     return stays, asked
 
 
-def first_retried(config: Config, retry: Iterable[str]) -> frozenset[str]:
-    """Return the statuses of first answers that are asked again, where rows of the statuses *retry* are to be.
+def spared(settings: EscalateSettings, retry: Iterable[str]) -> Asks:
+    """Return what tells which first answers are not asked again, whatever of *retry* their status is: but for `--retry all`.
 
     A first answer that is put to the second model is no row's last word.
     """
-    statuses = frozenset(retry)
-    if config.escalate is None or Status.OK in statuses:
-        return statuses
-    unsure = {Status.UNSURE} if config.escalate.below >= (config.task.unsure_below or 0.0) else set()
-    return statuses - frozenset(config.escalate.on) - unsure
+    return (lambda *_: False) if Status.OK in frozenset(retry) else asks(settings)
 
 
 def second_retried(retry: Iterable[str]) -> frozenset[str]:
-    """Return the same for second answers: one without a label may have left its row unsure."""
+    """Return the statuses of second answers that are asked again: one without a label may have left its row unsure."""
     statuses = frozenset(retry)
     return statuses | (frozenset(Status) - LABELLED if Status.UNSURE in statuses else frozenset())

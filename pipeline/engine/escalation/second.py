@@ -11,7 +11,7 @@ from typing import Any
 
 from pipeline.engine.asking import Asked
 from pipeline.engine.brake import Brake
-from pipeline.engine.escalation.rule import Pair, asks, decided, second_job, second_retried, split
+from pipeline.engine.escalation.rule import Pair, asks, decided, second_job, second_retried, spared, split
 from pipeline.engine.escalation.spending import Spending, fates
 from pipeline.engine.resolver import Resolver
 from pipeline.errors import BudgetSpentError, InterruptedRunError, PipelineError
@@ -46,6 +46,7 @@ class Escalation:
         assert settings is not None, "the job has a second model"  # noqa: S101
         self._whom, self._first, self._settings = asked, asked.resolver, settings
         self._job, self._asks = second_job(job), asks(settings)
+        asked.resolver.spares = spared(settings, job.options.retry)
         self._names = job.config.model.name, self._job.config.model.name
         self._parser = Parser(job.config.task, job.calibration)
         self._seconds_parser = Parser(job.config.task)
