@@ -703,7 +703,8 @@ def test_after_kills_at_any_moment_the_output_is_that_of_a_run_that_nobody_kille
 
 @pytest.mark.slow
 def test_a_second_model_whose_answers_are_unusable_is_not_paid_for_long(tmp_path: Path) -> None:
-    with a_pair(tmp_path, below=1) as pair:
+    # As quick as models are: an answer is looked at once it is durable, by when a server of our own has given hundreds.
+    with a_pair(tmp_path, two=FaultServerSettings(latency=Fixed(0.05)), below=1) as pair:
         pair.two.when(lambda _: True, "unknown_label")
         pair.job.set(limits={"max_concurrency": 2})
         pair.job.table(texts(300))
