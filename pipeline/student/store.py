@@ -8,7 +8,7 @@ that is killed in between has the same coins, and comes to the same end.
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -125,6 +125,11 @@ class StudentStore:
         found = self._file.execute("SELECT * FROM night WHERE outcome IS NOT NULL ORDER BY rowid")
         return [_night(each) for each in found]
 
+    def all_decided(self, told: int) -> bool:
+        """Return whether no attempt is without an end, and as many ends were *told* to other commands as there are."""
+        found = self._file.execute("SELECT count(*), count(outcome) FROM night").fetchone()
+        return bool(found == (told, told))
+
     def begin(self, run: str, *, forget: bool) -> None:
         """Remove what attempts that came to no end have left; all of them if told to *forget*."""
         with self.changing() as file:
@@ -142,18 +147,15 @@ class StudentStore:
 
     def scored(self, run: str, lowest: float) -> tuple[int, int]:
         """Return how many prompts *run* has scored, and how many of them at least *lowest*."""
-        found = self._file.execute(
-            "SELECT count(*), count(CASE WHEN score >= ? THEN 1 END) FROM proposal WHERE night = ?",
-            [lowest, run],
-        ).fetchone()
+        query = "SELECT count(*), count(CASE WHEN score >= ? THEN 1 END) FROM proposal WHERE night = ?"
+        found = self._file.execute(query, [lowest, run]).fetchone()
         return int(found[0]), int(found[1])
 
     def drop(self, run: str, *, below: float, most_rows: float) -> None:
         """Remove the proposals of *run* that score too low, or that stand for too many rows."""
         with self.changing() as file:
-            file.execute(
-                "DELETE FROM proposal WHERE night = ? AND (score < ? OR rows > ?)", [run, below, most_rows]
-            )
+            query = "DELETE FROM proposal WHERE night = ? AND (score < ? OR rows > ?)"
+            file.execute(query, [run, below, most_rows])
 
     def fix(self, night: Night) -> None:
         """Make durable what the audit depends on, before its first request."""
@@ -192,9 +194,7 @@ class StudentStore:
             digest = blake2b(digest_size=16)
             for each in self.proposals(night.run):
                 digest.update(each.key + orjson.dumps([each.labels, each.score]))
-            ended = Night(
-                night.run, night.secret, night.facts, {**outcome, "labels_hash": digest.hexdigest()}
-            )
+            ended = replace(night, outcome={**outcome, "labels_hash": digest.hexdigest()})
             _write(file, ended)
         return ended
 

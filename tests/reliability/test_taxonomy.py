@@ -1,5 +1,6 @@
 """SIGKILL between the audit of carried labels and its certificate: the coins are those that fell before, and so is all else."""
 
+import json
 import shutil
 import sqlite3
 import subprocess
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.student.store import FORCED, Night, StudentStore
+from pipeline.system.lock import Lock
 from tests.behaviour.test_taxonomy import ROWS, Change, Model, old_label, table
 from tests.faultserver.server import FaultServer
 from tests.jobs import JobFiles, asked, environment, last_line
@@ -118,6 +120,23 @@ def test_a_run_that_was_killed_is_gone_on_with_by_the_next_night_though_the_tabl
     assert after.run != night.run
     assert len(change.asked) == len(set(change.asked)) == len(coins) + len(new)
     assert change.sources == {"carried": ROWS - len(coins), "model": len(coins) + len(new)}
+
+
+def test_what_another_run_is_about_to_decide_is_not_taken_from_it(change: Change) -> None:
+    change.run()
+    change.job.table([*table(ROWS), *table(ROWS, start=5_000)])
+    change.job.settings, settings = json.loads(change.old.read_text()), change.job.settings
+    assert change.job.run().returncode == 0  # so that the new rows have old labels, too
+    change.job.settings = settings
+    killed(change, AMID_THE_AUDIT)
+    file = next(change.job.folder.glob("state/decisions/carried-*.sqlite"))
+    before = file.read_bytes()
+    with Lock(file.with_suffix(".lock"), file, "state.dir").held():  # as if it went on
+        assert (
+            change.job.set(output={"path": str(change.job.folder / "other.parquet")}).run().returncode == 75
+        )
+    assert file.read_bytes() == before
+    assert change.job.run().returncode == 0
 
 
 def test_rows_that_are_labelled_to_try_something_leave_a_killed_run_its_coins(change: Change) -> None:

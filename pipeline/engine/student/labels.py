@@ -15,7 +15,7 @@ from pipeline.engine.lifecycle import Execution
 from pipeline.engine.student.attempt import AuditedAttempt, Read
 from pipeline.engine.student.known import as_columns
 from pipeline.engine.student.night import Attempt
-from pipeline.job.decisions import nights_file, save_nights
+from pipeline.job.decisions import load_nights, nights_file, save_nights
 from pipeline.job.job import Job
 from pipeline.job.previous import previous_of
 from pipeline.outputs.columns import CARRIED, STUDENT
@@ -37,8 +37,9 @@ class StandIn(ABC):
 
     who: str
 
-    def __init__(self, execution: Execution, store: StudentStore) -> None:
-        self._execution, self._store = execution, store
+    def __init__(self, execution: Execution, store: StudentStore, *, decides: bool = True) -> None:
+        """Look labels up in *store*; *decides* if this execution holds its lock, and no other one decides."""
+        self._execution, self._store, self._decides = execution, store, decides
 
     async def settle(self, read: Read) -> Job:
         """Decide which rows it answers, once for a run; returns the job that knows of the decision."""
@@ -46,8 +47,10 @@ class StandIn(ABC):
         job, resolver = execution.job, execution.resolver
         resolver.stand_ins = [each for each in resolver.stand_ins if each != mine]
         if not job.options.offline:
-            with ExitStack() as opened:
-                night = await self._attempt(opened).outcome(read)
+            night = None
+            if self._decides:
+                with ExitStack() as opened:
+                    night = await self._attempt(opened).outcome(read)
             if night is not None and night.outcome is not None:
                 _say(self.who, night.outcome)
             digest = await execution.threads.run(execution.fence.guard, self._save)
@@ -132,8 +135,13 @@ def carried_of(execution: Execution) -> CarriedLabels:
         LockedError: If another run, of another output, decides about them now.
     """
     job, file = execution.job, _file(execution, CARRIED)
-    is_decided = bool(job.carried) and job.options.previous is None
-    return CarriedLabels(execution, _opened(execution, file, decides=not (job.options.offline or is_decided)))
+    store, told = _opened(execution, file, decides=False), len(load_nights(job, CARRIED))
+    # What has to be gone on with may be another run's that is at it right now.
+    is_decided = bool(job.carried) and job.options.previous is None and store.all_decided(told)
+    decides = not (job.options.offline or is_decided)
+    if decides:
+        _decide_alone(execution, file)
+    return CarriedLabels(execution, store, decides=decides)
 
 
 def _file(execution: Execution, who: str) -> Path:
@@ -143,8 +151,12 @@ def _file(execution: Execution, who: str) -> Path:
 def _opened(execution: Execution, file: Path, *, decides: bool) -> StudentStore:
     make_private(file.parent)
     if decides:
-        execution.keep_open(Lock(file.with_suffix(".lock"), file, "state.dir").held())
+        _decide_alone(execution, file)
     return execution.keep_open(opened_students(file))
+
+
+def _decide_alone(execution: Execution, file: Path) -> None:
+    execution.keep_open(Lock(file.with_suffix(".lock"), file, "state.dir").held())
 
 
 def _facts(night: Night, store: StudentStore) -> dict[str, Any]:
