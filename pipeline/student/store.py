@@ -231,7 +231,7 @@ def opened_students(path: Path) -> Iterator[StudentStore]:
         with closing(StudentStore(path)) as store:
             yield store
     except sqlite3.Error as error:
-        raise DiskError(f"{path}: {error}; make room, or remove it and the student starts anew") from error
+        raise DiskError(f"{path}: {error}; make room, or remove it and all is proven anew") from error
 
 
 def _proposal(found: Sequence[Any]) -> Proposal:
