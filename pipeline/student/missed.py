@@ -4,9 +4,10 @@ The coins of all rows fall once. Each look has twice as many of them count, so t
 the next one's audit, and each may fail with a part of delta only, all parts together with delta.
 """
 
+from bisect import bisect_left
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from math import ceil, inf, log
+from math import ceil, e, inf, log
 from typing import NamedTuple
 
 from pipeline.config.answerers import CarrySettings
@@ -19,6 +20,12 @@ PARTS = (2, 4, 4)
 
 MARGIN = 1.2
 """So many times as many rows are audited as it takes to prove it if none differs: how many coins fall is chance."""
+
+MOST_AUDITED = 1 - 1 / e
+"""Beyond this share of all rows, more audits prove less about those that are left: these become fewer all the faster."""
+
+FEWER = 0.9
+"""That share of the coins has to be enough, as well, where a large part of all rows is audited."""
 
 MERGED_AUDITS = 150
 """So many of the rows whose labels are merged are audited at least, and so many of the others."""
@@ -92,8 +99,22 @@ def looks(share: float, delta: float) -> Iterator[tuple[float, float]]:
 
 
 def audits(allowed: FailureAllowance, delta: float, rows: int) -> float:
-    """Return how many of *rows* the first look audits if so many may be missed: enough if next to none differs."""
+    """Return how many of *rows* the first look audits if so many may be missed: enough if next to none differs.
+
+    The fewer rows there are, the fewer are left of which a share may be missed, and the more have to be audited.
+    """
     share = float(allowed.limit) / 100 if allowed.is_percent else float(allowed.limit) / max(1, rows)
     if share >= 1:
         return 1
-    return ceil(MARGIN * log(delta / PARTS[0]) / log(1 - share)) if share else inf
+    if not share:
+        return inf
+    level = log(delta / PARTS[0])
+
+    def proves(audited: int) -> bool:
+        missed = share * (rows - audited) if allowed.is_percent else float(allowed.limit)
+        # By chance none of so many is found: nearly what the hypergeometric distribution says.
+        return missed * log(1 - audited / (rows - missed / 2)) <= level
+
+    most = int(rows * MOST_AUDITED)
+    least = bisect_left(range(most), True, key=proves)  # noqa: FBT003 - the value that is looked for
+    return max(ceil(MARGIN * level / log(1 - share)), ceil(least / FEWER)) if least < most else inf

@@ -78,3 +78,17 @@ def test_the_first_look_is_enough_if_none_differs_and_a_tenth_fewer_coins_fall()
 def test_what_was_found_is_not_among_what_is_missed() -> None:
     assert Look(100, 90, 5).most_missed(DELTA) <= 10
     assert Look(100, 100, 5).most_missed(DELTA) == 0
+
+
+@pytest.mark.parametrize("rows", [1_200, 1_500, 2_000])
+def test_the_first_look_is_enough_at_a_small_table_as_well(rows: int) -> None:
+    wanted = audits(ONE_PERCENT, DELTA, rows)
+    assert 441 < wanted <= rows / 2
+    for audited in (round(0.92 * wanted), round(wanted), round(1.08 * wanted)):
+        look = Look(rows, audited, 0)
+        assert ONE_PERCENT.allows(look.most_missed(DELTA / 2), look.left)
+
+
+@pytest.mark.parametrize("rows", [0, 1, 100, 900, 1_100])
+def test_a_table_that_no_first_look_can_prove_anything_of_is_too_small_for_one(rows: int) -> None:
+    assert audits(ONE_PERCENT, DELTA, rows) > rows / 2
