@@ -410,6 +410,16 @@ def test_diff_sends_nothing_and_prints_what_is_asked_against_asking_everything(s
     assert (last_line(dry), small.asked) == (found, [])
 
 
+def test_diff_has_learned_from_the_old_answers_what_the_endpoint_bills(small: Change) -> None:
+    small.job.set(model={"price": {"input": 0.1, "output": 0.4}})
+    small.labels("games", "sound", "graphics", "science", instructions="Other words.")
+    small.model.label = lambda text: "games" if old_label(text) == "mail" else old_label(text)
+    found = small.diff()["everything"]
+    everything = last_line(small.job.run())
+    assert found["forced"] == everything["requests"]
+    assert found["cost_usd"] == pytest.approx(everything["cost_usd"], rel=0.05)
+
+
 @pytest.mark.slow
 def test_a_student_leaves_carried_rows_as_they_are_and_learns_from_what_was_asked(change: Change) -> None:
     change.labels("games", "sound", "graphics", "science", instructions="Other words.")

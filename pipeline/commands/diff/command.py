@@ -12,7 +12,9 @@ from typing import Any
 import pyarrow as pa
 
 from pipeline.commands.diff.wording import wording
+from pipeline.commands.plan.bills import Bills
 from pipeline.commands.plan.command import Plan, plan
+from pipeline.commands.plan.shape import Shape
 from pipeline.config import Config
 from pipeline.engine.carrying.old import OldAnswers
 from pipeline.engine.student.attempt import LEAST_ROOM
@@ -25,7 +27,7 @@ from pipeline.job.previous import ensure_comparable, only_renamed, previous_of
 from pipeline.ledger import opened
 from pipeline.ledger.store import Store
 from pipeline.outputs.duplicates import Duplicates
-from pipeline.records import Answers, Prompts
+from pipeline.records import Answer, Answers, Prompts
 from pipeline.student.missed import drawn
 from pipeline.student.store import FORCED, MERGED, PLAIN
 from pipeline.student.taxonomy import Change, Taxonomy
@@ -100,7 +102,7 @@ def diff(old: Config, new: Config) -> Diff:
         job = brought_in(prepare(new, copies=Path(folder)), Path(folder))
         counts = _Counts(OldAnswers(previous_of(old)), job)
         counts.read(Path(folder))
-    return counts.told(plan(new))
+    return counts.told(plan(new, lent=counts.bills))
 
 
 @dataclass(slots=True)
@@ -110,6 +112,7 @@ class _Counts:
     old: OldAnswers
     job: Job
     taxonomy: Taxonomy = field(init=False)
+    bills: Bills = field(init=False)
     rows: Counter[Change] = field(default_factory=Counter)
     forced: Counter[Change] = field(default_factory=Counter)
     kinds: Counter[int] = field(default_factory=Counter)
@@ -117,6 +120,7 @@ class _Counts:
 
     def __post_init__(self) -> None:
         self.taxonomy = Taxonomy(self.old.asked.config.task, self.job.config.task)
+        self.bills = Bills(self.old.asked, Shape(self.old.asked))
 
     def read(self, folder: Path) -> None:
         """Read the input twice: which prompts repeat is known at the end only."""
@@ -135,7 +139,11 @@ class _Counts:
         self, prompts: Prompts, repeats: Sequence[bool], before: Store | None, now: Store | None
     ) -> None:
         wanted = self.old.wanted(prompts)
-        found = self.old.labels(wanted, _looked_up(before, wanted.keys))
+        known = _looked_up(before, wanted.keys)
+        found = self.old.labels(wanted, known)
+        self._learn(
+            prompts, repeats, {wanted.new[key]: each for key, each in known.under(wanted.aliases).items()}
+        )
         answered = _answered(self.job, prompts, now)
         for key, text, again in zip(prompts.keys, prompts.texts, repeats, strict=True):
             if key is None:
@@ -149,6 +157,15 @@ class _Counts:
             self.kinds[kind] += 1
             self.tokens[kind] += estimate_tokens(text or "") + estimate_tokens(self.job.task.system)
             self.forced.update(about if kind == FORCED else ())
+
+    def _learn(self, prompts: Prompts, repeats: Sequence[bool], answers: Mapping[bytes, Answer]) -> None:
+        """Take in what the old answers were billed, if the same model at the same place gave them."""
+        before, now = self.old.asked.config.model, self.job.config.model
+        if (before.provider, before.name, before.base_url) != (now.provider, now.name, now.base_url):
+            return
+        for prompt, again in zip(prompts, repeats, strict=True):
+            if prompt is not None and not again and prompt.key in answers:
+                self.bills.add(prompt, answers[prompt.key])
 
     def _kind(self, labels: Sequence[str]) -> int:
         if self.taxonomy.carried(labels) is None:

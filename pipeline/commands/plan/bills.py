@@ -11,7 +11,7 @@ from pipeline.commands.plan.shape import Parts, Shape
 from pipeline.commands.plan.sizes import tokens_of
 from pipeline.engine.packing.packs import prefix_of
 from pipeline.engine.packing.planned import ITEM_TOKENS
-from pipeline.job.job import Job
+from pipeline.job.decisions import Question
 from pipeline.ledger.store import Store
 from pipeline.llm.pricing import Price
 from pipeline.records import Answer, Prompt
@@ -59,14 +59,16 @@ class Bills:
     """The bills of a job's answered rows.
 
     Attributes:
-        job: The job.
+        job: The job, or what an earlier config has asked.
+        lent: The bills of another question about the same texts: what to believe as long as there are none of this one.
         shape: Its requests.
         replies: The tokens of replies about rows alone.
         packed_replies: The same of those about several, a row's share each.
     """
 
-    job: Job
+    job: Question
     shape: Shape
+    lent: "Bills | None" = None
     replies: ReplyTokens = field(default_factory=ReplyTokens)
     packed_replies: ReplyTokens = field(default_factory=ReplyTokens)
     _some: Lowest[_Row] = field(default_factory=Lowest)
@@ -106,6 +108,8 @@ class Bills:
     @property
     def rates(self) -> Rates:
         """What was learned."""
+        if self.lent is not None and not self.answers:
+            return self.lent.rates
         if self._rates is None:
             self._rates = Rates(self.job.config.model.provider)
             for parts, billed in _requests([row for row in self._some.items if row.is_plain]):

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.commands.plan.advice import advice
+from pipeline.commands.plan.bills import Bills
 from pipeline.commands.plan.counting import count
 from pipeline.commands.plan.estimate import Estimate
 from pipeline.commands.plan.reply_tokens import reasons
@@ -105,8 +106,12 @@ class Plan:
         return html_table("Plan", self.as_dict())
 
 
-def plan(config: Config, options: RunOptions = RunOptions()) -> Plan:  # noqa: B008 - frozen
-    """Read the input and the ledger, and return what a run would send.
+def plan(
+    config: Config,
+    options: RunOptions = RunOptions(),  # noqa: B008 - frozen
+    lent: Bills | None = None,
+) -> Plan:
+    """Read the input and the ledger, and return what a run would send; *lent* is what an earlier config was billed.
 
     Raises:
         PipelineError: If the config or the input is wrong, or a run would refuse to begin.
@@ -119,7 +124,9 @@ def plan(config: Config, options: RunOptions = RunOptions()) -> Plan:  # noqa: B
         job = brought_in(prepare(config, options, copies=Path(folder)), Path(folder))
         for each in job.config.each_endpoint():
             ensure_payable(each.model, capped=each.limits.max_cost_usd is not None)
-        return _plan(job, Estimate(job, count(job, Path(folder))))
+        counts = count(job, Path(folder))
+        counts.bills.lent = lent
+        return _plan(job, Estimate(job, counts))
 
 
 def _plan(job: Job, found: Estimate) -> Plan:

@@ -7,7 +7,7 @@ from statistics import mean
 
 from pipeline.commands.plan.sizes import tokens_of
 from pipeline.engine.packing.planned import ITEM_TOKENS
-from pipeline.job.job import Job
+from pipeline.job.decisions import Question
 from pipeline.llm.form_memory import FormMemory
 from pipeline.llm.protocol.form import first_form
 from pipeline.system.clock import Clock
@@ -48,9 +48,9 @@ class Parts:
 
 @dataclass(slots=True)
 class Shape:
-    """The requests of one job."""
+    """The requests of one job, or of an earlier config."""
 
-    job: Job
+    job: Question
     form: str = field(init=False)
 
     def __post_init__(self) -> None:
