@@ -25,7 +25,7 @@ from pipeline.figures import count
 from pipeline.job.previous import only_renamed
 from pipeline.records import Prompts
 from pipeline.student.coin import SECRET_BYTES
-from pipeline.student.left_over import taken_over
+from pipeline.student.left_over import forget_others, still_there, taken_over
 from pipeline.student.missed import drawn, looks
 from pipeline.student.store import FORCED, MERGED, PLAIN, Night, Proposal, StudentStore
 from pipeline.student.taxonomy import Taxonomy
@@ -45,7 +45,7 @@ class Carrying(AuditedAttempt):
     async def _prepared(self, read: Read) -> Night | None:
         """Propose what old labels are called now, and make durable what the audit depends on."""
         if self._old is None:
-            return await self._left_over()
+            return await self._left_over(read)
         old, look_up = self._old
         await self._threads.run(partial(self._store.begin, self._run, forget=False))
         taxonomy = Taxonomy(old.asked.config.task, self._job.config.task)
@@ -62,13 +62,18 @@ class Carrying(AuditedAttempt):
             )
         return await self._threads.run(self._fixed, taxonomy, old)
 
-    async def _left_over(self) -> Night | None:
+    async def _left_over(self, read: Read) -> Night | None:
         """Go on with what a run with `--from` has left, though the input has other rows by now and so is another run's."""
         if (
             self._job.options.part is not None
         ):  # a part of the rows cannot tell what the audit of all of them found
             return None
-        return await self._threads.run(taken_over, self._store, self._run)
+        night = await self._threads.run(taken_over, self._store, self._run)
+        if night is not None:
+            async for prompts, _ in self._chunks(read):
+                await self._threads.run(still_there, self._store, prompts.keys)
+            await self._threads.run(forget_others, self._store, self._run)
+        return night
 
     def _propose(self, taxonomy: Taxonomy, left: Prompts, found: Mapping[bytes, OldLabels]) -> int:
         """Store what the prompts that are *left* would be called, and return how many there are. Runs in a thread."""
