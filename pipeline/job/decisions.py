@@ -192,14 +192,16 @@ def decided(job: Job, whole: Config) -> Job:
     Raises:
         ConfigError: If it cannot have them.
     """
-    nights = load_nights(ConfiguredTask(whole, job.task), CARRIED)
-    options, are_some = job.options, any(night["rows"] for night in nights)
-    is_batch = job.config.model.lane == "batch"
+    question, options = ConfiguredTask(whole, job.task), job.options
+    file, nights = nights_file(question, CARRIED), load_nights(question, CARRIED)
+    proposals, is_batch = file.with_suffix(".sqlite"), job.config.model.lane == "batch"
+    # Without a decision they are of a run that was stopped before it, which the next one goes on with.
+    are_some = any(night["rows"] for night in nights) or (not nights and proposals.exists())
     several = options.part is not None or options.workers > 1 or options.on_ray
     if are_some and (several or is_batch or job.config.escalate is not None):
         raise ConfigError(
-            "rows of this job carry labels of an earlier config, which --slice, --workers, --engine, escalate and model.lane: batch "
-            f"do not know: leave these out; or remove {nights_file(ConfiguredTask(whole, job.task), CARRIED)}, and every row is asked"
+            "rows of this job carry labels of an earlier config, or are about to, which --slice, --workers, --engine, escalate and "
+            f"model.lane: batch do not know: leave these out; or remove {file} and {proposals}, and every row is asked"
         )
     return replace(
         job, carried=_hash(nights), student=_hash(load_nights(job, STUDENT)) if job.config.student else ""

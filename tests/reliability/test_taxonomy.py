@@ -139,6 +139,15 @@ def test_what_another_run_is_about_to_decide_is_not_taken_from_it(change: Change
     assert change.job.run().returncode == 0
 
 
+def test_several_processes_do_not_ask_what_a_killed_run_was_about_to_carry(change: Change) -> None:
+    killed(change, AMID_THE_AUDIT)
+    before = len(asked(change.server))
+    done = change.job.run("--workers", "2")
+    assert done.returncode == 78
+    assert "leave these out" in done.stderr
+    assert len(asked(change.server)) == before
+
+
 def test_rows_that_are_gone_by_the_next_night_do_not_count_as_changed(change: Change) -> None:
     killed(change, AMID_THE_AUDIT)
     change.job.table(list(table(ROWS))[: ROWS - 300])  # none of these was asked about yet

@@ -126,14 +126,21 @@ def carried(
         ) | {name: figures[name] for name in ("audited", "differ", "moved")}
     sentence = (
         f"At most {percent(most / left)} of the {count(left, 'prompt')} left alone ({percent(1 - facts['delta'], 0)}) would have "
-        f"another label, {count(most, 'prompt')}; {figures['changed']:,} were found, at least "
-        f"{percent(figures['least_found'], 0)}. {audited:,} more were asked to find out; {figures['differ']:,} differed."
+        f"another label, {count(most, 'prompt')}; {_share_found(figures['changed'], figures['least_found'], 'were ')}. "
+        f"{audited:,} more were asked to find out; {figures['differ']:,} differed."
     )
     gained = [
-        f"{name}: {each['found']:,} found, at least {percent(each['least_found'], 0)} of all"
+        f"{name}: {_share_found(each['found'], each['least_found'])}"
         for name, each in figures["labels"].items()
     ]
     return {**figures, "status": "certified", "sentence": " ".join([sentence, *gained])}
+
+
+def _share_found(found: int, least: float, were: str = "") -> str:
+    """Return how many were found, and which share of all that is at least; none found is no share of anything."""
+    return f"{format(found, ',') if found else 'none'} {were}found" + (
+        f", at least {percent(least, 0)} of all" if found else ""
+    )
 
 
 def _kept(facts: Mapping[str, Any]) -> dict[str, Any]:
