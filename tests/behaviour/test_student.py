@@ -16,6 +16,7 @@ from pipeline.system.lock import Lock
 from pipeline.tasks.packs import place_in
 from tests.faultserver.server import FaultServer
 from tests.jobs import LABELS, JobFiles, asked, command, last_line
+from tests.minds import Model
 from tests.test_layout import modules_after
 
 WORDS = {
@@ -43,19 +44,9 @@ def label_of(text: str) -> str:
     return next(name for name, words in WORDS.items() if words.split()[0] in text)
 
 
-class Model:
-    """A model that may change its mind."""
-
-    def __init__(self) -> None:
-        self.label = label_of
-
-    def __call__(self, text: str) -> str:
-        return self.label(text)
-
-
 @pytest.fixture
 def model() -> Model:
-    return Model()
+    return Model(label_of)
 
 
 @pytest.fixture

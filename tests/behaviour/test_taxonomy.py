@@ -2,7 +2,7 @@
 
 import json
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import pytest
 from tests.faultserver.server import FaultServer
 from tests.faultserver.settings import FaultServerSettings
 from tests.jobs import LABELS, JobFiles, asked, command, last_line
+from tests.minds import Model
 
 ROWS = 1_200
 CARRY = {"max_missed": "5%", "audits": 120}
@@ -26,19 +27,9 @@ def old_label(text: str) -> str:
     return LABELS[int(text.split()[1]) % len(LABELS)]
 
 
-class Model:
-    """A model that answers as the question would have it."""
-
-    def __init__(self) -> None:
-        self.label: Callable[[str], str | list[str]] = old_label
-
-    def __call__(self, text: str) -> str | list[str]:
-        return self.label(text)
-
-
 @pytest.fixture
 def model() -> Model:
-    return Model()
+    return Model(old_label)
 
 
 @pytest.fixture

@@ -12,9 +12,10 @@ import pytest
 
 from pipeline.student.store import FORCED, Night, StudentStore
 from pipeline.system.lock import Lock
-from tests.behaviour.test_taxonomy import ROWS, Change, Model, old_label, table
+from tests.behaviour.test_taxonomy import ROWS, Change, old_label, table
 from tests.faultserver.server import FaultServer
 from tests.jobs import JobFiles, asked, environment, last_line
+from tests.minds import Model
 
 pytestmark = pytest.mark.slow
 
@@ -39,7 +40,7 @@ carrying.Carrying._ask = some
 
 @pytest.fixture
 def model() -> Model:
-    return Model()
+    return Model(old_label)
 
 
 @pytest.fixture
