@@ -133,6 +133,24 @@ def test_auto_comes_to_as_many_rows_as_the_labels_stand(
 
 
 @pytest.mark.slow
+def test_auto_widens_again_when_the_model_has_got_better(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipeline.engine.packing.control.TRIED_AGAIN", 4_000)
+    harm, widths = 0.3, []
+    with a_server() as server:
+        server.when(is_pack, growing(lambda rows: harm if rows > 5 else 0.0))
+        for night in range(3):
+            job = a_job(tmp_path, server, texts(6_000, start=6_000 * night), packed="auto")
+            asyncio.run(run_job(job.config()))
+            (kept,) = json.loads((tmp_path / "state" / "packs.json").read_text())["tasks"].values()
+            widths.append(kept["width"][:2])
+            assert right_share(job) > 0.985
+            harm = 0.0
+    assert widths == [[5, 0], [10, 0], [20, 0]]
+
+
+@pytest.mark.slow
 def test_a_kill_with_packs_in_flight_loses_no_row_and_the_tokens_balance(tmp_path: Path) -> None:
     rows, chance = texts(900), Random(3)
 

@@ -5,7 +5,7 @@ from random import Random
 
 import pytest
 
-from pipeline.engine.packing.control import Widths
+from pipeline.engine.packing.control import TRIED_AGAIN, Widths
 from pipeline.engine.packing.evidence import LOOK, LOOKS, Evidence
 from pipeline.llm.packs.width import Width
 from pipeline.quality.intervals import at_most, highest, lowest, mcnemar
@@ -53,6 +53,36 @@ def test_auto_goes_back_when_a_width_that_was_good_does_harm() -> None:
     assert decided.judged == 20
     found(decided, 0.3, 0.0, chance)
     assert decided.judged == decided.width.rows == 10
+
+
+def test_auto_tries_the_next_wider_request_again_after_many_rows_and_widens_if_it_does_no_harm_by_now() -> (
+    None
+):
+    few, many = ({"width": [5, 0, asked], "10": [400, 90, 0, 90]} for asked in (TRIED_AGAIN - 1, TRIED_AGAIN))
+    assert widths(**few).trial == 0
+    again, chance = widths(**many), Random(0)
+    assert (again.trial, again.width.rows, again.evidence.rows) == (10, 5, 0)
+    while again.trial:
+        found(again, 0.0, 0.0, chance)
+    assert (again.width.rows, again.asked) == (10, 0)
+    assert widths(width=[20, 0, TRIED_AGAIN]).trial == 0
+
+
+def test_auto_stays_where_it_was_if_the_next_wider_request_still_does_harm(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    again = widths(width=[5, 0, TRIED_AGAIN])
+    with caplog.at_level("INFO"):
+        found(again, 0.3, 0.0, Random(0))
+    assert (again.width.rows, again.trial, again.asked) == (5, 0, 0)
+    assert "requests carry 5 from now on" in caplog.text
+
+
+def test_a_trial_that_is_put_off_is_left_to_a_later_run() -> None:
+    some = widths(width=[5, 10, 7])
+    some.put_off()
+    assert some.trial == 0
+    assert widths(**some.memory).trial == 10
 
 
 def test_a_number_in_the_config_stays_and_is_warned_about(caplog: pytest.LogCaptureFixture) -> None:

@@ -26,6 +26,9 @@ TRIED_SHARE, TRIED_ROWS = 0.2, 2 * LOOK
 WORTH_A_TRIAL = 10 * LOOK
 """Rows of a table from which on a trial can pay."""
 
+TRIED_AGAIN = 100 * LOOK * LOOKS
+"""After so many rows more the next wider request is tried again: models get better, and the dearest trial is a fiftieth of them."""
+
 HARM, NO_HARM = 0.01, 0.02
 """More rows with another label than so are a reason to ask fewer together; less than so, no reason not to."""
 
@@ -37,6 +40,7 @@ class Widths:
         width: How many rows a request carries.
         found: The evidence on each width.
         trial: The width on trial beside rows that are asked alone; 0 if none is.
+        asked: How many rows were asked since the last trial ended.
         decisions: What this run has concluded, and from what, in order.
     """
 
@@ -46,15 +50,20 @@ class Widths:
         Args:
             width: What is decided about.
             auto: Whether it is this program's to choose.
-            memory: Rows, `worse` and `better` by width, as far as they count; and under `width` the one chosen.
+            memory: Rows, `worse` and `better` by width, as far as they count; and under `width` the one chosen, the
+                one on trial, and how many rows were asked since.
         """
         self.width, self._auto = width, auto
         self._chosen = memory.get("width")  # by `auto`
         self.found = {int(name): _evidence(some) for name, some in memory.items() if name.isdigit()}
         self.trial = WIDTHS[-1] if auto else 0
+        self.asked = self._put_off = 0
         self.decisions: list[dict[str, Any]] = []
         if auto and self._chosen:
-            width.rows, self.trial = self._chosen
+            width.rows, self.trial, self.asked = (*self._chosen, 0)[:3]
+            if not self.trial and self.asked >= TRIED_AGAIN and width.rows < WIDTHS[-1]:
+                self.trial = min(each for each in WIDTHS if each > width.rows)
+                self.found.pop(self.trial, None)  # it is about the model as it was
 
     @property
     def judged(self) -> int:
@@ -74,8 +83,13 @@ class Widths:
             for width, one in self.found.items()
             if one.rows < LOOK * LOOKS
         }
-        chosen = [self.width.rows, self.trial] if self._auto else self._chosen
+        trial = self.trial or self._put_off
+        chosen = [self.width.rows, trial, self.asked] if self._auto else self._chosen
         return {**kept, "width": list(chosen)} if chosen else kept
+
+    def put_off(self) -> None:
+        """Leave what is on trial to a later run."""
+        self._put_off, self.trial = self.trial, 0
 
     def look(self, before: int) -> None:
         """Decide, if there is enough evidence more than *before*, when it was of so many rows."""
@@ -95,10 +109,10 @@ class Widths:
             self._note("good", width, found)
             self.found.pop(width)
         elif harm or found.rows >= LOOK * LOOKS:
-            self.trial = _next_lower(width)
-            left = f"{self.trial} are tried" if self.trial > 1 else "each is asked alone"
+            lower = _next_lower(width)
+            self.trial = lower if lower > self.width.rows else 0
+            left = f"{lower} are tried" if self.trial else f"requests carry {self.width.rows} from now on"
             log.info("%d rows in a request are too many: %s; %s", width, found.words, left)
-            self.trial = self.trial if self.trial > 1 else 0
             self._note("too many", width, found)
 
     def _narrow(self, found: Evidence, width: int) -> None:
@@ -110,6 +124,7 @@ class Widths:
         self._note("narrowed" if self._auto else "costs labels", width, found)
 
     def _note(self, what: str, width: int, found: Evidence) -> None:
+        self.asked = 0
         self.decisions.append(
             {"what": what, "width": width, "rows_per_request": self.width.rows, **found.facts}
         )
@@ -142,7 +157,7 @@ def widths_of(job: Job) -> Widths:
     memory = kept_widths(job.config.state.dir, job.task.fingerprint)
     widths = Widths(width, auto=wanted == "auto", memory=memory)
     if job.source.rows < WORTH_A_TRIAL or is_share(job):
-        widths.trial = 0
+        widths.put_off()
     return widths
 
 

@@ -10,7 +10,7 @@ from hashlib import blake2b
 from typing import Any
 
 from pipeline.engine.canary import bill
-from pipeline.engine.packing.control import coin, compared_of, is_packed, widths_of
+from pipeline.engine.packing.control import coin, compared_of, is_packed, is_share, widths_of
 from pipeline.engine.packing.evidence import THIRDS, Labels
 from pipeline.engine.resolver import Resolver
 from pipeline.job.job import Job
@@ -45,9 +45,10 @@ class Packs:
         self._drawn: list[Prompt] = []
         self._together: dict[bytes, int] = {}  # of what is asked to compare
         self._alone: set[bytes] = set()  # of the rows in hand, those whose texts are strangers'
-        self._sent, self._learned = 0, False
+        self._sent = 0
         if is_packed(job):
             self._widths = widths_of(job)
+            self._known = self._widths.memory
             self.packing = Packing(job.task, self._widths.width, clock, self._choose)
 
     @property
@@ -73,6 +74,7 @@ class Packs:
         together = self._together.pop(prompt.key, None)
         if together is not None:
             return together
+        self._widths.asked += 1
         if prompt.key in self._alone:
             return 1
         if not self._draws(prompt.key):
@@ -114,7 +116,6 @@ class Packs:
             third = _third(places[packed]) if packed in places else None
             labels = (found["alone"][alone], found["again"][again], found["packed"][packed])
             widths.evidence.add(*labels, third)
-        self._learned = True
         widths.look(before)
         if self.packing is not None and (widths.judged, bool(widths.trial)) != (width, on_trial):
             self.packing.sort_anew()
@@ -143,8 +144,9 @@ class Packs:
         self._together.clear()
         if self._widths.judged > 1 and self._widths.evidence.rows:
             log.info("%d rows a request: %s", self._widths.judged, self._widths.evidence.words)
-        if self._learned:
-            keep_widths(self._job.config.state.dir, self._job.task.fingerprint, self._widths.memory)
+        found = self._widths.memory
+        if found != self._known and not is_share(self._job):
+            keep_widths(self._job.config.state.dir, self._job.task.fingerprint, found)
 
     @property
     def finding(self) -> Mapping[str, Any] | None:

@@ -24,7 +24,7 @@ def kept_widths(state: Path, fingerprint: bytes) -> Mapping[str, Sequence[int]]:
     sound = isinstance(found, dict) and all(
         isinstance(name, str)
         and isinstance(counts, list)
-        and len(counts) in {2, 4}
+        and len(counts) in {2, 3, 4}
         and all(map(_is_count, counts))
         for name, counts in found.items()
     )
