@@ -8,7 +8,6 @@ is not in it: teaching, scores, thresholds, coins and certificate are the produc
 """
 
 import argparse
-import os
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,7 +21,7 @@ from numpy.typing import NDArray
 
 from pipeline.engine.student.night import LEAST_ROOM
 from pipeline.student.certificate import Tier, certify
-from pipeline.student.coin import SECRET_BYTES, toss
+from pipeline.student.coin import draw_secret, toss
 from pipeline.student.model import Student, out_of_fold
 from pipeline.student.thresholds import candidates
 
@@ -95,7 +94,7 @@ def audited(taught: Taught, given: argparse.Namespace) -> Trial:
     sure = scores >= thresholds[-1]
     if sure.sum() < LEAST_ROOM * given.audits:
         return Trial(word="too few")
-    secret, share = os.urandom(SECRET_BYTES), given.audits / max(1, sure.sum())
+    secret, share = draw_secret(), given.audits / max(1, sure.sum())
     asked = np.array([toss(row.to_bytes(16, "big"), secret) < share for row in range(len(scores))]) & sure
     tiers = [
         Tier(each, int((inside := scores >= each).sum()), int((asked & inside).sum()), int((asked & inside & ~right).sum()))

@@ -1,9 +1,8 @@
 """The coin of a prompt: fair, its own, and the same whenever it is tossed."""
 
 from math import sqrt
-from os import urandom
 
-from pipeline.student.coin import SECRET_BYTES, toss
+from pipeline.student.coin import SECRET_BYTES, draw_secret, toss
 
 KEYS = [number.to_bytes(16, "big") for number in range(20_000)]
 
@@ -15,7 +14,7 @@ def test_it_is_fair() -> None:
 
 
 def test_it_falls_the_same_way_for_the_same_secret_and_another_way_for_another() -> None:
-    first, second = urandom(SECRET_BYTES), urandom(SECRET_BYTES)
+    first, second = draw_secret(), draw_secret()
     coins = [toss(key, first) for key in KEYS]
     assert coins == [toss(key, first) for key in KEYS]
     both = sum(a < 0.5 and toss(key, second) < 0.5 for a, key in zip(coins, KEYS, strict=True))

@@ -12,7 +12,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from itertools import islice
 from math import inf
-from os import urandom
 from typing import Any
 
 from pipeline.engine.carrying.found import Found, carried, everything, renamed
@@ -24,7 +23,7 @@ from pipeline.errors import ConfigError
 from pipeline.figures import count
 from pipeline.job.previous import only_renamed
 from pipeline.records import Prompts
-from pipeline.student.coin import SECRET_BYTES
+from pipeline.student.coin import draw_secret
 from pipeline.student.left_over import forget_others, still_there, taken_over
 from pipeline.student.missed import drawn, looks
 from pipeline.student.store import FORCED, MERGED, PLAIN, Night, Proposal, StudentStore
@@ -112,7 +111,7 @@ class Carrying(AuditedAttempt):
             "settled": sorted(taxonomy.settled),
             "added": sorted(taxonomy.added),
         }
-        night = Night(self._run, urandom(SECRET_BYTES), facts)
+        night = Night(self._run, draw_secret(), facts)
         if renaming:
             return store.end(night, renamed(facts), lambda each: each.kind != FORCED)
         if draw.rows < LEAST_ROOM * draw.wanted:

@@ -10,7 +10,6 @@ asked as ever.
 import logging
 from functools import partial
 from math import inf
-from os import urandom
 from typing import Any
 
 from pipeline.engine.lifecycle import Execution
@@ -22,7 +21,7 @@ from pipeline.engine.student.outcome import Audit, differs, of_verdict, refused
 from pipeline.figures import count
 from pipeline.records import Answers, Prompts
 from pipeline.student.certificate import certify
-from pipeline.student.coin import SECRET_BYTES
+from pipeline.student.coin import draw_secret
 from pipeline.student.store import Night, Proposal, StudentStore
 
 log = logging.getLogger(__name__)
@@ -125,7 +124,7 @@ class Attempt(AuditedAttempt):
             "thresholds": taught.thresholds,
             "share": min(1.0, settings.audited / max(1, sure)),
         }
-        night = Night(self._run, urandom(SECRET_BYTES), facts)
+        night = Night(self._run, draw_secret(), facts)
         spared = sure - settings.audited
         if sure < LEAST_ROOM * settings.audited or spared < LEAST_SAVING * everything:
             why = (
