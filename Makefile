@@ -49,6 +49,7 @@ soak: $(VENV)/installed-dev  ## run the long tests: kills, power cuts, failing d
 	@.ci/soak-tools
 	@echo "SOAK_SEED=$(SOAK_SEED) (make soak SOAK_SEED=$(SOAK_SEED) repeats this very soak)"
 	SOAK_SEED=$(SOAK_SEED) $(BIN)/pytest -m soak --numprocesses $(WORKERS) --dist worksteal --quiet
+	$(BIN)/pytest -m "hypothesis and not soak" --hypothesis-profile others --numprocesses $(WORKERS) --dist worksteal --quiet
 
 gateways:  ## install LiteLLM's proxy and Portkey's gateway below .gateways, for the tests that run a job through them
 	@PYTHON=$(PYTHON) .ci/gateways

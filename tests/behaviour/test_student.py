@@ -19,6 +19,8 @@ from tests.jobs import LABELS, JobFiles, asked, command, last_line
 from tests.minds import Model
 from tests.test_layout import modules_after
 
+pytestmark = pytest.mark.usefixtures("same_coins")
+
 WORDS = {
     "games": "chess puzzle joystick",
     "sound": "violin speaker melody",

@@ -14,6 +14,8 @@ from tests.faultserver.settings import FaultServerSettings
 from tests.jobs import LABELS, JobFiles, asked, command, last_line
 from tests.minds import Model
 
+pytestmark = pytest.mark.usefixtures("same_coins")
+
 ROWS = 1_200
 CARRY = {"max_missed": "5%", "audits": 120}
 

@@ -10,6 +10,8 @@ from tests.plan.promise import SOME, kept
 from tests.plan.tables import Table, tables
 from tests.plan.taught import ranges
 
+pytestmark = pytest.mark.usefixtures("same_coins")
+
 ROWS = 200
 
 
