@@ -230,7 +230,8 @@ class Level:
         level = min(max(borne, served), 2 * self.value, self._bearable, dip)
         self._surges.plan(self.value, belief.highest(MOST_RISK), reply)
         if self._surges.level:
-            level = min(self._surges.level, self._bearable, float(self._maximum))
+            level = min(self._surges.level, self._bearable)
+        level = min(level, float(self._maximum))
         # A level that is not used says nothing, so it need not be higher.
         if level <= self.value or (now >= self._steady_until and self._full_at >= now - max(1.0, 2 * reply)):
             self.value = level

@@ -4,7 +4,7 @@ import asyncio
 from itertools import pairwise
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from pipeline.llm.pacing.concurrency import Concurrency, Departure
@@ -219,6 +219,7 @@ def test_a_suspected_storm_holds_those_who_were_about_to_send() -> None:
     in_virtual_time(main())
 
 
+@example([*[("s", 0.0)] * 4, ("g", 1.0), ("r", 0.0), ("g", 0.0), ("g", 1.0)], 1)
 @settings(max_examples=40)
 @given(st.lists(st.tuples(st.sampled_from("srgo"), st.floats(0, 5)), max_size=40), st.integers(1, 20))
 def test_the_limit_stays_between_one_and_the_maximum(story: list[tuple[str, float]], maximum: int) -> None:
