@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 from itertools import compress
 
 from pipeline.engine.brake import Brake
+from pipeline.engine.reuse import Reuse
 from pipeline.ledger import Ledger
 from pipeline.llm.request import Asker, bill_key
 from pipeline.outputs.columns import Answered
-from pipeline.records import Answer, Answers, Outcome, Outcomes, Prompt, Prompts, Status
-from pipeline.system.redaction import is_spoilt
+from pipeline.records import Answer, Answers, Outcome, Outcomes, Prompt, Prompts
 from pipeline.tasks.parse import Parser
 
 StandIn = Callable[[Sequence[bytes]], Awaitable[tuple[Answers, Outcomes, str]]]
@@ -51,7 +51,7 @@ class Resolver:
     Attributes:
         ledger: Where answers are looked up; set before the first call.
         stand_ins: Look up answers of somebody else for keys that the ledger has none for, and say whose.
-        spares: Tells by status and confidence which answers count although they are of a status to retry.
+        reuse: Tells which answers that the ledger has count.
         reused: How many answers earlier runs had paid for.
         answered: How many prompts have their answer while their chunk is not written; who writes it takes them off.
     """
@@ -82,8 +82,7 @@ class Resolver:
         """
         self._parser = parser
         self._run = run
-        self._retry = frozenset(retry)
-        self._doubtful = self._retry | {Status.INVALID}
+        self.reuse = Reuse(retry, run)
         self._open_asker = open_asker
         self._brake, self._continued, self._leaves_open = brake, continued, leaves_open
         self._aliases = aliases
@@ -94,7 +93,6 @@ class Resolver:
         self.answered = 0
         self.ledger: Ledger
         self.stand_ins: Sequence[StandIn] = ()
-        self.spares: Callable[[Status, float | None], bool] = lambda *_: False
 
     async def resolve(self, prompts: Prompts) -> Answered:
         """Return the answer to each key of *prompts*, asking the model for those that have none."""
@@ -143,8 +141,7 @@ class Resolver:
         return [prompt for row in missing if (prompt := prompts[row]) is not None]
 
     def _counts_for_nothing(self, answer: Answer) -> bool:
-        outcome = self._parser.outcome(answer)
-        return self._is_retried(outcome.status, outcome.confidence, answer.run, answer.text)
+        return self.reuse.is_retried(answer, self._parser.outcome(answer))
 
     async def affordable(self, prompts: Prompts) -> Prompts:
         """Return the first of *prompts*, as many as the run's budget is enough for; opens the endpoint, which tells prices."""
@@ -185,9 +182,12 @@ class Resolver:
     def _resolve_known(self, chunk: _PendingChunk, known: Answers) -> None:
         """Resolve every key that the ledger already has, in one batch; on a nightly run that is nearly every row."""
         outcomes = self._parser.outcomes(known)
-        if not self._doubtful.isdisjoint(outcomes["status"]):
-            stored = (known.columns[name] for name in ("asks", "run", "text"))
-            reusable = list(map(self._is_reusable, outcomes["status"], outcomes["confidence"], *stored))
+        if not self.reuse.doubtful.isdisjoint(outcomes["status"]):
+            meanings = zip(*outcomes.values(), strict=True)
+            reusable = [
+                status not in self.reuse.doubtful or self.reuse.allows(known[key], Outcome._make(meant))
+                for key, status, meant in zip(known, outcomes["status"], meanings, strict=True)
+            ]
             known = known.where(reusable)
             outcomes = {name: list(compress(values, reusable)) for name, values in outcomes.items()}
         self.reused += len(known) - known.columns["run"].count(self._run)
@@ -206,17 +206,6 @@ class Resolver:
             if key in followed:
                 meant = Outcome._make(outcomes[name][row] for name in Outcome._fields)
                 self._deliver_to_followers(known[key], meant, source)
-
-    def _is_reusable(
-        self, status: Status, confidence: float | None, asks: int, run: str, text: str | None
-    ) -> bool:
-        """Return whether a stored answer is final and need not be asked again."""
-        return self._parser.is_final(status, asks) and not self._is_retried(status, confidence, run, text)
-
-    def _is_retried(self, status: Status, confidence: float | None, run: str, text: str | None) -> bool:
-        """Return whether a stored answer of another run is asked afresh: as told, or because it is not the model's words."""
-        told = status in self._retry and not self.spares(status, confidence)
-        return run != self._run and (told or (status is Status.INVALID and is_spoilt(text)))
 
     def _deliver(self, answer: Answer, outcome: Outcome) -> None:
         """Deliver an answer to the chunk that asked for it and to its followers."""

@@ -78,7 +78,8 @@ class Parser:
     def _is_unsure(self, confidence: float | None) -> bool:
         return confidence is not None and confidence < self._unsure_below
 
-    def is_final(self, status: Status, asks: int) -> bool:
+    @staticmethod
+    def is_final(status: Status, asks: int) -> bool:
         """Return whether an answer of *status* after so many *asks* is final, or worth one more, stricter ask."""
         return status is not Status.INVALID or asks >= MAX_ASKS
 

@@ -13,8 +13,10 @@ from pipeline.commands.plan.bills import Bills
 from pipeline.commands.plan.rates import Sample
 from pipeline.commands.plan.shape import Shape
 from pipeline.commands.plan.spread import Twins
+from pipeline.engine.escalation.rule import spared
 from pipeline.engine.packing.packs import columns_of, strangers
 from pipeline.engine.packing.planned import comparison
+from pipeline.engine.reuse import Reuse
 from pipeline.inputs.read import read_chunks
 from pipeline.inputs.source import all_spans
 from pipeline.job.decisions import asked_anew
@@ -24,8 +26,7 @@ from pipeline.job.state import has_batches
 from pipeline.ledger import opened
 from pipeline.ledger.store import Store
 from pipeline.outputs.duplicates import Duplicates
-from pipeline.records import Answer, Outcome, Prompt, Prompts, Status
-from pipeline.system.redaction import is_spoilt
+from pipeline.records import Answer, Prompt, Prompts
 from pipeline.tasks.parse import Parser
 
 
@@ -114,7 +115,8 @@ class _SecondPass:
         self._parser, self._is_compared = Parser(job.config.task, job.calibration), comparison(job)
         self._anew = asked_anew(job) if finished(job) is None else ()
         self._second = job.second and import_module("pipeline.commands.plan.second").SecondForecast(job)
-        self._spares = self._second.spares if self._second else lambda *_: False
+        self._reuse = Reuse(job.options.retry)
+        self._reuse.spares = spared(job)
 
     def take(self, prompts: list[Prompt], alone: Sequence[bytes]) -> None:
         """Count some prompts, each of which occurs for the first time; *alone* are the keys of strangers."""
@@ -133,7 +135,7 @@ class _SecondPass:
             if answer is not None:
                 counts.bills.add(prompt, answer)
             outcome = self._parser.outcome(answer) if answer is not None else None
-            if answer is not None and outcome is not None and self._counts_as_one(answer, outcome):
+            if answer is not None and outcome is not None and self._reuse.allows(answer, outcome):
                 counts.answered += 1
                 known_pairs.append((prompt, (answer, outcome)))
                 if counts.student:
@@ -147,16 +149,6 @@ class _SecondPass:
                 counts.twins.add(prompt.text)
         if self._second:
             self._second.see(self._store, known_pairs)
-
-    def _counts_as_one(self, answer: Answer, outcome: Outcome) -> bool:
-        return (
-            self._parser.is_final(outcome.status, answer.asks)
-            and not (outcome.status is Status.INVALID and is_spoilt(answer.text))
-            and (
-                outcome.status not in self._job.options.retry
-                or self._spares(outcome.status, outcome.confidence)
-            )
-        )
 
     def end(self) -> None:
         """Look at what is no row's answer, and at what the second model is going to be asked."""

@@ -9,11 +9,11 @@ from pipeline.commands.plan.costs import Tokens, dearest, duration
 from pipeline.commands.plan.rates import Sample
 from pipeline.commands.plan.shape import Shape
 from pipeline.engine.escalation.known import escalated
-from pipeline.engine.escalation.rule import Pair, second_job, second_retried, spared
+from pipeline.engine.escalation.rule import Pair, second_job, second_retried
+from pipeline.engine.reuse import Reuse
 from pipeline.job.job import Job
 from pipeline.ledger.store import Store
-from pipeline.records import Prompt, Status
-from pipeline.system.redaction import is_spoilt
+from pipeline.records import Prompt
 
 Z = 1.96
 """Standard deviations within which 19 of 20 lie; the range is Wilson's."""
@@ -23,17 +23,11 @@ LEAST_ANSWERS = 20
 
 
 class SecondForecast:
-    """What is known of the first model's answers, and what follows from that for the second one.
-
-    Attributes:
-        spares: Tells which first answers are not asked again, whatever is.
-    """
+    """What is known of the first model's answers, and what follows from that for the second one."""
 
     def __init__(self, job: Job) -> None:
         self._job, self._second = job, second_job(job)
-        assert job.config.escalate is not None, "the job has a second model"  # noqa: S101
-        self.spares = spared(job.config.escalate, job.options.retry)
-        self._retried = second_retried(job.options.retry)
+        self._reuse = Reuse(second_retried(job.options.retry))
         self._bills, self._waiting = Bills(self._second, Shape(self._second)), Sample()
         self._answered = self._unsure = 0
 
@@ -49,13 +43,8 @@ class SecondForecast:
                 continue
             if found.second is not None:
                 self._bills.add(prompt, found.second[0])
-            if found.second is None or self._is_retried(found.second):
+            if found.second is None or not self._reuse.allows(*found.second):
                 self._waiting.add(prompt.key, prompt.text)
-
-    def _is_retried(self, second: Pair) -> bool:
-        answer, outcome = second
-        is_lost = outcome.status is Status.INVALID and is_spoilt(answer.text)
-        return is_lost or outcome.status in self._retried
 
     def of(self, store: Store | None, unanswered: Sample) -> Mapping[str, Any]:
         """Return what is put to the second model when the *unanswered* prompts have answers of the first one."""

@@ -101,12 +101,13 @@ def split(answered: Answered, is_asked: Asks) -> tuple[Answered, list[Pair]]:
     return stays, asked
 
 
-def spared(settings: EscalateSettings, retry: Iterable[str]) -> Asks:
-    """Return what tells which first answers are not asked again, whatever of *retry* their status is: but for `--retry all`.
+def spared(job: Job) -> Asks:
+    """Return what tells which first answers are not asked again although `--retry` names their status: but for `--retry all`.
 
     A first answer that is put to the second model is no row's last word.
     """
-    return (lambda *_: False) if Status.OK in frozenset(retry) else asks(settings)
+    settings, is_all = job.config.escalate, Status.OK in job.options.retry
+    return (lambda *_: False) if settings is None or job.second is None or is_all else asks(settings)
 
 
 def second_retried(retry: Iterable[str]) -> frozenset[str]:

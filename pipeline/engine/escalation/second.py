@@ -46,7 +46,7 @@ class Escalation:
         assert settings is not None, "the job has a second model"  # noqa: S101
         self._whom, self._first, self._settings = asked, asked.resolver, settings
         self._job, self._asks = second_job(job), asks(settings)
-        asked.resolver.spares = spared(settings, job.options.retry)
+        asked.resolver.reuse.spares = spared(job)
         self._names = job.config.model.name, self._job.config.model.name
         self._parser = Parser(job.config.task, job.calibration)
         self._seconds_parser = Parser(job.config.task)
