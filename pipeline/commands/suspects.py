@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from heapq import nsmallest
 from importlib.util import find_spec
 from itertools import chain, compress
 from typing import Any, NamedTuple
@@ -11,6 +10,7 @@ from typing import Any, NamedTuple
 from pipeline.commands.answered import AnsweredRows, answered_rows
 from pipeline.job.job import Job
 from pipeline.outputs.columns import STUDENT
+from pipeline.quality.drawing import Lowest
 from pipeline.quality.extra import HINTS, library
 from pipeline.records import LABELLED
 from pipeline.student.model import Labels, Student
@@ -95,23 +95,19 @@ class Search:
         """Create one that finds at most *top* rows, and as many pairs."""
         self._job, self._top, task = job, top, job.config.task
         self._names, self._single = [label.name for label in task.labels], task.kind == "single"
-        # Each label is learned on its own.
-        self._most = max(min(MOST_ROWS, MOST_FITS // len(self._names)), 4 * LEAST_ROWS)
         self._can = find_spec("sklearn") is not None
         self._student: Student | None = None
         if self._can and job.source.rows >= LEAST_ROWS:
             self._student = Student(self._names, single=self._single)
-        self._rows: dict[bytes, _Row] = {}
-        self._highest = (
-            b"\xff" * 64
-        )  # of the keys that are looked at; they are hashes, so that the lowest are a sample
+        # Each label is learned on its own.
+        self._rows = Lowest[_Row](max(min(MOST_ROWS, MOST_FITS // len(self._names)), 4 * LEAST_ROWS))
         self._answered: int = 0
 
     def add(self, part: AnsweredRows) -> None:
         """Take in rows of the job; what the student has said is no answer of the model's."""
         if self._student is None:
             return
-        taken: dict[bytes, int] = {}
+        taken: dict[bytes, tuple[int, Labels]] = {}
         for place, (key, answer, outcome) in enumerate(
             zip(part.prompts.keys, part.answers, part.outcomes, strict=True)
         ):
@@ -119,28 +115,26 @@ class Search:
                 continue
             if outcome.status in LABELLED and answer.model != STUDENT:
                 self._answered += 1
-                if key < self._highest:
-                    taken[key] = place
+                if self._rows.wants(key):
+                    taken[key] = place, outcome.labels
         if not taken:
             return
-        counted = self._student.features([part.prompts.texts[place] or "" for place in taken.values()])
-        for line, (key, place) in enumerate(taken.items()):
-            outcome = part.outcomes[place]
-            assert outcome is not None  # noqa: S101
-            self._rows[key] = _Row(part.rows[place], outcome.labels, counted[line])
-        if len(self._rows) > 2 * self._most:
-            self._shrink()
+        counted = self._student.features([part.prompts.texts[place] or "" for place, _ in taken.values()])
+        self._rows.update(
+            (key, _Row(part.rows[place], labels, counted[line]))
+            for line, (key, (place, labels)) in enumerate(taken.items())
+        )
 
     def found(self) -> Suspicions:
         """Return what there is to suspect."""
         if not self._can:
             return Suspicions(note=f"probably mislabelled rows are not looked for; {HINTS['student']}")
-        self._shrink()
+        self._rows.shrink()
         if len(self._rows) < LEAST_ROWS:
             return Suspicions(
                 note=f"probably mislabelled rows are not looked for: it takes {LEAST_ROWS} answered prompts"
             )
-        numbers, given, each = zip(*self._rows.values(), strict=True)
+        numbers, given, each = zip(*self._rows.items, strict=True)
         counted = library("scipy.sparse", extra="student").vstack(each, format="csr")
         make = partial(Student, self._names, single=self._single)
         rows = suspects(make, self._names, counted, given, top=self._top, single=self._single)
@@ -164,12 +158,6 @@ class Search:
         if self._answered <= len(self._rows):
             return None
         return f"of {self._answered:,} answered prompts, {len(self._rows):,} at random were looked at"
-
-    def _shrink(self) -> None:
-        """Keep the rows with the lowest keys."""
-        if len(self._rows) > self._most:
-            self._rows = {key: self._rows[key] for key in nsmallest(self._most, self._rows)}
-            self._highest = max(self._rows)
 
     def _seen(self, rows: set[int]) -> dict[int, Seen]:
         """Read *rows* once more, with their texts."""

@@ -9,7 +9,6 @@ import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import blake2b
-from heapq import nsmallest
 
 from pipeline.engine.resolver import Resolver
 from pipeline.job.decisions import asked_anew, has_canary, save_canary
@@ -17,6 +16,7 @@ from pipeline.job.job import Job
 from pipeline.ledger import Ledger
 from pipeline.outputs.columns import KEY, SOURCE
 from pipeline.outputs.parts import Parts
+from pipeline.quality.drawing import Lowest
 from pipeline.quality.gates import Share
 from pipeline.records import KEY_BYTES, LABELLED, Answer, Prompts, Span
 from pipeline.tasks.packs import place_in
@@ -137,16 +137,15 @@ class Canary:
         if self._chosen:
             log.warning("the canary's rows have left the table; the next run asks others anew")
         single = self._job.config.task.kind == "single"
-        lowest: dict[bytes, Sequence[str]] = {}
+        lowest = Lowest[Sequence[str]](ROWS)
         for span in spans:
             part = parts.read(span, [KEY, "label_status", SOURCE, "label" if single else "labels"])
             keys, statuses, sources, labels = (column.to_pylist() for column in part.columns)
             for key, status, source, found in zip(keys, statuses, sources, labels, strict=True):
-                if status in LABELLED and source is None:  # the model's own
-                    lowest[key] = [found] if single else found
-            lowest = {key: lowest[key] for key in nsmallest(ROWS, lowest)}
+                if status in LABELLED and source is None and lowest.wants(key):  # the model's own
+                    lowest.add(key, [found] if single else found)
         if lowest:
-            save_canary(self._job.config.state.dir, self._job.task.fingerprint, lowest)
+            save_canary(self._job.config.state.dir, self._job.task.fingerprint, lowest.first(ROWS))
 
 
 def _key_in(run: str, key: bytes) -> bytes:

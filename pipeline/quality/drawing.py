@@ -1,13 +1,62 @@
-"""Which rows a person is to label: half of them at random, half spread evenly over the labels that the model gave.
+"""Rows that are drawn at random: those with the lowest keys, or by lot those that a person is to label.
 
-The first half shows the table as it is, the second sees to it that rare labels are judged at all. Within the rows of one
-label every row is as likely as any other, on which the estimate of shares relies.
+Of the latter half are drawn from all, half spread evenly over the labels that the model gave. The first half shows the
+table as it is, the second sees to it that rare labels are judged at all. Within the rows of one label every row is as
+likely as any other, on which the estimate of shares relies.
 """
 
 import heapq
 from collections import defaultdict
 from collections.abc import Hashable, Iterable
 from random import Random
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+SAMPLED = 1_000
+"""Rows that are looked at closely, whichever they are."""
+
+
+class Lowest(Generic[T]):
+    """The items with the lowest keys, *most* of them or up to twice as many: keys are hashes, so that these are a sample of all."""
+
+    def __init__(self, most: int = SAMPLED) -> None:
+        self._most, self._limit, self._kept = most, b"\xff" * 32, dict[bytes, T]()
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def __contains__(self, key: bytes) -> bool:
+        return key in self._kept
+
+    def wants(self, key: bytes) -> bool:
+        """Return whether the item with *key* may be one of them, before it is made."""
+        return key < self._limit
+
+    def add(self, key: bytes, item: T) -> None:
+        """Take an item in, in the place of one with the same key."""
+        self.update([(key, item)])
+
+    def update(self, items: Iterable[tuple[bytes, T]]) -> None:
+        """Take several in."""
+        self._kept.update(items)
+        if len(self._kept) >= 2 * self._most:
+            self.shrink()
+
+    def shrink(self) -> None:
+        """Keep no more than were asked for."""
+        if len(self._kept) > self._most:
+            self._kept = self.first(self._most + 1)
+            self._limit, _ = self._kept.popitem()
+
+    def first(self, count: int) -> dict[bytes, T]:
+        """Return *count* of them, the lowest first."""
+        return {key: self._kept[key] for key in sorted(self._kept)[:count]}
+
+    @property
+    def items(self) -> list[T]:
+        """Those that there are."""
+        return list(self._kept.values())
 
 
 class Drawing:

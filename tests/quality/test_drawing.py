@@ -2,7 +2,10 @@
 
 from collections import Counter
 
-from pipeline.quality.drawing import Drawing
+import pytest
+
+from pipeline.quality.drawing import Drawing, Lowest
+from tests.answers import key
 
 
 def drawn(rows: int, labels: list[str], seed: int = 0) -> list[int]:
@@ -44,3 +47,22 @@ def test_within_a_label_every_row_is_as_likely() -> None:
     for seed in range(40):
         halves.update(row < 50 for row in drawn(40, (["a"] * 100) + ["b"] * 20, seed) if row < 100)
     assert 0.42 < halves[True] / halves.total() < 0.58
+
+
+@pytest.mark.parametrize("count", [5, 10, 19, 20, 21, 500])
+def test_the_lowest_keys_of_all_are_drawn_in_whatever_portions_they_come(count: int) -> None:
+    keys, drawn = [key(number) for number in range(count)], Lowest[bytes](10)
+    for start in range(0, count, 7):
+        drawn.update((each, each) for each in keys[start : start + 7] * 2 if drawn.wants(each))
+    assert list(drawn.first(10)) == sorted(keys)[:10]
+    assert len(drawn) == len(drawn.items) < 20
+    drawn.shrink()
+    assert set(drawn.items) == set(sorted(keys)[:10])
+
+
+def test_an_item_is_replaced_by_another_one_with_its_key() -> None:
+    drawn = Lowest[str]()
+    drawn.add(key(1), "old")
+    drawn.add(key(1), "new")
+    assert key(1) in drawn
+    assert drawn.items == ["new"]

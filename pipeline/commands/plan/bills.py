@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean, pstdev
 
-from pipeline.commands.plan.rates import SAMPLED, Lowest, Rates
+from pipeline.commands.plan.rates import Rates
 from pipeline.commands.plan.reply_tokens import ReplyTokens
 from pipeline.commands.plan.shape import Parts, Shape
 from pipeline.commands.plan.sizes import tokens_of
@@ -14,6 +14,7 @@ from pipeline.engine.packing.planned import ITEM_TOKENS
 from pipeline.job.decisions import Question
 from pipeline.ledger.store import Store
 from pipeline.llm.pricing import Price
+from pipeline.quality.drawing import SAMPLED, Lowest
 from pipeline.records import Answer, Prompt
 from pipeline.tasks.data import as_data
 from pipeline.tasks.packs import place_in

@@ -1,21 +1,14 @@
 """What tokens come to: an estimate by the text, corrected by what rows of this very task were billed."""
 
-from operator import itemgetter
-from typing import Generic, TypeVar
-
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.commands.plan.shape import Parts
 from pipeline.commands.plan.sizes import tokens_of
 from pipeline.commands.plan.spread import Lengths
+from pipeline.quality.drawing import Lowest
 from pipeline.tasks.data import as_data
 from pipeline.tasks.tokens import estimate_tokens
-
-T = TypeVar("T")
-
-SAMPLED = 1_000
-"""Rows that are looked at closely, whichever they are: their keys are hashes, and the lowest are drawn from the whole table."""
 
 BELIEVED = (0.08, 0.15)
 """How far a bill may be from the estimate of what is fixed, and of texts, as a standard deviation."""
@@ -25,30 +18,6 @@ SCATTER, ROUNDING = 0.12, 2.0
 
 READS_SCHEMA = {"oxen": (1.0, 0.3), "openai": (1.0, 0.2), "openai-compatible": (0.7, 0.5)}
 """Which share of the schema is billed, and how far that may be wrong; nothing at a server of our own."""
-
-
-class Lowest(Generic[T]):
-    """The items with the lowest keys, `SAMPLED` of them or a few more: few are made, however many there are to choose from."""
-
-    def __init__(self) -> None:
-        self._limit, self._taken = b"\xff" * 32, list[tuple[bytes, T]]()
-
-    def wants(self, key: bytes) -> bool:
-        """Return whether the item with *key* is one of them so far."""
-        return key < self._limit
-
-    def add(self, key: bytes, item: T) -> None:
-        """Take an item that is wanted."""
-        self._taken.append((key, item))
-        if len(self._taken) == 2 * SAMPLED:
-            self._taken.sort(key=itemgetter(0))
-            self._limit = self._taken[SAMPLED][0]
-            del self._taken[SAMPLED:]
-
-    @property
-    def items(self) -> list[T]:
-        """Those that there are."""
-        return [item for _, item in self._taken]
 
 
 class Sample:

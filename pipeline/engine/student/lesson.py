@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator
 from functools import partial
-from heapq import nsmallest
 from typing import NamedTuple
 
 from pipeline.job.job import Job
-from pipeline.records import LABELLED, Answers, Prompts
+from pipeline.quality.drawing import Lowest
+from pipeline.records import LABELLED, Answers, Prompts, columns_of
 from pipeline.student.model import Labels, Student, out_of_fold
 from pipeline.student.store import StudentStore
 from pipeline.student.thresholds import candidates
@@ -16,7 +16,7 @@ LEAST_ANSWERS = 500
 """With fewer there is nothing to be learned that a bound would not eat up."""
 
 MOST_ANSWERS = 20_000
-"""More hardly teach more, and memory is bounded: then those with the lowest keys are taken, which are hashes."""
+"""More hardly teach more, and memory is bounded: then those with the lowest keys are taken."""
 
 
 class Taught(NamedTuple):
@@ -27,15 +27,15 @@ class Taught(NamedTuple):
 
 
 class Lesson:
-    """Collects answered rows, and unanswered ones; keys are hashes, so that the lowest are a sample of the whole table."""
+    """Collects answered rows, and unanswered ones."""
 
     def __init__(self, job: Job, store: StudentStore) -> None:
         settings = job.config.student
         assert settings is not None, "the job has a student"  # noqa: S101
         self._settings, self._task, self._store = settings, job.config.task, store
         self._parser = Parser(job.config.task)
-        self._answered: dict[bytes, tuple[str, Labels]] = {}
-        self._open: dict[bytes, tuple[str, bool]] = {}
+        self._answered = Lowest[tuple[str, Labels]](MOST_ANSWERS)
+        self._open = Lowest[tuple[str, bool]](settings.answers)
         self.rows = 0
 
     @property
@@ -48,28 +48,20 @@ class Lesson:
         self.learn(prompts, known)
         left = unanswered(prompts, known, self._store)
         self.rows += len(left)
-        for key, text, truncated in zip(left.keys, left.texts, left.truncated, strict=True):
-            assert key is not None  # noqa: S101
-            self._open[key] = text or "", truncated
-        most = self._settings.answers
-        if len(self._open) > 2 * most:
-            self._open = {key: self._open[key] for key in nsmallest(most, self._open)}
+        self._open.update((prompt.key, (prompt.text, prompt.truncated)) for prompt in left if prompt)
 
     def learn(self, prompts: Prompts, known: Answers) -> None:
         """Take in those of *prompts* that have an answer among the *known* ones; the others may be of another table."""
         self._answered.update(self._labelled(prompts, known))
-        if len(self._answered) > 2 * MOST_ANSWERS:
-            self._answered = {key: self._answered[key] for key in nsmallest(MOST_ANSWERS, self._answered)}
 
     def first(self, count: int) -> Prompts:
         """Return *count* unanswered prompts, chosen at random from the whole table, and the same ones whenever this is asked."""
-        keys = nsmallest(count, self._open)
-        texts, truncated = ([self._open[key][place] for key in keys] for place in (0, 1))
-        return Prompts(keys, [str(text) for text in texts], [bool(cut) for cut in truncated])
+        chosen = self._open.first(count)
+        return Prompts([*chosen], *columns_of(2, [*chosen.values()]))
 
     def teach(self) -> Taught:
         """Teach a student by all answers."""
-        rows = [self._answered[key] for key in nsmallest(MOST_ANSWERS, self._answered)]
+        rows = [*self._answered.first(MOST_ANSWERS).values()]
         names = [label.name for label in self._task.labels]
         make = partial(
             Student,

@@ -1,7 +1,6 @@
 """What a student would come to, rehearsed on the answers that there are: taught, audited and certified many times over."""
 
 from functools import partial
-from heapq import nsmallest
 from typing import NamedTuple
 
 import numpy as np
@@ -12,6 +11,7 @@ from pipeline.config.answerers import StudentSettings
 from pipeline.engine.student.attempt import LEAST_ROOM
 from pipeline.engine.student.lesson import LEAST_ANSWERS
 from pipeline.engine.student.night import LEAST_SAVING
+from pipeline.quality.drawing import Lowest
 from pipeline.student.certificate import Tier, certify
 from pipeline.student.model import Labels, Student, out_of_fold
 from pipeline.student.thresholds import candidates
@@ -40,21 +40,17 @@ class Rehearsal:
 
     def __init__(self, config: Config, settings: StudentSettings) -> None:
         self._task, self._settings = config.task, settings
-        self._answered: dict[bytes, tuple[str, Labels]] = {}
+        self._answered = Lowest[tuple[str, Labels]](MOST_TAUGHT)
 
     def add(self, key: bytes, text: str, labels: Labels) -> None:
         """Take in an answered row."""
-        self._answered[key] = text, labels
-        if (
-            len(self._answered) > 2 * MOST_TAUGHT
-        ):  # keys are hashes, so that the lowest are drawn from the whole table
-            self._answered = {each: self._answered[each] for each in nsmallest(MOST_TAUGHT, self._answered)}
+        self._answered.add(key, (text, labels))
 
     def spared(self, missing: int) -> Spared | None:
         """Return which share of so many prompts is spared; None if there are too few answers to know."""
         if len(self._answered) < LEAST_ANSWERS or not missing:
             return None
-        rows = [self._answered[key] for key in nsmallest(MOST_TAUGHT, self._answered)]
+        rows = [*self._answered.first(MOST_TAUGHT).values()]
         names = [label.name for label in self._task.labels]
         is_single, reserved = self._task.kind == "single", self._settings.labels_always_asked
         make = partial(Student, names, single=is_single, reserved=reserved)

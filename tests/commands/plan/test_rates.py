@@ -4,10 +4,11 @@ from random import Random
 
 import pytest
 
-from pipeline.commands.plan.rates import SAMPLED, Lowest, Rates, Sample
+from pipeline.commands.plan.rates import Rates, Sample
 from pipeline.commands.plan.shape import Parts
 from pipeline.commands.plan.sizes import LONGEST, tokens_of
 from pipeline.commands.plan.spread import Twins
+from pipeline.quality.drawing import SAMPLED, Lowest
 from pipeline.tasks.data import as_data
 
 COUNTED = {
