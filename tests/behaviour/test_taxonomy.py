@@ -413,6 +413,12 @@ def test_diff_has_learned_from_the_old_answers_what_the_endpoint_bills(small: Ch
     assert found["cost_usd"] == pytest.approx(everything["cost_usd"], rel=0.05)
 
 
+def test_where_the_question_is_the_same_nothing_is_renamed(small: Change) -> None:
+    found = small.diff()
+    assert (found["renamed"], found["changes"], found["total"]["forced"]) == (False, [], 0)
+    assert "the question is the same" in small.said
+
+
 @pytest.mark.slow
 def test_a_student_leaves_carried_rows_as_they_are_and_learns_from_what_was_asked(change: Change) -> None:
     change.labels("games", "sound", "graphics", "science", instructions="Other words.")

@@ -67,7 +67,7 @@ class Diff:
         new: The config as it is.
         rows: Rows of the input.
         carried: Prompts whose labels could stay.
-        renamed: Whether nothing but names has changed, so that they do stay.
+        renamed: Whether names have changed and nothing else has, so that they do stay.
         changes: A line for each change.
         total: All changes together, with the prompts that had no labels; what a run with `--from` sends if its audit passes.
         everything: What a run without it sends.
@@ -195,7 +195,7 @@ class _Counts:
             new=str(new.path),
             rows=self.job.source.rows,
             carried=draw.rows if worth_it else 0,
-            renamed=renamed,
+            renamed=renamed and bool(self.taxonomy.changes),
             changes=lines,
             total=self._line(planned, "together", "", None, must, audited),
             everything=Line("everything", "", self.job.source.rows, planned.requests, 0, planned.cost_usd),
