@@ -1,31 +1,99 @@
-"""Attempts that came to no end, as their runs were killed or stopped and the input has changed since."""
+"""What attempts that came to no end have left, as their runs were killed or stopped: proposals whose coins have fallen.
 
-from collections.abc import Iterable
+Whoever decides next takes over what is about the prompts of its own table, be it for another output or of another night;
+the rest stays as it is. Which prompts these are is up to the table, and which ones join them to whether anything was ever
+proposed for them: neither depends on a coin. So the coins of those who are together in the end are still independent and
+uniform, whatever was seen of the answers by then.
+"""
 
-from pipeline.student.store import Night, StudentStore
+from collections import Counter
+from collections.abc import Sequence
 
+from pipeline.student.coin import draw_secret
+from pipeline.student.store import Night, Proposal, StudentStore
 
-def taken_over(store: StudentStore, run: str) -> Night | None:
-    """Give the attempt that came to no end to *run*, with its coins and proposals; None if there is none."""
-    with store.changing() as file:
-        found = file.execute("SELECT run FROM night WHERE outcome IS NULL").fetchone()
-        if found is None:
-            return None
-        file.execute("UPDATE proposal SET night = ? WHERE night = ?", [run, *found])
-        file.execute("UPDATE night SET run = ? WHERE run = ?", [run, *found])
-    return store.night(run)
-
-
-def still_there(store: StudentStore, keys: Iterable[bytes | None]) -> None:
-    """Note that prompts with these *keys* are in the input."""
-    with store.changing() as file:
-        file.execute("CREATE TEMP TABLE IF NOT EXISTS there (key BLOB PRIMARY KEY) WITHOUT ROWID")
-        file.executemany("INSERT OR IGNORE INTO there VALUES (?)", ([key] for key in keys if key is not None))
+JOINING = ""
+"""The night of proposals that are to join: it never comes, and what has it is forgotten if the run is killed before it does."""
 
 
-def forget_others(store: StudentStore, run: str) -> None:
-    """Remove the proposals of *run* about prompts that are not there any more: nobody can ask about them."""
-    still_there(store, ())
-    with store.changing() as file:
-        file.execute("DELETE FROM proposal WHERE night = ? AND key NOT IN (SELECT key FROM there)", [run])
-        file.execute("DROP TABLE there")
+class LeftOver:
+    """What is left over about one table.
+
+    Attributes:
+        nights: The attempts that came to no end.
+        answered: How often prompts with an answer were seen among those that are left over.
+        unanswered: How often others were.
+    """
+
+    def __init__(self, store: StudentStore) -> None:
+        """Forget what was never fixed."""
+        self._store, self.answered, self.unanswered = store, 0, 0
+        with store.changing() as file:
+            file.execute("DELETE FROM proposal WHERE night NOT IN (SELECT run FROM night)")
+            file.execute(
+                "CREATE TEMP TABLE IF NOT EXISTS there (key BLOB PRIMARY KEY, seen INTEGER) WITHOUT ROWID"
+            )
+            file.execute("DELETE FROM there")
+            self.nights = self._nights("night.outcome IS NULL")
+
+    @property
+    def secret(self) -> bytes:
+        """What coins depend on: one secret as long as any attempt is without an end, so that none falls twice."""
+        return self.nights[0].secret if self.nights else draw_secret()
+
+    def see(self, keys: Sequence[bytes | None]) -> dict[bytes, Proposal]:
+        """Count rows of the table that have these *keys*; returns what is left over for them."""
+        rows = Counter(key for key in keys if key is not None)
+        found = {each.key: each for each in self._store.undecided(list(rows))} if self.nights else {}
+        with self._store.changing() as file:
+            file.executemany(
+                "INSERT INTO there VALUES (?, ?) ON CONFLICT DO UPDATE SET seen = seen + excluded.seen",
+                ((key, rows[key]) for key in found),
+            )
+        return found
+
+    def here(self) -> list[Night]:
+        """Return the attempts that have proposed something for the table."""
+        return self._nights(
+            "night.outcome IS NULL AND night.run IN (SELECT night FROM proposal JOIN there USING (key))"
+        )
+
+    def forget(self) -> None:
+        """Remove what is left over about the table: it is decided otherwise."""
+        with self._store.changing() as file:
+            file.execute("DELETE FROM proposal WHERE key IN (SELECT key FROM there)")
+            file.execute("DELETE FROM there")
+            self._forget_empty()
+
+    def hand_over(self, run: str, most_rows: float) -> None:
+        """Give *run* what is left over about the table, and what is to join it; none of it if it stands for too many rows."""
+        with self._store.changing() as file:
+            file.execute(
+                "DELETE FROM proposal WHERE key IN (SELECT key FROM there WHERE seen > ?)", [most_rows]
+            )
+            file.execute("DELETE FROM proposal WHERE night = ? AND rows > ?", [JOINING, most_rows])
+            file.execute(
+                "UPDATE proposal SET night = ?, rows = (SELECT seen FROM there WHERE there.key = proposal.key) "
+                "WHERE key IN (SELECT key FROM there)",
+                [run],
+            )
+            file.execute("UPDATE proposal SET night = ? WHERE night = ?", [run, JOINING])
+            self._forget_empty()
+
+    def kinds(self, most_rows: float) -> dict[int, int]:
+        """Return how many proposals of each kind would be handed over."""
+        with self._store.changing() as file:
+            query = "SELECT kind, count(*) FROM proposal JOIN there USING (key) WHERE seen <= ? GROUP BY kind"
+            return dict(file.execute(query, [most_rows]).fetchall())
+
+    def _nights(self, which: str) -> list[Night]:
+        with self._store.changing() as file:
+            query = f"SELECT run FROM night WHERE {which} ORDER BY rowid"  # noqa: S608 - no value of anybody's
+            runs = [run for (run,) in file.execute(query).fetchall()]
+        return [night for run in runs if (night := self._store.night(run)) is not None]
+
+    def _forget_empty(self) -> None:
+        with self._store.changing() as file:
+            file.execute(
+                "DELETE FROM night WHERE outcome IS NULL AND run NOT IN (SELECT night FROM proposal)"
+            )

@@ -46,6 +46,11 @@ class Draw(NamedTuple):
     share: float
     shares: Mapping[str, float]
 
+    @property
+    def reach(self) -> float:
+        """The largest coin that counts in any look: those of smaller ones may have been asked."""
+        return max(*(share for share, _ in looks(self.share, 1.0)), *self.shares.values())
+
     def expected(self, kinds: Mapping[int, int]) -> int:
         """Return how many are audited, more or less, if there are so many of each of *kinds*."""
         rates = ((kinds.get(kind, 0), self.shares.get(str(kind), self.share)) for kind in (PLAIN, MERGED))

@@ -16,7 +16,6 @@ from typing import Any, NamedTuple
 import orjson
 
 from pipeline.errors import DiskError
-from pipeline.student.certificate import Tier
 from pipeline.student.coin import toss
 from pipeline.system.atomic import make_private
 
@@ -104,7 +103,10 @@ class StudentStore:
 
     @contextmanager
     def changing(self) -> Iterator[sqlite3.Connection]:
-        """Make all changes of the block, or none."""
+        """Make all changes of the block, or none; a block within another one is part of it."""
+        if self._file.in_transaction:
+            yield self._file
+            return
         self._file.execute("BEGIN IMMEDIATE")
         try:
             yield self._file
@@ -172,18 +174,6 @@ class StudentStore:
         query = "SELECT kind, count(*) FROM proposal WHERE night = ? GROUP BY kind"
         return dict(self._file.execute(query, [run]).fetchall())
 
-    def tiers(self, night: Night, audited: Mapping[bytes, bool]) -> list[Tier]:
-        """Return what the audit has found for each threshold; *audited* says of each asked key whether it differs."""
-        thresholds: Sequence[float] = night.facts["thresholds"]
-        rows, asked, differ = ([0] * len(thresholds) for _ in range(3))
-        for proposal in self.proposals(night.run):
-            for place, threshold in enumerate(thresholds):
-                if (proposal.score or 0.0) >= threshold:
-                    rows[place] += 1
-                    asked[place] += proposal.key in audited
-                    differ[place] += audited.get(proposal.key, False)
-        return [Tier(*each) for each in zip(thresholds, rows, asked, differ, strict=True)]
-
     def end(
         self, night: Night, outcome: Mapping[str, Any], keeps: Callable[[Proposal], bool] | None
     ) -> Night:
@@ -206,6 +196,10 @@ class StudentStore:
     def look_up(self, keys: Sequence[bytes]) -> list[Proposal]:
         """Return the certified answers to *keys*."""
         return self._found(keys, "outcome IS NOT NULL")
+
+    def undecided(self, keys: Sequence[bytes]) -> list[Proposal]:
+        """Return what attempts that have come to no end have proposed for *keys*."""
+        return self._found(keys, "outcome IS NULL")
 
     def proposed(self, run: str, keys: Sequence[bytes]) -> list[Proposal]:
         """Return what *run* has proposed for *keys*."""

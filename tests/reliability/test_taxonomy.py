@@ -7,12 +7,13 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from pipeline.student.store import FORCED, Night, StudentStore
 from pipeline.system.lock import Lock
-from tests.behaviour.test_taxonomy import ROWS, Change, old_label, table
+from tests.behaviour.test_taxonomy import CARRY, ROWS, Change, old_label, table
 from tests.faultserver.server import FaultServer
 from tests.jobs import JobFiles, asked, environment, last_line
 from tests.minds import Model
@@ -163,3 +164,139 @@ def test_rows_that_are_labelled_to_try_something_leave_a_killed_run_its_coins(ch
     night, _ = night_of(change)
     assert change.job.run("--limit", "20").returncode == 0
     assert night_of(change)[0] == night
+
+
+def coins_of(night: Night, kinds: dict[bytes, int], share: float | None = None) -> set[bytes]:
+    """What a killed run was about to ask."""
+    least = float(night.facts["share"]) if share is None else share
+    return {key for key, kind in kinds.items() if kind == FORCED or night.coin(key) < least}
+
+
+def test_another_output_goes_on_with_the_coins_of_a_killed_run_and_leaves_it_nothing_to_ask(
+    change: Change,
+) -> None:
+    killed(change, AMID_THE_AUDIT)
+    night, kinds = night_of(change)
+    change.job.set(output={"path": "out/other.parquet"})
+    change.run()
+    after, _ = night_of(change)
+    assert (after.secret, after.facts) == (night.secret, night.facts)
+    assert len(change.asked) == len(set(change.asked)) == len(coins_of(night, kinds))
+    labels = change.job.labelled()["label"]
+    change.job.set(output={"path": "out/labelled.parquet"})
+    change.run()
+    assert len(change.asked) == len(coins_of(night, kinds))
+    assert change.job.labelled()["label"].equals(labels)
+
+
+def test_another_table_decides_about_its_own_rows_and_the_others_keep_their_coins(change: Change) -> None:
+    killed(change, AMID_THE_AUDIT)
+    night, kinds = night_of(change)
+    half = list(table(ROWS))[ROWS // 2 :]
+    change.job.set(output={"path": "out/other.parquet"}).table(half, name="half.parquet")
+    change.run()
+    asked_by_half = set(change.asked) & set(half)
+    assert change.decision["status"] == "certified"
+    assert change.sources["carried"] == len(half) - len(asked_by_half) > 0
+    left, left_kinds = night_of(change)
+    assert (left.run, left.secret, left.outcome) == (night.run, night.secret, None)
+    assert left_kinds.items() <= kinds.items()
+    assert 0 < len(left_kinds) <= ROWS // 2
+
+    change.job.set(output={"path": "out/labelled.parquet"}, input={"path": "in.parquet"})
+    assert change.job.run().returncode == 0
+    assert len(change.asked) == len(set(change.asked))
+    assert set(change.asked) & set(half) == asked_by_half
+    after = {each["run"]: each for each in nights_told(change)}
+    assert len(after) == 2
+    assert all(each["status"] == "certified" for each in after.values())
+
+
+def nights_told(change: Change) -> list[dict[str, Any]]:
+    path = next(change.job.folder.glob("state/decisions/carried-*.json"))
+    found: list[dict[str, Any]] = json.loads(path.read_text())["decision"]["nights"]
+    return found
+
+
+def test_prompts_that_came_since_join_a_killed_run_under_its_secret_and_no_coin_falls_twice(
+    change: Change,
+) -> None:
+    killed(change, AMID_THE_AUDIT)
+    night, kinds = night_of(change)
+    before = set(change.asked)
+    change.job.table([*table(ROWS), *table(ROWS, start=6_000)])
+    change.job.settings, settings = json.loads(change.old.read_text()), change.job.settings
+    change.job.set(input={"path": "in.parquet"})
+    change.model.label, label = old_label, change.model.label
+    assert change.job.run().returncode == 0  # so that the new rows have old labels, too
+    change.job.settings, change.model.label = settings, label
+    change.requests = len(asked(change.server))
+
+    killed(change, AMID_THE_AUDIT)
+    after, joined = night_of(change)
+    assert after.secret == night.secret
+    assert joined.items() >= kinds.items()
+    assert len(joined) == 2 * ROWS
+    assert after.facts["share"] == pytest.approx(float(night.facts["share"]) / 2)
+    change.run()
+    # Whoever was asked by a larger share is no part of the sample, is not asked again, and carries nothing.
+    sample = coins_of(after, joined)
+    found = change.decision
+    assert found["status"] == "certified"
+    assert len(before) + len(change.asked) == len(before | set(change.asked))
+    assert len(before | set(change.asked)) == found["audited"] + 2 * ROWS // 5 >= len(sample)
+    assert change.sources == {"carried": found["left"], "model": 2 * ROWS - found["left"]}
+    assert found["rows"] == found["left"]
+
+
+def test_a_bound_that_was_changed_once_answers_are_in_is_refused_and_the_old_one_still_holds(
+    change: Change,
+) -> None:
+    killed(change, AMID_THE_AUDIT)
+    night, kinds = night_of(change)
+    for name, laxer, was in (("max_missed", "50%", "5 %"), ("delta", 0.5, "0.05"), ("audits", 10, "120")):
+        change.job.set(carry={**CARRY, name: laxer})
+        for again in (["--from", str(change.old)], []):
+            done = change.job.run(*again)
+            assert done.returncode == 78
+            assert f"carry.{name}: is" in done.stderr
+            assert f"set it to {was} until then" in done.stderr
+        change.job.settings["carry"].pop("delta", None)
+    assert len(change.asked) == 200
+    assert night_of(change) == (night, kinds)
+    change.job.set(carry=CARRY)
+    change.run()
+    assert len(change.asked) == len(coins_of(night, kinds))
+
+
+def test_a_bound_that_was_changed_before_any_answer_holds(change: Change) -> None:
+    killed(change, "carrying.Carrying._ask = kill")
+    night, _ = night_of(change)
+    change.job.set(carry={"max_missed": "20%", "audits": 60})
+    change.run()
+    after, _ = night_of(change)
+    assert float(after.facts["share"]) == pytest.approx(float(night.facts["share"]) / 2)
+    assert change.decision["max_missed"] == "20 %"
+    assert len(change.asked) < 240 + 120
+
+
+def test_labels_that_are_called_otherwise_once_answers_are_in_are_refused_but_what_was_begun_can_end(
+    change: Change,
+) -> None:
+    killed(change, AMID_THE_AUDIT)
+    night, kinds = night_of(change)
+    change.job.settings["task"]["labels"][0]["was"] = "mail"  # no part of the question
+    done = change.job.run("--from", str(change.old))
+    assert done.returncode == 78
+    assert "first run again without --from" in done.stderr
+    assert len(change.asked) == 200
+    assert change.job.run().returncode == 0
+    assert len(change.asked) == len(coins_of(night, kinds))
+
+
+def test_labels_that_are_called_otherwise_before_any_answer_are_proposed_anew(change: Change) -> None:
+    killed(change, "carrying.Carrying._ask = kill")
+    change.job.settings["task"]["labels"][0]["was"] = "mail"
+    change.run()
+    assert change.decision["forced"] == 0
+    assert change.decision["changes"] == ["merge: games, mail → games"]

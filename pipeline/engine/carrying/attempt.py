@@ -9,25 +9,26 @@ coins count, and twice more; then every row is asked. Where nothing but names ha
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import aclosing
 from functools import partial
 from itertools import islice
 from math import inf
-from typing import Any
 
 from pipeline.engine.carrying.found import Found, carried, everything, renamed
 from pipeline.engine.carrying.old import LookUp, OldAnswers, OldLabels
+from pipeline.engine.carrying.terms import Asked, drawn_facts, gone_on_with, is_asked, promised
 from pipeline.engine.lifecycle import Execution
 from pipeline.engine.student.attempt import ASKED_AT_ONCE, LEAST_ROOM, MOST_ROWS, AuditedAttempt, Read
 from pipeline.engine.student.lesson import unanswered
 from pipeline.errors import ConfigError
 from pipeline.figures import count
-from pipeline.job.previous import only_renamed
+from pipeline.inputs.source import all_spans
 from pipeline.records import Prompts
-from pipeline.student.coin import draw_secret
-from pipeline.student.left_over import forget_others, still_there, taken_over
+from pipeline.student.left_over import JOINING, LeftOver
 from pipeline.student.missed import drawn, looks
 from pipeline.student.store import FORCED, MERGED, PLAIN, Night, Proposal, StudentStore
 from pipeline.student.taxonomy import Taxonomy
+from pipeline.system.prefetch import prefetch
 
 log = logging.getLogger(__name__)
 
@@ -41,38 +42,55 @@ class Carrying(AuditedAttempt):
         super().__init__(execution, store)
         self._old = old
 
+    async def _begun(self) -> Night | None:
+        """Return the attempt of this run if it has come to its end; else it is gone on with like another run's."""
+        night = await super()._begun()
+        return None if night is None or night.outcome is None else night
+
     async def _prepared(self, read: Read) -> Night | None:
-        """Propose what old labels are called now, and make durable what the audit depends on."""
-        if self._old is None:
-            return await self._left_over(read)
+        """Propose what old labels are called now, and make durable what the audit depends on.
+
+        What another run has left is gone on with, also without the earlier config, and though the table has other rows by now.
+        """
+        if self._job.options.part is not None:
+            return None  # a part of the rows cannot tell what the audit of all of them found
+        left = await self._threads.run(LeftOver, self._store)
+        asked = self._old and Asked.of(self._old[0].asked, self._job)
+        begun = await self._left_over(left, read, asked) if left.nights else []
+        if asked is not None:
+            await self._propose_all(asked, read, is_begun=bool(begun))
+        elif not begun:
+            return None
+        return await self._threads.run(self._fixed, left, begun, asked)
+
+    async def _left_over(self, left: LeftOver, read: Read, asked: Asked | None) -> list[Night]:
+        """See which prompts of the table something is left over for; returns the attempts that are gone on with."""
+        async with aclosing(prefetch(read(all_spans(self._job.source)))) as stream:
+            async for _, prompts in stream:
+                found = await self._threads.run(left.see, prompts.keys)
+                if found:
+                    known = await self._resolver.known(prompts.where(found.__contains__))
+                    left.answered, left.unanswered = (
+                        left.answered + len(known),
+                        left.unanswered + len(found) - len(known),
+                    )
+        return await self._threads.run(gone_on_with, left, self._job, asked)
+
+    async def _propose_all(self, asked: Asked, read: Read, *, is_begun: bool) -> None:
+        """Store what all prompts that nobody has answered would be called."""
+        assert self._old is not None, "there is an earlier config"  # noqa: S101
         old, look_up = self._old
-        await self._threads.run(partial(self._store.begin, self._run, forget=False))
-        taxonomy = Taxonomy(old.asked.config.task, self._job.config.task)
         left_open = proposed = answered = 0
         async for prompts, known in self._chunks(read):
             left = await self._threads.run(unanswered, prompts, known, self._store)
             wanted = old.wanted(left)
             found = await self._threads.run(old.labels, wanted, await look_up(wanted.keys))
             left_open, answered = left_open + len(left), answered + len(known)
-            proposed += await self._threads.run(self._propose, taxonomy, left, found)
-        if left_open and not proposed and not answered and not self._store.nights():
+            proposed += await self._threads.run(self._propose, asked.taxonomy, left, found)
+        if left_open and not proposed and not answered and not is_begun and not self._store.nights():
             raise ConfigError(
                 f"{old.asked.config.path.name}: has no answer to any of these rows; run it first, or leave --from out"
             )
-        return await self._threads.run(self._fixed, taxonomy, old)
-
-    async def _left_over(self, read: Read) -> Night | None:
-        """Go on with what a run with `--from` has left, though the input has other rows by now and so is another run's."""
-        if (
-            self._job.options.part is not None
-        ):  # a part of the rows cannot tell what the audit of all of them found
-            return None
-        night = await self._threads.run(taken_over, self._store, self._run)
-        if night is not None:
-            async for prompts, _ in self._chunks(read):
-                await self._threads.run(still_there, self._store, prompts.keys)
-            await self._threads.run(forget_others, self._store, self._run)
-        return night
 
     def _propose(self, taxonomy: Taxonomy, left: Prompts, found: Mapping[bytes, OldLabels]) -> int:
         """Store what the prompts that are *left* would be called, and return how many there are. Runs in a thread."""
@@ -86,39 +104,31 @@ class Carrying(AuditedAttempt):
             elif taxonomy.is_merged(old.labels):
                 kind = MERGED
             proposals.append(Proposal(key, labels, old.confidence, old.run, old.model, kind))
-        self._store.propose(self._run, proposals)
+        coins_fell = {each.key for each in self._store.undecided([each.key for each in proposals])}
+        self._store.propose(JOINING, (each for each in proposals if each.key not in coins_fell))
         return len(proposals)
 
-    def _fixed(self, taxonomy: Taxonomy, old: OldAnswers) -> Night | None:
-        """Draw the secret, and make all that the audit depends on durable. Runs in a thread."""
+    def _fixed(self, left: LeftOver, begun: list[Night], asked: Asked | None) -> Night | None:
+        """Make all that the audit depends on durable, at once. Runs in a thread."""
         store, settings = self._store, self._job.config.carry
-        renaming = only_renamed(old.asked, self._job.config)
-        if not renaming:
-            store.drop(self._run, below=-inf, most_rows=max(1.0, MOST_ROWS * self._job.source.rows))
-        kinds = store.kinds(self._run)
-        if not kinds:
-            return None
-        draw = drawn(kinds, settings)
-        facts: dict[str, Any] = {
-            "previous": old.asked.config.path.name,
-            "changes": [f"{change.kind}: {change}" for change in taxonomy.changes],
-            "max_missed": str(settings.max_missed),
-            "delta": settings.delta,
-            "prompts": draw.rows,
-            "forced": kinds.get(FORCED, 0),
-            "share": draw.share,
-            "shares": draw.shares,
-            "settled": sorted(taxonomy.settled),
-            "added": sorted(taxonomy.added),
-        }
-        night = Night(self._run, draw_secret(), facts)
-        if renaming:
-            return store.end(night, renamed(facts), lambda each: each.kind != FORCED)
-        if draw.rows < LEAST_ROOM * draw.wanted:
-            many = "no number of" if draw.wanted == inf else f"{draw.wanted:,.0f}"
-            why = f"{count(draw.rows, 'prompt')} with labels that could stay are too few for {many} audits"
-            return store.end(night, everything(why, facts), None)
-        store.fix(night)
+        renaming = asked is not None and asked.renaming
+        with store.changing():
+            left.hand_over(self._run, inf if renaming else max(1.0, MOST_ROWS * self._job.source.rows))
+            kinds = store.kinds(self._run)
+            if not kinds:
+                return None
+            draw, origin = drawn(kinds, settings), asked.facts() if asked else begun[0].facts
+            facts = {**origin, **promised(settings), **drawn_facts(draw, kinds, begun)}
+            night = Night(self._run, left.secret, facts)
+            if renaming:
+                return store.end(night, renamed(facts), lambda each: each.kind != FORCED)
+            if draw.rows < LEAST_ROOM * draw.wanted:
+                many = "no number of" if draw.wanted == inf else f"{draw.wanted:,.0f}"
+                why = (
+                    f"{count(draw.rows, 'prompt')} with labels that could stay are too few for {many} audits"
+                )
+                return store.end(night, everything(why, facts), None)
+            store.fix(night)
         log.info(
             "carried: %s of %s must be asked; of the others about %s are asked to find out",
             count(facts["forced"], "prompt"), f"{draw.rows + facts['forced']:,}", f"{draw.expected(kinds):,}",
@@ -127,45 +137,52 @@ class Carrying(AuditedAttempt):
 
     async def _decided(self, night: Night, read: Read) -> Night:
         """Ask what must change and what the coins say, and look up to three times whether that proves enough."""
-        outcome, share = everything("nothing was audited", night.facts), 1.0
+        outcome, share, beside = everything("nothing was audited", night.facts), 1.0, set[bytes]()
         for share, delta in looks(float(night.facts["share"]), float(night.facts["delta"])):
             await self._ask_all(read, partial(self._chosen, night, share))
-            found = await self._found(night, share)
+            found, beside = await self._found(night, share)
             outcome = carried(found, night.facts, delta, self._job.config.carry.max_missed)
             if outcome["status"] == "certified" or found.moved_too_many:
                 break
         if outcome["status"] != "certified":
             return await self._threads.run(self._store.end, night, outcome, None)
         return await self._threads.run(
-            self._store.end, night, outcome, lambda each: not _is_asked(night, each, share)
+            self._store.end,
+            night,
+            outcome,
+            lambda each: not (is_asked(night, each, share) or each.key in beside),
         )
 
     def _chosen(self, night: Night, share: float, prompts: Prompts) -> Prompts:
         """Return those of *prompts* that are asked: they must change, or their coin fell. Runs in a thread."""
         keys = [key for key in dict.fromkeys(prompts.keys) if key is not None]
-        wanted = {each.key for each in self._store.proposed(night.run, keys) if _is_asked(night, each, share)}
+        wanted = {each.key for each in self._store.proposed(night.run, keys) if is_asked(night, each, share)}
         return prompts.where(wanted.__contains__)
 
-    async def _found(self, night: Night, share: float) -> Found:
-        """Count what was asked, and how much of it has another label than it would carry."""
-        found = Found(frozenset(night.facts["settled"]), frozenset(night.facts["added"]))
-        proposals = self._store.proposals(night.run)
-        while some := await self._threads.run(_some, proposals, night, share):
+    async def _found(self, night: Night, share: float) -> tuple[Found, set[bytes]]:
+        """Count what was asked, and how much of it has another label than it would carry.
+
+        Returns that, and the keys of those that were asked beside what the coins say now: when there were fewer prompts, larger
+        ones counted. They are no part of the sample, but are left alone no more.
+        """
+        found, beside = (
+            Found(frozenset(night.facts["settled"]), frozenset(night.facts["added"])),
+            set[bytes](),
+        )
+        proposals, reach = self._store.proposals(night.run), max(share, float(night.facts["reach"]))
+        while some := await self._threads.run(_some, proposals, night, reach):
             said = await self._said([each.key for each in some])
             for each in some:
+                if not is_asked(night, each, share):
+                    if each.key not in said:
+                        continue
+                    beside.add(each.key)
                 found.add(each, said.get(each.key), is_base=night.coin(each.key) < share)
         kinds = await self._threads.run(self._store.kinds, night.run)
         found.rows = kinds.get(PLAIN, 0) + kinds.get(MERGED, 0)
-        return found
-
-
-def _is_asked(night: Night, each: Proposal, share: float) -> bool:
-    """Return whether a prompt is asked in a look whose coins count up to *share*."""
-    if each.kind == FORCED:
-        return True
-    return night.coin(each.key) < max(share, float(night.facts["shares"].get(str(each.kind), 0.0)))
+        return found, beside
 
 
 def _some(proposals: Iterator[Proposal], night: Night, share: float) -> Sequence[Proposal]:
-    """Return the next of *proposals* that were asked. Runs in a thread."""
-    return list(islice((each for each in proposals if _is_asked(night, each, share)), ASKED_AT_ONCE))
+    """Return the next of *proposals* whose coin is below *share*, or that are asked anyway. Runs in a thread."""
+    return list(islice((each for each in proposals if is_asked(night, each, share)), ASKED_AT_ONCE))

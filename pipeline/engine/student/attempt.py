@@ -39,12 +39,16 @@ class AuditedAttempt(ABC):
 
     async def outcome(self, read: Read) -> Night | None:
         """Return the attempt with its outcome, making it unless it was made; None if there is nothing to attempt."""
-        night = await self._threads.run(self._store.night, self._run)
+        night = await self._begun()
         if night is None:
             night = await self._prepared(read)
         if night is not None and night.outcome is None:
             night = await self._decided(night, read)
         return night
+
+    async def _begun(self) -> Night | None:
+        """Return the attempt if it was made as it is to be gone on with."""
+        return await self._threads.run(self._store.night, self._run)
 
     @abstractmethod
     async def _prepared(self, read: Read) -> Night | None:

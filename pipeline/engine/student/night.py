@@ -17,7 +17,7 @@ from pipeline.engine.student.agreement import agreement, first_said
 from pipeline.engine.student.attempt import LEAST_ROOM, MOST_ROWS, AuditedAttempt, Read, pieces
 from pipeline.engine.student.elsewhere import learn_elsewhere
 from pipeline.engine.student.lesson import LEAST_ANSWERS, Lesson, Taught, unanswered
-from pipeline.engine.student.outcome import Audit, differs, of_verdict, refused
+from pipeline.engine.student.outcome import Audit, differs, of_verdict, refused, tiers_of
 from pipeline.figures import count
 from pipeline.records import Answers, Prompts
 from pipeline.student.certificate import certify
@@ -159,7 +159,9 @@ class Attempt(AuditedAttempt):
 
     def _certified(self, night: Night, audit: Audit, twice: dict[str, Any] | None) -> Night:
         """Test the thresholds in their order, and keep what the audit has proven. Runs in a thread."""
-        tiers = self._store.tiers(night, {key: differs(*pair) for key, pair in audit.items()})
+        tiers = tiers_of(
+            night, self._store.proposals(night.run), {key: differs(*pair) for key, pair in audit.items()}
+        )
         verdict = certify(tiers, self._settings.target, self._settings.delta)
         outcome = {
             **of_verdict(verdict, night, audit, self._job.config.model.name),

@@ -1,7 +1,7 @@
 """What an audit has come to, as values and in words: the certificate of a night, or why there is none."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from pipeline.figures import count, limit, percent
@@ -21,6 +21,19 @@ def differs(proposal: Proposal, said: tuple[str, ...] | None) -> bool:
 def refused(why: str, facts: Mapping[str, Any]) -> dict[str, Any]:
     """Return the outcome of a night whose rows are all asked."""
     return {**facts, "status": "refused", "why": f"student: refused, {why}; every row is asked"}
+
+
+def tiers_of(night: Night, proposals: Iterable[Proposal], audited: Mapping[bytes, bool]) -> list[Tier]:
+    """Return what the audit has found for each threshold; *audited* says of each asked key whether it differs."""
+    thresholds: Sequence[float] = night.facts["thresholds"]
+    rows, asked, differ = ([0] * len(thresholds) for _ in range(3))
+    for proposal in proposals:
+        for place, threshold in enumerate(thresholds):
+            if (proposal.score or 0.0) >= threshold:
+                rows[place] += 1
+                asked[place] += proposal.key in audited
+                differ[place] += audited.get(proposal.key, False)
+    return [Tier(*each) for each in zip(thresholds, rows, asked, differ, strict=True)]
 
 
 def of_verdict(verdict: Verdict, night: Night, audit: Audit, model: str) -> dict[str, Any]:
