@@ -70,13 +70,14 @@ class Answering(Journey):
             yield span, prompts.where(self._part.owns)
 
     async def _label_chunk(self, span: Span, prompts: Prompts) -> None:
-        answered = await self._execution.resolver.resolve(prompts)
+        answered = await self._execution.answers.resolve(prompts)
         self._execution.packs.forget(prompts)
         statuses = answered.statuses()
-        found = Counter(statuses[key] for key in prompts.keys if key is not None)
+        found = Counter(statuses[key] for key in prompts.keys if key in statuses)
         self._statuses.update(found)
+        left = len({*prompts.keys} - {None} - statuses.keys())  # to the run, which asks the second model
         self._rows_failed += sum(count for status, count in found.items() if status not in NOT_FAILED)
-        self._rows_done += span.rows
+        self._rows_done += span.rows - left * self._part.count
         self._execution.resolver.answered -= len(answered)
 
     async def _result_of(self, run: str) -> RunResult:
@@ -100,7 +101,7 @@ class Answering(Journey):
     def progress(self) -> Progress:
         """Return how far through the whole input the slice is."""
         found = self._execution.progress(self._rows_done, self._rows_failed)
-        mine = self._execution.resolver.answered * (
+        mine = self._execution.answers.answered * (
             self._part.count - 1
         )  # of so many more rows others take care
         return replace(found, done=min(found.rows, found.done + mine))

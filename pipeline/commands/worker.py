@@ -83,6 +83,8 @@ async def answer(work: Assignment, pipe: Connection, told: Told) -> None:
         try:
             async with fence.monitored(stop.set_reason):
                 execution = Execution(work.job, fence, stop, clock)
+                if execution.second is not None:
+                    execution.second.is_left = True  # to the run, so that its limits hold
                 try:
                     await Share(execution, told, work.part, work.spans).go()
                 finally:

@@ -244,6 +244,7 @@ class Execution:
             done=min(rows, rows_done + self.answers.answered),
             failed=rows_failed,
             reused=self.resolver.reused,
+            **(self.second.waiting.figures() if self.second else {}),
             stopping=self._stop.requested.is_set(),
         )
         return self.workers.joined(own)

@@ -52,6 +52,7 @@ class Resolver:
         ledger: Where answers are looked up; set before the first call.
         stand_ins: Look up answers of somebody else for keys that the ledger has none for, and say whose.
         reuse: Tells which answers that the ledger has count.
+        meets: Called with what a chunk has found while other answers of it are missing.
         reused: How many answers earlier runs had paid for.
         answered: How many prompts have their answer while their chunk is not written; who writes it takes them off.
     """
@@ -93,6 +94,7 @@ class Resolver:
         self.answered = 0
         self.ledger: Ledger
         self.stand_ins: Sequence[StandIn] = ()
+        self.meets: Callable[[Answered], None] = lambda _: None
 
     async def resolve(self, prompts: Prompts) -> Answered:
         """Return the answer to each key of *prompts*, asking the model for those that have none."""
@@ -102,6 +104,8 @@ class Resolver:
         mine = self._claim(chunk)
         known = await self._look_up(mine, prompts, rows)
         self._resolve_known(chunk, known)
+        if chunk.missing:
+            self.meets(chunk.answered)
         missing = [key for key in mine if key in self._pending]
         # Whoever has an answer of the model's keeps it, and asks the model again for another one.
         for stand_in in self.stand_ins:

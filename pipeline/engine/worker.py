@@ -195,15 +195,16 @@ def summed(progresses: Iterable[Progress]) -> Progress:
     )
 
 
-def joined(own: Progress, workers: Sequence[Progress]) -> Progress:
-    """Return the progress of a run and of its *workers* together; *own* is that of the run."""
+def joined(own: Progress, workers: Sequence[Progress], before: int = 0) -> Progress:
+    """Return the progress of a run and of its *workers* together; *own* is that of the run, which had *before* rows in parts."""
     if not workers:
         return own
     # Each worker goes through the whole input; and what they have found the run finds again.
     return replace(
         summed([own, *workers]),
         rows=own.rows,
-        done=max(own.done, sum(each.done for each in workers) // len(workers)),
+        # What the second model has answered, which the run asks, no worker has counted.
+        done=max(own.done, before + sum(each.done for each in workers) // len(workers) + own.second),
         failed=max(own.failed, sum(each.failed for each in workers)),
         reused=max(own.reused, sum(each.reused for each in workers)),
     )

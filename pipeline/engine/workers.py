@@ -33,7 +33,7 @@ class Workers:
     def __init__(self, job: Job, fence: Fence, stop: Stop) -> None:
         self._job, self._fence, self._stop = job, fence, stop
         self._workers: list[Worker] = []
-        self._spent_before = 0.0  # by the run, in US dollars
+        self._spent_before, self._before = 0.0, 0  # by the run, in US dollars; its rows that are in parts
 
     async def answer(self, spans: Sequence[Span], record: RunRecord, ledger: Ledger) -> None:
         """Have the keys of *spans* answered, if the job has workers; returns once all are answered, or the budget is spent.
@@ -45,6 +45,7 @@ class Workers:
         if count < 2 or self._job.options.offline or self._workers or not spans:  # noqa: PLR2004
             return
         spent = self._spent_before = await ledger.spent(record.run_id)
+        self._before = self._job.source.rows - sum(span.rows for span in spans)
         self._workers = [
             Worker(self._assignment(Slice(index, count), spans, record, spent)) for index in range(count)
         ]
@@ -91,7 +92,7 @@ class Workers:
 
     def joined(self, own: Progress) -> Progress:
         """Return the progress of the run and of its workers together; *own* is that of the run."""
-        return joined(own, [worker.total for worker in self._workers])
+        return joined(own, [worker.total for worker in self._workers], self._before)
 
     def after(self, effort: RunRecord) -> RunRecord:
         """Return the *effort* of the run with that of its workers."""

@@ -21,9 +21,11 @@ class Progress:
 
     Attributes:
         rows: Rows of the input.
-        done: Rows that are labelled.
+        done: Rows that are labelled: all that is asked about them is answered.
         failed: Rows in written parts that have text but no labels.
         reused: Prompts whose answer this execution has found, and an earlier run has paid for.
+        unsure: Rows that wait for the second model, while this run asks the first one itself.
+        second: Rows that this execution has had answered by the second model.
         in_flight: Requests in flight.
         waiting: Whether the run waits for an endpoint that is away.
         stopping: Whether the run was asked to stop, and waits for what is in flight.
@@ -39,6 +41,8 @@ class Progress:
     done: int = 0
     failed: int = 0
     reused: int = 0
+    unsure: int = 0
+    second: int = 0
     in_flight: int = 0
     waiting: bool = False
     stopping: bool = False
@@ -86,34 +90,62 @@ class Standing(NamedTuple):
         return self.done / self.progress.rows if self.progress.rows else 1.0
 
 
+class _Sample(NamedTuple):
+    """What was seen at a time: rows that were done, those that the first model had answered, and those the second one had."""
+
+    now: float
+    done: int
+    first: int
+    second: int
+
+
 class Pace:
     """Measures the pace of a run whenever it is looked at."""
 
     def __init__(self, look: Look, now: Callable[[], float] = time.monotonic) -> None:
         self._look, self._now = look, now
-        self._samples: deque[tuple[float, int]] = deque()
+        self._samples: deque[_Sample] = deque()
+        self._first_before = 0  # rows that were answered by the first model when it was looked at first
         self._done = 0
 
     def look(self) -> Standing:
         """Look at the run, and return where it stands."""
         progress, now = self._look(), self._now()
         self._done = max(self._done, progress.done)
-        rate = self._rate(now)
-        rows_left = max(progress.rows - self._done, 0)
-        left = 0.0 if not rows_left else rows_left / rate if rate and not progress.waiting else None
-        return Standing(progress, self._done, rate, left)
+        seen = _Sample(now, self._done, self._done + progress.unsure, progress.second)
+        rate = self._rate(seen)
+        left = self._left(seen, progress) if rate and not progress.waiting else None
+        return Standing(progress, self._done, rate, left if self._done < progress.rows else 0.0)
 
-    def _rate(self, now: float) -> float | None:
-        samples = self._samples
-        if not samples or now - samples[-1][0] >= SAMPLE_SECONDS:
-            samples.append((now, self._done))
+    def _rate(self, seen: _Sample) -> float | None:
+        samples, now = self._samples, seen.now
+        if not samples:
+            self._first_before = seen.first
+        if not samples or now - samples[-1].now >= SAMPLE_SECONDS:
+            samples.append(seen)
         # One sample from before the window stays: a window that begins between two is never shorter than it says.
-        while len(samples) > 1 and now - samples[1][0] >= WINDOW_SECONDS:
+        while len(samples) > 1 and now - samples[1].now >= WINDOW_SECONDS:
             samples.popleft()
-        began, done = samples[0]
-        if now - began < SAMPLE_SECONDS or self._done == done == 0:
+        began = samples[0]
+        if now - began.now < SAMPLE_SECONDS or seen.done == began.done == 0:
             return None
-        return (self._done - done) / (now - began)
+        return (seen.done - began.done) / (now - began.now)
+
+    def _left(self, seen: _Sample, progress: Progress) -> float | None:
+        """Return the seconds that the slower model takes for what is left to it; None if that cannot be said.
+
+        Both are asked at once, so that the pace of rows that are done is mostly the quicker one's, which ends first.
+        """
+        began = self._samples[0]
+        left = max(progress.rows - seen.first, 0)
+        share = (progress.unsure + seen.second) / max(1, seen.first - self._first_before)
+        each = (
+            (left, seen.first - began.first),
+            (progress.unsure + left * min(1.0, share), seen.second - began.second),
+        )
+        if any(rows and pace <= 0 for rows, pace in each):
+            return None
+        return max((rows / pace for rows, pace in each if rows), default=0.0) * (seen.now - began.now)
 
 
 def shares_text(shares: Mapping[str, int]) -> str:

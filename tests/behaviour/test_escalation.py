@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from random import Random
+from threading import Event
 from typing import Any, NamedTuple
 
 import polars as pl
@@ -16,6 +17,7 @@ from pipeline.commands.plan.command import plan
 from pipeline.commands.report.command import report
 from pipeline.commands.report.job_facts import shown_config
 from pipeline.config.simulate.latency import Fixed
+from pipeline.job.options import RunOptions
 from pipeline.ledger import opened
 from pipeline.servers.simulator.settings import RateSettings
 from pipeline.telemetry.pace import Look
@@ -725,6 +727,56 @@ def test_the_second_model_may_have_several_endpoints(tmp_path: Path) -> None:
         result = last_line(pair.job.run())
         assert result["escalated"] == 60
         assert sorted(asked(pair.two) + asked(other)) == sorted(texts(60))
+
+
+class Answering:
+    """A second model that gives so many answers and then keeps others waiting until it is let go; see `watching`."""
+
+    def __init__(self, answers: int) -> None:
+        self.left, self._free = answers, Event()
+        self.seen = list[int]()
+
+    def label(self, text: str) -> str:
+        if self.left <= 0:
+            self._free.wait(60)
+        self.left -= 1
+        return right_label(text)
+
+    @asynccontextmanager
+    async def watching(self, look: Look) -> AsyncIterator[None]:
+        async def repeat() -> None:
+            deadline = time.monotonic() + 30
+            # Let go a while after it has stopped, so that whatever is to be counted by then is.
+            while len(self.seen) < 20 and time.monotonic() < deadline:
+                self.seen += [look().done] if self.left <= 0 else []
+                await asyncio.sleep(0.05)
+            self._free.set()
+
+        task = asyncio.create_task(repeat())
+        try:
+            yield
+        finally:
+            self._free.set()
+            await task
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [1, 2])
+async def test_rows_are_done_that_have_all_their_answers_whoever_asked_and_whenever(
+    tmp_path: Path, workers: int
+) -> None:
+    second = Answering(9)
+    with a_pair(tmp_path, second=second.label, below=1, limits={"max_concurrency": 1}) as pair:
+        pair.job.set(limits={"max_concurrency": 4}).table(texts(20))
+        one_model = {name: each for name, each in pair.job.settings.items() if name != "escalate"}
+        assert pair.job.run("--limit", "6").returncode == 0
+        both, pair.job.settings = pair.job.settings, one_model
+        assert pair.job.run("--limit", "13").returncode == 0
+        pair.job.settings = both
+        # 6 rows have both answers by now, 7 only the first one, 7 none; and three more second answers are given.
+        await run_job(pair.job.config(), RunOptions(workers=workers), watch=second)
+        assert max(second.seen) == second.seen[-1] == 6 + 3
+        assert len(asked(pair.one)) == len(asked(pair.two)) == 20
 
 
 @pytest.mark.slow

@@ -54,5 +54,26 @@ def test_no_time_is_said_to_be_left_while_the_endpoint_is_away_and_none_is_at_th
     assert run.at(20, 1000).left == 0.0
 
 
+@pytest.mark.parametrize("second", [5, 500])
+def test_the_time_left_is_that_of_the_slower_of_two_models_from_early_on(second: int) -> None:
+    run = Run()
+    rows, first, share = 10_000, 100, 0.3
+    ends = max(rows / first, rows * share / second)
+    for now in range(int(ends)):
+        answered = min(first * now, rows)
+        decided = min(second * now, share * answered)
+        unsure = int(share * answered - decided)
+        run.now = now
+        run.progress = Progress(rows=rows, done=answered - unsure, unsure=unsure, second=int(decided))
+        left = run.pace.look().left
+        assert now < 20 or left == pytest.approx(ends - now, rel=0.05, abs=2)
+
+
+def test_no_time_is_said_to_be_left_as_long_as_the_pace_of_the_second_model_is_unknown(run: Run) -> None:
+    for now in range(10):
+        run.now, run.progress = now, Progress(rows=1000, done=70 * now, unsure=30 * now)
+        assert run.pace.look().left is None
+
+
 def test_a_run_without_rows_is_done() -> None:
     assert Pace(Progress).look().share == 1.0

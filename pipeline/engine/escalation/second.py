@@ -13,6 +13,7 @@ from pipeline.engine.asking import Asked
 from pipeline.engine.brake import Brake
 from pipeline.engine.escalation.rule import Pair, asks, decided, second_job, second_retried, spared, split
 from pipeline.engine.escalation.spending import Spending, fates
+from pipeline.engine.escalation.waiting import Waiting
 from pipeline.engine.resolver import Resolver
 from pipeline.errors import BudgetSpentError, InterruptedRunError, PipelineError
 from pipeline.figures import count
@@ -38,6 +39,8 @@ class Escalation:
 
     Attributes:
         spending: What it may cost, and has.
+        waiting: Which rows wait for it.
+        is_left: Whether others ask it, and rows that are put to it stay without an answer here.
     """
 
     def __init__(self, job: Job, asked: Asked, *, continued: bool) -> None:
@@ -47,6 +50,7 @@ class Escalation:
         self._whom, self._first, self._settings = asked, asked.resolver, settings
         self._job, self._asks = second_job(job), asks(settings)
         asked.resolver.reuse.spares = spared(job)
+        asked.resolver.meets = self._on_met
         self._names = job.config.model.name, self._job.config.model.name
         self._parser = Parser(job.config.task, job.calibration)
         self._seconds_parser = Parser(job.config.task)
@@ -59,9 +63,9 @@ class Escalation:
             continued=continued,
             leaves_open=job.options.is_partial,
         )
+        self._second.meets = lambda answered: self.waiting.end(answered.statuses())
         self._asked = asked.on_demand(self._open)
-        self._rows: dict[bytes, tuple[Prompts, int]] = {}  # of the chunks in progress
-        self._waiting: set[bytes | None] = set()  # keys that wait for the second model
+        self.waiting, self.is_left = Waiting(), False
         self._ahead: set[asyncio.Task[Answered]] = set()
         self.spending = Spending(asked, settings.limits.max_cost_usd)
         self._labels = self._sure = 0  # labels that were looked at, and those of them with a confidence
@@ -69,28 +73,25 @@ class Escalation:
     @property
     def answered(self) -> int:
         """How many prompts have the answers that they need while their chunk is not written."""
-        return self._first.answered - len(self._waiting)
+        return self._first.answered - self.waiting.rows
 
     async def resolve(self, prompts: Prompts) -> Answered:
         """Return the answer to each key of *prompts*: the second model's where the first one is unsure."""
-        rows = {key: (prompts, row) for row, key in enumerate(prompts.keys) if key is not None}
-        self._rows.update(rows)
-        found, unsure = split(await self._first.resolve(prompts), self._asks)
-        self._look(
-            meaning for _, meanings in found.batches for meaning in zip(*meanings.values(), strict=True)
-        )
-        if unsure:
-            await self._decide(found, unsure, prompts)
-        for key in rows:
-            self._rows.pop(key, None)  # another chunk may have had it, too
-        return found
+        with self.waiting.chunk(prompts):
+            found, unsure = split(await self._first.resolve(prompts), self._asks)
+            self._look(
+                meaning for _, meanings in found.batches for meaning in zip(*meanings.values(), strict=True)
+            )
+            if unsure:
+                await self._decide(found, unsure, prompts)
+            return found
 
     async def _decide(self, found: Answered, unsure: Sequence[Pair], prompts: Prompts) -> None:
         """Add to *found* what becomes of the rows that the first model is *unsure* of."""
         wanted = len(found) + len(unsure)
         firsts = {pair[0].key: pair for pair in unsure}
         mine = prompts.where(firsts.__contains__)
-        answered = await self._second_answers(asked := self._as_second(mine))
+        answered = await self._second_answers(asked := self._put(mine))
         own = dict(zip(asked.keys, mine.keys, strict=True))
         for answers, outcomes in answered.batches:
             meanings = map(Outcome._make, zip(*(outcomes[name] for name in Outcome._fields), strict=True))
@@ -101,15 +102,19 @@ class Escalation:
         self._first.answered -= wanted - len(found)  # what is left open is no answer
 
     async def _second_answers(self, asked: Prompts) -> Answered:
+        if self.is_left:
+            return Answered()
         self._second.ledger = self._first.ledger
-        self._waiting.update(asked.keys)
         answered = await self._second.resolve(asked)
         self._second.answered -= len(answered)
-        self._waiting.difference_update(asked.keys)
+        self.waiting.end(answered.statuses())
         return answered
 
-    def _as_second(self, prompts: Prompts) -> Prompts:
-        return Prompts(self._job.task.keys(prompts.texts), prompts.texts, prompts.truncated)
+    def _put(self, prompts: Prompts) -> Prompts:
+        """Return *prompts* as the second model is asked them; their rows wait for it."""
+        asked = Prompts(self._job.task.keys(prompts.texts), prompts.texts, prompts.truncated)
+        self.waiting.put(prompts, asked.keys)
+        return asked
 
     def on_durable(self, answers: Sequence[Answer]) -> None:
         """Deliver answers that have become durable, and ask the second model where the first one's are unsure.
@@ -118,24 +123,26 @@ class Escalation:
         """
         self._first.on_durable(answers)
         self._second.on_durable(answers)
-        for answer in answers:
-            if answer.key in self._waiting and self._is_final(self._seconds_parser, answer):
-                self._waiting.discard(answer.key)
-        if self._whom.closing:
-            return
-        mine = [(self._rows[answer.key], answer) for answer in answers if answer.key in self._rows]
-        outcomes = [self._parser.outcome(answer) for _, answer in mine]
+        self.waiting.end([answer.key for answer in answers if self._is_final(self._seconds_parser, answer)])
+        mine = [answer for answer in answers if self.waiting.prompt(answer.key)]
+        outcomes = list(map(self._parser.outcome, mine))
         self._look(outcomes)
-        ahead = [
-            prompts[row]
-            for ((prompts, row), answer), outcome in zip(mine, outcomes, strict=True)
+        self._ask_ahead(
+            answer.key
+            for answer, outcome in zip(mine, outcomes, strict=True)
             if self._parser.is_final(outcome.status, answer.asks)
             and self._asks(outcome.status, outcome.confidence)
-        ]
-        if unsure := [prompt for prompt in ahead if prompt is not None]:
-            keys, texts, truncated = zip(*unsure, strict=True)
-            asked = self._as_second(Prompts(keys, texts, truncated))
-            self._waiting.update(asked.keys)
+        )
+
+    def _on_met(self, answered: Answered) -> None:
+        """Ask ahead about rows that had a first answer before, while their chunk waits for those of others."""
+        self._ask_ahead(answer.key for answer, _ in split(answered, self._asks)[1])
+
+    def _ask_ahead(self, keys: Iterable[bytes]) -> None:
+        if self._whom.closing or self._job.options.offline:
+            return
+        if unsure := [prompt for prompt in map(self.waiting.prompt, keys) if prompt is not None]:
+            asked = self._put(Prompts(*zip(*unsure, strict=True)))
             task = asyncio.create_task(self._second_answers(asked))
             self._ahead.add(task)
             task.add_done_callback(self._on_asked)
