@@ -156,12 +156,11 @@ class Journey:
             async for _, prompts in stream:
                 canary.meet(prompts)
         await canary.ask(resolver, self._execution.packs.beside)
-        finding = await canary.finding(resolver.ledger)
         if self._execution.second is not None:
             await self._execution.second.spending.read()
-        for side in await self._execution.packs.side(resolver.ledger), await self._ahead.side():
-            finding = finding if side is None else finding.beside(side)
-        return finding
+        paid = await self._execution.packs.side(resolver.ledger)
+        finding = (await canary.finding(resolver.ledger)).beside(paid)
+        return finding.beside(await self._ahead.side())
 
     async def _label(self, spans: Sequence[Span]) -> None:
         """Take the rows of *spans* from the input to their parts, a few chunks at a time."""
@@ -207,7 +206,8 @@ class Journey:
             Tally(effort.run_id, [each.run_id for each in job.new_members], gold=gold),
         )
         if execution.second is not None:
-            self._escalation = execution.second.facts(self._parts, output.parts)
+            self._escalation, paid = execution.second.facts(self._parts, output.parts)
+            self._finding = self._finding.beside(paid)
         course = Course(self._series.until(self.progress()), execution.latencies, execution.packs.finding)
         try:
             publish(

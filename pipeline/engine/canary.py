@@ -41,9 +41,9 @@ class Finding:
     flips: Share | None = None
     side: Side | None = None
 
-    def beside(self, other: Side) -> "Finding":
-        """Return the finding of a run that has also paid *other* for answers that are no row's."""
-        return replace(self, side=self.side.plus(other) if self.side else other)
+    def beside(self, other: Side | None) -> "Finding":
+        """Return the finding of a run that has also paid *other* for answers that are no row's; None is nothing."""
+        return replace(self, side=self.side.plus(other) if self.side and other else self.side or other)
 
 
 Beside = Callable[[Mapping[bytes, bool]], None]

@@ -67,12 +67,16 @@ class Pair(NamedTuple):
         found, (prompt, completion, dollars) = self.columns(), self.billed()
         assert (found["prompt_tokens"].sum(), found["completion_tokens"].sum()) == (prompt, completion)
         assert found["cost_usd"].sum() == pytest.approx(dollars)
+        assert self.ledger() == (prompt, completion)
         with opened(self.job.folder / "state") as store:
             totals = store.totals() if store else []
-        assert (sum(run.prompt_tokens for run in totals), sum(run.completion_tokens for run in totals)) == (
-            prompt, completion,
-        )  # fmt: skip
         assert sum(run.cost_usd or 0 for run in totals) == pytest.approx(dollars)
+
+    def ledger(self) -> tuple[int, int]:
+        """Prompt tokens and completion tokens of all answers in the ledger."""
+        with opened(self.job.folder / "state") as store:
+            totals = store.totals() if store else []
+        return sum(run.prompt_tokens for run in totals), sum(run.completion_tokens for run in totals)
 
 
 @contextmanager
@@ -513,6 +517,45 @@ def test_after_a_kill_between_both_no_answer_is_paid_for_twice(tmp_path: Path) -
         pair.job.run()
         assert pair.columns().equals(found)
         assert (pair.one.requests, pair.two.requests) == sent
+
+
+@pytest.mark.slow
+def test_what_a_killed_run_has_paid_is_on_a_bill_though_another_run_has_asked_the_second_model(
+    tmp_path: Path,
+) -> None:
+    with a_pair(tmp_path, below=0.9) as pair:
+        pair.job.table([*texts(40), *texts(40)])
+        pair.two.start_outage()
+        process = pair.job.start()
+        while pair.ledger() != pair.billed()[:2] or len(asked(pair.one)) < 40:
+            assert process.poll() is None
+            time.sleep(0.01)
+        process.kill()
+        process.communicate()
+        pair.two.stop_outage()
+        # Another run, of another table, has some of the rows decided, and others that the first one does not have.
+        mine, output = pair.job.settings, pair.job.output
+        pair.job.settings = {**mine, "output": {**mine["output"], "path": "out/other.parquet"}}
+        pair.job.table(texts(40, start=20), name="other.parquet")
+        other, others = last_line(pair.job.run()), pair.columns()
+        pair.job.settings = {**mine, "input": {"path": "in.parquet"}}
+        result, rows = last_line(pair.job.run()), pl.read_parquet(output)
+        bills = [(other, others), (result, rows)]
+        assert result["run_id"] != other["run_id"]
+        assert result["side"]["requests"] > 0
+        assert other["side"] is None
+        for told, found in bills:
+            bill = found.filter(pl.col("label_run") == told["run_id"])["prompt_tokens"].sum()
+            assert told["prompt_tokens"] == bill
+        billed = [
+            sum(told[name] + (told["side"] or {}).get(name, 0) for told, _ in bills)
+            for name in ("prompt_tokens", "completion_tokens", "cost_usd")
+        ]
+        assert billed == pytest.approx(list(pair.billed()))
+        # It is beside, and not on a row: the output is the same, whoever makes it anew.
+        output.unlink()
+        again = last_line(pair.job.run())
+        assert (again["side"], again["cost_usd"], pl.read_parquet(output).equals(rows)) == (None, 0, True)
 
 
 @pytest.mark.slow

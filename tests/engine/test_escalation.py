@@ -1,11 +1,13 @@
 """Which rows are put to the second model, and whose answer counts."""
 
+from collections import Counter
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.config.answerers import EscalateSettings
-from pipeline.engine.escalation.rule import asks, decided, second_retried, split
+from pipeline.engine.escalation.rule import asks, decided, paid_beside, second_retried, split
 from pipeline.outputs.columns import CHANGED, LOST, MENDED, SAME, STANDS, Answered
 from pipeline.records import LABELLED, Outcome, Status
 from tests.answers import ANSWERS, answer
@@ -77,6 +79,21 @@ def test_a_row_has_what_the_run_of_the_newer_answer_has_paid() -> None:
     assert bill("earlier", "run", 1001.0) == ("run", 30, 1.0)
     # The second one's was there, of a job that asks it alone, and the first one's is new.
     assert bill("run", "earlier", 999.0) == ("run", 100, 0.25)
+
+
+@given(*[st.sampled_from(["one", "two", "three"])] * 2, *[st.floats(0, 9)] * 2, st.sampled_from(["", "b"]))
+def test_what_each_run_has_paid_is_on_the_rows_bill_or_beside_it(
+    first_run: str, second_run: str, first_at: float, second_at: float, label: str
+) -> None:
+    first = answer(1, run=first_run, prompt_tokens=100, cost_usd=0.25, at=first_at, request_id="a: b; c")
+    second = answer(2, run=second_run, prompt_tokens=30, cost_usd=1.0, at=second_at)
+    meaning = Outcome(Status.OK, (label,)) if label else Outcome(Status.REFUSED)
+    row, _, source = decided((first, Outcome(Status.OK, ("a",))), (second, meaning))
+    paid = Counter[str]({row.run: row.prompt_tokens})
+    for run in ("one", "two", "three"):
+        beside = paid_beside(source, run)
+        paid[run] += beside.prompt_tokens or 0 if beside else 0
+    assert +paid == Counter({first_run: 100}) + Counter({second_run: 30})
 
 
 @given(st.lists(ANSWERS, unique_by=lambda each: each.key), st.lists(st.floats(0, 1), min_size=6, max_size=6))

@@ -5,21 +5,27 @@ So the output is the same after a kill, and on a rerun for nothing.
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from functools import reduce
 from itertools import compress
 from operator import not_
+
+import orjson
 
 from pipeline.config.answerers import EscalateSettings
 from pipeline.config.providers import second_config
 from pipeline.job.job import Job
-from pipeline.llm.replies import Usage
-from pipeline.llm.request import billed
+from pipeline.llm.replies import NO_USAGE, Usage
+from pipeline.llm.request import billed, without_reply
 from pipeline.outputs.columns import CHANGED, LOST, MENDED, SAME, STANDS, Answered
 from pipeline.records import LABELLED, Answer, Outcome, Outcomes, Status
 
 ASKED_AGAIN = {"changed": CHANGED, "same": SAME, "mended": MENDED, "unanswered": STANDS, "failed": LOST}
 """What became of rows that were put to the second model, with the word for it in parts: it gave another label, the same, or
 one where there was none; or none, so that the first one stands, or so that there is none at all."""
+
+BESIDE = "; also paid: "
+"""Stands in parts between that word and the bill of the run that has paid for one of the answers, if it is not the row's run."""
+
+ON_A_BILL = ("run", "request_id", "attempts", *Usage._fields)
 
 Pair = tuple[Answer, Outcome]
 """An answer with what it means."""
@@ -70,16 +76,33 @@ def decided(first: Pair, second: Pair) -> tuple[Answer, Outcome, str]:
         outcome = outcome._replace(
             error=f"{why}; the first model gave none either: {meant.error or meant.status.value}"
         )
-    return _with_both_bills(answer, before, second[0]), outcome, source
+    answer, beside = _with_both_bills(answer, before, second[0])
+    return answer, outcome, source if beside is None else source + BESIDE + _bill(beside)
 
 
-def _with_both_bills(answer: Answer, first: Answer, second: Answer) -> Answer:
-    """Return *answer* as the row has it: under its own key, with what the run of the newer of both has paid for both."""
-    run = max(first, second, key=lambda each: each.at).run
-    # What an earlier run has paid is on that run's bill, and in the output that it published.
-    paid: Iterable[Usage] = (billed(each) for each in (first, second) if each.run == run)
-    bill = reduce(Usage.plus, paid)
-    return answer._replace(key=first.key, run=run, **bill._asdict())
+def _with_both_bills(answer: Answer, first: Answer, second: Answer) -> tuple[Answer, Answer | None]:
+    """Return *answer* as the row has it: under its own key, with what the run of the newer of both has paid for both.
+
+    And the answer that another run has paid for, if one of them is: that run has it in the output that it published, or beside.
+    """
+    older, newer = sorted((second, first), key=lambda each: each.at)
+    is_one = older.run == newer.run
+    bill = billed(newer).plus(billed(older if is_one else None))
+    mine = answer._replace(key=first.key, run=newer.run, **bill._asdict())
+    return mine, None if is_one else older
+
+
+def _bill(answer: Answer) -> str:
+    return orjson.dumps([getattr(answer, name) for name in ON_A_BILL]).decode()
+
+
+def paid_beside(source: str, run: str) -> Answer | None:
+    """Return what *run* has paid for a row of this *source* that is on the bill of another run; None if that is nothing."""
+    _, is_any, bill = source.partition(BESIDE)
+    if not is_any:
+        return None
+    fields = dict(zip(ON_A_BILL, orjson.loads(bill), strict=True))
+    return without_reply(b"", run, NO_USAGE, 0, 0.0)._replace(**fields) if fields["run"] == run else None
 
 
 def split(answered: Answered, is_asked: Asks) -> tuple[Answered, list[Pair]]:

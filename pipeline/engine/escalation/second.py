@@ -12,7 +12,7 @@ from typing import Any
 from pipeline.engine.asking import Asked
 from pipeline.engine.brake import Brake
 from pipeline.engine.escalation.rule import Pair, asks, decided, second_job, second_retried, spared, split
-from pipeline.engine.escalation.spending import Spending, fates
+from pipeline.engine.escalation.spending import Fates, Spending
 from pipeline.engine.escalation.waiting import Waiting
 from pipeline.engine.resolver import Resolver
 from pipeline.errors import BudgetSpentError, InterruptedRunError, PipelineError
@@ -24,6 +24,7 @@ from pipeline.outputs.parts import Parts
 from pipeline.records import LABELLED, Answer, Outcome, Prompts, Span
 from pipeline.tasks.parse import Parser
 from pipeline.telemetry.logs import about, with_keys_of
+from pipeline.telemetry.summary import Side
 
 log = logging.getLogger(__name__)
 
@@ -208,17 +209,22 @@ class Escalation:
         named.__cause__ = error
         return named
 
-    def facts(self, parts: Parts, spans: Iterable[Span]) -> dict[str, Any]:
-        """Return what became of the rows that were put to the second model, and what it has cost the run. Runs in a thread."""
+    def facts(self, parts: Parts, spans: Iterable[Span]) -> tuple[dict[str, Any], Side | None]:
+        """Return what became of the rows that were put to the second model, and what it has cost the run. Runs in a thread.
+
+        And what the run has paid for rows that are on the bill of another one, which had the other answer.
+        """
         figures = self._asked.figures
         is_known = figures.price_source is not None or not figures.counters.requests
-        return {
+        fates = Fates(parts, spans, self._whom.run)
+        facts = {
             "model": self._names[1],
             "below": self._settings.below,
-            **fates(parts, spans),
+            **fates.facts(),
             "cost_usd": self.spending.spent_usd if is_known else None,
             "cost_source": figures.price_source,
         }
+        return facts, fates.side
 
     def added_to(self, first: Figures) -> Figures:
         """Return the figures of both models together; *first* are those of the first one."""

@@ -6,11 +6,12 @@ from collections.abc import Iterable, Mapping
 from hashlib import blake2b
 
 from pipeline.engine.asking import Asked
-from pipeline.engine.escalation.rule import ASKED_AGAIN
+from pipeline.engine.canary import bill
+from pipeline.engine.escalation.rule import ASKED_AGAIN, BESIDE, paid_beside
 from pipeline.llm.pacing.budget import Portion
 from pipeline.llm.replies import NO_USAGE
 from pipeline.llm.request import without_reply
-from pipeline.outputs.columns import SOURCE
+from pipeline.outputs.columns import KEY, SOURCE
 from pipeline.outputs.parts import Parts
 from pipeline.records import KEY_BYTES, Answer, Span
 
@@ -48,10 +49,24 @@ class Spending:
         await self._whom.resolver.ledger.append(*answers, page._replace(text=json.dumps(self.spent_usd)))
 
 
-def fates(parts: Parts, spans: Iterable[Span]) -> Mapping[str, int]:
-    """Return what became of the rows in the parts of *spans* that were put to the second model, and how many they are."""
-    words = Counter[str]()
-    for span in spans:
-        words.update(parts.read(span, [SOURCE]).column(0).drop_null().to_pylist())
-    found = {name: words[word] for name, word in ASKED_AGAIN.items()}
-    return {"rows": sum(found.values()), **found}
+class Fates:
+    """What became of the rows in parts that were put to the second model."""
+
+    def __init__(self, parts: Parts, spans: Iterable[Span], run: str) -> None:
+        """Look at the *parts* of *spans*, which *run* publishes."""
+        self._words = Counter[str]()
+        beside: dict[bytes, Answer] = {}  # by key: rows that are the same were paid for once
+        for span in spans:
+            keys, sources = parts.read(span, [KEY, SOURCE]).columns
+            if sources.null_count == len(sources):
+                continue
+            for key, source in zip(keys.to_pylist(), sources.to_pylist(), strict=True):
+                self._words[(source or "").partition(BESIDE)[0]] += 1
+                if source and (paid := paid_beside(source, run)):
+                    beside[key] = paid
+        self.side = bill(beside.values()) if beside else None
+
+    def facts(self) -> Mapping[str, int]:
+        """Return how many rows there are, and how many of them came to what."""
+        found = {name: self._words[word] for name, word in ASKED_AGAIN.items()}
+        return {"rows": sum(found.values()), **found}
