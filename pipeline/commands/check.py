@@ -7,6 +7,7 @@ from typing import TypeVar
 
 from pipeline import storage
 from pipeline.config import Config
+from pipeline.config.nights import unknown_zone
 from pipeline.config.paths import format_of
 from pipeline.errors import PipelineError
 from pipeline.figures import count
@@ -61,6 +62,7 @@ def _check(config: Config, options: RunOptions, spare: Path) -> tuple[Job, list[
         *remarks(config),
         *job.remarks,
         *_second(job),
+        *_zone(config),
         *([f"another run has the output now: {holder}"] if holder else []),
     ]
 
@@ -86,6 +88,12 @@ def _second(job: Job) -> Iterator[str]:
 
     if not (FormMemory(job.config, job.task, Clock()).recall() or first_form(model)).logprobs:
         yield f"escalate.below: {model.name} tells no probabilities, so that only rows without a label are put to the second model"
+
+
+def _zone(config: Config) -> Iterator[str]:
+    """Yield in which time zone the run is to be done, if that is not the one that the environment names."""
+    if (by := config.limits.finish_by) is not None and (unknown := unknown_zone()):
+        yield f'limits.finish_by: "{by}" is in {unknown}'
 
 
 def _ensure_ledger(state: Path) -> None:

@@ -1,7 +1,9 @@
 """The sections for runs that nobody watches: `gates` and `notify`; and the time by which they are to be done."""
 
+import os
 import re
 from datetime import datetime, time, timedelta
+from pathlib import Path
 from typing import Annotated, TypeAlias
 from urllib.parse import urlsplit
 
@@ -82,9 +84,61 @@ Daytime: TypeAlias = Annotated[
 
 
 def next_time(daytime: str, after: float) -> float:
-    """Return when it is *daytime* next, by the clock of this machine, after the Unix time *after*; a Unix time, too."""
-    began, hour_and_minute = datetime.fromtimestamp(after).astimezone(), time.fromisoformat(daytime)
-    day = began.date()
-    # Without a zone: each day has its own, where clocks change in between.
-    found = datetime.combine(day, hour_and_minute).timestamp()
-    return found if found > after else datetime.combine(day + timedelta(days=1), hour_and_minute).timestamp()
+    """Return when it is *daytime* next, by the clock of this machine, after the Unix time *after*; a Unix time, too.
+
+    In the hour that a clock shows twice, that is the earlier of both, and the later one once the earlier is past. A time that
+    it leaves out is as long after midnight as on other days.
+    """
+    began, hour_and_minute = datetime.fromtimestamp(after).astimezone().date(), time.fromisoformat(daytime)
+    found = 0.0
+    for day in (began, began + timedelta(days=1)):
+        # Without a zone: each day has its own, where clocks change in between.
+        earlier, other = (
+            datetime.combine(day, hour_and_minute.replace(fold=fold)).timestamp() for fold in (0, 1)
+        )
+        # What is left out has a second reading, too, which is before the first one: the clock shows something else then.
+        for found in (earlier, max(earlier, other)):
+            if found > after:
+                return found
+    return found
+
+
+_RULE = re.compile(
+    r"([A-Za-z]{3,}|<[A-Za-z0-9+-]{3,}>)[+-]?[0-9]{1,3}(:[0-9]{2}){0,2}([A-Za-z<,].*)?", re.DOTALL
+)
+"""What TZ may say in place of a name, such as `CET-1CEST,M3.5.0,M10.5.0/3`."""
+
+_UTC = frozenset({"UTC", "GMT", "UCT", "Zulu", "Universal", "Greenwich"})
+"""Names of what a zone that is not known is taken for."""
+
+
+def unknown_zone() -> str | None:
+    """Return in which zone times are if this machine does not know the one that the environment names, and why; None if it does.
+
+    The C library says nothing then, and takes UTC for it.
+    """
+    name = os.environ.get("TZ", "").removeprefix(":")
+    if not name or _RULE.fullmatch(name) or name.rsplit("/", 1)[-1] in _UTC:
+        return None
+    from zoneinfo import TZPATH  # noqa: PLC0415 - few jobs are due
+
+    folders = [os.environ["TZDIR"]] if os.environ.get("TZDIR") else TZPATH
+    if any(Path(folder, name).is_file() for folder in folders):
+        return None
+    return f"UTC, because TZ={name} is no time zone that this machine knows; set it to one such as Europe/Berlin, or install tzdata"
+
+
+def zone_at(at: float) -> str:
+    """Return the time zone of this machine in words, with its distance from UTC at the Unix time *at*."""
+    if unknown := unknown_zone():
+        return unknown
+    name = os.environ.get("TZ")
+    if name is None:
+        _, _, name = str(Path("/etc/localtime").resolve()).partition("/zoneinfo/")
+    name, offset = (
+        name.removeprefix(":"),
+        datetime.fromtimestamp(at).astimezone().isoformat("T", "minutes")[16:],
+    )
+    if name.rsplit("/", 1)[-1] in {"", *_UTC} and offset == "+00:00":
+        return "UTC"
+    return f"{name} (UTC{offset})" if name else f"UTC{offset}"

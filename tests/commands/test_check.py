@@ -15,7 +15,7 @@ from pipeline.job.options import RunOptions
 from pipeline.job.prepare import started
 from pipeline.ledger import open_store
 from tests.faultserver.server import FaultServer
-from tests.jobs import JobFiles, texts
+from tests.jobs import JobFiles, command, texts
 
 Wrong = Callable[..., list[str]]
 
@@ -55,6 +55,21 @@ def test_the_output_must_not_be_the_input(job: JobFiles, table: Path, wrong: Wro
     job.set(output={"path": "link.parquet"})
     assert len(wrong(78)) == 1
     assert table.read_bytes() == before
+
+
+@pytest.mark.usefixtures("table")
+def test_a_time_zone_that_is_not_known_is_noted_where_a_time_of_the_day_is_set(job: JobFiles) -> None:
+    def said(zone: str) -> str:
+        done = command("check", str(job.config_file()), env={"TZ": zone})
+        assert done.returncode == 0
+        return done.stderr
+
+    assert "TZ" not in said("Nonsense/Zone")
+    job.set(limits={"finish_by": "06:00"})
+    assert "TZ" not in said("Europe/Berlin")
+    assert 'limits.finish_by: "06:00" is in UTC, because TZ=Nonsense/Zone is no time zone' in said(
+        "Nonsense/Zone"
+    )
 
 
 @pytest.mark.usefixtures("table")

@@ -12,6 +12,7 @@ from pipeline.commands.plan.counting import count
 from pipeline.commands.plan.estimate import Estimate
 from pipeline.commands.plan.reply_tokens import reasons
 from pipeline.config import Config
+from pipeline.config.nights import zone_at
 from pipeline.config.slices import Slice
 from pipeline.figures import moment
 from pipeline.job.job import Job
@@ -164,6 +165,8 @@ def _plan(job: Job, found: Estimate) -> Plan:
         cached_tokens=found.tokens.cached,
         prompt_source="answers" if counts.bills.answers else "guess",
         advice=tuple(advice(found)),
-        finish=None if finish is None else {**finish.facts(), "told": finish.told(moment)},
+        finish=None
+        if finish is None
+        else {**finish.facts(), "told": f"{finish.told(moment)}; times are in {zone_at(finish.due)}"},
         carried=counts.student.carried if counts.student else 0,
     )

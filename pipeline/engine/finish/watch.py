@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import NamedTuple
 
+from pipeline.config.nights import unknown_zone, zone_at
 from pipeline.engine.finish.packing import load_at, may_pack
 from pipeline.engine.finish.remedies import Load, Outlook, Speed, per_minute, wider
 from pipeline.figures import count, duration, moment
@@ -73,8 +74,8 @@ class FinishBy:
         rpm, width = limits.requests_per_minute, self._job.config.model.rows_per_request
         if not rpm or self._job.config.model.endpoints or not isinstance(width, int):
             left = duration(max(0.0, self._due - self._clock.wall()))
-            log.info(
-                "limits.finish_by: %s is in %s; whether that is enough shows soon", moment(self._due), left
+            self._say_first(
+                f"limits.finish_by: {moment(self._due)} is in {left}; whether that is enough shows soon"
             )
             return
         speed = Speed(rpm, None, limits.max_concurrency, GUESSED_LATENCY)
@@ -82,9 +83,14 @@ class FinishBy:
         found = self._outlook(
             speed, Load(asked, 0.0), f"if all rows left have to be asked, {per_minute(rpm)}"
         )
-        log.info("%s", found.told(moment))
+        self._say_first(found.told(moment))
         # The worst case is no reason to worry, nor to keep quiet once it is more than that.
         self._said = True if found.makes_it else None
+
+    def _say_first(self, told: str) -> None:
+        """Say what is *told* at the start, and in which zone its times are: a zone that is unknown is another than was meant."""
+        level = logging.WARNING if unknown_zone() else logging.INFO
+        log.log(level, "%s; times are in %s", told, zone_at(self._due))
 
     def look(self, progress: Progress) -> None:
         """Look at the run, and say what has changed."""

@@ -1,6 +1,10 @@
 """A run says whether it is done in time: at its start, when that changes, and not each time it is looked at."""
 
 import logging
+import os
+import time
+from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +73,41 @@ def test_the_start_says_whether_the_limits_allow_it(job: Job, caplog: pytest.Log
     Night(job, 600)
     (told,) = said(caplog)
     assert "limits.requests_per_minute: 1_100 or model.rows_per_request: 5 would make it" in told
+
+
+@pytest.fixture
+def zone(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Iterator[None]:
+    monkeypatch.setitem(os.environ, "TZ", request.param)
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
+
+
+@pytest.mark.parametrize("zone", ["Europe/Berlin"], indirect=True)
+@pytest.mark.usefixtures("zone")
+def test_the_start_says_which_of_two_half_past_twos_is_meant(
+    job: Job, caplog: pytest.LogCaptureFixture
+) -> None:
+    limits = job.config.limits.model_copy(update={"finish_by": "02:30"})
+    for began, due in (("00:29", "25 Oct 2026, 02:30 CEST"), ("00:45", "25 Oct 2026, 02:30 CET")):
+        wall = datetime.fromisoformat(f"2026-10-25T{began}+00:00").timestamp()
+        at = limits.due(wall)
+        assert at is not None
+        FinishBy(job, at, Clock(wall=lambda wall=wall: wall))._begin(Progress(10))
+        (told,) = said(caplog)
+        assert f"before {due}; times are in Europe/Berlin (UTC+0{1 + (began < '00:30')}:00)" in told
+
+
+@pytest.mark.parametrize("zone", ["Nonsense/Zone"], indirect=True)
+@pytest.mark.usefixtures("zone")
+def test_a_time_zone_that_is_not_known_is_warned_of_at_the_start(
+    job: Job, caplog: pytest.LogCaptureFixture
+) -> None:
+    Night(job, 3_600)
+    (record,) = caplog.records
+    assert record.levelno == logging.WARNING
+    assert "times are in UTC, because TZ=Nonsense/Zone is no time zone" in record.getMessage()
 
 
 def test_a_slower_pace_is_told_once_and_so_is_that_it_makes_it_again(
