@@ -91,8 +91,9 @@ class JobFiles:
 
     def config_file(self, name: str = "job.yaml") -> Path:
         path = self.folder / name
-        path.write_text(json.dumps(self.settings))  # JSON is YAML
-        return path
+        whole = self.folder / f".{name}.whole"  # a run that has just been started may be reading the file
+        whole.write_text(json.dumps(self.settings))  # JSON is YAML
+        return whole.replace(path)
 
     def config(self) -> Config:
         return load_config(self.config_file())
