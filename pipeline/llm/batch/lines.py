@@ -61,8 +61,10 @@ def _parsed(line: bytes) -> tuple[Any, Callable[[Any], bytes]]:
     try:
         return orjson.loads(line), orjson.dumps
     except ValueError:
-        # NaN is no JSON. Whether a reply that holds one is of use is for those to say who read replies.
-        return json.loads(line.decode()), lambda part: json.dumps(part).encode()
+        # NaN is no JSON. Whether a reply that holds one is of use is for those to say who read replies. Nor are marks around
+        # it, a byte order mark say; but it is a whole result, and was paid for.
+        found, _ = json.JSONDecoder().raw_decode(line.decode("utf-8-sig").strip())
+        return found, lambda part: json.dumps(part).encode()
 
 
 class LineReader:

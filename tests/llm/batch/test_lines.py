@@ -37,6 +37,11 @@ def test_a_response_that_is_no_json_in_one_place_is_passed_on_as_it_is() -> None
     assert found == Result(KEY, 200, b'{"choices": [], "logprobs": NaN}')
 
 
+@pytest.mark.parametrize("form", [b"\xef\xbb\xbf%b", b"%b  # ok", b"%b,", b"%b}", b"\x20%b\r"])
+def test_marks_around_a_result_cost_no_answer_that_was_paid_for(form: bytes) -> None:
+    assert read_result(form % told(response={"status_code": 200, "body": {}})) == Result(KEY, 200, b"{}")
+
+
 @pytest.mark.parametrize("response", [None, {"status_code": 0, "body": None}, {}])
 def test_a_line_without_a_response_was_never_asked(response: object) -> None:
     found = read_result(told(response=response, error={"code": "batch_expired", "message": "late"}))
