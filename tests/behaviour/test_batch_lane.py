@@ -187,6 +187,45 @@ async def test_a_line_that_is_in_no_file_is_asked_again(job: JobFiles, provider:
 
 
 @pytest.mark.slow
+async def test_a_line_that_never_comes_is_asked_by_itself_and_not_handed_in_for_ever(
+    job: JobFiles, provider: Peer
+) -> None:
+    provider.plan(*[BatchFault.MISSING] * 9)
+    result = await finish(job)
+    assert (result.failed, provider.made) == (0, 2)
+
+
+@pytest.mark.slow
+async def test_a_batch_whose_answers_cannot_be_read_is_handed_in_again_only_on_request(
+    job: JobFiles, provider: Peer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = provider.server.batches._results
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            provider.server.batches, "_results",
+            lambda batch, what, lines: whole(batch, what, [line[: len(line) // 2] + b"\n" for line in lines]),
+        )  # fmt: skip
+        for _ in range(2):
+            with pytest.raises(ProviderUnavailableError, match="none of its 49 answers that can be read"):
+                await finish(job)
+    assert provider.made == 1
+    assert command("batch", "cancel", str(job.config_file())).returncode == 0
+    assert len(under_way(job)) == 1
+    assert command("batch", "cancel", str(job.config_file()), "--forget").returncode == 0
+    result = await finish(job)
+    assert (result.failed, provider.made) == (0, 2)
+
+
+@pytest.mark.slow
+async def test_what_can_still_be_fetched_is_not_forgotten(job: JobFiles, provider: Peer) -> None:
+    with pytest.raises(WaitingError):
+        await finish(job, NO_WAIT)
+    assert command("batch", "cancel", str(job.config_file()), "--forget").returncode == 0
+    result = await finish(job)
+    assert (result.failed, provider.made, provider.paid_twice) == (0, 1, 0)
+
+
+@pytest.mark.slow
 async def test_a_batch_that_is_refused_as_a_whole_ends_the_run_and_costs_nothing(
     job: JobFiles, provider: Peer
 ) -> None:
@@ -194,6 +233,8 @@ async def test_a_batch_that_is_refused_as_a_whole_ends_the_run_and_costs_nothing
     with pytest.raises(ProviderUnavailableError, match="all of its lines were refused: 400: This request"):
         await finish(job)
     assert provider.billed == 1
+    result = await run_job(job.set(model={"lane": "live"}).config())
+    assert (result.failed, under_way(job)) == (0, []), "the way out that the message names"
 
 
 @pytest.mark.slow

@@ -15,6 +15,7 @@ from pipeline.job.readiness import ensure_ready
 from pipeline.job.state import has_batches
 from pipeline.llm.batch.api import Batch, BatchApi
 from pipeline.llm.batch.book import Book, Submission
+from pipeline.llm.batch.lines import LineReader, read_result
 from pipeline.system.clock import Clock
 from pipeline.system.threads import run_blocking
 
@@ -65,7 +66,7 @@ def batches(config: Config) -> list[Shown]:
 
 
 def cancel(config: Config, *, forget: bool = False) -> list[Shown]:
-    """End the batches that are under way; with *forget*, strike those out that the endpoint does not know.
+    """End the batches that are under way; with *forget*, strike those out whose answers the endpoint does not have.
 
     Raises:
         PipelineError: If the endpoint does not tell.
@@ -75,12 +76,30 @@ def cancel(config: Config, *, forget: bool = False) -> list[Shown]:
         batch = await _get(api, submission)
         if batch is not None and not batch.has_ended:
             return _shown(submission, await api.cancel(batch.name) or await api.get(batch.name))
-        gone = batch is None or not all([await api.has(file) for file in batch.files])
-        if forget and submission.batch is not None and gone:
+        if forget and submission.batch is not None and not await _is_of_use(api, batch):
             await asyncio.to_thread(book.strike, submission.intent)
         return _shown(submission, batch)
 
     return _each(config, end)
+
+
+async def _is_of_use(api: BatchApi, batch: Batch | None) -> bool:
+    """Return whether the files of a *batch* that has ended are all there, and hold a line that can be read."""
+    if batch is None or not all([await api.has(file) for file in batch.files]):
+        return False
+    found = False
+
+    async def look(lines: list[bytes]) -> None:
+        nonlocal found
+        found = found or any(map(read_result, lines))
+
+    for file in batch.files:
+        reader = LineReader(look)
+        # What cannot be had just now is of use: it is paid for.
+        if found or await api.download(file, reader.feed) is not True:
+            return True
+        await reader.end()
+    return found
 
 
 def _each(config: Config, do: Callable[[BatchApi, Book, Submission], Awaitable[Shown]]) -> list[Shown]:

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from pipeline.errors import ConfigError, ProviderUnavailableError
+from pipeline.errors import ConfigError
 from pipeline.ledger import Ledger
 from pipeline.llm.backlog.delivery import Delivery
 from pipeline.llm.batch.api import PATIENCE, Batch, BatchApi
@@ -21,9 +21,6 @@ log = logging.getLogger(__name__)
 SAME_AGAIN = 3
 """Downloads of a file whose lines are too few, before it is believed that there are no more."""
 
-MOST_REFUSED = 20
-"""Lines of a batch that may all be refused for their rows' own sake; more, and the batch itself is at fault."""
-
 
 @dataclass(slots=True)
 class Taken:
@@ -32,7 +29,7 @@ class Taken:
     Attributes:
         answered: Keys with a reply, which is in the ledger.
         refused: Keys whose request the endpoint refused; to be asked one by one, which finds out why.
-        words: What one of these refusals says.
+        words: What one of these refusals says, or of the lines that were never asked.
         broken: Whether a line could not be read.
     """
 
@@ -71,11 +68,6 @@ class Collector:
                 break
             log.warning("%s: its files have fewer lines than it tells; taking them once more", batch.name)
             await self._clock.sleep(PATIENCE.first_seconds)
-        if not taken.answered and len(taken.refused) > MOST_REFUSED:
-            raise ProviderUnavailableError(
-                f"{batch.name}: all of its lines were refused: {taken.words}; nothing was paid for it; "
-                "run again with --set model.lane=live to ask row by row"
-            )
         return taken
 
     async def _download(self, file: str, submission: Submission, keys: set[bytes], taken: Taken) -> None:
@@ -114,6 +106,8 @@ class Collector:
                 taken.refused.add(key)
             elif result.status is not None:
                 await self._take_one(result, submission, owed.get(key), taken)
+            else:
+                taken.words = result.message
 
     async def _take_one(
         self, result: Result, submission: Submission, owed: Answer | None, taken: Taken

@@ -18,6 +18,9 @@ log = logging.getLogger(__name__)
 LOOKED_FOR_SECONDS = 600.0
 """How long a batch is looked for whose creation was not answered, before it is taken for never made."""
 
+MOST_REFUSED = 20
+"""Lines of a batch that may all be refused for their rows' own sake; more, and the batch itself is at fault."""
+
 QUEUE_FULL = "token_limit"
 LOOKS = 3
 LOOK_SECONDS = 2.0
@@ -139,6 +142,14 @@ class Shelf:
     async def _take_in(self, submission: Submission, batch: Batch, seen: Seen) -> None:
         keys = await self._threads.run(self._book.keys, submission.intent)
         taken = await self._collector.collect(submission, batch, keys)
+        if batch.status == "completed" and not taken.answered and not taken.refused:
+            # Handed in once more, it would be paid for once more and bring as little.
+            if len(keys) > MOST_REFUSED:
+                raise ProviderUnavailableError(
+                    f"batch {batch.name}: completed, but its files hold none of its {len(keys):,} answers that can be read "
+                    f"({taken.words or 'and no word on why'}); `batch cancel CONFIG --forget` gives it up: its rows are then paid again"
+                )
+            taken.refused = keys
         await self._strike(submission)
         seen.ended += 1
         seen.refused |= taken.refused
@@ -154,6 +165,11 @@ class Shelf:
         elif not taken.answered and batch.status == "expired":
             raise ProviderUnavailableError(
                 f"batch {batch.name}: expired without an answer; run again, or with --set model.lane=live"
+            )
+        elif not taken.answered and len(taken.refused) > MOST_REFUSED:
+            raise ProviderUnavailableError(
+                f"batch {batch.name}: all of its lines were refused: {taken.words}; nothing was paid for it; "
+                "run again with --set model.lane=live to ask row by row"
             )
         elif batch.status == "cancelled" and submission.intent in self._watched:
             raise InterruptedRunError(
