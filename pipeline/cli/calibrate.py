@@ -19,10 +19,16 @@ Remove = Annotated[
     typer.Option("--remove", help="Drop the calibration: the next run publishes confidences as reported."),
 ]
 
+Second = Annotated[
+    bool,
+    typer.Option("--second", help="That of the model in the section escalate, from the rows put to it."),
+]
+
 
 def calibrate(
     config: ConfigFile,
     gold: GoldFrom = None,
+    second: Second = False,  # noqa: FBT002 - a command's options are its arguments
     remove: Remove = False,  # noqa: FBT002 - a command's options are its arguments
     overrides: Overrides = None,
     provider: RunProvider = None,
@@ -38,6 +44,8 @@ def calibrate(
     from pipeline.commands import calibrate as command  # noqa: PLC0415
 
     again = f"`{loaded.command('run')}` publishes"
+    if second:
+        loaded = command.of_second(loaded)
     if remove:
         was_there = command.remove(loaded)
         print_lines(

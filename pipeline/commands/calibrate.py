@@ -7,8 +7,8 @@ from pipeline.commands.answered import readable
 from pipeline.commands.evaluate import Judge
 from pipeline.commands.gold import read_gold
 from pipeline.config import Config
-from pipeline.config.providers import for_provider
-from pipeline.errors import CannotCreateError, InputDataError
+from pipeline.config.providers import for_provider, second_config
+from pipeline.errors import CannotCreateError, ConfigError, InputDataError
 from pipeline.job.decisions import calibration_file, save_calibration
 from pipeline.job.state import look_at_state, opened_state
 from pipeline.job.workspace import workspace
@@ -92,6 +92,22 @@ def calibrate(config: Config, gold: str | None = None) -> Calibrated:
             ) from error
     labelled = sum(labels is not None for labels in judged.labels)
     return Calibrated(found, known.origin, str(file), labelled - len(confidences))
+
+
+def of_second(config: Config) -> Config:
+    """Return *config* with its second model as the only one, whose confidences are worth something else.
+
+    Its answers are those to the rows that were put to it.
+
+    Raises:
+        ConfigError: If it has none.
+    """
+    second = second_config(config)
+    if second is None:
+        raise ConfigError(
+            "--second: the config has no section escalate, and so no second model; leave it out"
+        )
+    return second
 
 
 def remove(config: Config) -> bool:

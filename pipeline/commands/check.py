@@ -62,6 +62,7 @@ def _check(config: Config, options: RunOptions, spare: Path) -> tuple[Job, list[
         *remarks(config),
         *job.remarks,
         *_second(job),
+        *job.mixed_confidence,
         *_zone(config),
         *([f"another run has the output now: {holder}"] if holder else []),
     ]

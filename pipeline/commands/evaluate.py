@@ -46,13 +46,13 @@ def evaluate(config: Config, gold: str | None = None) -> Evaluation:
         known = read_gold(job, gold)
         judge = Judge(job, known)
         table = _counts(job)
-    remarks = [*known.remarks]
+    remarks = [*known.remarks, *job.mixed_confidence]
     if table is None:
         remarks.append("shares of the labels: known once the whole table has been labelled")
     about = Circumstances(
         kind=config.task.kind,
         gold=known.origin,
-        calibrated=job.calibration is not None,
+        calibrated=job.is_calibrated,
         mistakes=judge.mistakes(),
         cost_usd=judge.cost_usd,
         unknown_gold=dict(known.unknown.most_common()),

@@ -76,14 +76,17 @@ def _opened(source: Source, file: InputFile, columns: Sequence[str], form: str) 
 
 def _metadata(job: Job, run_id: str) -> dict[bytes, bytes]:
     """Return the entries of each output file's footer that tell whose it is."""
-    calibration = json.dumps(asdict(job.calibration)).encode() if job.calibration else b""
+    learned = {
+        b"pipeline.calibration": job.calibration,
+        b"pipeline.second_calibration": job.second_calibration,
+    }
     return {
         RUN_METADATA_KEY: run_id.encode(),
         b"pipeline.task": job.task.fingerprint.hex().encode(),
         b"pipeline.model": job.config.model.name.encode(),
         b"pipeline.version": __version__.encode(),
         b"pipeline.rows": str(job.source.rows).encode(),
-        **({b"pipeline.calibration": calibration} if calibration else {}),
+        **{name: json.dumps(asdict(value)).encode() for name, value in learned.items() if value},
         **({b"pipeline.student": job.student.encode()} if job.student else {}),
         **({b"pipeline.carried": job.carried.encode()} if job.carried else {}),
     }

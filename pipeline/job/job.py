@@ -1,6 +1,7 @@
 """A job: a checked config with its surveyed input, its options and its output; and its identity."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import astuple, dataclass, field, replace
 from hashlib import blake2b
 from typing import Any
@@ -38,6 +39,7 @@ class Job:
         billed: The ids of those whose efforts and costs an earlier output has told.
         second: The task as a second model is asked it; None if there is none.
         student: Hash of what was decided about the student; "" if it has none, or nothing is decided yet.
+        second_calibration: What the second model's confidences are worth; None if that was not learned.
         carried: Hash of what was decided about labels of an earlier config; "" if nothing was.
     """
 
@@ -53,6 +55,7 @@ class Job:
     billed: frozenset[str] = frozenset()
     student: str = ""
     second: Task | None = None
+    second_calibration: Calibration | None = None
     carried: str = ""
 
     @property
@@ -82,7 +85,27 @@ class Job:
     def _escalation(self) -> list[Any]:
         settings = self.config.escalate
         fingerprint = self.second.fingerprint.hex() if self.second else ""
-        return [fingerprint, settings.below, sorted(settings.on)] if settings else []
+        own = [astuple(self.second_calibration)] if self.second_calibration else []
+        return [fingerprint, settings.below, sorted(settings.on), *own] if settings else []
+
+    @property
+    def is_calibrated(self) -> bool:
+        """Whether confidences are calibrated, those of each model that answers."""
+        return self.calibration is not None and (self.second is None or self.second_calibration is not None)
+
+    @property
+    def mixed_confidence(self) -> Sequence[str]:
+        """That confidences of both models do not mean the same, if one of them alone is calibrated: sentences."""
+        settings = self.config.escalate
+        if settings is None or (self.calibration is None) == (self.second_calibration is None):
+            return ()
+        models = [(self.config.model.name, "calibrate"), (settings.model.name, "calibrate --second")]
+        (true, _), (reported, learns) = models if self.calibration else reversed(models)
+        sentence = (
+            f"label_confidence is calibrated in rows of {true}, and in those of {reported} it is as the model reports it; "
+            f"task.unsure_below is for both: `{learns}` learns the other one"
+        )
+        return (sentence,)
 
     @property
     def undecided(self) -> str:

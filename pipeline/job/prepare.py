@@ -159,10 +159,12 @@ def prepare(config: Config, options: RunOptions = RunOptions(), *, copies: Path 
     problems += column_problems(config, source)
     if problems:
         raise ConfigError(*problems)
-    task = Task.from_config(config)
+    task, decisions = Task.from_config(config), given.state.dir
+    second = second_task(config, options, task)
     job = Job(
         config, options, source, task, output, state, members=members, billed=state.billed(),
-        calibration=load_calibration(given.state.dir, task.fingerprint), second=second_task(config, options, task),
+        calibration=load_calibration(decisions, task.fingerprint), second=second,
+        second_calibration=load_calibration(decisions, second.fingerprint) if second else None,
     )  # fmt: skip
     job = replace(job, remarks=tuple(ensure_writable(job)))
     if options.selection is None:

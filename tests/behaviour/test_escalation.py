@@ -11,6 +11,7 @@ from threading import Event
 from typing import Any, NamedTuple
 
 import polars as pl
+import pyarrow.parquet as pq
 import pytest
 
 from pipeline.commands.plan.command import plan
@@ -556,6 +557,30 @@ def test_what_a_killed_run_has_paid_is_on_a_bill_though_another_run_has_asked_th
         output.unlink()
         again = last_line(pair.job.run())
         assert (again["side"], again["cost_usd"], pl.read_parquet(output).equals(rows)) == (None, 0, True)
+
+
+@pytest.mark.slow
+def test_the_run_after_calibrating_the_second_model_asks_nothing_and_changes_its_confidences_only(
+    tmp_path: Path,
+) -> None:
+    def mostly(text: str) -> str:
+        return right_label(text) if sum(text.encode()) % 10 > 3 else wrong_label(text)
+
+    with a_pair(tmp_path, second=mostly) as pair:
+        rows = texts(300)
+        pair.job.table(pl.DataFrame({"text": rows, "gold": list(map(right_label, rows))}))
+        assert pair.job.run().returncode == 0
+        before, sent = pair.columns(), (pair.one.requests, pair.two.requests)
+        done = command("calibrate", str(pair.job.config_file()), "--second", "--gold", "gold")
+        assert done.returncode == 0, done.stderr
+        assert last_line(done)["rows"] == len(pair.rows("escalated"))
+        assert pair.job.run().returncode == 0
+        after = pair.columns()
+        assert (pair.one.requests, pair.two.requests) == sent
+        assert b"pipeline.second_calibration" in pq.read_metadata(pair.job.output).metadata
+        assert after.drop("label_confidence").equals(before.drop("label_confidence"))
+        is_same = after["label_confidence"] == before["label_confidence"]
+        assert is_same.to_list() == [source == "model" for source in after["label_source"]]
 
 
 @pytest.mark.slow

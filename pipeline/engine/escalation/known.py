@@ -37,9 +37,10 @@ def escalated(
         for prompt in prompts
         if prompt.key in known and _is_unsure(parser, known[prompt.key], is_asked)
     }
-    keys = second_job(job).task.keys([text for text, _ in unsure.values()])
+    second = second_job(job)
+    keys = second.task.keys([text for text, _ in unsure.values()])
     found = store.look_up([key for key in keys if key]) if store and unsure else {}
-    seconds = Parser(job.config.task)
+    seconds = Parser(second.config.task, second.calibration)
     rows: dict[bytes, Escalated] = {}
     for (key, (_, first)), other in zip(unsure.items(), keys, strict=True):
         answer = found.get(other) if other else None
@@ -47,9 +48,8 @@ def escalated(
         if answer is None or outcome is None or not seconds.is_final(outcome.status, answer.asks):
             rows[key] = Escalated(first, None, None)
             continue
-        second = answer, outcome
-        joined, meant, _ = decided(first, second)
-        rows[key] = Escalated(first, second, (joined, meant))
+        joined, meant, _ = decided(first, (answer, outcome))
+        rows[key] = Escalated(first, (answer, outcome), (joined, meant))
     return rows
 
 

@@ -42,7 +42,14 @@ def second_job(job: Job) -> Job:
     """
     config = second_config(job.config)
     assert config is not None and job.second is not None, "the job has a second model"  # noqa: S101, PT018
-    return replace(job, config=config, task=job.second, second=None, calibration=None)
+    return replace(
+        job,
+        config=config,
+        task=job.second,
+        second=None,
+        calibration=job.second_calibration,
+        second_calibration=None,
+    )
 
 
 def asks(settings: EscalateSettings) -> Asks:

@@ -54,7 +54,7 @@ class Escalation:
         asked.resolver.meets = self._on_met
         self._names = job.config.model.name, self._job.config.model.name
         self._parser = Parser(job.config.task, job.calibration)
-        self._seconds_parser = Parser(job.config.task)
+        self._seconds_parser = Parser(job.config.task, self._job.calibration)
         self._second = Resolver(
             self._seconds_parser,
             asked.run,
