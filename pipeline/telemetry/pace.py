@@ -102,8 +102,10 @@ class _Sample(NamedTuple):
 class Pace:
     """Measures the pace of a run whenever it is looked at."""
 
-    def __init__(self, look: Look, now: Callable[[], float] = time.monotonic) -> None:
-        self._look, self._now = look, now
+    def __init__(
+        self, look: Look, now: Callable[[], float] = time.monotonic, window: float = WINDOW_SECONDS
+    ) -> None:
+        self._look, self._now, self._window = look, now, window
         self._samples: deque[_Sample] = deque()
         self._first_before = 0  # rows that were answered by the first model when it was looked at first
         self._done = 0
@@ -124,7 +126,7 @@ class Pace:
         if not samples or now - samples[-1].now >= SAMPLE_SECONDS:
             samples.append(seen)
         # One sample from before the window stays: a window that begins between two is never shorter than it says.
-        while len(samples) > 1 and now - samples[1].now >= WINDOW_SECONDS:
+        while len(samples) > 1 and now - samples[1].now >= self._window:
             samples.popleft()
         began = samples[0]
         if now - began.now < SAMPLE_SECONDS or seen.done == began.done == 0:

@@ -13,7 +13,7 @@ from pipeline.engine.finish.remedies import Load, Outlook, Speed, per_minute, wi
 from pipeline.figures import count, duration, moment
 from pipeline.job.job import Job
 from pipeline.system.clock import Clock
-from pipeline.telemetry.pace import Look, Progress
+from pipeline.telemetry.pace import Look, Pace, Progress
 
 log = logging.getLogger(__name__)
 
@@ -47,6 +47,9 @@ class FinishBy:
         """Watch over a run of *job* that is *due* at this Unix time."""
         self._job, self._due, self._clock = job, due, clock
         self._samples: deque[_Sample] = deque()
+        self._latest = Progress()
+        self._pace = Pace(lambda: self._latest, clock.now, WINDOW_SECONDS)
+        self._left: float | None = None  # seconds, by the pace of late
         self._said: bool | None = None
         self._other = 0  # looks in a row that said otherwise
         self._is_past = False
@@ -110,6 +113,8 @@ class FinishBy:
             self._tell(found)
 
     def _sample(self, progress: Progress) -> None:
+        self._latest = progress
+        self._left = self._pace.look().left
         sent = progress.requests - progress.retries
         self._samples.append(_Sample(self._clock.now(), progress.done, sent, progress.tokens))
         while len(self._samples) > 1 and self._samples[-1].now - self._samples[1].now >= WINDOW_SECONDS:
@@ -119,10 +124,10 @@ class FinishBy:
         """Return what the pace of late comes to; None as long as there is none."""
         first, last = self._samples[0], self._samples[-1]
         seconds, rows, requests = last.now - first.now, last.done - first.done, last.requests - first.requests
-        if seconds < LEAST_SECONDS or not rows:
+        if seconds < LEAST_SECONDS or not rows or self._left is None:
             return None
         left = progress.rows - progress.done
-        ends = self._clock.wall() + left * seconds / rows
+        ends = self._clock.wall() + self._left
         if not requests:
             return Outlook(self._due, ends, "by its pace of late")
         each = (last.tokens - first.tokens) / requests

@@ -4,6 +4,7 @@ import logging
 import os
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -108,6 +109,21 @@ def test_a_time_zone_that_is_not_known_is_warned_of_at_the_start(
     (record,) = caplog.records
     assert record.levelno == logging.WARNING
     assert "times are in UTC, because TZ=Nonsense/Zone is no time zone" in record.getMessage()
+
+
+def test_a_second_model_that_is_slower_than_the_first_is_seen_while_the_first_one_still_answers(
+    job: Job, caplog: pytest.LogCaptureFixture
+) -> None:
+    job = replace(job, second=job.task)
+    night = Night(job, 3_600)  # enough for the first model, which takes 20 minutes
+    said(caplog)
+    for minute in range(1, 8):
+        # Of 500 rows a minute 100 are put to the second model, which answers 10.
+        night.done, night.requests = 410 * minute, 510 * minute
+        night.go(1, 0, unsure=90 * minute, second=10 * minute)
+        night.seconds += 60 - LOOK_SECONDS
+    (told,) = said(caplog)
+    assert ", 2 h 19 min after" in told  # an hour: it takes three hours and twenty minutes
 
 
 def test_a_slower_pace_is_told_once_and_so_is_that_it_makes_it_again(
