@@ -68,7 +68,12 @@ def _other_lane(found: Plan) -> Iterator[str]:
 
 def _carried(found: Plan) -> str:
     """Return how many prompts have labels of an earlier config."""
-    return f", {found.carried:,} more have labels of an earlier config" if found.carried else ""
+    told = f", {found.carried:,} more have labels of an earlier config" if found.carried else ""
+    return told + (
+        f", {found.to_carry:,} more keep such labels if the audit passes, and are asked as well if it does not"
+        if found.to_carry
+        else ""
+    )
 
 
 def _waiting(found: Plan) -> str:
@@ -121,7 +126,9 @@ def _student(found: Plan) -> Iterator[str]:
         return
     bought = f"{student['bought']:,} requests for answers to learn from, " if student["bought"] else ""
     source = SOURCES[student["coverage_source"]]
-    missing = found.prompts - found.answered - found.being_asked - student["own"] - found.carried
+    missing = (
+        found.prompts - found.answered - found.being_asked - student["own"] - found.carried - found.to_carry
+    )
     all_of_them = "; all of them if it is refused" if student["requests_most"] == missing else ""
     ends = "" if student.get("cost_usd_least") is None else f", {_range(student, 'cost_usd', usd)}"
     ends += f", {_range(student, 'seconds', duration)}"

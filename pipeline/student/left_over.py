@@ -7,10 +7,10 @@ uniform, whatever was seen of the answers by then.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from pipeline.student.coin import draw_secret
-from pipeline.student.store import Night, Proposal, StudentStore
+from pipeline.student.store import READING, Night, Proposal, StudentStore
 
 JOINING = ""
 """The night of proposals that are to join: it never comes, and what has it is forgotten if the run is killed before it does."""
@@ -26,10 +26,9 @@ class LeftOver:
     """
 
     def __init__(self, store: StudentStore) -> None:
-        """Forget what was never fixed."""
+        """Look for it; that changes nothing, and waits for nobody, so that a plan may while a run decides."""
         self._store, self.answered, self.unanswered = store, 0, 0
-        with store.changing() as file:
-            file.execute("DELETE FROM proposal WHERE night NOT IN (SELECT run FROM night)")
+        with store.changing(READING) as file:
             file.execute(
                 "CREATE TEMP TABLE IF NOT EXISTS there (key BLOB PRIMARY KEY, seen INTEGER) WITHOUT ROWID"
             )
@@ -45,18 +44,28 @@ class LeftOver:
         """Count rows of the table that have these *keys*; returns what is left over for them."""
         rows = Counter(key for key in keys if key is not None)
         found = {each.key: each for each in self._store.undecided(list(rows))} if self.nights else {}
-        with self._store.changing() as file:
+        with self._store.changing(READING) as file:
             file.executemany(
                 "INSERT INTO there VALUES (?, ?) ON CONFLICT DO UPDATE SET seen = seen + excluded.seen",
                 ((key, rows[key]) for key in found),
             )
         return found
 
+    def count(self, found: Collection[bytes], known: Collection[bytes]) -> None:
+        """Take note that of the prompts that something was *found* for the *known* ones have an answer."""
+        self.answered += len(known)
+        self.unanswered += len(found) - len(known)
+
     def here(self) -> list[Night]:
         """Return the attempts that have proposed something for the table."""
         return self._nights(
             "night.outcome IS NULL AND night.run IN (SELECT night FROM proposal JOIN there USING (key))"
         )
+
+    def tidy(self) -> None:
+        """Remove what was proposed and never fixed."""
+        with self._store.changing() as file:
+            file.execute("DELETE FROM proposal WHERE night NOT IN (SELECT run FROM night)")
 
     def forget(self) -> None:
         """Remove what is left over about the table: it is decided otherwise."""
@@ -82,12 +91,12 @@ class LeftOver:
 
     def kinds(self, most_rows: float) -> dict[int, int]:
         """Return how many proposals of each kind would be handed over."""
-        with self._store.changing() as file:
+        with self._store.changing(READING) as file:
             query = "SELECT kind, count(*) FROM proposal JOIN there USING (key) WHERE seen <= ? GROUP BY kind"
             return dict(file.execute(query, [most_rows]).fetchall())
 
     def _nights(self, which: str) -> list[Night]:
-        with self._store.changing() as file:
+        with self._store.changing(READING) as file:
             query = f"SELECT run FROM night WHERE {which} ORDER BY rowid"  # noqa: S608 - no value of anybody's
             runs = [run for (run,) in file.execute(query).fetchall()]
         return [night for run in runs if (night := self._store.night(run)) is not None]

@@ -33,6 +33,9 @@ _LOOK_UP = (
 
 _COLUMNS = "key, labels, score, proposal.run, model, kind"
 
+READING = "BEGIN"
+"""Begins a block that changes temporary tables at most, and so waits for nobody who changes others."""
+
 _AT_ONCE = 500
 """Keys in one look-up."""
 
@@ -102,12 +105,12 @@ class StudentStore:
         self._file.close()
 
     @contextmanager
-    def changing(self) -> Iterator[sqlite3.Connection]:
+    def changing(self, begin: str = "BEGIN IMMEDIATE") -> Iterator[sqlite3.Connection]:
         """Make all changes of the block, or none; a block within another one is part of it."""
         if self._file.in_transaction:
             yield self._file
             return
-        self._file.execute("BEGIN IMMEDIATE")
+        self._file.execute(begin)
         try:
             yield self._file
         except BaseException:

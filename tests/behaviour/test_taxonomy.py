@@ -9,6 +9,8 @@ from typing import Any
 import polars as pl
 import pytest
 
+import pipeline
+from pipeline import RunOptions
 from tests.faultserver.server import FaultServer
 from tests.faultserver.settings import FaultServerSettings
 from tests.jobs import LABELS, JobFiles, asked, command, last_line
@@ -417,6 +419,31 @@ def test_where_the_question_is_the_same_nothing_is_renamed(small: Change) -> Non
     found = small.diff()
     assert (found["renamed"], found["changes"], found["total"]["forced"]) == (False, [], 0)
     assert "the question is the same" in small.said
+
+
+@pytest.mark.parametrize(
+    ("carry", "labels", "asked_of_all"),
+    [
+        ({"max_missed": "50%", "audits": 4}, LABELS[:4], True),
+        ({"max_missed": "50%", "audits": 12}, LABELS[:4], False),
+        ({}, [*LABELS[:4], POST], True),
+    ],
+    ids=["audited", "not worth it", "renamed"],
+)
+def test_a_plan_in_python_says_what_diff_says_of_a_run_that_carries_labels(
+    small: Change, carry: dict[str, Any], labels: list[Any], *, asked_of_all: bool
+) -> None:
+    small.job.set(carry=carry, model={"price": {"input": 0.1, "output": 0.4}})
+    small.labels(*labels)
+    told = small.diff()
+    planned = pipeline.plan(small.job.config(), RunOptions(previous=pipeline.load_config(small.old)))
+    total = told["total"]
+    assert planned.requests == total["forced"] + total["audits"]
+    assert planned.cost_usd == pytest.approx(total["cost_usd"], rel=0.02)
+    assert planned.to_carry == 20 - planned.requests
+    assert (planned.requests < 20) is asked_of_all
+    assert planned.prompts == 20
+    assert small.asked == []
 
 
 @pytest.mark.slow

@@ -15,7 +15,7 @@ from pipeline.student.store import FORCED, Night, StudentStore
 from pipeline.system.lock import Lock
 from tests.behaviour.test_taxonomy import CARRY, ROWS, Change, old_label, table
 from tests.faultserver.server import FaultServer
-from tests.jobs import JobFiles, asked, environment, last_line
+from tests.jobs import JobFiles, asked, command, environment, last_line
 from tests.minds import Model
 
 pytestmark = pytest.mark.slow
@@ -300,3 +300,52 @@ def test_labels_that_are_called_otherwise_before_any_answer_are_proposed_anew(ch
     change.run()
     assert change.decision["forced"] == 0
     assert change.decision["changes"] == ["merge: games, mail → games"]
+
+
+def planned(change: Change) -> dict[str, Any]:
+    done = command("plan", str(change.job.config_file()))
+    assert done.returncode == 0, done.stderr
+    return last_line(done)
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [list(table(ROWS)), list(table(ROWS + 40)), list(table(ROWS))[300:]],
+    ids=["as it was", "grown", "shrunk"],
+)
+def test_plan_says_what_a_run_sends_that_goes_on_where_another_was_killed(
+    change: Change, rows: list[str]
+) -> None:
+    killed(change, AMID_THE_AUDIT)
+    change.job.table(rows)
+    before = night_of(change)
+    found = planned(change)
+    assert night_of(change) == before
+    assert 0 < found["requests"] < ROWS / 2
+    requests = len(change.asked)
+    result = last_line(change.job.run())
+    assert found["requests"] == result["requests"] == len(change.asked) - requests
+    assert found["to_carry"] == result["carried"]
+    assert found["prompts"] == len(rows) == found["requests"] + found["to_carry"] + found["answered"]
+    after = planned(change)
+    assert (after["requests"], after["to_carry"], after["carried"]) == (0, 0, result["carried"])
+
+
+def test_plan_refuses_a_laxer_bound_like_the_run(change: Change) -> None:
+    killed(change, AMID_THE_AUDIT)
+    change.job.set(carry={**CARRY, "max_missed": "50%"})
+    done = command("plan", str(change.job.config_file()))
+    assert done.returncode == 78
+    assert "set it to 5 % until then" in done.stderr
+
+
+def test_plan_waits_for_no_run_that_decides(change: Change) -> None:
+    killed(change, AMID_THE_AUDIT)
+    with sqlite3.connect(next(change.job.folder.glob("state/decisions/carried-*.sqlite"))) as file:
+        file.execute("BEGIN IMMEDIATE")
+        file.execute("INSERT INTO proposal VALUES (x'00', '[]', NULL, '', NULL, 0, '', 1)")
+        assert planned(change)["to_carry"] > 0
+        file.execute("COMMIT")
+    assert planned(change)["to_carry"] > 0
+    with sqlite3.connect(next(change.job.folder.glob("state/decisions/carried-*.sqlite"))) as file:
+        assert file.execute("SELECT count(*) FROM proposal WHERE night = ''").fetchone() == (1,)

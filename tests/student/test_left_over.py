@@ -27,6 +27,7 @@ def store(tmp_path: Path) -> Iterator[StudentStore]:
 def begin(store: StudentStore, run: str, rows: list[int], answered: set[bytes], secret: bytes) -> set[bytes]:
     """Take over what there is of the table of *rows*, and propose something for all of its other prompts; returns all of them."""
     left = LeftOver(store)
+    left.tidy()
     left.see([key(row) for row in rows])
     new = [key(row) for row in rows if key(row) not in answered]
     fell = {each.key for each in store.undecided(new)}
@@ -92,6 +93,7 @@ def test_what_was_proposed_and_never_fixed_is_forgotten(store: StudentStore) -> 
     begin(store, "first", [1], set(), b"x" * 32)
     store.propose(JOINING, [Proposal(key(2), ("a",), None, "run")])  # and killed
     left = LeftOver(store)
+    left.tidy()
     left.hand_over("second", MANY)
     assert list(store.proposals("second")) == []
     assert [each.key for each in store.proposals("first")] == [key(1)]

@@ -12,9 +12,8 @@ from typing import Any
 import pyarrow as pa
 
 from pipeline.commands.diff.wording import wording
-from pipeline.commands.plan.bills import Bills
+from pipeline.commands.plan.bills import Bills, lent_by
 from pipeline.commands.plan.command import Plan, plan
-from pipeline.commands.plan.shape import Shape
 from pipeline.config import Config
 from pipeline.engine.carrying.old import OldAnswers
 from pipeline.engine.student.attempt import LEAST_ROOM
@@ -102,7 +101,7 @@ def diff(old: Config, new: Config) -> Diff:
         job = brought_in(prepare(new, copies=Path(folder)), Path(folder))
         counts = _Counts(OldAnswers(previous_of(old)), job)
         counts.read(Path(folder))
-    return counts.told(plan(new, lent=counts.bills))
+    return counts.told(plan(new, lent=counts.bills, carries=False))
 
 
 @dataclass(slots=True)
@@ -112,7 +111,7 @@ class _Counts:
     old: OldAnswers
     job: Job
     taxonomy: Taxonomy = field(init=False)
-    bills: Bills = field(init=False)
+    bills: Bills | None = field(init=False)
     rows: Counter[Change] = field(default_factory=Counter)
     forced: Counter[Change] = field(default_factory=Counter)
     kinds: Counter[int] = field(default_factory=Counter)
@@ -120,7 +119,7 @@ class _Counts:
 
     def __post_init__(self) -> None:
         self.taxonomy = Taxonomy(self.old.asked.config.task, self.job.config.task)
-        self.bills = Bills(self.old.asked, Shape(self.old.asked))
+        self.bills = lent_by(self.old.asked, self.job)
 
     def read(self, folder: Path) -> None:
         """Read the input twice: which prompts repeat is known at the end only."""
@@ -160,8 +159,7 @@ class _Counts:
 
     def _learn(self, prompts: Prompts, repeats: Sequence[bool], answers: Mapping[bytes, Answer]) -> None:
         """Take in what the old answers were billed, if the same model at the same place gave them."""
-        before, now = self.old.asked.config.model, self.job.config.model
-        if (before.provider, before.name, before.base_url) != (now.provider, now.name, now.base_url):
+        if self.bills is None:
             return
         for prompt, again in zip(prompts, repeats, strict=True):
             if prompt is not None and not again and prompt.key in answers:

@@ -12,6 +12,7 @@ from pipeline.commands.plan.sizes import tokens_of
 from pipeline.engine.packing.packs import prefix_of
 from pipeline.engine.packing.planned import ITEM_TOKENS
 from pipeline.job.decisions import Question
+from pipeline.job.job import Job
 from pipeline.ledger.store import Store
 from pipeline.llm.pricing import Price
 from pipeline.quality.drawing import SAMPLED, Lowest
@@ -183,6 +184,13 @@ class Bills:
             return listed
         found = base.times(share)
         return Price(found.input, found.output, found.cached, "answers")
+
+
+def lent_by(old: Question, new: Job) -> Bills | None:
+    """Return bills to take those of the answers to *old* in; None if another model gave them, or at another place."""
+    before, now = old.config.model, new.config.model
+    is_same = (before.provider, before.name, before.base_url) == (now.provider, now.name, now.base_url)
+    return Bills(old, Shape(old)) if is_same else None
 
 
 USUAL = Price(1e-6, 4e-6, 0.25e-6, "answers")

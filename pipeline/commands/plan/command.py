@@ -64,6 +64,8 @@ class Plan:
         advice: Sentences about money that could be spared, each with its figure.
         finish: Whether `limits.finish_by` is met, and what would make it; None if it is not set.
         carried: How many more prompts have labels of an earlier config.
+        to_carry: How many more keep such labels if the audit passes that a killed run has begun, or that `RunOptions.previous` asks
+            for; the figures above are those of a run where it does. If it does not, these are asked as well.
     """
 
     rows: int
@@ -97,6 +99,7 @@ class Plan:
     advice: tuple[str, ...] = ()
     finish: Mapping[str, Any] | None = None
     carried: int = 0
+    to_carry: int = 0
 
     def as_dict(self) -> dict[str, Any]:
         """Return the fields, in order."""
@@ -110,9 +113,17 @@ class Plan:
 def plan(
     config: Config,
     options: RunOptions = RunOptions(),  # noqa: B008 - frozen
+    *,
     lent: Bills | None = None,
+    carries: bool = True,
 ) -> Plan:
-    """Read the input and the ledger, and return what a run would send; *lent* is what an earlier config was billed.
+    """Read the input and the ledger, and return what a run would send.
+
+    Args:
+        config: The config.
+        options: What the run does differently.
+        lent: What an earlier config was billed.
+        carries: Whether labels are carried over that a killed run, or *options*, would; otherwise their rows are asked as well.
 
     Raises:
         PipelineError: If the config or the input is wrong, or a run would refuse to begin.
@@ -125,8 +136,8 @@ def plan(
         job = brought_in(prepare(config, options, copies=Path(folder)), Path(folder))
         for each in job.config.each_endpoint():
             ensure_payable(each.model, capped=each.limits.max_cost_usd is not None)
-        counts = count(job, Path(folder))
-        counts.bills.lent = lent
+        counts = count(job, Path(folder), carries=carries)
+        counts.bills.lent = lent or counts.bills.lent
         return _plan(job, Estimate(job, counts))
 
 
@@ -139,6 +150,7 @@ def _plan(job: Job, found: Estimate) -> Plan:
         prompts=counts.answered
         + counts.being_asked
         + counts.missing.rows
+        + counts.to_carry
         + (counts.student.others_labels if counts.student else 0),
         answered=counts.answered,
         rows_per_request=sent.width,
@@ -169,4 +181,5 @@ def _plan(job: Job, found: Estimate) -> Plan:
         if finish is None
         else {**finish.facts(), "told": f"{finish.told(moment)}; times are in {zone_at(finish.due)}"},
         carried=counts.student.carried if counts.student else 0,
+        to_carry=counts.to_carry,
     )

@@ -1,6 +1,6 @@
 """Two passes over the input of a plan: which prompts there are, which are answered, and what the answers were billed."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from importlib import import_module
@@ -9,7 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from pipeline.commands.plan.bills import Bills
+from pipeline.commands.plan.bills import Bills, lent_by
 from pipeline.commands.plan.rates import Sample
 from pipeline.commands.plan.shape import Shape
 from pipeline.commands.plan.spread import Twins
@@ -19,7 +19,7 @@ from pipeline.engine.packing.planned import comparison
 from pipeline.engine.reuse import Reuse
 from pipeline.inputs.read import read_chunks
 from pipeline.inputs.source import all_spans
-from pipeline.job.decisions import asked_anew
+from pipeline.job.decisions import asked_anew, may_be_carried
 from pipeline.job.job import Job
 from pipeline.job.result import finished
 from pipeline.job.state import has_batches
@@ -47,6 +47,8 @@ class Counts:
         second: What is put to the second model; None if there is none.
         twins: Those of `missing` that differ from another one in case or blanks only.
         bills: What earlier rows were billed.
+        carry: The forecast of labels that are carried over; None if there are none.
+        to_carry: How many prompts without an answer keep labels if the audit passes.
     """
 
     bills: Bills
@@ -61,31 +63,54 @@ class Counts:
     student: Any = None
     second: Any = None
     twins: Twins = field(default_factory=Twins)
+    carry: Any = None
+    to_carry: int = 0
 
 
-def count(job: Job, folder: Path) -> Counts:
-    """Count the distinct prompts of *job* and those that the ledger has an answer to; *folder* is for temporary files."""
+@dataclass(slots=True)
+class _Open:
+    """Prompts of which an audit asks a share, fields as in `Counts`."""
+
+    missing: Sample = field(default_factory=Sample)
+    compared: int = 0
+    strangers: int = 0
+
+
+def count(job: Job, folder: Path, *, carries: bool) -> Counts:
+    """Count the distinct prompts of *job* and those that the ledger has an answer to; *folder* is for temporary files.
+
+    Unless it *carries*, all others are asked.
+    """
     stands_in = job.config.student or job.carried
     student = import_module("pipeline.engine.student.forecast").Forecast(job) if stands_in else None
     counts = Counts(Bills(job, Shape(job)), student=student)
-    with Duplicates(folder, job.source.rows) as duplicates:
+    with Duplicates(folder, job.source.rows) as duplicates, ExitStack() as held:
+        if carries and may_be_carried(job) and job.options.selection is None and job.options.part is None:
+            counts.carry = import_module("pipeline.engine.carrying.forecast").CarryForecast(job, held)
         # Two passes over the input: which prompts repeat is known only at the end of the first.
         for first_row, prompts, _ in _prompts(job):
             counts.empty += prompts.keys.count(None)
+            if counts.carry:
+                counts.carry.see(prompts)
             mine = _mine(job, prompts)
             counts.truncated += sum(mine.truncated)
             duplicates.add(first_row, pa.array(mine.keys, pa.binary(16)))
         duplicates.finish()
-        with ExitStack() as held:
-            second = _SecondPass(job, counts, held)
-            for first_row, prompts, alone in _prompts(job):
-                mine = _mine(job, prompts)
-                repeated = duplicates.among(first_row, len(mine)).to_pylist()
-                second.take(
-                    [p for p, again in zip(mine, repeated, strict=True) if p is not None and not again], alone
-                )
-            second.end()
+        if counts.carry:
+            counts.carry.settle()
+        second = _SecondPass(job, counts, held)
+        for first_row, prompts, alone in _prompts(job):
+            mine = _mine(job, prompts)
+            repeated = duplicates.among(first_row, len(mine)).to_pylist()
+            second.take(
+                [p for p, again in zip(mine, repeated, strict=True) if p is not None and not again], alone
+            )
+        second.end()
     return counts
+
+
+_ASKED = -1
+"""In place of a kind of prompts that could keep labels."""
 
 
 def _prompts(job: Job) -> Iterator[tuple[int, Prompts, Sequence[bytes]]]:
@@ -117,6 +142,9 @@ class _SecondPass:
         self._second = job.second and import_module("pipeline.commands.plan.second").SecondForecast(job)
         self._reuse = Reuse(job.options.retry)
         self._reuse.spares = spared(job)
+        self._open: dict[int, _Open] = {}
+        if counts.carry and counts.carry.previous:
+            counts.bills.lent = lent_by(counts.carry.previous, job)
 
     def take(self, prompts: list[Prompt], alone: Sequence[bytes]) -> None:
         """Count some prompts, each of which occurs for the first time; *alone* are the keys of strangers."""
@@ -129,7 +157,7 @@ class _SecondPass:
         keys = [*(prompt.key for prompt in others), *aliases]
         known: Mapping[bytes, Answer] = self._store.look_up(keys).under(aliases) if self._store else {}
         asked = self._book.being_asked(keys) if self._book else {}
-        waiting, known_pairs = {aliases.get(key, key) for key in asked}, []
+        waiting, known_pairs, missing = {aliases.get(key, key) for key in asked}, [], []
         for prompt in others:
             answer = known.get(prompt.key)
             if answer is not None:
@@ -143,16 +171,43 @@ class _SecondPass:
             elif prompt.key in waiting:
                 counts.being_asked += 1
             else:
-                counts.missing.add(prompt.key, prompt.text)
-                counts.compared += self._is_compared(prompt.key)
-                counts.strangers += prompt.key in strange
-                counts.twins.add(prompt.text)
+                missing.append(prompt)
+        self._miss(missing, strange)
         if self._second:
             self._second.see(self._store, known_pairs)
+
+    def _miss(self, prompts: list[Prompt], strange: Collection[bytes]) -> None:
+        """Count prompts without an answer: those that are asked, and those of which an audit asks some."""
+        counts, lent = self._counts, self._counts.bills.lent
+        kinds = counts.carry.open_kinds(prompts, lent and lent.add) if counts.carry and prompts else {}
+        for prompt in prompts:
+            kind = kinds.get(prompt.key, _ASKED)
+            if kind is None:
+                continue
+            into = counts if kind == _ASKED else self._open.setdefault(kind, _Open())
+            into.missing.add(prompt.key, prompt.text)
+            into.compared += self._is_compared(prompt.key)
+            into.strangers += prompt.key in strange
+            if kind == _ASKED:
+                counts.twins.add(prompt.text)
+
+    def _audit(self) -> None:
+        """Have the audit ask its share of those that could keep labels, which is up to how many there are."""
+        counts = self._counts
+        if not counts.carry:
+            return
+        shares = counts.carry.audited({kind: each.missing.rows for kind, each in self._open.items()})
+        for kind, each in self._open.items():
+            asked = counts.missing.take(each.missing, shares[kind])
+            counts.compared += round(shares[kind] * each.compared)
+            counts.strangers += round(shares[kind] * each.strangers)
+            counts.to_carry += each.missing.rows - asked
+        counts.to_carry += counts.carry.left_alone
 
     def end(self) -> None:
         """Look at what is no row's answer, and at what the second model is going to be asked."""
         counts = self._counts
+        self._audit()
         if self._store and (counts.missing.rows or counts.canary.rows):
             counts.bills.ask(self._store)
         if self._second:

@@ -27,12 +27,13 @@ class Sample:
         rows: How many.
         rough: Their tokens by a rule of thumb.
         lengths: How these are spread.
+        some: Both estimates of the tokens of some of them.
     """
 
     def __init__(self) -> None:
         self.rows = self.rough = 0
         self.lengths = Lengths()
-        self._some = Lowest[tuple[int, float]]()
+        self.some = Lowest[tuple[int, float]]()
 
     def add(self, key: bytes, text: str) -> None:
         """Count a row."""
@@ -40,14 +41,24 @@ class Sample:
         self.rows += 1
         self.rough += rough
         self.lengths.add(rough)
-        if self._some.wants(key):
-            self._some.add(key, (rough, tokens_of(as_data(text))))
+        if self.some.wants(key):
+            self.some.add(key, (rough, tokens_of(as_data(text))))
+
+    def take(self, other: "Sample", share: float) -> int:
+        """Count a *share* of the rows of *other*, drawn at random; returns how many these are."""
+        rows = round(share * other.rows)
+        self.rows += rows
+        self.rough += round(share * other.rough)
+        self.lengths.take(other.lengths, share)
+        some = other.some.first(len(other.some)) if rows else {}
+        self.some.update((key, each) for key, each in some.items() if self.some.wants(key))
+        return rows
 
     @property
     def tokens(self) -> float:
         """The tokens of all texts together."""
-        rough = sum(each for each, _ in self._some.items)
-        return self.rough * sum(each for _, each in self._some.items) / rough if rough else 0.0
+        rough = sum(each for each, _ in self.some.items)
+        return self.rough * sum(each for _, each in self.some.items) / rough if rough else 0.0
 
     @property
     def mean(self) -> float:

@@ -25,10 +25,16 @@ class Cut(NamedTuple):
 
 
 class Lengths:
-    """Counts texts by their roughly estimated tokens."""
+    """Counts texts by their roughly estimated tokens.
+
+    Attributes:
+        seen: How many.
+        texts: How many of them are longer than each limit.
+        beyond: How many of their tokens are beyond it.
+    """
 
     def __init__(self) -> None:
-        self._texts, self._beyond = [0] * len(LIMITS), [0] * len(LIMITS)
+        self.texts, self.beyond = [0] * len(LIMITS), [0] * len(LIMITS)
         self.seen = 0
 
     def add(self, tokens: int) -> None:
@@ -37,12 +43,18 @@ class Lengths:
         for at, limit in enumerate(LIMITS):
             if tokens <= limit:
                 return
-            self._texts[at] += 1
-            self._beyond[at] += tokens - limit
+            self.texts[at] += 1
+            self.beyond[at] += tokens - limit
+
+    def take(self, other: "Lengths", share: float) -> None:
+        """Count a *share* of the texts of *other*."""
+        self.seen += round(share * other.seen)
+        self.texts = [mine + round(share * its) for mine, its in zip(self.texts, other.texts, strict=True)]
+        self.beyond = [mine + round(share * its) for mine, its in zip(self.beyond, other.beyond, strict=True)]
 
     def cut(self) -> Cut | None:
         """Return the lowest cut that few texts would notice; None if there is none, or none would."""
-        for limit, texts, beyond in zip(LIMITS, self._texts, self._beyond, strict=True):
+        for limit, texts, beyond in zip(LIMITS, self.texts, self.beyond, strict=True):
             if texts <= max(1, FEW * self.seen):
                 return Cut(limit, texts, beyond) if texts else None
         return None

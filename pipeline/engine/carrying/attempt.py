@@ -16,9 +16,9 @@ from math import inf
 
 from pipeline.engine.carrying.found import Found, carried, everything, renamed
 from pipeline.engine.carrying.old import LookUp, OldAnswers, OldLabels
-from pipeline.engine.carrying.terms import Asked, drawn_facts, gone_on_with, is_asked, promised
+from pipeline.engine.carrying.terms import Asked, fixed, gone_on_with, is_asked, is_worth_it, most_rows
 from pipeline.engine.lifecycle import Execution
-from pipeline.engine.student.attempt import ASKED_AT_ONCE, LEAST_ROOM, MOST_ROWS, AuditedAttempt, Read
+from pipeline.engine.student.attempt import ASKED_AT_ONCE, AuditedAttempt, Read
 from pipeline.engine.student.lesson import unanswered
 from pipeline.errors import ConfigError
 from pipeline.figures import count
@@ -27,7 +27,6 @@ from pipeline.records import Prompts
 from pipeline.student.left_over import JOINING, LeftOver
 from pipeline.student.missed import drawn, looks
 from pipeline.student.store import FORCED, MERGED, PLAIN, Night, Proposal, StudentStore
-from pipeline.student.taxonomy import Taxonomy
 from pipeline.system.prefetch import prefetch
 
 log = logging.getLogger(__name__)
@@ -55,6 +54,7 @@ class Carrying(AuditedAttempt):
         if self._job.options.part is not None:
             return None  # a part of the rows cannot tell what the audit of all of them found
         left = await self._threads.run(LeftOver, self._store)
+        await self._threads.run(left.tidy)
         asked = self._old and Asked.of(self._old[0].asked, self._job)
         begun = await self._left_over(left, read, asked) if left.nights else []
         if asked is not None:
@@ -70,11 +70,11 @@ class Carrying(AuditedAttempt):
                 found = await self._threads.run(left.see, prompts.keys)
                 if found:
                     known = await self._resolver.known(prompts.where(found.__contains__))
-                    left.answered, left.unanswered = (
-                        left.answered + len(known),
-                        left.unanswered + len(found) - len(known),
-                    )
-        return await self._threads.run(gone_on_with, left, self._job, asked)
+                    left.count(found, known)
+        begun = await self._threads.run(gone_on_with, left, self._job, asked)
+        if not begun:
+            await self._threads.run(left.forget)
+        return begun
 
     async def _propose_all(self, asked: Asked, read: Read, *, is_begun: bool) -> None:
         """Store what all prompts that nobody has answered would be called."""
@@ -86,43 +86,33 @@ class Carrying(AuditedAttempt):
             wanted = old.wanted(left)
             found = await self._threads.run(old.labels, wanted, await look_up(wanted.keys))
             left_open, answered = left_open + len(left), answered + len(known)
-            proposed += await self._threads.run(self._propose, asked.taxonomy, left, found)
+            proposed += await self._threads.run(self._propose, asked, left, found)
         if left_open and not proposed and not answered and not is_begun and not self._store.nights():
             raise ConfigError(
                 f"{old.asked.config.path.name}: has no answer to any of these rows; run it first, or leave --from out"
             )
 
-    def _propose(self, taxonomy: Taxonomy, left: Prompts, found: Mapping[bytes, OldLabels]) -> int:
+    def _propose(self, asked: Asked, left: Prompts, found: Mapping[bytes, OldLabels]) -> int:
         """Store what the prompts that are *left* would be called, and return how many there are. Runs in a thread."""
-        proposals = []
-        for key in left.keys:
-            if key is None or (old := found.get(key)) is None:
-                continue
-            labels, kind = taxonomy.carried(old.labels), PLAIN
-            if labels is None:
-                labels, kind = taxonomy.now(old.labels), FORCED
-            elif taxonomy.is_merged(old.labels):
-                kind = MERGED
-            proposals.append(Proposal(key, labels, old.confidence, old.run, old.model, kind))
+        proposals = [asked.proposal(key, found[key]) for key in left.keys if key is not None and key in found]
         coins_fell = {each.key for each in self._store.undecided([each.key for each in proposals])}
         self._store.propose(JOINING, (each for each in proposals if each.key not in coins_fell))
         return len(proposals)
 
     def _fixed(self, left: LeftOver, begun: list[Night], asked: Asked | None) -> Night | None:
         """Make all that the audit depends on durable, at once. Runs in a thread."""
-        store, settings = self._store, self._job.config.carry
-        renaming = asked is not None and asked.renaming
+        store, renaming = self._store, asked is not None and asked.renaming
         with store.changing():
-            left.hand_over(self._run, inf if renaming else max(1.0, MOST_ROWS * self._job.source.rows))
+            left.hand_over(self._run, inf if renaming else most_rows(self._job))
             kinds = store.kinds(self._run)
             if not kinds:
                 return None
-            draw, origin = drawn(kinds, settings), asked.facts() if asked else begun[0].facts
-            facts = {**origin, **promised(settings), **drawn_facts(draw, kinds, begun)}
+            draw = drawn(kinds, self._job.config.carry)
+            facts = fixed(draw, kinds, begun, self._job, asked)
             night = Night(self._run, left.secret, facts)
             if renaming:
                 return store.end(night, renamed(facts), lambda each: each.kind != FORCED)
-            if draw.rows < LEAST_ROOM * draw.wanted:
+            if not is_worth_it(draw):
                 many = "no number of" if draw.wanted == inf else f"{draw.wanted:,.0f}"
                 why = (
                     f"{count(draw.rows, 'prompt')} with labels that could stay are too few for {many} audits"

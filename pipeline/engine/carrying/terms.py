@@ -1,16 +1,18 @@
 """What an attempt to carry labels has to prove, and which coins count: fixed before the first request, and not changed after it."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from pipeline.config.answerers import CarrySettings
+from pipeline.engine.carrying.old import OldLabels
+from pipeline.engine.student.attempt import LEAST_ROOM, MOST_ROWS
 from pipeline.errors import ConfigError
 from pipeline.job.decisions import ConfiguredTask
 from pipeline.job.job import Job
 from pipeline.job.previous import only_renamed
 from pipeline.student.left_over import LeftOver
 from pipeline.student.missed import Draw
-from pipeline.student.store import FORCED, Night, Proposal
+from pipeline.student.store import FORCED, MERGED, PLAIN, Night, Proposal
 from pipeline.student.taxonomy import Taxonomy
 
 
@@ -26,6 +28,15 @@ class Asked(NamedTuple):
     old: ConfiguredTask
     taxonomy: Taxonomy
     renaming: bool
+
+    def proposal(self, key: bytes, old: OldLabels) -> Proposal:
+        """Return what the prompt with *key* would carry, having had *old* labels."""
+        labels, kind = self.taxonomy.carried(old.labels), PLAIN
+        if labels is None:
+            labels, kind = self.taxonomy.now(old.labels), FORCED
+        elif self.taxonomy.is_merged(old.labels):
+            kind = MERGED
+        return Proposal(key, labels, old.confidence, old.run, old.model, kind)
 
     @classmethod
     def of(cls, old: ConfiguredTask, job: Job) -> "Asked":
@@ -49,16 +60,34 @@ def promised(settings: CarrySettings) -> dict[str, Any]:
     return {"max_missed": str(settings.max_missed), "delta": settings.delta, "audits": settings.audits}
 
 
-def drawn_facts(draw: Draw, kinds: Mapping[int, int], begun: list[Night]) -> dict[str, Any]:
-    """Return which coins count; those of attempts that were *begun* may have had others asked."""
-    reached = (float(night.facts["reach"]) for night in begun)
+def fixed(
+    draw: Draw, kinds: Mapping[int, int], begun: Sequence[Night], job: Job, asked: Asked | None
+) -> dict[str, Any]:
+    """Return the facts of an attempt; those that were *begun* may have had prompts of larger coins asked."""
+    origin = (
+        {name: begun[0].facts[name] for name in ("previous", *ORIGIN, "settled", "added")}
+        if asked is None
+        else asked.facts()
+    )
     return {
+        **origin,
+        **promised(job.config.carry),
         "prompts": draw.rows,
         "forced": kinds.get(FORCED, 0),
         "share": draw.share,
         "shares": draw.shares,
-        "reach": max(draw.reach, *reached, 0.0),
+        "reach": max(draw.reach, *(float(night.facts["reach"]) for night in begun), 0.0),
     }
+
+
+def is_worth_it(draw: Draw) -> bool:
+    """Return whether there is enough to be spared for an audit."""
+    return draw.rows >= LEAST_ROOM * draw.wanted
+
+
+def most_rows(job: Job) -> float:
+    """Return for how many rows a prompt may stand that is left alone."""
+    return max(1.0, MOST_ROWS * job.source.rows)
 
 
 def is_asked(night: Night, each: Proposal, share: float) -> bool:
@@ -77,18 +106,14 @@ def gone_on_with(left: LeftOver, job: Job, asked: Asked | None) -> list[Night]:
         ConfigError: If it does not.
     """
     begun = left.here()
-    if begun and not left.unanswered:  # all was asked by other ways, and nothing is left to decide
-        left.forget()
+    if not left.unanswered:  # all was asked by other ways, and nothing is left to decide
         return []
     others = [
         night for night in begun if asked and any(night.facts[name] != asked.facts()[name] for name in ORIGIN)
     ]
-    if others and (asked is None or asked.renaming or not left.answered):
-        left.forget()
+    if asked and others and (asked.renaming or not left.answered):
         return []
-    problems = list(_changed(begun, job)) if left.answered else []
-    if others:
-        problems.insert(0, _other(others[0]))
+    problems = [*map(_other, others[:1]), *_changed(begun, job)] if left.answered else []
     if problems:
         raise ConfigError(*problems)
     return begun
@@ -105,7 +130,7 @@ def _other(night: Night) -> str:
     )
 
 
-def _changed(begun: list[Night], job: Job) -> Iterator[str]:
+def _changed(begun: Sequence[Night], job: Job) -> Iterator[str]:
     now = promised(job.config.carry)
     for name, value in now.items():
         for was in {night.facts[name] for night in begun} - {value}:

@@ -41,7 +41,7 @@ def test_a_sample_stands_for_all_texts_and_few_are_looked_at() -> None:
         sample.add(random.randbytes(16), texts[-1])
     exact = sum(tokens_of(as_data(text)) for text in texts)
     assert sample.tokens == pytest.approx(exact, rel=0.015)
-    assert len(sample._some.items) < 2 * SAMPLED
+    assert len(sample.some.items) < 2 * SAMPLED
 
 
 def test_the_lowest_keys_are_kept_whatever_the_order() -> None:
