@@ -24,6 +24,9 @@ DOUBTED_CALLS = 8
 DOUBTED = OUTAGE_KINDS - {FailureKind.UNREACHABLE}
 """Failures that look like an outage and may be a row's own; without a connection nobody has read it."""
 
+PACK_FAILURES = 2
+"""Calls of a pack that fail while others are answered, after which it is asked in halves: one of its rows may be to blame."""
+
 MOST_TOLD = 5
 """Kinds of unreadable replies that are logged."""
 
@@ -181,6 +184,7 @@ class FailurePolicy:
         # Before the first reply, one row's garbled ones tell as much as those of all: each may have been paid.
         garbled = failure.kind is FailureKind.GARBLED and self._breaker.never_answered
         enough = garbled and (request.control or again.attempts.garbled >= self._retries.max_garbled)
+        enough |= request.pack is not None and again.attempts.own_failures >= PACK_FAILURES
         if enough or self._retries.exhausted(failure, again.attempts, seconds, *shares):
             return Decision(Action.GIVE_UP, request)
         if self._doubted(failure, again):

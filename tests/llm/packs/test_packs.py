@@ -193,6 +193,32 @@ def test_a_row_that_the_endpoint_refuses_costs_its_neighbours_nothing(
     assert case.stopped == []
 
 
+@pytest.mark.parametrize(
+    "nothing",
+    [
+        lambda call: failed(500, "it failed"),
+        lambda call: say(call, ""),
+        lambda call: said(choices=[], usage=usage(call, "")),
+    ],
+    ids=["breaks", "is empty", "has no choice"],
+)
+def test_a_pack_that_fails_twice_is_asked_in_halves_as_long_as_others_are_answered(
+    tmp_path: Path, nothing: Behave
+) -> None:
+    tried = Counter[int]()
+
+    def behave(call: Call) -> Sent:
+        rows = items(call)
+        if ROWS[40] not in map(text_of, rows) or len(rows) == 1:
+            return answered(call)
+        tried[len(rows)] += 1
+        return nothing(call)
+
+    ensure_right_and_balanced(run(tmp_path, behave))
+    assert set(tried) <= {10, 5, 3, 2}
+    assert max(tried.values()) == 2, "a row costs its neighbours no more than that"
+
+
 def test_unreadable_replies_that_are_billed_are_shared_out_too(tmp_path: Path) -> None:
     chance = Random(3)
 
