@@ -196,7 +196,7 @@ def test_a_row_that_the_endpoint_refuses_costs_its_neighbours_nothing(
 @pytest.mark.parametrize(
     "nothing",
     [
-        lambda call: failed(500, "it failed"),
+        lambda _: failed(500, "it failed"),
         lambda call: say(call, ""),
         lambda call: said(choices=[], usage=usage(call, "")),
     ],
