@@ -147,11 +147,7 @@ def _plan(job: Job, found: Estimate) -> Plan:
         rows=job.source.rows,
         empty=counts.empty,
         truncated=counts.truncated,
-        prompts=counts.answered
-        + counts.being_asked
-        + counts.missing.rows
-        + counts.to_carry
-        + (counts.student.others_labels if counts.student else 0),
+        prompts=counts.prompts,
         answered=counts.answered,
         rows_per_request=sent.width,
         compared=sent.compared,

@@ -75,6 +75,12 @@ class _Open:
     compared: int = 0
     strangers: int = 0
 
+    @property
+    def prompts(self) -> int:
+        """All distinct prompts, whoever answers them."""
+        others = self.student.others_labels if self.student else 0
+        return self.answered + self.being_asked + self.missing.rows + self.to_carry + others
+
 
 def count(job: Job, folder: Path, *, carries: bool) -> Counts:
     """Count the distinct prompts of *job* and those that the ledger has an answer to; *folder* is for temporary files.
