@@ -75,6 +75,7 @@ class Bills:
     packed_replies: ReplyTokens = field(default_factory=ReplyTokens)
     _some: Lowest[_Row] = field(default_factory=Lowest)
     _beside: list[tuple[Parts, int, float]] = field(default_factory=list)
+    _compared: list[Answer] = field(default_factory=list)  # answers to rows alone that are no row's
     _rates: Rates | None = None
 
     def add(self, prompt: Prompt, answer: Answer) -> None:
@@ -102,7 +103,8 @@ class Bills:
         # Whose texts they are is not known: rows of the table, drawn at random, each of them twice.
         sizes = [row.parts.texts - ITEM_TOKENS for row in rows] or [0.0]
         texts, spread = fmean(sizes), 1.5 * pstdev(sizes)
-        for answer in beside[:SAMPLED]:
+        self._compared = beside[:SAMPLED]
+        for answer in self._compared:
             self.replies.add(answer)
             if answer.asks == answer.attempts == 1 and answer.prompt_tokens:
                 self._beside.append((self.shape.request(1, texts), answer.prompt_tokens, spread))
@@ -144,13 +146,19 @@ class Bills:
     def cached(self, rows: int) -> float:
         """Return the share of the prompts' tokens that came from the provider's cache, of requests like those about so many *rows*.
 
-        Only the later half counts: at first nothing is there.
+        Where there were none like them, the others tell how many tokens of a request are: those with which all of them begin.
         """
-        like = [row.answer for row in self._some.items if (row.rows > 1) == (rows > 1)]
-        like.sort(key=lambda answer: answer.at)
-        late = like[len(like) // 2 :]
-        total = sum(answer.prompt_tokens or 0 for answer in late)
-        return sum(answer.cached_tokens or 0 for answer in late) / total if total else 0.0
+        asked = [(row.answer, row.rows) for row in self._some.items]
+        asked += [(answer, 1) for answer in self._compared]
+        like = [(answer, 1) for answer, many in asked if (many > 1) == (rows > 1)]
+        if like or not asked:
+            return _later_share(like)
+        share, many = _later_share(asked), fmean(many for _, many in asked)
+        texts = fmean(row.parts.texts for row in self._some.items)
+        whole, other = (
+            self.rates.billed(self.shape.request(each, each * texts)) for each in (rows, round(many))
+        )
+        return min(1.0, share * other / whole)
 
     def reply(self, rows: int) -> float:
         """Return the tokens of a reply about so many *rows*."""
@@ -197,3 +205,11 @@ USUAL = Price(1e-6, 4e-6, 0.25e-6, "answers")
 """How prices are to each other, where none is known."""
 
 SAME = 0.005
+
+
+def _later_share(asked: Sequence[tuple[Answer, int]]) -> float:
+    """Return the share of cached tokens in the later half of what was *asked*: at first nothing is there."""
+    answers = sorted((answer for answer, _ in asked), key=lambda answer: answer.at)
+    late = answers[len(answers) // 2 :]
+    total = sum(answer.prompt_tokens or 0 for answer in late)
+    return sum(answer.cached_tokens or 0 for answer in late) / total if total else 0.0
