@@ -247,6 +247,15 @@ def test_plan_counts_what_is_then_sent_and_billed(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_plan_counts_what_auto_compares_once_its_trial_has_ended(tmp_path: Path) -> None:
+    with a_server(FaultServerSettings(latency=Fixed(0.02))) as server:
+        job = a_job(tmp_path, server, texts(6_000), packed="auto")
+        assert job.run("--limit", "20", "--quiet").returncode == 0
+        planned = plan(job.config())
+        assert planned.requests == pytest.approx(last_line(job.run())["requests"], rel=0.1)
+
+
+@pytest.mark.slow
 def test_the_canary_asks_alone_about_rows_that_were_asked_alone(tmp_path: Path) -> None:
     with a_server() as server:
         job = JobFiles(tmp_path, server.base_url)

@@ -167,7 +167,16 @@ def compared_of(job: Job, widths: Widths) -> tuple[float, int]:
         return 0.0, 0
     if widths.trial:
         return TRIED_SHARE, max(TRIED_ROWS, (widths.evidence.rows // LOOK + 1) * LOOK)
-    return max(SHARE, min(MOST_OF_FEW, LOOK / max(1, job.source.rows))), LOOK * LOOKS
+    return _share_of(job), LOOK * LOOKS
+
+
+def compared_later(job: Job, drawn: int) -> int:
+    """Return how many of the rows that a trial has *drawn* and left are compared once it has ended well."""
+    return min(LOOK * LOOKS, round(drawn * _share_of(job) / TRIED_SHARE))
+
+
+def _share_of(job: Job) -> float:
+    return max(SHARE, min(MOST_OF_FEW, LOOK / max(1, job.source.rows)))
 
 
 def is_share(job: Job) -> bool:

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
-from pipeline.engine.packing.control import coin, compared_of, is_packed, widths_of
+from pipeline.engine.packing.control import coin, compared_later, compared_of, is_packed, widths_of
 from pipeline.job.job import Job
 
 ITEM_TOKENS = 8
@@ -59,7 +59,12 @@ def planned(job: Job, rows: int, compared: int, strangers: int = 0) -> Planned:
     if not is_packed(job) or (widths := widths_of(job)).judged == 1:
         return Planned(1, 0, 0, rows, 0)
     _, most = compared_of(job, widths)
-    compared = min(compared, max(0, most - widths.evidence.rows))
+    drawn = compared
+    compared = min(drawn, max(0, most - widths.evidence.rows))
+    if (
+        widths.trial
+    ):  # once it is good, it goes on being compared, on those of the drawn rows that the trial leaves
+        compared += compared_later(job, drawn - compared)
     packed = rows - strangers
     # On trial each of these is asked alone, alone again, and among others; else among others, and alone twice.
     return Planned(widths.judged, -(-packed // widths.judged), packed, strangers + 2 * compared, compared)
