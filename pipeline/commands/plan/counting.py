@@ -66,6 +66,12 @@ class Counts:
     carry: Any = None
     to_carry: int = 0
 
+    @property
+    def prompts(self) -> int:
+        """All distinct prompts, whoever answers them."""
+        others = self.student.others_labels if self.student else 0
+        return self.answered + self.being_asked + self.missing.rows + self.to_carry + others
+
 
 @dataclass(slots=True)
 class _Open:
@@ -74,12 +80,6 @@ class _Open:
     missing: Sample = field(default_factory=Sample)
     compared: int = 0
     strangers: int = 0
-
-    @property
-    def prompts(self) -> int:
-        """All distinct prompts, whoever answers them."""
-        others = self.student.others_labels if self.student else 0
-        return self.answered + self.being_asked + self.missing.rows + self.to_carry + others
 
 
 def count(job: Job, folder: Path, *, carries: bool) -> Counts:
