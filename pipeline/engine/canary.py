@@ -93,8 +93,7 @@ class Canary:
             some = await resolver.affordable(Prompts(left, list(texts), list(truncated)))
             if not len(some):
                 break
-            found = await resolver.resolve(some)
-            resolver.answered -= len(found)
+            await resolver.resolve(some, counts=False)
             left = left[len(some) :]
         if left:
             log.warning(

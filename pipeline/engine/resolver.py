@@ -28,6 +28,7 @@ class _PendingChunk:
         prompts: Its prompts.
         rows: A row for each of its keys.
         missing: How many of its keys have no answer yet.
+        counts: Whether its answers are rows' and count as such.
         done: Done once none is missing.
         answered: The answers so far.
     """
@@ -35,6 +36,7 @@ class _PendingChunk:
     prompts: Prompts
     rows: dict[bytes, int]
     missing: int
+    counts: bool
     done: asyncio.Future[None]
     answered: Answered = field(default_factory=Answered)
 
@@ -96,10 +98,13 @@ class Resolver:
         self.stand_ins: Sequence[StandIn] = ()
         self.meets: Callable[[Answered], None] = lambda _: None
 
-    async def resolve(self, prompts: Prompts) -> Answered:
-        """Return the answer to each key of *prompts*, asking the model for those that have none."""
+    async def resolve(self, prompts: Prompts, *, counts: bool = True) -> Answered:
+        """Return the answer to each key of *prompts*, asking the model for those that have none.
+
+        Only what *counts* is in `answered`: what is asked beside the rows does not.
+        """
         rows = {key: row for row, key in enumerate(prompts.keys) if key is not None}
-        chunk = _PendingChunk(prompts, rows, len(rows), asyncio.get_running_loop().create_future())
+        chunk = _PendingChunk(prompts, rows, len(rows), counts, asyncio.get_running_loop().create_future())
         # Claimed before the look-up: between the two an answer could become durable and be missed by both.
         mine = self._claim(chunk)
         known = await self._look_up(mine, prompts, rows)
@@ -229,11 +234,11 @@ class Resolver:
             del self._pending[key]
             for waiting in [chunk, *self._followers.pop(key, ())]:
                 self._count(waiting, 1)
-                self.answered -= 1
+                self.answered -= waiting.counts
 
     def _count(self, chunk: _PendingChunk, answers: int) -> None:
         """Count the *answers* that *chunk* has just got; wakes it with the last one."""
-        self.answered += answers
+        self.answered += answers * chunk.counts
         chunk.missing -= answers
         if not chunk.missing and not chunk.done.done():  # done already if its task was cancelled
             chunk.done.set_result(None)

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import random
+import re
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -132,11 +133,22 @@ def test_auto_comes_to_as_many_rows_as_the_labels_stand(
         )
 
 
+def test_a_run_whose_budget_ends_amid_comparisons_counts_the_answers_of_rows_alone(tmp_path: Path) -> None:
+    with a_server(FaultServerSettings(latency=Fixed(0.01))) as server:
+        job = a_job(tmp_path, server, texts(300), packed=10)
+        job.set(limits={"max_cost_usd": 0.01})
+        done = job.run()
+        assert done.returncode == 75
+        told = re.search(r"(\d+) of 300 rows are answered and kept", done.stderr)
+        assert told, done.stderr
+        assert int(told[1]) == plan(job.config()).answered < 300
+
+
 @pytest.mark.slow
 def test_auto_widens_again_when_the_model_has_got_better(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pipeline.engine.packing.control.TRIED_AGAIN", 4_000)
+    monkeypatch.setattr("pipeline.engine.packing.control.TRIED_AGAIN", 500)
     harm, widths = 0.3, []
     with a_server() as server:
         server.when(is_pack, growing(lambda rows: harm if rows > 5 else 0.0))

@@ -60,7 +60,7 @@ def night_of(job: JobFiles) -> tuple[Night, dict[bytes, float]]:
     """The night that is on, and the scores of its proposals."""
     path = next(job.folder.glob("state/decisions/student-*.sqlite"))
     with sqlite3.connect(path) as file:
-        (run,) = file.execute("SELECT run FROM night").fetchone()
+        (run,) = file.execute("SELECT run FROM night ORDER BY outcome IS NOT NULL, rowid").fetchone()
     store = StudentStore(path)
     night = store.night(run)
     assert night is not None

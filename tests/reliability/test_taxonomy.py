@@ -69,7 +69,7 @@ def night_of(change: Change) -> tuple[Night, dict[bytes, int]]:
     """The night that is on, and the kinds of its proposals."""
     path = next(change.job.folder.glob("state/decisions/carried-*.sqlite"))
     with sqlite3.connect(path) as file:
-        (run,) = file.execute("SELECT run FROM night").fetchone()
+        (run,) = file.execute("SELECT run FROM night ORDER BY outcome IS NOT NULL, rowid").fetchone()
     store = StudentStore(path)
     night = store.night(run)
     assert night is not None

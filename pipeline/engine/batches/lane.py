@@ -191,8 +191,7 @@ class BatchLane:
         if self._config.limits.max_cost_usd is not None and self._asker.billing.batch_price is None:
             raise ConfigError(NO_BATCH_PRICE)
         resolver, alone = self._execution.resolver, Prompts([first.key], [first.text], [first.truncated])
-        found = await resolver.resolve(alone)
-        resolver.answered -= len(found)
+        found = await resolver.resolve(alone, counts=False)
         # All of its prompt: what surrounds the text of any row has no more tokens than that.
         self._surroundings = next(iter(found.columns()["prompt_tokens"]), None) or None
         self._is_proven = True

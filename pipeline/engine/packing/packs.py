@@ -102,8 +102,9 @@ class Packs:
         ways = {"again": 1, "packed": width} if on_trial else {"alone": 1, "again": 1}
         asked = {way: self._copies(drawn, way, together) for way, together in ways.items()}
         rows = _prompts(drawn, [prompt.key for prompt in drawn])
-        answered = await asyncio.gather(*map(self._resolver.resolve, [rows, *asked.values()]))
-        self._resolver.answered -= sum(map(len, answered))
+        answered = await asyncio.gather(
+            *(self._resolver.resolve(some, counts=False) for some in (rows, *asked.values()))
+        )
         self._sent -= len(drawn)
         if widths.judged != width:  # decided meanwhile
             return
