@@ -113,9 +113,13 @@ def _spans(text: str, ids: Sequence[str], field: str) -> dict[str, tuple[int, in
     answer = answer_in(split_thoughts(text)[1] or "")
     offset = text.rfind(answer)
     try:
-        entries, end = _members(answer, 0)
-        if len(entries) == 1 and entries[0][0] == ANSWERS and answer[entries[0][1]] == "[":
-            entries = [_entry(answer, start, field) for start in _items(answer, entries[0][1])]
+        begin = _blank(answer, 0)
+        # A model that is held to no schema may leave the object around the list out.
+        is_list = answer[begin] == "["
+        entries, end = ([], _decoder.raw_decode(answer, begin)[1]) if is_list else _members(answer, begin)
+        listed = begin if is_list else _list_in(answer, entries)
+        if listed is not None:
+            entries = [_entry(answer, start, field) for start in _items(answer, listed)]
         if answer[end:].strip():
             return {}
     except (ValueError, IndexError, KeyError, TypeError, RecursionError):
@@ -145,6 +149,12 @@ def _members(text: str, at: int) -> tuple[list[tuple[str, int, int]], int]:
         found.append((name, start, stop))
         at = _blank(text, stop)
     return found, at + 1
+
+
+def _list_in(text: str, members: Sequence[tuple[str, int, int]]) -> int | None:
+    """Return where the list of answers starts, if that is all that is in *members*."""
+    is_list = len(members) == 1 and members[0][0] == ANSWERS and text[members[0][1]] == "["
+    return members[0][1] if is_list else None
 
 
 def _items(text: str, at: int) -> list[int]:
