@@ -80,7 +80,8 @@ class CarryForecast:
                 each.key: None for each in fallen if not is_asked(night, each, float(night.facts["share"]))
             }
             self.left_alone += len(found)
-            prompts = [prompt for prompt in prompts if prompt.key not in {each.key for each in fallen}]
+            decided = {each.key for each in fallen}
+            prompts = [prompt for prompt in prompts if prompt.key not in decided]
         if self._old is None:
             return found
         old, asked, before = self._old
